@@ -1,0 +1,80 @@
+"""What a source hands over and what a sink accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from offbeat.core.batch import I64
+
+Position = dict[str, Any]
+"""JSON-able place in a source; what it holds is the source's own business."""
+
+FAULTS = ("", "encoding", "ragged", "missing", "type", "time")
+"""Reasons a source may give, by code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows of one file, parsed but not judged. n rows."""
+
+    frame: pl.DataFrame
+    """The plan's columns by their names: Float64, Int64 (fixed point, scaled), String or Boolean; null where empty or not readable."""
+    key: str | None
+    """The key of all rows, or None where `keys` has one for each."""
+    keys: pl.Series | None
+    """(n,) String or Int64."""
+    time_ns: I64
+    """(n,) nanoseconds UTC; NULL_INT where there is none."""
+    faults: npt.NDArray[np.int8]
+    """(n,) codes of FAULTS; 0 = none."""
+    file: int
+    """Index in `Source.files`."""
+    first_row: int
+    """Number of the chunk's first row in its file, counted from 1 over the rows of data."""
+    rows: I64 | None
+    """(n,) row numbers where they are not consecutive from `first_row` (blank lines left out, merged files)."""
+    files: npt.NDArray[np.int32] | None
+    """(n,) file indices where rows of several files are merged into one chunk."""
+    raw: Callable[[npt.NDArray[np.intp]], list[str]]
+    """Original text of the rows with these indices in the chunk (a line of CSV or NDJSON without its end; JSON of the row otherwise)."""
+    position: Position
+    """Where to go on after this chunk."""
+
+
+class Source(Protocol):
+    """Rows in the order of S2."""
+
+    files: list[str]
+    """Names of what is read, in a stable order."""
+    notes: list[str]
+    """What the report must say: files left out as delivered before, empty files …"""
+
+    def size_bytes(self) -> int | None:
+        """Bytes to read in all, for progress; None when not known (stdin)."""
+
+    def done_bytes(self) -> int:
+        """Bytes read so far."""
+
+    def chunks(self, start: Position | None) -> Iterator[Chunk]:
+        """Rows after `start` (None: from the beginning)."""
+
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Takes alerts; nothing is visible as delivered before `commit`."""
+
+    def write(self, alerts: pa.Table) -> None: ...
+
+    def commit(self) -> Position:
+        """Make everything written so far durable; returns what a restart needs."""
+
+    def close(self, complete: bool) -> None:
+        """End of the run; `complete` says whether the input was read to its end."""
