@@ -1,0 +1,81 @@
+"""Alerts as columns, before any sink gives them a form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from offbeat.core.batch import F64, I8, I32, I64, Bools
+
+STATUSES = ("early", "provisional", "final", "withdrawn")
+"""In rising order of precedence (S22); `AlertBlock.status` holds indices into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorBlock:
+    """What one detector said of m alerts; NaN where it gave no verdict or has no such value."""
+
+    name: str
+    score: F64
+    threshold: F64
+    voted: Bools
+    observed: F64
+    expected: F64
+    features: tuple[str, ...]
+    contributions: F64
+    """(len(features), m): the parts of the score by feature; they sum to the score."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertBlock:
+    """m alerts of one view."""
+
+    view: str
+    ids: npt.NDArray[np.uint8]
+    """(m, 16)"""
+    revision: I64
+    status: I8
+    key: I32
+    """(m,) index into `keys`."""
+    keys: pl.Series
+    """Distinct keys as text."""
+    time_ns: I64
+    severity: F64
+    level: I8
+    """Index into `levels`."""
+    levels: tuple[str, ...]
+    votes: I32
+    voters: I32
+    detectors: tuple[DetectorBlock, ...]
+    row: pl.DataFrame
+    """(m, …) the judged rows, source columns only (a rollup's aggregates for a window)."""
+    window_from_ns: I64
+    """Start of the evidence window; NULL_INT where the view has none."""
+    window_to_ns: I64
+    window_n: I64
+    statistics: tuple[str, ...]
+    values: F64
+    """(len(statistics), m) features of the view at that row."""
+    files: I32
+    """(m,) file of the row, -1 for windows: provenance, kept beside the alert, not in it (S23)."""
+    rows: I64
+
+    def __len__(self) -> int:
+        return len(self.time_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Rows that were not judged and are kept for reading, fixing and replaying: quarantined ones and late ones."""
+
+    reasons: list[str]
+    """(m,) the ledger's reason; `late` for late rows."""
+    files: I32
+    rows: I64
+    keys: list[str | None]
+    time_ns: I64
+    raw: list[str]
+    """Original text of each row."""
