@@ -1,0 +1,360 @@
+"""The oracle: a whole pipeline in plain Python, one row at a time, from SEMANTICS.md and docs/definitions.md alone.
+
+It imports nothing from the package, is as slow and as literal as it can be, and is what the package has to equal bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from oracle_logic import Num, alert_id, compare
+from oracle_spec import DAY, SECOND, Pipeline, Rollup, Row, Verdict, View
+from oracle_windows import Agg, Env, SlidingWindow
+
+LEVELS = (("critical", 0.8), ("high", 0.6), ("medium", 0.4))
+
+
+@dataclass
+class Ledger:
+    rows_in: int = 0
+    scored: int = 0
+    warming_up: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    duplicate: int = 0
+    pending: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    views: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def adds_up(self) -> bool:
+        parts = self.scored + sum(self.warming_up.values()) + self.late + self.duplicate + self.pending + sum(self.quarantined.values())
+        return parts == self.rows_in
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """A row that passed the checks of its own content."""
+
+    number: int
+    key: str
+    time_ns: int
+    order: int
+    env: Env
+    identity: tuple[Any, ...]
+    content: tuple[Any, ...]
+    source: Row
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What a view judges: a row, or a closed window of a rollup."""
+
+    key: str
+    time_ns: int
+    env: Env
+    row: Env
+    """What the alert shows of it."""
+    n: int
+    revision: int
+
+
+@dataclass
+class _Key:
+    """All that is remembered of one key."""
+
+    greatest: int | None = None
+    candidate: _Accepted | None = None
+    recent: list[_Accepted] = field(default_factory=list)
+    buffer: list[_Accepted] = field(default_factory=list)
+    last_folded: tuple[int, int] | None = None
+    at_this_time: int = 0
+    windows: dict[str, list[SlidingWindow]] = field(default_factory=dict)
+
+
+class Oracle:
+    """Feed rows in arrival order, then `drain`."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.alerts: list[dict[str, Any]] = []
+        self.set_aside: list[tuple[int, int, str]] = []
+        """(file, row, reason) of quarantined and late rows."""
+        self.keys: dict[str, _Key] = {}
+        self.outcome: dict[int, str] = {}
+        """Row number in arrival order → its category, as far as it is known."""
+        self.cells: dict[str, dict[tuple[str, int], list[_Accepted]]] = {view.name: {} for view in pipeline.views if view.rollup}
+        self.counters: dict[str, Counter[str]] = {view.name: Counter() for view in pipeline.views}
+        self.drained = False
+
+    # -- what happens to a row, in this order ---------------------------------------------------------------------------------
+
+    def feed(self, row: Row) -> None:
+        number = len(self.outcome)
+        reason, checked = self._check(number, row)
+        if checked is None:
+            self._quarantine(number, row, reason)
+            return
+        self.outcome[number] = "pending"
+        state = self.keys.setdefault(checked.key, _Key())
+        self._past_candidate(checked, state)
+
+    def _quarantine(self, number: int, row: Row, reason: str) -> None:
+        self.outcome[number] = f"quarantined {reason}"
+        self.set_aside.append((row.file, row.row, reason))
+
+    def _check(self, number: int, row: Row) -> tuple[str, _Accepted | None]:
+        """Steps 1 and 2: everything that the row alone decides."""
+        p = self.pipeline
+        if row.fault or row.key is None or row.time_ns is None:
+            return row.fault, None
+        env: Env = {}
+        for column in p.columns:
+            value = row.columns[column.name]
+            if column.kind == "float" and value is not None and not math.isfinite(float(value)):
+                if not column.allow_nan:
+                    return "non_finite", None
+                value = None
+            env[column.name] = value
+            if column.kind == "fixed":
+                env[column.name + "#"] = value
+                env[column.name] = None if value is None else float(value) / 10.0**column.scale
+            elif column.kind == "bool":
+                env[column.name] = None if value is None else float(value)
+        if row.time_ns < p.not_before_ns:
+            return "not_before", None
+        if p.not_after_ns is not None and row.time_ns > p.not_after_ns:
+            return "not_after", None
+        for name, rule in p.rules.items():
+            if rule(env) is False:
+                return name, None
+        content = (row.time_ns, *(env.get(column.name + "#", env[column.name]) for column in p.columns))
+        identity = tuple(row.time_ns if name == "time" else env.get(name + "#", env[name]) for name in p.unique)
+        order = (env[p.order + "#"] or 0) if p.order else 0
+        return "", _Accepted(number, row.key, row.time_ns, order, env, identity, content, row)
+
+    def _past_candidate(self, row: _Accepted, state: _Key) -> None:
+        """Step 3."""
+        candidate = state.candidate
+        if candidate is not None:
+            if self.pipeline.unique and candidate.identity == row.identity:
+                self._same_again(row, candidate)
+                return
+            state.candidate = None
+            if row.time_ns >= candidate.time_ns - self.pipeline.max_jump_ns:
+                self._accept(candidate, state)
+            else:
+                self._quarantine(candidate.number, candidate.source, "future")
+        self._on_its_own(row, state)
+
+    def _same_again(self, row: _Accepted, earlier: _Accepted) -> None:
+        if earlier.content == row.content:
+            self.outcome[row.number] = "duplicate"
+        else:
+            self._quarantine(row.number, row.source, "conflict")
+
+    def _on_its_own(self, row: _Accepted, state: _Key) -> None:
+        """Step 4."""
+        p = self.pipeline
+        if p.unique:
+            for earlier in reversed(state.recent):
+                if earlier.identity == row.identity:
+                    self._same_again(row, earlier)
+                    return
+        late = state.greatest is not None and row.time_ns < state.greatest - p.lateness_ns
+        if late or (state.last_folded is not None and (row.time_ns, row.order) < state.last_folded):
+            self.outcome[row.number] = "late"
+            self.set_aside.append((row.source.file, row.source.row, "late"))
+        elif state.greatest is None or row.time_ns > state.greatest + p.max_jump_ns:
+            state.candidate = row
+        else:
+            self._accept(row, state)
+
+    def _accept(self, row: _Accepted, state: _Key) -> None:
+        """Step 5."""
+        state.recent = [*state.recent, row][-self.pipeline.dedup_rows :]
+        state.greatest = row.time_ns if state.greatest is None else max(state.greatest, row.time_ns)
+        state.buffer.append(row)
+        passed = state.greatest - self.pipeline.lateness_ns
+        self._release(state, [held for held in state.buffer if held.time_ns <= passed])
+
+    def _release(self, state: _Key, rows: list[_Accepted]) -> None:
+        released = {row.number for row in rows}
+        state.buffer = [held for held in state.buffer if held.number not in released]
+        for row in sorted(rows, key=lambda held: (held.time_ns, held.order, held.number)):
+            self._fold(row, state)
+
+    def drain(self) -> None:
+        """Step 6, then the windows of rollups, which are final now."""
+        for state in self.keys.values():
+            if state.candidate is not None:
+                candidate, state.candidate = state.candidate, None
+                self._accept(candidate, state)
+            self._release(state, state.buffer)
+        self.drained = True
+        for view in self.pipeline.views:
+            if view.rollup is not None:
+                self._close_windows(view, view.rollup)
+
+    # -- the folds ------------------------------------------------------------------------------------------------------------
+
+    def _fold(self, row: _Accepted, state: _Key) -> None:
+        same_time = state.last_folded is not None and state.last_folded[0] == row.time_ns
+        state.at_this_time = state.at_this_time + 1 if same_time else 1
+        state.last_folded = (row.time_ns, row.order)
+        outcomes = set()
+        evidence = {column.name: row.env[column.name] for column in self.pipeline.columns}
+        for view in self.pipeline.views:
+            if view.rollup is None:
+                windows = state.windows.setdefault(view.name, [SlidingWindow(spec) for spec in view.windows])
+                outcomes.add(self._judge(view, windows, _Unit(row.key, row.time_ns, row.env, evidence, state.at_this_time, 1)))
+                continue
+            target = view.rollup.target(row.key, row.env)
+            if target is None:
+                outcomes.add("not_selected")
+            else:
+                outcomes.add("open")
+                cell = (target, window_start(row.time_ns, view.rollup.every_ns, self.pipeline.zone))
+                self.cells[view.name].setdefault(cell, []).append(row)
+        self.outcome[row.number] = next(name for name in ("scored", "open", "history", "not_selected") if name in outcomes)
+
+    def _close_windows(self, view: View, rollup: Rollup) -> None:
+        folded: dict[str, list[SlidingWindow]] = {}
+        for (target, start), rows in sorted(self.cells[view.name].items()):
+            values = {name: exact_aggregate(aggregate, [row.env for row in rows]) for name, aggregate in rollup.aggregates.items()}
+            env: Env = {name: column(values) for name, column in rollup.columns.items()}
+            windows = folded.setdefault(target, [SlidingWindow(spec) for spec in view.windows])
+            outcome = self._judge(view, windows, _Unit(target, start, env, dict(env), 1, len(rows)))
+            for row in rows:
+                if outcome == "scored":
+                    self.outcome[row.number] = "scored"
+
+    def _judge(self, view: View, windows: list[SlidingWindow], unit: _Unit) -> str:
+        """Features, rules, vote, alert. Says whether there was any verdict."""
+        key, time_ns, env = unit.key, unit.time_ns, unit.env
+        statistics: dict[str, Num] = {}
+        for window in windows:
+            statistics.update(window.step(time_ns, env))
+        detectors = [detector(rule.name, rule.judge({**env, **statistics})) for rule in view.rules]
+        voters = sum(d["score"] is not None for d in detectors)
+        votes = sum(d["voted"] for d in detectors)
+        counter = self.counters[view.name]
+        counter["windows"] += 1
+        counter["warming_up" if not voters else "abstained" if voters < view.at_least else "scored"] += 1
+        if voters >= view.at_least and votes >= view.at_least:
+            severity = max(d["severity"] for d in detectors if d["voted"])
+            spec = view.evidence()
+            held = next((window.held() for window in windows if window.spec is spec), [])
+            self.alerts.append(
+                {
+                    "view": view.name,
+                    "key": key,
+                    "time_ns": time_ns,
+                    "alert_id": alert_id(self.pipeline.name, view.name, key, time_ns, unit.n),
+                    "revision": unit.revision,
+                    "status": "final",
+                    "severity": severity,
+                    "level": next((name for name, above in LEVELS if severity > above), "low"),
+                    "votes": votes,
+                    "voters": voters,
+                    "detectors": [{name: d[name] for name in DETECTOR_FIELDS} for d in detectors],
+                    "row": unit.row,
+                    "window": {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)},
+                    "statistics": statistics,
+                }
+            )
+        return "scored" if voters else "history"
+
+    # -- the ledger -----------------------------------------------------------------------------------------------------------
+
+    def ledger(self) -> Ledger:
+        """At this moment. A row of an open window that no row view has scored is pending; after `drain` none is."""
+        ledger = Ledger(rows_in=len(self.outcome), views={name: Counter(counter) for name, counter in self.counters.items()})
+        for outcome in self.outcome.values():
+            category, _, reason = outcome.partition(" ")
+            if category == "quarantined":
+                ledger.quarantined[reason] += 1
+            elif category == "open":
+                if self.drained:
+                    ledger.warming_up["history"] += 1
+                else:
+                    ledger.pending += 1
+            elif category in {"history", "not_selected"}:
+                ledger.warming_up[category] += 1
+            else:
+                setattr(ledger, category, getattr(ledger, category) + 1)
+        return ledger
+
+
+DETECTOR_FIELDS = ("name", "score", "threshold", "voted", "observed", "expected")
+
+
+def detector(name: str, verdict: Verdict) -> dict[str, Any]:
+    """A rule's verdict as the alert shows it; without a verdict it shows nothing."""
+    if verdict.when is None:
+        return {"name": name, "score": None, "threshold": None, "voted": False, "observed": None, "expected": None, "severity": 0.0}
+    r = exceedance(verdict)
+    return {
+        "name": name,
+        "score": r / (1.0 + r),
+        "threshold": verdict.threshold,
+        "voted": verdict.when,
+        "observed": verdict.observed,
+        "expected": verdict.expected,
+        "severity": max(0.0, 1.0 - 1.0 / r) if r > 0 else 0.0,
+    }
+
+
+def exceedance(verdict: Verdict) -> float:
+    """The number r of the rules' section, in [0, 100]."""
+    if not verdict.comparison:
+        return 2.0 if verdict.when else 0.0
+    holds = compare(verdict.observed, verdict.comparison, verdict.threshold)
+    if verdict.observed is None or verdict.threshold is None:
+        return 0.0
+    above = verdict.comparison in {">", ">="}
+    part, whole = (verdict.observed, verdict.threshold) if above else (verdict.threshold, verdict.observed)
+    if whole > 0:
+        return min(max(part / whole, 0.0), 100.0)
+    return 100.0 if holds else 0.0
+
+
+def window_start(time_ns: int, every_ns: int, zone: str) -> int:
+    """Start of the tumbling window: local midnight for windows of one day, else multiples since the epoch."""
+    if every_ns != DAY:
+        return time_ns - time_ns % every_ns
+    tz = ZoneInfo(zone)
+    epoch = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
+    local = (epoch + timedelta(seconds=time_ns // SECOND)).astimezone(tz)
+    midnight = datetime(local.year, local.month, local.day, tzinfo=tz)
+    return (midnight - epoch) // timedelta(seconds=1) * SECOND
+
+
+def exact_aggregate(aggregate: Agg, envs: Iterable[Env]) -> Num:
+    """An aggregate of a rollup: exact integers, then one rounding."""
+    rows = list(envs)
+    if aggregate.function == "count_rows":
+        return float(len(rows))
+    present = [value for env in rows if (value := aggregate.argument(env)) is not None]
+    if aggregate.function == "count":
+        return float(len(present))
+    if not present:
+        return None
+    if aggregate.function == "sum_exact":
+        return float(sum(present)) / 10.0**aggregate.scale
+    if aggregate.function == "mean":
+        return (float(sum(present)) / len(present)) / 10.0**aggregate.scale
+    extreme: float = min(present) if aggregate.function == "min" else max(present)
+    return extreme
+
+
+def run(pipeline: Pipeline, rows: Iterable[Row]) -> Oracle:
+    oracle = Oracle(pipeline)
+    for row in rows:
+        oracle.feed(row)
+    oracle.drain()
+    return oracle
