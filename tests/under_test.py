@@ -1,0 +1,555 @@
+"""The pipelines that the laws run on: each as a specification for the package and as a description for the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle_logic import Num, Truth, absolute, all_of, any_of, as_number, compare, div, greatest, least, mul, negate, root, same_text, sub
+from oracle_spec import DAY, SECOND, Column, Pipeline, Rollup, Rule, Verdict, View
+from oracle_windows import Agg, Env, Window
+
+Feature = Callable[[dict[str, Num]], Num]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pipeline twice over."""
+
+    name: str
+    spec: str
+    """YAML; a path ending in .yaml is read."""
+    pipeline: Pipeline
+    step_ns: int = SECOND
+    """The grid on which random event times lie: small against windows and lateness, so that ties and edges are frequent."""
+
+    def text(self) -> str:
+        return Path(self.spec).read_text() if self.spec.endswith(".yaml") else self.spec
+
+
+def col(name: str) -> Callable[[Env], Num]:
+    return lambda env: env[name]
+
+
+def exact(name: str) -> Callable[[Env], int | None]:
+    """The integer behind a fixed-point column."""
+    return lambda env: env[name + "#"]
+
+
+def same(name: str) -> Feature:
+    return lambda a: a[name]
+
+
+def plain(*names: str) -> dict[str, Feature]:
+    """Features that are aggregates as they stand."""
+    return {name: same(name) for name in names}
+
+
+def measured(left: Num, comparison: str, right: Num, expected: Num = None, rest: Truth = True) -> Verdict:
+    """A rule `left > right AND rest`."""
+    return Verdict(all_of(compare(left, comparison, right), rest), left, comparison, right, expected)
+
+
+# -- bars: the shipped pipeline (S25) -----------------------------------------------------------------------------------------
+
+BARS = Case(
+    "bars",
+    str(Path(__file__).parent.parent / "offbeat" / "pipelines" / "bars.yaml"),
+    Pipeline(
+        name="bars",
+        columns=(Column("open"), Column("high"), Column("low"), Column("close"), Column("volume", "fixed")),
+        rules={
+            "price": lambda e: all_of(*(compare(e[name], ">", 0.0) for name in ("open", "high", "low", "close"))),
+            "high": lambda e: compare(e["high"], ">=", greatest(e["open"], e["close"], e["low"])),
+            "low": lambda e: compare(e["low"], "<=", least(e["open"], e["close"])),
+            "volume": lambda e: compare(e["volume"], ">=", 0.0),
+        },
+        unique=("time",),
+        zone="Asia/Kolkata",
+        views=(
+            View(
+                "bar",
+                windows=(
+                    Window("previous_minute", {"last": Agg("last", col("close"))}, {"previous_close": lambda a: a["last"]}, 60 * SECOND),
+                    Window(
+                        "ten_minutes",
+                        {"sum": Agg("sum_exact", exact("volume")), "n": Agg("count_rows")},
+                        {"mean_volume": lambda a: div(a["sum"], a["n"])},
+                        600 * SECOND,
+                        at_least=5,
+                    ),
+                ),
+                rules=(
+                    Rule(
+                        "price_jump",
+                        lambda e: measured(absolute(sub(div(e["close"], e["previous_close"]), 1.0)), ">", 0.005, 0.0),
+                    ),
+                    Rule("volume_surge", lambda e: measured(e["volume"], ">", mul(1.02, e["mean_volume"]), e["mean_volume"])),
+                ),
+            ),
+        ),
+    ),
+    step_ns=60 * SECOND,
+)
+
+
+# -- buffered: lateness, an order column, windows of rows and of time, every aggregate ----------------------------------------------
+
+EVERYTHING: dict[str, Agg] = {
+    "c": Agg("count_rows"),
+    "cx": Agg("count", col("x")),
+    "sx": Agg("sum", col("x")),
+    "sn": Agg("sum_exact", exact("n"), scale=2),
+    "mx": Agg("mean", col("x")),
+    "dx": Agg("std", col("x")),
+    "vx": Agg("var", col("x")),
+    "lo": Agg("min", col("x")),
+    "hi": Agg("max", col("x")),
+    "md": Agg("quantile", col("x"), 0.5),
+    "q9": Agg("quantile", col("x"), 0.9),
+    "fx": Agg("first", col("x")),
+    "lx": Agg("last", col("x")),
+    "un": Agg("distinct", col("x")),
+    "sp": Agg("span"),
+    "ra": Agg("rate"),
+    "mr": Agg("mean", lambda e: div(e["x"], e["n"])),
+}
+EVERYTHING_TEXT = {
+    "c": "count(*)",
+    "cx": "count(x)",
+    "sx": "sum(x)",
+    "sn": "sum(n)",
+    "mx": "mean(x)",
+    "dx": "stddev(x)",
+    "vx": "var(x)",
+    "lo": "min(x)",
+    "hi": "max(x)",
+    "md": "median(x)",
+    "q9": "quantile(x, 0.9)",
+    "fx": "first(x)",
+    "lx": "last(x)",
+    "un": "count(DISTINCT x)",
+    "sp": "span()",
+    "ra": "rate()",
+    "mr": "mean(x / n)",
+}
+
+
+def _everything(prefix: str, extra: dict[str, Feature]) -> dict[str, Feature]:
+    return {prefix + name: same(name) for name in EVERYTHING} | extra
+
+
+def _everything_text(prefix: str, indent: int) -> str:
+    return "\n".join(f"{' ' * indent}{prefix}{name}: {text}" for name, text in EVERYTHING_TEXT.items())
+
+
+BUFFERED = Case(
+    "buffered",
+    f"""
+name: buffered
+source:
+  key: {{column: key}}
+  time: {{column: time}}
+  order: seq
+  columns:
+    x: {{type: float, required: false, allow_nan: true}}
+    n: {{type: fixed, scale: 2, required: false}}
+    seq: {{type: fixed, scale: 0, required: false}}
+quality:
+  unique: [time, seq]
+  lateness: 3s
+  dedup_rows: 5
+  max_jump: 40s
+views:
+  rows:
+    windows:
+      last4:
+        over: 4 rows
+        at_least: 1
+        features:
+{_everything_text("b_", 10)}
+          b_move: last(x) / first(x) - 1
+      current3:
+        over: 3 rows
+        current: true
+        features:
+{_everything_text("c_", 10)}
+    detectors:
+      spread: {{type: rule, when: b_hi - b_lo > 2 * b_dx AND n IS NOT NULL}}
+      low: {{type: rule, when: x < c_mx, expected: c_mx}}
+  times:
+    windows:
+      past:
+        over: 5s
+        features:
+{_everything_text("p_", 10)}
+      now:
+        over: 4s
+        current: true
+        at_least: 2
+        features:
+{_everything_text("q_", 10)}
+          q_z: (x - mean(x)) / stddev(x)
+    detectors:
+      any: {{type: rule, when: p_c >= 2, expected: p_mx}}
+      odd: {{type: rule, when: abs(q_z) >= 0.7 OR p_sn > 4}}
+      rest: {{type: rule, when: NOT (x <= 3)}}
+    vote: {{at_least: 2}}
+""",
+    Pipeline(
+        name="buffered",
+        columns=(Column("x", allow_nan=True), Column("n", "fixed", 2), Column("seq", "fixed")),
+        unique=("time", "seq"),
+        lateness_ns=3 * SECOND,
+        dedup_rows=5,
+        max_jump_ns=40 * SECOND,
+        order="seq",
+        views=(
+            View(
+                "rows",
+                windows=(
+                    Window(
+                        "last4",
+                        EVERYTHING,
+                        _everything("b_", {"b_move": lambda a: sub(div(a["lx"], a["fx"]), 1.0)}),
+                        rows=4,
+                        at_least=1,
+                    ),
+                    Window("current3", EVERYTHING, _everything("c_", {}), rows=3, current=True),
+                ),
+                rules=(
+                    Rule(
+                        "spread",
+                        lambda e: measured(sub(e["b_hi"], e["b_lo"]), ">", mul(2.0, e["b_dx"]), rest=e["n"] is not None),
+                    ),
+                    Rule("low", lambda e: measured(e["x"], "<", e["c_mx"], e["c_mx"])),
+                ),
+            ),
+            View(
+                "times",
+                windows=(
+                    Window("past", EVERYTHING, _everything("p_", {}), 5 * SECOND),
+                    Window(
+                        "now",
+                        EVERYTHING | {"x": Agg("last", col("x"))},
+                        _everything("q_", {"q_z": lambda a: div(sub(a["x"], a["mx"]), a["dx"])}),
+                        4 * SECOND,
+                        current=True,
+                        at_least=2,
+                    ),
+                ),
+                rules=(
+                    Rule("any", lambda e: measured(e["p_c"], ">=", 2.0, e["p_mx"])),
+                    Rule(
+                        "odd",
+                        lambda e: Verdict(any_of(compare(absolute(e["q_z"]), ">=", 0.7), compare(e["p_sn"], ">", 4.0))),
+                    ),
+                    Rule("rest", lambda e: Verdict(negate(compare(e["x"], "<=", 3.0)))),
+                ),
+                at_least=2,
+            ),
+        ),
+    ),
+)
+
+
+# -- plain: no unique columns, no views' windows in one view, huge values --------------------------------------------------------------
+
+PLAIN = Case(
+    "plain",
+    """
+name: plain
+source:
+  key: {column: key}
+  time: {column: time}
+  columns:
+    x: {type: float, required: false}
+quality:
+  not_after: 2040-01-01
+  max_jump: 30s
+views:
+  raw:
+    detectors:
+      big: {type: rule, when: x > 1}
+      negative: {type: rule, when: x < 0 AND x IS NOT NULL}
+  drift:
+    windows:
+      w:
+        over: 6s
+        at_least: 2
+        features: {m: mean(x), s: std(x), t: sum(x), r: sqrt(sum(x * x))}
+    detectors:
+      far: {type: rule, when: abs(x - m) > 3 * s}
+      sum: {type: rule, when: t >= r AND x BETWEEN -10 AND 10, expected: m}
+""",
+    Pipeline(
+        name="plain",
+        columns=(Column("x"),),
+        not_after_ns=2_208_988_800 * SECOND,
+        max_jump_ns=30 * SECOND,
+        views=(
+            View(
+                "raw",
+                windows=(),
+                rules=(
+                    Rule("big", lambda e: measured(e["x"], ">", 1.0)),
+                    Rule("negative", lambda e: measured(e["x"], "<", 0.0, rest=e["x"] is not None)),
+                ),
+            ),
+            View(
+                "drift",
+                windows=(
+                    Window(
+                        "w",
+                        {
+                            "m": Agg("mean", col("x")),
+                            "s": Agg("std", col("x")),
+                            "t": Agg("sum", col("x")),
+                            "q": Agg("sum", lambda e: mul(e["x"], e["x"])),
+                        },
+                        {**plain("m", "s", "t"), "r": lambda a: root(a["q"])},
+                        6 * SECOND,
+                        at_least=2,
+                    ),
+                ),
+                rules=(
+                    Rule("far", lambda e: measured(absolute(sub(e["x"], e["m"])), ">", mul(3.0, e["s"]))),
+                    Rule(
+                        "sum",
+                        lambda e: measured(e["t"], ">=", e["r"], e["m"], all_of(compare(e["x"], ">=", -10.0), compare(e["x"], "<=", 10.0))),
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+# -- sides: texts in conditions, fixed-point prices ------------------------------------------------------------------------------------
+
+
+def _is(text: str) -> Callable[[Env], Truth]:
+    return lambda e: same_text(e["side"], text)
+
+
+SIDES = Case(
+    "sides",
+    """
+name: sides
+source:
+  key: {column: key}
+  time: {column: time}
+  order: seq
+  columns:
+    price: {type: fixed, scale: 9}
+    size: {type: fixed, scale: 0, required: false}
+    side: {type: text, required: false}
+    seq: {type: fixed, scale: 0, required: false}
+quality:
+  rules:
+    price: price > 0
+    side: side IN ('A', 'B', 'N')
+  unique: [time, seq, side]
+  dedup_rows: 3
+  max_jump: 30s
+views:
+  trade:
+    windows:
+      last5:
+        over: 5 rows
+        at_least: 2
+        features:
+          ask: mean(side = 'A')
+          bids: sum(side = 'B')
+          known: count(side <> 'N')
+          price_mean: mean(price)
+          total: sum(price)
+          volume: sum(size)
+          turnover: sum(price * size)
+          momentum: last(price) / first(price) - 1
+          ask_size: sum(CASE WHEN side = 'A' THEN size ELSE 0 END)
+    detectors:
+      one_sided: {type: rule, when: ask >= 0.5 AND side = 'A', expected: 0.25}
+      move: {type: rule, when: abs(momentum) > 0.1}
+      dear: {type: rule, when: price > price_mean AND side IS NOT NULL, expected: price_mean}
+    vote: {at_least: 1}
+""",
+    Pipeline(
+        name="sides",
+        columns=(Column("price", "fixed", 9), Column("size", "fixed"), Column("side", "text"), Column("seq", "fixed")),
+        rules={
+            "price": lambda e: compare(e["price"], ">", 0.0),
+            "side": lambda e: any_of(*(same_text(e["side"], each) for each in "ABN")),
+        },
+        unique=("time", "seq", "side"),
+        dedup_rows=3,
+        max_jump_ns=30 * SECOND,
+        order="seq",
+        views=(
+            View(
+                "trade",
+                windows=(
+                    Window(
+                        "last5",
+                        {
+                            "ask": Agg("mean", lambda e: as_number(_is("A")(e))),
+                            "bids": Agg("sum_exact", lambda e: as_number(_is("B")(e))),
+                            "known": Agg("count", lambda e: as_number(negate(_is("N")(e)))),
+                            "price_mean": Agg("mean", col("price")),
+                            "total": Agg("sum_exact", exact("price"), scale=9),
+                            "volume": Agg("sum_exact", exact("size")),
+                            "turnover": Agg("sum", lambda e: mul(e["price"], e["size"])),
+                            "first": Agg("first", col("price")),
+                            "last": Agg("last", col("price")),
+                            "ask_size": Agg("sum", lambda e: e["size"] if _is("A")(e) else 0.0),
+                        },
+                        {
+                            **plain("ask", "bids", "known", "price_mean", "total", "volume", "turnover"),
+                            "momentum": lambda a: sub(div(a["last"], a["first"]), 1.0),
+                            **plain("ask_size"),
+                        },
+                        rows=5,
+                        at_least=2,
+                    ),
+                ),
+                rules=(
+                    Rule("one_sided", lambda e: measured(e["ask"], ">=", 0.5, 0.25, _is("A")(e))),
+                    Rule("move", lambda e: measured(absolute(e["momentum"]), ">", 0.1)),
+                    Rule("dear", lambda e: measured(e["price"], ">", e["price_mean"], e["price_mean"], e["side"] is not None)),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+# -- rolled: views on another key ------------------------------------------------------------------------------------------------------
+
+SECTORS = {"k0": "energy", "k1": "energy", "k2": "banks"}
+
+ROLLED = Case(
+    "rolled",
+    """
+name: rolled
+source:
+  key: {column: key}
+  time: {column: time, zone: Asia/Kolkata}
+  columns:
+    price: {type: fixed, scale: 2, required: false}
+    volume: {type: fixed, scale: 0}
+    side: {type: text, required: false}
+quality:
+  unique: [time]
+  lateness: 2h
+views:
+  market:
+    rollup:
+      key: {constant: market}
+      every: 1h
+      columns:
+        bars: count(*)
+        priced: count(price)
+        volume: sum(volume)
+        mean_price: mean(price)
+        top: max(price)
+        bottom: min(price)
+        asks: mean(side = 'A')
+    windows:
+      before:
+        over: 3 rows
+        at_least: 1
+        features: {usual: mean(volume), top_before: max(top)}
+    detectors:
+      surge: {type: rule, when: volume > 1.5 * usual, expected: usual}
+      spread: {type: rule, when: top - bottom >= 2}
+  sector_day:
+    rollup:
+      key: {mapping: {k0: energy, k1: energy, k2: banks}}
+      every: 1d
+      columns:
+        n: count(*)
+        turnover: sum(volume)
+        ask_count: sum(side = 'A')
+        average: mean(price)
+    windows:
+      week:
+        over: 7d
+        features: {typical: mean(turnover), days: count(*)}
+    detectors:
+      unusual: {type: rule, when: turnover > typical, expected: typical}
+  row:
+    detectors:
+      sold: {type: rule, when: price > 9 AND volume > 5}
+""",
+    Pipeline(
+        name="rolled",
+        columns=(Column("price", "fixed", 2), Column("volume", "fixed"), Column("side", "text")),
+        unique=("time",),
+        lateness_ns=7200 * SECOND,
+        zone="Asia/Kolkata",
+        views=(
+            View(
+                "market",
+                rollup=Rollup(
+                    lambda _key, _env: "market",
+                    3600 * SECOND,
+                    {
+                        "bars": Agg("count_rows"),
+                        "priced": Agg("count", exact("price")),
+                        "volume": Agg("sum_exact", exact("volume")),
+                        "mean_price": Agg("mean", exact("price"), scale=2),
+                        "top": Agg("max", col("price")),
+                        "bottom": Agg("min", col("price")),
+                        "asks": Agg("mean", _is("A")),
+                    },
+                    plain("bars", "priced", "volume", "mean_price", "top", "bottom", "asks"),
+                ),
+                windows=(
+                    Window(
+                        "before",
+                        {"usual": Agg("mean", col("volume")), "top_before": Agg("max", col("top"))},
+                        plain("usual", "top_before"),
+                        rows=3,
+                        at_least=1,
+                    ),
+                ),
+                rules=(
+                    Rule("surge", lambda e: measured(e["volume"], ">", mul(1.5, e["usual"]), e["usual"])),
+                    Rule("spread", lambda e: measured(sub(e["top"], e["bottom"]), ">=", 2.0)),
+                ),
+            ),
+            View(
+                "sector_day",
+                rollup=Rollup(
+                    lambda key, _env: SECTORS.get(key),
+                    DAY,
+                    {
+                        "n": Agg("count_rows"),
+                        "turnover": Agg("sum_exact", exact("volume")),
+                        "ask_count": Agg("sum_exact", _is("A")),
+                        "average": Agg("mean", exact("price"), scale=2),
+                    },
+                    plain("n", "turnover", "ask_count", "average"),
+                ),
+                windows=(
+                    Window(
+                        "week",
+                        {"typical": Agg("mean", col("turnover")), "days": Agg("count_rows")},
+                        plain("typical", "days"),
+                        7 * DAY,
+                    ),
+                ),
+                rules=(Rule("unusual", lambda e: measured(e["turnover"], ">", e["typical"], e["typical"])),),
+            ),
+            View(
+                "row",
+                windows=(),
+                rules=(Rule("sold", lambda e: measured(e["price"], ">", 9.0, rest=compare(e["volume"], ">", 5.0))),),
+            ),
+        ),
+    ),
+    step_ns=1800 * SECOND,
+)
+
+CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED)
