@@ -1,0 +1,92 @@
+"""Trading sessions of an exchange as plain arrays, and the local days of a zone."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from offbeat.core.batch import I32, I64, NULL_INT
+from offbeat.errors import UserError
+
+_DAY_NS = 86_400_000_000_000
+_EPOCH = date(1970, 1, 1)
+_DEFAULT_FROM, _DEFAULT_TO = "1990-01-01", "2050-12-31"
+"""Range asked of a calendar that states no bounds of its own; fixed, because its default depends on today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The sessions of one exchange, cut at its breaks into pieces that do not overlap. p pieces in order of time."""
+
+    code: str
+    open_ns: I64
+    """(p,) start of the piece, nanoseconds UTC."""
+    close_ns: I64
+    """(p,) its end, exclusive."""
+    day: I32
+    """(p,) date of the session, days since 1970-01-01; the pieces of one session share it."""
+    first_day: int
+    """First and last date that the calendar knows about, days since 1970-01-01: outside, nobody can say what was expected."""
+    last_day: int
+
+
+@lru_cache(maxsize=8)
+def sessions(code: str) -> Sessions:
+    """Sessions of the exchange_calendars calendar `code`, over all dates it supports.
+
+    The first call of a process imports exchange_calendars and pandas (about a second).
+    Raises UserError if there is no calendar of that name.
+    """
+    calendars: Any = import_module("exchange_calendars")
+    names: list[str] = list(calendars.get_calendar_names())
+    if code not in names:
+        near = get_close_matches(code.upper(), names, n=1, cutoff=0.5)
+        raise UserError(f"no trading calendar called {code!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # exchange_calendars uses what newer pandas versions deprecate; our callers cannot help it
+        probe: Any = calendars.get_calendar(code)
+        first, last = probe.bound_min(), probe.bound_max()
+        start = _DEFAULT_FROM if first is None else str(first.date())
+        end = _DEFAULT_TO if last is None else str(last.date())
+        calendar: Any = calendars.get_calendar(code, start=start, end=end)
+    days = (np.asarray(calendar.sessions_nanos, dtype=np.int64) // _DAY_NS).astype(np.int32)
+    opens = np.asarray(calendar.opens_nanos, dtype=np.int64)
+    closes = np.asarray(calendar.closes_nanos, dtype=np.int64)
+    pause = np.asarray(calendar.break_starts_nanos, dtype=np.int64)
+    resume = np.asarray(calendar.break_ends_nanos, dtype=np.int64)
+    broken = pause != NULL_INT  # NULL_INT is also pandas' NaT
+    piece_open = np.concatenate([opens, resume[broken]])
+    piece_close = np.concatenate([np.where(broken, pause, closes), closes[broken]])
+    piece_day = np.concatenate([days, days[broken]])
+    order = np.argsort(piece_open, kind="stable")
+    return Sessions(code, piece_open[order], piece_close[order], piece_day[order], day_number(start), day_number(end))
+
+
+def day_number(day: str) -> int:
+    """Days from 1970-01-01 to an ISO date."""
+    return (date.fromisoformat(day) - _EPOCH).days
+
+
+def local_midnights(zone: str, first_ns: int, last_ns: int) -> tuple[int, I64]:
+    """Starts of the local days of `zone` that cover [first_ns, last_ns] and a day on either side.
+
+    Returns the number of the first day (days since 1970-01-01) and the instants, nanoseconds UTC, one a day. Where a clock change
+    removes midnight, the day starts at the change.
+    """
+    tz = ZoneInfo(zone)
+    first = first_ns // _DAY_NS - 2
+    count = last_ns // _DAY_NS + 3 - first
+    start = _EPOCH + timedelta(days=first)
+    midnights = np.empty(count, dtype=np.int64)
+    for i in range(count):
+        day = start + timedelta(days=i)
+        midnights[i] = round(datetime(day.year, day.month, day.day, tzinfo=tz).timestamp()) * 1_000_000_000
+    return first, midnights
