@@ -266,7 +266,7 @@ source:
   columns:
     x: {type: float, required: false}
 quality:
-  not_after: 2040-01-01
+  not_after: "2040-01-01"
   max_jump: 30s
 views:
   raw:
