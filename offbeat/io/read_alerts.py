@@ -1,0 +1,111 @@
+"""Alerts read back from what the sinks wrote."""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from offbeat.decide.block import STATUSES
+from offbeat.errors import UserError
+from offbeat.io.alerts import EMPTY
+from offbeat.io.parquet_sink import part_files
+from offbeat.io.shape import fitted, widened
+
+_TIME = pl.Datetime("ns", "UTC")
+
+
+def read_alerts(uri: str | Path) -> pl.DataFrame:
+    """All alerts of a JSONL file, a Parquet file or a folder of committed parts, in the order they were written.
+
+    Columns as in the Contract, times as Datetime("ns", "UTC"). A last line that is still being written is left out. Windows that were
+    revised occur more than once: see `latest`. Raises UserError where there is nothing to read.
+    """
+    path = Path(str(uri).removeprefix("file://"))
+    try:
+        if path.is_dir():
+            return _parts(part_files(path))
+        if not path.is_file():
+            raise UserError(f"no alerts at {path}: it does not exist")
+        return _parts([path]) if path.suffix.lower() in {".parquet", ".pq"} else _lines(path)
+    except OSError as error:
+        raise UserError(f"cannot read alerts from {path}: {error.strerror or error}") from error
+    except (pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
+        raise UserError(f"cannot read alerts from {path}: {str(error).splitlines()[0]}") from error
+
+
+def latest(alerts: pl.DataFrame) -> pl.DataFrame:
+    """One row per alert_id: that of the greatest revision, then of the last status in early < provisional < final < withdrawn [S22].
+
+    The rows kept stay in their order; withdrawn ones are kept, so that a reader sees that they are.
+    """
+    if alerts["alert_id"].n_unique() == alerts.height:
+        return alerts
+    rank = pl.col("status").cast(pl.String).replace_strict(list(STATUSES), range(len(STATUSES)), return_dtype=pl.Int8)
+    order = alerts.select("alert_id", "revision", rank=rank).with_row_index("at").sort("revision", "rank", "at")
+    kept = order.unique("alert_id", keep="last")["at"].sort()
+    return alerts[kept]
+
+
+def _parts(files: list[Path]) -> pl.DataFrame:
+    tables = [pq.ParquetFile(file).read() for file in files]
+    schema = reduce(widened, [table.schema for table in tables], EMPTY)
+    frame = pl.DataFrame(pa.concat_tables([fitted(table, schema) for table in tables]) if tables else schema.empty_table())
+    return _typed(frame)
+
+
+def _lines(path: Path) -> pl.DataFrame:
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if data[:1] not in {b"", b"{"}:
+        raise UserError(f"cannot read alerts from {path}: it does not hold JSON lines")
+    if not whole:
+        return _typed(pl.DataFrame(EMPTY.empty_table()))
+    return _typed(pl.read_ndjson(whole, infer_schema_length=None))
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The types of the Contract, whatever the file could tell of them (a JSON column of nulls has none)."""
+    wanted = pl.DataFrame(EMPTY.empty_table()).cast({pl.Categorical: pl.String}).schema
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise UserError(f"these are not alerts: {', '.join(missing)} missing")
+    columns = []
+    for name, kind in frame.schema.items():
+        if name == "window" and isinstance(kind, pl.Struct):
+            field = pl.col(name).struct.field
+            ends = [_time(field(end), end_kind) for end, end_kind in ((f.name, f.dtype) for f in kind.fields) if end in {"from", "to"}]
+            inner = pl.struct(*ends, field("n").cast(pl.Int64), _statistics(kind))
+            columns.append(pl.when(pl.col(name).is_not_null()).then(inner).alias(name))
+        elif name == "time":
+            columns.append(_time(pl.col(name), kind))
+        elif name == "detectors":
+            columns.append(pl.col(name).cast(_plain(wanted[name])))
+        elif name in wanted and name not in {"row", "window"}:
+            columns.append(pl.col(name).cast(wanted[name]))
+        else:
+            columns.append(pl.col(name))
+    return frame.select(columns)
+
+
+def _statistics(window: pl.Struct) -> pl.Expr:
+    """Statistics are doubles also where a file holds nothing but null."""
+    kind = next(f.dtype for f in window.fields if f.name == "statistics")
+    column = pl.col("window").struct.field("statistics")
+    return column.cast(pl.Struct([pl.Field(f.name, pl.Float64) for f in kind.fields])) if isinstance(kind, pl.Struct) else column
+
+
+def _time(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    return column.str.to_datetime("%+", time_unit="ns", time_zone="UTC") if kind == pl.String else column.cast(_TIME)
+
+
+def _plain(kind: pl.DataType) -> pl.DataType:
+    """The type with text instead of categories, at any depth."""
+    if isinstance(kind, pl.List):
+        return pl.List(_plain(pl.Series([], dtype=kind.inner).dtype))
+    if isinstance(kind, pl.Struct):
+        return pl.Struct([pl.Field(f.name, _plain(pl.Series([], dtype=f.dtype).dtype)) for f in kind.fields])
+    return pl.String() if kind == pl.Categorical else kind

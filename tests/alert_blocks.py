@@ -1,0 +1,108 @@
+"""Alerts made by hand for the tests of what leaves the system."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from offbeat.core.batch import NULL_INT
+from offbeat.decide.block import AlertBlock, DetectorBlock
+from offbeat.io.alerts import alert_table
+
+NAN = float("nan")
+PLAN_HASH = "0123456789abcdef" * 2
+
+
+def two_bars(view: str = "bar") -> AlertBlock:
+    """Two alerts of one symbol: a price jump with a warming-up second rule, and a volume surge."""
+    ids = np.zeros((2, 16), dtype=np.uint8)
+    ids[0, 0], ids[0, 15], ids[1, :] = 0xAB, 0x01, 0xFF
+    jump = DetectorBlock(
+        "price_jump",
+        np.array([0.75, NAN]),
+        np.array([0.005, NAN]),
+        np.array([True, False]),
+        np.array([0.015, NAN]),
+        np.array([0.0, NAN]),
+        ("abs(close / previous_close - 1)",),
+        np.array([[0.75, NAN]]),
+    )
+    surge = DetectorBlock(
+        "volume_surge",
+        np.array([NAN, 0.8]),
+        np.array([NAN, 102.0]),
+        np.array([False, True]),
+        np.array([NAN, 408.0]),
+        np.array([NAN, 100.0]),
+        ("volume", "calm"),
+        np.array([[NAN, 0.8], [NAN, 0.0]]),
+    )
+    return AlertBlock(
+        view=view,
+        ids=ids,
+        revision=np.array([1, 1]),
+        status=np.array([2, 2], np.int8),
+        key=np.array([1, 0], np.int32),
+        keys=pl.Series(["AIG", 'X"\n<&>']),
+        time_ns=np.array([1_700_000_000_000_000_001, 60_000_000_000]),
+        severity=np.array([2 / 3, 0.75]),
+        level=np.array([1, 0], np.int8),
+        levels=("critical", "high", "medium", "low"),
+        votes=np.array([1, 1], np.int32),
+        voters=np.array([1, 2], np.int32),
+        detectors=(jump, surge),
+        row=pl.DataFrame({"close": [101.5, NAN], "volume": [7, 408], "side": ["A", None], "halted": [False, None]}),
+        window_from_ns=np.array([1_699_999_940_000_000_001, NULL_INT]),
+        window_to_ns=np.array([1_700_000_000_000_000_001, NULL_INT]),
+        window_n=np.array([1, 0]),
+        statistics=("previous_close", "mean_volume"),
+        values=np.array([[100.0, NAN], [NAN, float("inf")]]),
+        files=np.array([0, -1], np.int32),
+        rows=np.array([17, 0]),
+    )
+
+
+def many(count: int, seed: int = 0, view: str = "bar", columns: tuple[str, ...] = ("close",)) -> pa.Table:
+    """`count` alerts with ids of their own, as a table."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, 256, (count, 16), dtype=np.uint8)
+    detector = DetectorBlock(
+        "rule",
+        random.random(count),
+        np.ones(count),
+        np.ones(count, np.bool_),
+        random.random(count),
+        np.ones(count),
+        ("x",),
+        random.random((1, count)),
+    )
+    block = AlertBlock(
+        view=view,
+        ids=ids,
+        revision=np.ones(count, np.int64),
+        status=np.full(count, 2, np.int8),
+        key=np.zeros(count, np.int32),
+        keys=pl.Series(["K"]),
+        time_ns=np.arange(count) * 10**9,
+        severity=random.random(count),
+        level=np.zeros(count, np.int8),
+        levels=("low",),
+        votes=np.ones(count, np.int32),
+        voters=np.ones(count, np.int32),
+        detectors=(detector,),
+        row=pl.DataFrame({name: random.random(count) for name in columns}),
+        window_from_ns=np.full(count, NULL_INT),
+        window_to_ns=np.full(count, NULL_INT),
+        window_n=np.zeros(count, np.int64),
+        statistics=(),
+        values=np.empty((0, count)),
+        files=np.zeros(count, np.int32),
+        rows=np.arange(1, count + 1),
+    )
+    return as_table(block)
+
+
+def as_table(block: AlertBlock) -> pa.Table:
+    """The block in the alert schema."""
+    return alert_table(block, pipeline="bars", plan_hash=PLAN_HASH, version="0.1.0")
