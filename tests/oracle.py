@@ -243,7 +243,7 @@ class Oracle:
         voters = sum(d["score"] is not None for d in detectors)
         votes = sum(d["voted"] for d in detectors)
         counter = self.counters[view.name]
-        counter["windows"] += 1
+        counter["windows"] += view.rollup is not None
         counter["warming_up" if not voters else "abstained" if voters < view.at_least else "scored"] += 1
         if voters >= view.at_least and votes >= view.at_least:
             severity = max(d["severity"] for d in detectors if d["voted"])

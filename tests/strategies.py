@@ -116,7 +116,7 @@ def _event(case: Case, kind: str, cursor: int, columns: dict[str, Value], choice
         fault = ("encoding", "ragged", "missing", "type", "time", "missing")[choice]
         return Row("?" if choice > 1 else None, None if choice in {0, 1, 4} else cursor, empty, fault=fault)
     if kind == "far":
-        far = (0, -step, 3_155_760_000 * 10**9, 946_684_800 * 10**9, 946_684_800 * 10**9 - 1, 2_208_988_800 * 10**9 + 1)
+        far = (0, 2**63 - 1, 3_155_760_000 * 10**9, 946_684_800 * 10**9, 946_684_800 * 10**9 - 1, 2_208_988_800 * 10**9 + 1)
         return Row("?", far[choice], columns)
     if kind == "jump":
         return Row("?", cursor + (reach, reach + 1, reach + step, 2 * reach, -reach, -lateness)[choice], columns)

@@ -1,0 +1,123 @@
+"""The package driven by hand: rows of the laws as chunks, its blocks as the oracle's plain records."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from oracle_spec import Pipeline, Row
+
+from offbeat.core.batch import NULL_INT
+from offbeat.decide.block import STATUSES, AlertBlock, SetAside
+from offbeat.io.contract import FAULTS, Chunk
+
+DTYPES: dict[str, Any] = {"float": pl.Float64, "fixed": pl.Int64, "text": pl.String, "bool": pl.Boolean}
+Record = dict[str, Any]
+
+
+def chunk_of(pipeline: Pipeline, rows: Sequence[Row]) -> Chunk:
+    """Rows as a source would hand them over."""
+    frame = pl.DataFrame(
+        [pl.Series(c.name, [row.columns[c.name] for row in rows], DTYPES[c.kind]) for c in pipeline.columns],
+    )
+
+    def raw(index: npt.NDArray[np.intp]) -> list[str]:
+        return [f"row {rows[i].row}" for i in index]
+
+    return Chunk(
+        frame=frame,
+        key=None,
+        keys=pl.Series("key", [row.key for row in rows], pl.String),
+        time_ns=np.array([NULL_INT if row.time_ns is None else row.time_ns for row in rows], np.int64),
+        faults=np.array([FAULTS.index(row.fault) for row in rows], np.int8),
+        file=0,
+        first_row=rows[0].row if rows else 1,
+        rows=np.array([row.row for row in rows], np.int64),
+        files=None,
+        raw=raw,
+        position={"row": rows[-1].row if rows else 0},
+    )
+
+
+def number(value: float) -> float | None:
+    """NaN is null; both zeros are one (definitions.md)."""
+    return None if math.isnan(value) else value + 0.0
+
+
+def plain_alerts(blocks: Sequence[AlertBlock]) -> list[Record]:
+    """Blocks as the oracle writes them."""
+    return [_plain(block, i) for block in blocks for i in range(len(block))]
+
+
+def _plain(block: AlertBlock, i: int) -> Record:
+    detectors = [
+        {
+            "name": d.name,
+            "score": number(float(d.score[i])),
+            "threshold": number(float(d.threshold[i])),
+            "voted": bool(d.voted[i]),
+            "observed": number(float(d.observed[i])),
+            "expected": number(float(d.expected[i])),
+        }
+        for d in block.detectors
+    ]
+    start = int(block.window_from_ns[i])
+    return {
+        "view": block.view,
+        "key": block.keys[int(block.key[i])],
+        "time_ns": int(block.time_ns[i]),
+        "alert_id": block.ids[i].tobytes().hex(),
+        "revision": int(block.revision[i]),
+        "status": STATUSES[int(block.status[i])],
+        "severity": number(float(block.severity[i])),
+        "level": block.levels[int(block.level[i])],
+        "votes": int(block.votes[i]),
+        "voters": int(block.voters[i]),
+        "detectors": detectors,
+        "row": {name: _value(value) for name, value in block.row.row(i, named=True).items()},
+        "window": {"from": None if start == NULL_INT else start, "to": int(block.window_to_ns[i]), "n": int(block.window_n[i])},
+        "statistics": {name: number(float(block.values[k, i])) for k, name in enumerate(block.statistics)},
+    }
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, bool | int):
+        return float(value)
+    return number(value) if isinstance(value, float) else value
+
+
+def plain_set_aside(parts: Sequence[SetAside]) -> list[tuple[int, int, str]]:
+    return sorted((int(p.files[i]), int(p.rows[i]), reason) for p in parts for i, reason in enumerate(p.reasons))
+
+
+def bits(value: Any) -> Any:
+    """Floats as their bits, so that equality means equality of bits."""
+    if isinstance(value, float):
+        return struct.pack("<d", value + 0.0)
+    if isinstance(value, dict):
+        return {name: bits(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [bits(each) for each in value]
+    return value
+
+
+def in_order(alerts: Sequence[Record]) -> list[Record]:
+    """Alerts are a set; written in one order."""
+    return sorted(alerts, key=lambda a: (a["view"], a["key"], a["time_ns"], a["alert_id"], a["revision"]))
+
+
+def assert_same(ours: Sequence[Record], expected: Sequence[Record]) -> None:
+    """Equal bit for bit, and a message that names the first difference."""
+    left, right = in_order(ours), in_order(expected)
+    ids = [[(a["view"], a["key"], a["time_ns"], a["alert_id"]) for a in side] for side in (left, right)]
+    assert ids[0] == ids[1]
+    for a, b in zip(left, right, strict=True):
+        if bits(a) != bits(b):
+            assert a == b
+            assert repr(a) == repr(b), "equal as numbers, not as bits"
+            raise AssertionError(f"{a} is not {b}")
