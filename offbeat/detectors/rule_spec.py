@@ -1,0 +1,24 @@
+"""Settings of the rule detector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from offbeat.detectors.spec import DetectorSpec, Expression
+
+
+class RuleSpec(DetectorSpec):
+    """Votes when a condition over the row and its window features is true."""
+
+    type: Literal["rule"] = "rule"
+    when: Expression = Field(
+        description="The condition. Null means no verdict. Its first comparison by >, >=, < or <= gives the observed value and the threshold.",
+        examples=["abs(close / previous_close - 1) > 0.005", "volume > 1.02 * mean_volume"],
+    )
+    expected: Expression | None = Field(
+        default=None,
+        description="What a normal row would have shown, for the explanation.",
+        examples=["0", "mean_volume"],
+    )

@@ -1,0 +1,1 @@
+"""The pipeline file: typed objects, expressions, and the Plan that engines run."""

@@ -1,0 +1,162 @@
+"""Features of windows and columns of rollups: expressions over aggregates, split into what is computed of each row, the aggregates, and what is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+from offbeat.core.program import Program
+from offbeat.spec.builder import Builder
+from offbeat.spec.expression import Codes, Compiler, Named, Scope, Value
+from offbeat.spec.functions import AGGREGATES, SCALARS, Aggregated, canonical_name
+from offbeat.spec.nearest import nearest
+from offbeat.spec.plan import Aggregate
+from offbeat.spec.sql import ExpressionError, Node, canonical
+
+_ALL = dict.fromkeys((*SCALARS, *AGGREGATES), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The three parts, and what the names of the results stand for."""
+
+    arguments: Program
+    aggregates: tuple[Aggregate, ...]
+    program: Program
+    results: dict[str, Named]
+    texts: dict[str, str]
+    """Name → canonical text of its expression."""
+    problems: dict[str, list[str]]
+    """Name → what is wrong with its expression; those names are not in the program."""
+
+
+def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, rollup: bool) -> Compiled:
+    """Compile the features of one window, or the columns of a rollup, together: equal aggregates are computed once."""
+    compiler = _AggregateCompiler(scope, codes, rollup)
+    outputs: list[int] = []
+    results: dict[str, Named] = {}
+    texts: dict[str, str] = {}
+    problems: dict[str, list[str]] = {}
+    for name, text in expressions.items():
+        try:
+            value, tree = compiler.expression(text, "either")
+        except ExpressionError as error:
+            problems[name] = error.problems
+            results[name] = Named("number")
+            continue
+        outputs.append(value.handle)
+        results[name] = Named("truth" if value.type == "truth" else "number")
+        texts[name] = canonical(tree)
+    return Compiled(
+        compiler.rows.builder.finish(compiler.arguments),
+        tuple(compiler.aggregates),
+        compiler.builder.finish(outputs),
+        results,
+        texts,
+        problems,
+    )
+
+
+class _AggregateCompiler(Compiler):
+    """Outside aggregates only aggregates, constants and functions of them; inside, expressions of a row."""
+
+    def __init__(self, scope: Scope, codes: Codes, rollup: bool) -> None:
+        super().__init__(scope, codes, Builder())
+        self.rows = _RowCompiler(scope, codes)
+        self.rollup = rollup
+        self.aggregates: list[Aggregate] = []
+        self.arguments: list[int] = []
+
+    def name(self, node: Node) -> Value:
+        if node.value not in self.scope:
+            return super().name(node)
+        example = "max" if self.rollup else "last"
+        return self.wrong(f"column {node.value!r} must stand inside an aggregate, such as {example}({node.value})")
+
+    def call(self, node: Node) -> Value:
+        name = canonical_name(node.value)
+        if name in SCALARS:
+            return super().call(node)
+        spec = AGGREGATES.get(name)
+        if spec is None:
+            return self.wrong(f"unknown function {node.value!r}{nearest(node.value, _ALL)}")
+        if self.rollup and not spec.rollup:
+            allowed = ", ".join(name for name, other in AGGREGATES.items() if other.rollup)
+            return self.wrong(f"{node.value}() cannot be merged exactly; a rollup has {allowed}")
+        if len(node.args) != spec.arguments:
+            return self.wrong(f"{node.value}() is written {spec.usage}, not with {len(node.args)} argument{'s' * (len(node.args) != 1)}")
+        return self._aggregate(name, spec, node)
+
+    def _aggregate(self, name: str, spec: Aggregated, node: Node) -> Value:
+        if spec.arguments == 0:
+            return self._read(Aggregate(spec.function))
+        argument = node.args[0]
+        if argument.op in {"star", "distinct"} and name != "count":
+            return self.wrong(f"{node.value}() is written {spec.usage}")
+        if argument.op == "star":
+            return self._read(Aggregate("count_rows"))
+        distinct = argument.op == "distinct"
+        argument = argument.args[0] if distinct else argument
+        value = self._row(argument)
+        if value.type == "any":
+            return Value(self.builder.constant(nan), "any")
+        if value.type == "literal" or (value.type == "text" and (name != "count" or distinct)):
+            return self.wrong(f"{node.value}() needs a number or a truth value, but `{canonical(argument)}` is text")
+        place = self._place(value.handle)
+        if name == "count":
+            if distinct and self.rollup:
+                return self.wrong("count(DISTINCT x) cannot be merged exactly; a rollup has count(*), count(x), sum, mean, min, max")
+            return self._read(Aggregate("distinct" if distinct else "count", place))
+        if name in {"sum", "mean"}:
+            return self._sum(name, spec, argument, value, place)
+        if name == "quantile":
+            return self._quantile(node.args[1], place)
+        kept = value.type == "truth" and spec.keeps_type
+        return self._read(Aggregate(spec.function, place), truth=kept)
+
+    def _sum(self, name: str, spec: Aggregated, argument: Node, value: Value, place: int) -> Value:
+        scale = 0 if value.type == "truth" else self._scale(argument)
+        if self.rollup and scale is None:
+            if argument.op in {"name", "quoted"}:
+                return self.wrong(
+                    f"{name} of float column {argument.value!r} would depend on the order of rows: "
+                    f"give the column a scale, such as {argument.value}: {{type: fixed, scale: 2}}"
+                )
+            return self.wrong(
+                f"{name} in a rollup must be exact: of a fixed-point column alone (one with a scale) or of a condition, not of `{canonical(argument)}`"
+            )
+        if name == "mean":
+            return self._read(Aggregate("mean_exact", place, scale=scale or 0) if self.rollup else Aggregate(spec.function, place))
+        return self._read(Aggregate("sum", place) if scale is None else Aggregate("sum_exact", place, scale=scale))
+
+    def _scale(self, argument: Node) -> int | None:
+        return self.scope[argument.value].scale if argument.op in {"name", "quoted"} and argument.value in self.scope else None
+
+    def _quantile(self, node: Node, place: int) -> Value:
+        if node.op != "number" or not 0 <= float(node.value) <= 1:
+            return self.wrong(f"the second argument of quantile() is a number from 0 to 1, not `{canonical(node)}`")
+        return self._read(Aggregate("quantile", place, q=float(node.value)))
+
+    def _row(self, node: Node) -> Value:
+        before = len(self.rows.problems)
+        value = self.rows.value(node)
+        self.problems.extend(self.rows.problems[before:])
+        return value
+
+    def _place(self, handle: int) -> int:
+        if handle not in self.arguments:
+            self.arguments.append(handle)
+        return self.arguments.index(handle)
+
+    def _read(self, aggregate: Aggregate, truth: bool = False) -> Value:
+        if aggregate not in self.aggregates:
+            self.aggregates.append(aggregate)
+        handle = self.builder.input(f"agg{self.aggregates.index(aggregate)}")
+        return Value(handle, "truth" if truth else "number")
+
+
+class _RowCompiler(Compiler):
+    def unknown_function(self, name: str) -> Value:
+        if canonical_name(name) in AGGREGATES:
+            return self.wrong(f"{name}() stands inside another aggregate; aggregates cannot be nested")
+        return super().unknown_function(name)

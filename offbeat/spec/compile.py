@@ -1,0 +1,197 @@
+"""A pipeline's typed objects → the Plan. Here is checked what needs more than one key: names, columns, types and what fits together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from offbeat.spec.calendars import calendar_codes
+from offbeat.spec.duration import duration_ns, instant_ns
+from offbeat.spec.expression import Codes, Compiler, Named, Scope
+from offbeat.spec.identity import canonical_json, digest
+from offbeat.spec.models import PipelineSpec, QualitySpec, SourceSpec
+from offbeat.spec.nearest import nearest
+from offbeat.spec.plan import Column, Plan, QualityPlan, SourcePlan, TimePlan
+from offbeat.spec.problems import Problems
+from offbeat.spec.sql import ExpressionError, canonical
+from offbeat.spec.view import CompiledView, compile_view
+
+REASONS = (
+    "encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict", "late", "duplicate", "pending",
+)  # fmt: skip
+"""Reasons that the ledger and the quarantine have of their own: no rule may have such a name."""
+RESERVED_COLUMNS = ("time", "key")
+
+
+def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
+    """The Plan of `spec`; None when `problems` were noted."""
+    codes = Codes()
+    scope = _scope(spec.source)
+    source = _source(spec.source, problems)
+    quality, rules = _quality(spec.quality, spec.source, scope, codes, problems)
+    _view_names(spec, problems)
+    views = [compile_view(name, view, spec.source, scope, codes, problems) for name, view in spec.views.items()]
+    made = [view for view in views if view is not None]
+    if problems or len(made) != len(views):
+        return None
+    parts = _state_parts(spec, source, quality, rules, made)
+    table = codes.table()
+    numeric = _numeric(spec.source, codes)
+    return Plan(
+        name=spec.name,
+        source=source,
+        quality=quality,
+        views=tuple(view.plan(numeric) for view in made),
+        codes=table,
+        plan_hash=digest(_decides(spec, source, parts, made)),
+        state_hash=digest(parts),
+        state_parts={name: canonical_json(part) for name, part in parts.items()},
+        text=canonical_json(spec.model_dump(mode="json", exclude_none=True)),
+    )
+
+
+def _scope(source: SourceSpec) -> Scope:
+    kinds: dict[str, Named] = {}
+    for name, column in source.columns.items():
+        if column.type == "text":
+            kinds[name] = Named("text")
+        elif column.type == "bool":
+            kinds[name] = Named("truth")
+        else:
+            kinds[name] = Named("number", column.scale if column.type == "fixed" else None)
+    return kinds
+
+
+def _numeric(source: SourceSpec, codes: Codes) -> tuple[str, ...]:
+    numbers = [name for name, column in source.columns.items() if column.type != "text"]
+    return (*numbers, *(codes.use(name) for name, _ in codes.table()))
+
+
+def _spellings(name: str, headers: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((name, *headers)))
+
+
+def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
+    at = ("source",)
+    for name in spec.columns:
+        if name in RESERVED_COLUMNS:
+            problems.add(
+                (*at, "columns", name),
+                f"{name!r} stands for the event's {name}; give the column another name and {name!r} among its headers",
+            )
+    columns = tuple(
+        Column(name, column.type, column.scale, _spellings(name, column.headers), column.required, column.allow_nan)
+        for name, column in spec.columns.items()
+    )
+    if spec.order is not None:
+        fixed = [column.name for column in columns if column.kind == "fixed"]
+        if spec.order not in spec.columns:
+            problems.add((*at, "order"), f"unknown column {spec.order!r}{nearest(spec.order, spec.columns)}")
+        elif spec.order not in fixed:
+            problems.add((*at, "order"), f"column {spec.order!r} must be of type fixed to order rows, not {spec.columns[spec.order].type}")
+    key = _spellings(spec.key.column, spec.key.headers) if spec.key.column is not None else ()
+    time = TimePlan(_spellings(spec.time.column, spec.time.headers), spec.time.format, spec.time.zone)
+    if not spec.header:
+        wanted = [((*at, "time"), time.headers), *(((*at, "columns", column.name), column.headers) for column in columns)]
+        for path, spellings in [((*at, "key"), key), *wanted] if key else wanted:
+            if not set(spellings) & set(spec.names):
+                problems.add(path, f"{spellings[0]!r} is not among `names`{nearest(spellings[0], spec.names)}")
+    for place, name in enumerate(spec.names):
+        if name in spec.names[:place]:
+            problems.add((*at, "names", str(place)), f"{name!r} stands twice among `names`")
+    return SourcePlan(
+        spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns
+    )
+
+
+def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, problems: Problems) -> tuple[QualityPlan, dict[str, str]]:
+    at = ("quality",)
+    compiler = Compiler(scope, codes)
+    outputs: list[int] = []
+    texts: dict[str, str] = {}
+    for name, rule in spec.rules.items():
+        path = (*at, "rules", name)
+        if name in REASONS:
+            problems.add(path, f"{name!r} is a reason of the ledger's own and cannot name a rule")
+        try:
+            value, tree = compiler.expression(rule, "truth")
+        except ExpressionError as error:
+            for problem in error.problems:
+                problems.add(path, problem)
+            continue
+        outputs.append(value.handle)
+        texts[name] = canonical(tree)
+    _unique(spec, source, problems)
+    not_before = instant_ns(spec.not_before)
+    not_after = None if spec.not_after is None else instant_ns(spec.not_after)
+    if not_after is not None and not_after < not_before:
+        problems.add((*at, "not_after"), f"`not_after` lies before `not_before` ({spec.not_before}): no row can pass")
+    if spec.calendar is not None and calendar_codes() and spec.calendar not in calendar_codes():
+        problems.add((*at, "calendar"), f"unknown calendar {spec.calendar!r}{nearest(spec.calendar, sorted(calendar_codes()))}")
+    plan = QualityPlan(
+        rules=tuple(spec.rules),
+        program=compiler.builder.finish(outputs) if outputs else None,
+        unique=tuple(spec.unique),
+        lateness_ns=duration_ns(spec.lateness),
+        dedup_rows=spec.dedup_rows,
+        not_before_ns=not_before,
+        not_after_ns=not_after,
+        max_jump_ns=duration_ns(spec.max_jump),
+        cadence_ns=None if spec.cadence is None else duration_ns(spec.cadence),
+        calendar=spec.calendar or "",
+    )
+    return plan, texts
+
+
+def _unique(spec: QualitySpec, source: SourceSpec, problems: Problems) -> None:
+    for place, name in enumerate(spec.unique):
+        path = ("quality", "unique", str(place))
+        if name in spec.unique[:place]:
+            problems.add(path, f"{name!r} stands twice")
+        elif name == "time" or name in source.columns:
+            continue
+        elif name in {"key", source.key.column}:
+            problems.add(path, f"{name!r} is the key, which is always part of `unique`: leave it out")
+        elif name == source.time.column:
+            problems.add(path, f"the event time is called `time` here, not {name!r}")
+        else:
+            problems.add(path, f"unknown column {name!r}{nearest(name, ['time', *source.columns])}")
+
+
+def _view_names(spec: PipelineSpec, problems: Problems) -> None:
+    for name in spec.views:
+        if name in PipelineSpec.model_fields:
+            problems.add(("views", name), f"a view cannot be called {name!r}: --set {name}.… means the pipeline's own `{name}`")
+
+
+def _state_parts(
+    spec: PipelineSpec, source: SourcePlan, quality: QualityPlan, rules: dict[str, str], views: list[CompiledView]
+) -> dict[str, Any]:
+    """What kept state depends on. Spellings of headers, file format, thresholds, votes and severity are not among it: state survives their change."""
+    parts: dict[str, Any] = {
+        "name": spec.name,
+        "source.key": source.key_column[0] if source.key_column else {"file": source.key_pattern},
+        "source.time": [source.time.headers[0], source.time.format, source.time.zone],
+        "source.order": source.order,
+        "source.columns": [[column.name, column.kind, column.scale, column.required, column.allow_nan] for column in source.columns],
+        "quality.rules": [[name, text] for name, text in rules.items()],
+        "quality.unique": list(quality.unique),
+        "quality.lateness": quality.lateness_ns,
+        "quality.dedup_rows": quality.dedup_rows,
+        "quality.not_before": quality.not_before_ns,
+        "quality.not_after": quality.not_after_ns,
+        "quality.max_jump": quality.max_jump_ns,
+    }
+    for view in views:
+        parts.update(view.state_parts)
+    return parts
+
+
+def _decides(spec: PipelineSpec, source: SourcePlan, parts: dict[str, Any], views: list[CompiledView]) -> dict[str, Any]:
+    """What an alert depends on: all of the state's parts, and what the state may do without. Descriptions, cadence and calendar decide no alert."""
+    reading = [source.format, source.header, list(source.names), source.separator, list(source.key_column), list(source.time.headers)]
+    return {
+        "state": parts,
+        "reading": [*reading, [list(column.headers) for column in source.columns]],
+        "views": [[name, view.decides] for name, view in zip(spec.views, views, strict=True)],
+    }

@@ -1,0 +1,79 @@
+"""Durations and points in time as people write them, in nanoseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from fractions import Fraction
+
+UNITS_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+}
+GREATEST_NS = 2**63 - 1
+PATTERN = r"^\d+(\.\d+)?(ns|us|ms|s|m|h|d)$"
+ROWS_PATTERN = r"^[1-9]\d* rows?$"
+_ROWS = re.compile(r"(-?\d+)\s+rows?")
+_DURATION = re.compile(r"(-?)(\d+(?:\.\d+)?)\s*([a-z]*)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds of a duration such as `0s`, `60s`, `10m`, `1.5s`; raises ValueError with a sentence for the person who wrote it."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or match[3] not in UNITS_NS:
+        raise ValueError(f"{text!r} is not a duration; write a number and one of {', '.join(UNITS_NS)}, such as 60s, 10m or 1.5s")
+    if match[1]:
+        raise ValueError(f"a duration cannot be negative: {text!r}")
+    value = Fraction(match[2]) * UNITS_NS[match[3]]
+    if value.denominator != 1:
+        raise ValueError(f"{text!r} is finer than a nanosecond")
+    if value > GREATEST_NS:
+        raise ValueError(f"{text!r} is longer than 292 years")
+    return int(value)
+
+
+def positive_duration_ns(text: str) -> int:
+    """As `duration_ns`, but zero is an error too."""
+    value = duration_ns(text)
+    if value == 0:
+        raise ValueError(f"a duration above zero is needed here, not {text!r}")
+    return value
+
+
+def window_length(text: str) -> tuple[int, int]:
+    """(nanoseconds, rows) of a window's `over`: one of the two is 0. Raises ValueError for a window that cannot hold anything."""
+    match = _ROWS.fullmatch(text.strip())
+    if match is None:
+        try:
+            return positive_duration_ns(text), 0
+        except ValueError as error:
+            if _DURATION.fullmatch(text.strip()) and text.strip()[-1:].isalpha() and "not a duration" not in str(error):
+                raise
+            raise ValueError(f"{text!r} is neither a duration such as 60s nor a number of rows such as '100 rows'") from None
+    rows = int(match[1])
+    if rows < 1:
+        raise ValueError(f"a window needs at least one row, not {text!r}")
+    if rows > 2**31 - 1:
+        raise ValueError(f"{text!r} is more rows than a window can hold")
+    return 0, rows
+
+
+def instant_ns(text: str) -> int:
+    """Nanoseconds since 1970 UTC of an ISO 8601 date or time; without an offset it is UTC. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date or time; write 2000-01-01 or 2000-01-01T09:15:00+05:30") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    past = moment - _EPOCH
+    value = (past.days * 86_400 + past.seconds) * 1_000_000_000 + past.microseconds * 1_000
+    if abs(value) > GREATEST_NS:
+        raise ValueError(f"{text!r} lies outside the years 1678 to 2262")
+    return value

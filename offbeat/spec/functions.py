@@ -1,0 +1,74 @@
+"""The functions of the expression language: one table makes the compiler, its error messages and the reference page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offbeat.core.program import Op
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A function of values of one row. With more than two arguments it is folded from the left."""
+
+    op: Op
+    least: int
+    most: int
+    """Greatest number of arguments; 0: any."""
+    any_type: bool
+    """Takes truth values too and gives back what it takes."""
+    usage: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """A function over the rows of a window."""
+
+    function: str
+    """Name in the Plan; '' where it depends on the argument."""
+    arguments: int
+    rollup: bool
+    """Allowed in a rollup: exact and mergeable."""
+    keeps_type: bool
+    """Gives back a truth value for a truth value."""
+    usage: str
+    meaning: str
+
+
+SCALARS: dict[str, Scalar] = {
+    "abs": Scalar(Op.ABS, 1, 1, False, "abs(x)", "size without sign"),
+    "sqrt": Scalar(Op.SQRT, 1, 1, False, "sqrt(x)", "square root; null for negative numbers"),
+    "floor": Scalar(Op.FLOOR, 1, 1, False, "floor(x)", "greatest whole number not above x"),
+    "ceil": Scalar(Op.CEIL, 1, 1, False, "ceil(x)", "least whole number not below x"),
+    "sign": Scalar(Op.SIGN, 1, 1, False, "sign(x)", "-1, 0 or 1"),
+    "least": Scalar(Op.LEAST, 2, 0, False, "least(x, y, …)", "the smallest; skips nulls"),
+    "greatest": Scalar(Op.GREATEST, 2, 0, False, "greatest(x, y, …)", "the greatest; skips nulls"),
+    "coalesce": Scalar(Op.COALESCE, 2, 0, True, "coalesce(x, y, …)", "the first that is not null"),
+    "nullif": Scalar(Op.NULLIF, 2, 2, True, "nullif(x, y)", "null where x = y, else x"),
+}
+
+AGGREGATES: dict[str, Aggregated] = {
+    "count": Aggregated(
+        "", 1, True, False, "count(*), count(x), count(DISTINCT x)", "rows; rows where x is not null; distinct values (not in rollups)"
+    ),
+    "sum": Aggregated("", 1, True, False, "sum(x)", "exact for a column with a scale and for truth values; null without any value"),
+    "mean": Aggregated("mean", 1, True, False, "mean(x), avg(x)", "average of the values that are not null"),
+    "std": Aggregated("std", 1, False, False, "std(x), stddev(x)", "sample standard deviation (n - 1); null for fewer than 2 values"),
+    "var": Aggregated("var", 1, False, False, "var(x), variance(x)", "sample variance (n - 1); null for fewer than 2 values"),
+    "min": Aggregated("min", 1, True, True, "min(x)", "least value"),
+    "max": Aggregated("max", 1, True, True, "max(x)", "greatest value"),
+    "first": Aggregated("first", 1, False, True, "first(x)", "value of the oldest row (may be null)"),
+    "last": Aggregated("last", 1, False, True, "last(x)", "value of the newest row (may be null)"),
+    "median": Aggregated("quantile", 1, False, False, "median(x)", "quantile(x, 0.5)"),
+    "quantile": Aggregated("quantile", 2, False, False, "quantile(x, q)", "quantile by linear interpolation, q from 0 to 1"),
+    "span": Aggregated("span", 0, False, False, "span()", "seconds from the oldest to the newest row"),
+    "rate": Aggregated("rate", 0, False, False, "rate()", "(count - 1) / span(); null when span is 0"),
+}
+
+ALIASES = {"avg": "mean", "stddev": "std", "variance": "var"}
+
+
+def canonical_name(function: str) -> str:
+    """The one spelling of a function that has several."""
+    return ALIASES.get(function, function)

@@ -1,0 +1,20 @@
+"""What a pipeline is known by: hashes over what decides an alert, and over what its state depends on [S24]."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Any
+
+MEANING = 1
+"""Raised when the same pipeline would come to mean something else, so that old state is not taken for new."""
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: no spaces, the order of keys as given where it means something, so callers build their dicts in one order."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def digest(value: Any) -> str:
+    """32 hex digits over a value of JSON."""
+    return blake2b(canonical_json([MEANING, value]).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,120 @@
+"""From a pipeline in any form to its Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from offbeat.errors import SpecError
+from offbeat.spec.compile import make_plan
+from offbeat.spec.document import Path as KeyPath
+from offbeat.spec.document import read_document
+from offbeat.spec.models import PipelineSpec
+from offbeat.spec.nearest import nearest
+from offbeat.spec.override import apply_overrides
+from offbeat.spec.plan import Plan
+from offbeat.spec.problems import Problems
+from offbeat.spec.shape import ROOT, child, is_model
+
+Pipeline = str | Path | dict[str, Any] | PipelineSpec
+"""A shipped name, a YAML file, a mapping, or typed objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline and its Plan."""
+
+    spec: PipelineSpec
+    plan: Plan
+
+
+def load_plan(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Plan:
+    """Read a pipeline, check it, and compile it.
+
+    `pipeline` is the name of a shipped pipeline (`bars`), the path of a YAML file, a dict, or a `PipelineSpec`; `overrides` are texts
+    `view.detector.param=value`. Raises SpecError with every problem found, one line each.
+    """
+    return load(pipeline, overrides).plan
+
+
+def load(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Loaded:
+    """As `load_plan`, with the typed objects besides. Raises SpecError."""
+    if isinstance(pipeline, str | Path):
+        file, text = _text(pipeline)
+        return load_text(text, file, overrides)
+    raw = pipeline.model_dump(mode="json", exclude_none=True) if isinstance(pipeline, PipelineSpec) else pipeline
+    return _checked(raw, Problems(), overrides)
+
+
+def load_text(text: str, file: str = "pipeline", overrides: Sequence[str] = ()) -> Loaded:
+    """As `load`, from the text of a YAML file that is called `file` in messages. Raises SpecError."""
+    document = read_document(text)
+    problems = Problems(file, document.lines)
+    for path, line, message in document.problems:
+        problems.add(path, message, line)
+    if document.value is None and problems:
+        raise SpecError(problems.listed())
+    return _checked(document.value, problems, overrides)
+
+
+def shipped() -> list[str]:
+    """Names of the pipelines that come with the package."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in files("offbeat.pipelines").iterdir() if entry.name.endswith(".yaml"))
+
+
+def _text(pipeline: str | Path) -> tuple[str, str]:
+    if isinstance(pipeline, str) and pipeline in shipped():
+        return f"{pipeline}.yaml", files("offbeat.pipelines").joinpath(f"{pipeline}.yaml").read_text(encoding="utf-8")
+    path = Path(pipeline)
+    try:
+        return str(pipeline), path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        hint = nearest(str(pipeline), shipped()) if path.suffix == "" and len(path.parts) == 1 else ""
+        raise SpecError([f"{pipeline}: there is no such pipeline file" + hint.replace("valid here", "shipped pipelines")]) from None
+    except IsADirectoryError:
+        raise SpecError([f"{pipeline}: a pipeline is a YAML file, and this is a folder"]) from None
+    except UnicodeDecodeError:
+        raise SpecError([f"{pipeline}: not a text file in UTF-8"]) from None
+    except (OSError, ValueError) as error:
+        raise SpecError([f"{pipeline}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+
+
+def _checked(raw: Any, problems: Problems, overrides: Sequence[str]) -> Loaded:
+    if not isinstance(raw, dict):
+        problems.add((), "a pipeline is a mapping with name, source and views", 1)
+        raise SpecError(problems.listed())
+    raw = apply_overrides(raw, overrides, problems)
+    spec = _validated(raw, problems)
+    plan = None if spec is None else make_plan(spec, problems)
+    if spec is None or plan is None or problems:
+        raise SpecError(problems.listed())
+    return Loaded(spec, plan)
+
+
+def _validated(raw: dict[str, Any], problems: Problems) -> PipelineSpec | None:
+    try:
+        return PipelineSpec.model_validate(raw)
+    except ValidationError as error:
+        paths = problems.add_validation(error, raw)
+    # So that a misspelt key does not hide what is wrong elsewhere, the rest is checked as if it were not there.
+    for path in paths:
+        raw = _without(raw, ROOT, path)
+    try:
+        return PipelineSpec.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _without(value: Any, annotation: Any, path: KeyPath) -> Any:
+    """`value` without a setting of a model; whatever has a name of the user's choice stays, as others may refer to it."""
+    if not path or not isinstance(value, dict) or path[0] not in value:
+        return value
+    key, rest = path[0], path[1:]
+    if not rest:
+        return {other: inner for other, inner in value.items() if other != key} if is_model(annotation) else value
+    return {**value, key: _without(value[key], child(annotation, key, value[key]), rest)}

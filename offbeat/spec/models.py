@@ -1,0 +1,321 @@
+"""The pipeline file as typed objects. One description of every key: it parses, lints, and makes the JSON schema and the reference page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
+from offbeat.spec.duration import PATTERN, ROWS_PATTERN, duration_ns, instant_ns, positive_duration_ns, window_length
+from offbeat.spec.nearest import nearest
+
+WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
+"""Words of the expression language: no name may be one of them."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TIME_FORMATS = ("auto", "s", "ms", "us", "ns")
+DEFAULT_LEVELS = {"critical": 0.8, "high": 0.6, "medium": 0.4}
+LOWEST_LEVEL = "low"
+
+
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    def validate(value: str) -> str:
+        check(value)
+        return value
+
+    return AfterValidator(validate)
+
+
+def _name(value: str) -> None:
+    if _NAME.fullmatch(value) is None:
+        raise ValueError(f"{value!r} is not a name: letters, digits and _ only, not beginning with a digit")
+    if value.lower() in WORDS:
+        raise ValueError(f"{value!r} is a word of the expression language and cannot be a name")
+
+
+def _zone(value: str) -> None:
+    # A look at the time zone database itself, which also refuses names that would leave its folder.
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError):
+        raise ValueError(f"unknown zone {value!r}{nearest(value, sorted(available_timezones()))}") from None
+
+
+def _time_format(value: str) -> None:
+    if value not in TIME_FORMATS and "%" not in value:
+        raise ValueError(f"unknown time format {value!r}; valid: {', '.join(TIME_FORMATS)}, or a pattern such as '%d/%m/%Y %H:%M:%S'")
+
+
+def _file_pattern(value: str) -> None:
+    try:
+        pattern = re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if pattern.groups == 0:
+        raise ValueError("the pattern needs a group around the key, such as '^(?P<key>[^_.]+)'")
+
+
+def _separator(value: str) -> None:
+    if len(value) != 1 or not value.isascii() or value in '"\r\n':
+        raise ValueError(f"a separator is one ASCII character, not {value!r}")
+
+
+Name = Annotated[str, _checked(_name)]
+Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[str, _checked(duration_ns), Field(json_schema_extra={"pattern": PATTERN})]
+PositiveDuration = Annotated[str, _checked(positive_duration_ns), Field(json_schema_extra={"pattern": PATTERN})]
+Instant = Annotated[str, _checked(instant_ns)]
+
+
+def _by_type(_source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    kinds = {name: handler.generate_schema(kind) for name, kind in detector_types().items()}
+    return core_schema.tagged_union_schema(kinds, discriminator="type")
+
+
+Detector = Annotated[DetectorSpec, GetPydanticSchema(_by_type)]
+
+
+class KeySpec(Settings):
+    """What the rows belong to: a column, or a part of the file's name. `key: symbol` is short for `key: {column: symbol}`."""
+
+    short: ClassVar[str] = "column"
+
+    column: Text | None = Field(default=None, description="The source's column that holds the key.", examples=["symbol"])
+    headers: list[Text] = Field(
+        default=[], description="Other spellings of that column; the first found wins.", examples=[["Symbol", "ticker"]]
+    )
+    file: Annotated[str, _checked(_file_pattern)] | None = Field(
+        default=None,
+        description="Regular expression searched in the file's name; its group `key`, or its first group, is the key.",
+        examples=["^(?P<key>[^_.]+)"],
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.column is None) == (self.file is None):
+            raise ValueError("give either `column` or `file`")
+        if self.headers and self.column is None:
+            raise ValueError("`headers` belongs to a `column`, not to a `file` pattern")
+        return self
+
+
+class TimeSpec(Settings):
+    """When a row happened. `time: ts` is short for `time: {column: ts}`."""
+
+    short: ClassVar[str] = "column"
+
+    column: Text = Field(description="The source's column that holds the event time.", examples=["timestamp"])
+    headers: list[Text] = Field(
+        default=[], description="Other spellings of that column; the first found wins.", examples=[["Datetime", "Date"]]
+    )
+    format: Annotated[str, _checked(_time_format)] = Field(
+        default="auto",
+        description="`auto` (ISO 8601), `s`, `ms`, `us` or `ns` since 1970, or a strptime pattern.",
+        examples=["auto", "ns", "%d/%m/%Y %H:%M:%S"],
+    )
+    zone: Annotated[str, _checked(_zone)] = Field(
+        default="UTC", description="IANA zone of times without an offset, and of the days of rollups.", examples=["Asia/Kolkata"]
+    )
+
+
+class ColumnSpec(Settings):
+    """A column that the pipeline reads. `price: float` is short for `price: {type: float}`."""
+
+    short: ClassVar[str] = "type"
+
+    type: Literal["float", "fixed", "text", "bool"] = Field(
+        description="`float`; `fixed`: an exact decimal of `scale` digits, whose sums are exact; `text`; `bool`.", examples=["float"]
+    )
+    scale: int = Field(default=0, ge=0, le=18, description="Decimal digits kept of a `fixed` column.", examples=[9])
+    headers: list[Text] = Field(
+        default=[], description="Other spellings of the column in the source, besides its name; the first found wins.", examples=[["Close"]]
+    )
+    required: bool = Field(default=True, description="Whether a row without a value goes to quarantine as `missing`.")
+    allow_nan: bool = Field(
+        default=False, description="`float` only: NaN and infinity become null instead of sending the row to quarantine."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.scale and self.type != "fixed":
+            raise ValueError(f"`scale` belongs to a column of type fixed, not {self.type}")
+        if self.allow_nan and self.type != "float":
+            raise ValueError(f"`allow_nan` belongs to a column of type float, not {self.type}")
+        return self
+
+
+class SourceSpec(Settings):
+    """Where rows come from and how to read them."""
+
+    format: Literal["auto", "csv", "parquet", "ndjson"] = Field(
+        default="auto", description="`auto` goes by the file's name.", examples=["csv"]
+    )
+    header: bool = Field(default=True, description="CSV: whether the first line names the columns; without it, `names` does.")
+    names: list[Text] = Field(
+        default=[], description="CSV without a header: the names of its columns, in order.", examples=[["caller", "ts"]]
+    )
+    separator: Annotated[str, _checked(_separator)] = Field(default=",", description="CSV: the character between fields.", examples=[";"])
+    key: KeySpec = Field(description="What the rows belong to.", examples=["symbol"])
+    time: TimeSpec = Field(description="When a row happened.", examples=["timestamp"])
+    order: Name | None = Field(
+        default=None, description="A `fixed` column that orders rows of equal time, such as a sequence number.", examples=["sequence"]
+    )
+    columns: dict[Name, ColumnSpec] = Field(min_length=1, description="The columns that the pipeline uses, by the names it gives them.")
+
+    @model_validator(mode="after")
+    def _headerless(self) -> Self:
+        if self.header and self.names:
+            raise ValueError("`names` is for files without a header: add `header: false`")
+        if not self.header and not self.names:
+            raise ValueError("a source with `header: false` needs `names`")
+        return self
+
+
+class QualitySpec(Settings):
+    """Which rows are fit to be judged; the others go to quarantine with a reason."""
+
+    rules: dict[Name, Expression] = Field(
+        default={},
+        description="Conditions by name. A row for which one is false goes to quarantine under that name; null passes.",
+        examples=[{"price": "close > 0"}],
+    )
+    unique: list[Text] = Field(
+        default=[],
+        description="Columns that, with the key, name a row: a second row with the same values is a duplicate. `time` stands for the event time.",
+        examples=[["time", "sequence"]],
+    )
+    lateness: Duration = Field(
+        default="0s", description="How long a row may come after a later one of its key and still be put in order.", examples=["5s"]
+    )
+    dedup_rows: int = Field(default=64, ge=1, le=65_536, description="Among how many accepted rows of a key duplicates are looked for.")
+    not_before: Instant = Field(default="2000-01-01", description="Earlier rows go to quarantine. UTC unless it has an offset.")
+    not_after: Instant | None = Field(
+        default=None, description="Later rows go to quarantine. UTC unless it has an offset.", examples=["2030-01-01"]
+    )
+    max_jump: PositiveDuration = Field(
+        default="35d", description="A row further than this past its key's last must be confirmed by the key's next row.", examples=["35d"]
+    )
+    cadence: PositiveDuration | None = Field(
+        default=None, description="The usual step between rows of a key: larger ones are reported as gaps.", examples=["1m"]
+    )
+    calendar: Text | None = Field(
+        default=None,
+        description="Trading calendar (a code of exchange_calendars) in whose sessions gaps are looked for.",
+        examples=["XBOM"],
+    )
+
+
+class RollupKeySpec(Settings):
+    """The key of a rollup's windows: a text column, one constant for all rows, or a mapping of the source's keys."""
+
+    short: ClassVar[str] = "column"
+
+    column: Name | None = Field(default=None, description="A text column of the source.", examples=["region"])
+    constant: Text | None = Field(default=None, description="One key for all rows.", examples=["market"])
+    mapping: dict[Text, Text] | None = Field(
+        default=None, min_length=1, description="Source key → target key. Rows of other keys are not selected.", examples=[{"INFY": "IT"}]
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if [self.column, self.constant, self.mapping].count(None) != 2:
+            raise ValueError("give exactly one of `column`, `constant` and `mapping`")
+        return self
+
+
+class RollupSpec(Settings):
+    """Windows of a fixed length on another key. Their exact aggregates are the rows of the view."""
+
+    key: RollupKeySpec = Field(description="The key of the windows.")
+    every: PositiveDuration = Field(
+        description="Length of the windows. Whole days begin at midnight in the zone of `source.time`; others at multiples since 1970.",
+        examples=["1m", "1d"],
+    )
+    columns: dict[Name, Expression] = Field(
+        min_length=1,
+        description="The view's columns: expressions over count, sum, mean, min and max.",
+        examples=[{"turnover": "sum(volume)", "bars": "count(*)"}],
+    )
+
+
+class WindowSpec(Settings):
+    """The last rows, or the last stretch of time, of a key, and the features read from it."""
+
+    over: Annotated[str, _checked(window_length), Field(json_schema_extra={"pattern": f"{PATTERN}|{ROWS_PATTERN}"})] = Field(
+        description="Length: a duration or a number of rows.", examples=["10m", "100 rows"]
+    )
+    current: bool = Field(default=False, description="Whether the row being judged is itself in the window.")
+    at_least: int | None = Field(
+        default=None,
+        ge=1,
+        description="With fewer rows every feature is null. Default: all its rows for a window of rows, 1 for a duration.",
+        examples=[5],
+    )
+    features: dict[Name, Expression] = Field(
+        min_length=1,
+        description="Names and expressions over aggregates of the window.",
+        examples=[{"mean_volume": "sum(volume) / count(*)"}],
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        rows = window_length(self.over)[1]
+        if rows and self.at_least is not None and self.at_least > rows:
+            raise ValueError(f"`at_least: {self.at_least}` can never be reached: the window holds {rows} rows")
+        return self
+
+
+class VoteSpec(Settings):
+    """How many detectors must agree."""
+
+    at_least: int = Field(
+        default=1, ge=1, description="Votes that make an alert. With fewer verdicts than that the view abstains.", examples=[2]
+    )
+
+
+class SeveritySpec(Settings):
+    """Names for how bad an alert is."""
+
+    levels: dict[Name, float] = Field(
+        default=DEFAULT_LEVELS,
+        description=f"Level → the severity (0 to 1) above which it applies, greatest first; below all of them it is `{LOWEST_LEVEL}`.",
+        examples=[DEFAULT_LEVELS],
+    )
+
+    @model_validator(mode="after")
+    def _descending(self) -> Self:
+        values = list(self.levels.values())
+        if LOWEST_LEVEL in self.levels:
+            raise ValueError(f"`{LOWEST_LEVEL}` is what remains below all levels; it has no limit of its own")
+        if any(not 0 <= value < 1 for value in values):
+            raise ValueError("levels lie between 0 and 1 (1 itself is never exceeded)")
+        if any(after >= before for before, after in zip(values, values[1:], strict=False)):
+            raise ValueError(
+                "levels must be descending, the greatest first: " + ", ".join(f"{name} {value:g}" for name, value in self.levels.items())
+            )
+        return self
+
+
+class ViewSpec(Settings):
+    """One way of looking at the rows: windows, detectors over them, and a vote."""
+
+    description: str = Field(default="", description="For people; changes nothing.")
+    rollup: RollupSpec | None = Field(default=None, description="Judge windows on another key instead of rows.")
+    windows: dict[Name, WindowSpec] = Field(default={}, description="Windows by name.")
+    detectors: dict[Name, Detector] = Field(min_length=1, description="Detectors by name; `type` says which kind.")
+    vote: VoteSpec = Field(default=VoteSpec(), description="How many detectors must agree.")
+    severity: SeveritySpec = Field(default=SeveritySpec(), description="Names for how bad an alert is.")
+
+
+class PipelineSpec(Settings):
+    """A pipeline: a source, what its rows must satisfy, and the views that judge them."""
+
+    name: Name = Field(description="The pipeline's name; alert ids derive from it.", examples=["bars"])
+    description: str = Field(default="", description="For people; changes nothing.")
+    source: SourceSpec = Field(description="Where rows come from and how to read them.")
+    quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be judged.")
+    views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")

@@ -1,0 +1,140 @@
+"""Collecting what is wrong with a pipeline, each as one line: where, which key, what, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from offbeat.detectors.spec import detector_types
+from offbeat.spec.document import Path
+from offbeat.spec.nearest import nearest
+from offbeat.spec.shape import ROOT, child, is_model, keys
+
+_EXPECTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "list_type": "a list",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "above"),
+    "less_than": ("lt", "below"),
+}
+
+
+class Problems:
+    """All problems of one pipeline."""
+
+    def __init__(self, file: str = "", lines: Mapping[Path, int] | None = None, overrides: Mapping[Path, str] | None = None) -> None:
+        self.file = file
+        self.lines = dict(lines or {})
+        self.overrides = dict(overrides or {})
+        self._found: list[tuple[int, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, path: Sequence[str], message: str, line: int | None = None) -> None:
+        """Note a problem at `path`; its line is that of the nearest key that stands in the file."""
+        place = tuple(path)
+        key = f"{'.'.join(place)}: " if place else ""
+        for size in range(len(place), -1, -1):
+            if place[:size] in self.overrides:
+                self._note(0, f"--set {self.overrides[place[:size]]}: {key}{message}")
+                return
+        found = (
+            line
+            if line is not None
+            else next((self.lines[place[:size]] for size in range(len(place), -1, -1) if place[:size] in self.lines), 1)
+        )
+        self._note(found, f"{self.file}:{found}: {key}{message}" if self.file else f"{key}{message}")
+
+    def _note(self, line: int, text: str) -> None:
+        if (line, text) not in self._found:
+            self._found.append((line, text))
+
+    def listed(self) -> list[str]:
+        """All problems, in the order of the file."""
+        return [text for _, text in sorted(self._found, key=lambda found: found[0])]
+
+    def add_validation(self, error: ValidationError, value: Any) -> list[Path]:
+        """Note what pydantic found, in our own words; gives the paths of what it was about."""
+        paths = []
+        for found in error.errors(include_url=False):
+            path = _path(found["loc"], value)
+            paths.append(path)
+            self.add(path[:-1] if found["type"] == "missing" else path, _message(found, path, value))
+        return paths
+
+
+def _path(location: tuple[int | str, ...], value: Any) -> Path:
+    """Pydantic's location without its own additions: the kind of a detector, and '[key]' after a bad name."""
+    annotation, path, inner = ROOT, list[str](), value
+    for part in location:
+        key = str(part)
+        if key == "[key]":
+            continue
+        if (
+            is_model(annotation)
+            and key not in annotation.model_fields
+            and isinstance(inner, dict)
+            and inner.get("type") == key
+            and key not in inner
+        ):
+            continue
+        path.append(key)
+        inner = inner.get(key) if isinstance(inner, dict) else None
+        annotation = child(annotation, key, inner)
+    return tuple(path)
+
+
+def _message(found: ErrorDetails, path: Path, value: Any) -> str:
+    kind, context, given = found["type"], found.get("ctx", {}), found["input"]
+    if kind == "missing":
+        return f"missing key {path[-1]!r}"
+    if kind == "extra_forbidden":
+        annotation, inner = ROOT, value
+        for key in path[:-1]:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+            annotation = child(annotation, key, inner)
+        return f"unknown key {path[-1]!r}{nearest(path[-1], keys(annotation, inner))}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        valid = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        return f"{_shown(given)} is not valid{nearest(str(given), valid)}"
+    if kind == "union_tag_not_found":
+        return "missing key 'type'" + nearest("", detector_types())
+    if kind == "union_tag_invalid":
+        return f"unknown type {context['tag']!r}{nearest(str(context['tag']), detector_types())}"
+    if kind in {"too_short", "string_too_short"}:
+        return "must not be empty"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"must be {words} {context[name]}, not {_shown(given)}"
+    expected = _EXPECTED.get(kind)
+    return f"expected {expected}, got {_shown(given)}" if expected else f"{found['msg'][:1].lower()}{found['msg'][1:]}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,62 @@
+"""Walking along the keys of the pipeline's models: which keys exist at a place, and what a path leads to."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from offbeat.detectors.spec import DetectorSpec, Settings, detector_types
+from offbeat.spec.models import PipelineSpec
+
+ROOT: Any = PipelineSpec
+"""The annotation of a whole pipeline."""
+
+
+def plain(annotation: Any, value: Any = None) -> Any:
+    """The annotation without wrappers: a model, `dict[…]`, `list[…]` or a simple type. `value`, where known, decides the kind of a detector."""
+    if get_origin(annotation) is Annotated:
+        return plain(get_args(annotation)[0], value)
+    options = [option for option in get_args(annotation) if option is not NoneType]
+    if NoneType in get_args(annotation) and len(options) == 1:
+        return plain(options[0], value)
+    if annotation is DetectorSpec:
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return detector_types().get(kind, DetectorSpec) if isinstance(kind, str) else DetectorSpec
+    return annotation
+
+
+def is_model(annotation: Any) -> bool:
+    """Whether a plain annotation is a model with fixed keys."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def is_named(annotation: Any) -> bool:
+    """Whether a plain annotation is a mapping with names of the user's choice."""
+    return get_origin(annotation) is dict
+
+
+def keys(annotation: Any, value: Any) -> list[str]:
+    """Keys that are valid here: the fields of a model, or the names that the user gave."""
+    if is_model(annotation):
+        return list(annotation.model_fields)
+    return [str(key) for key in value] if is_named(annotation) and isinstance(value, dict) else []
+
+
+def child(annotation: Any, key: str, value: Any = None) -> Any:
+    """The plain annotation under `key`, or None. `value` is what stands there."""
+    if is_model(annotation):
+        field = annotation.model_fields.get(key)
+        if field is None:
+            return None
+        # pydantic moves what stands in Annotated out of the annotation, the kinds of a dict's values excepted.
+        return plain(field.annotation, value)
+    if is_named(annotation) or get_origin(annotation) is list:
+        return plain(get_args(annotation)[-1], value)
+    return None
+
+
+def short_form(annotation: Any) -> str:
+    """The field that a bare text stands for, or ''."""
+    return annotation.short if isinstance(annotation, type) and issubclass(annotation, Settings) else ""
