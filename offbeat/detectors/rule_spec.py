@@ -14,7 +14,7 @@ class RuleSpec(DetectorSpec):
 
     type: Literal["rule"] = "rule"
     when: Expression = Field(
-        description="The condition. Null means no verdict. Its first comparison by >, >=, < or <= gives the observed value and the threshold.",
+        description="The condition. Null means no verdict. Its first comparison by >, >=, < or <= gives observed value and threshold.",
         examples=["abs(close / previous_close - 1) > 0.005", "volume > 1.02 * mean_volume"],
     )
     expected: Expression | None = Field(

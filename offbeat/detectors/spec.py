@@ -1,7 +1,7 @@
 """What every detector's settings have in common, and the list of all kinds of detector.
 
-A detector's settings live in `offbeat/detectors/NAME_spec.py`, beside the detector, as a subclass of `DetectorSpec` whose `type` is a Literal. Nothing
-else is needed: the file is found by its name, and parsing, lint, JSON schema and reference page follow from the class.
+A detector's settings live in `offbeat/detectors/NAME_spec.py`, beside the detector, as a subclass of `DetectorSpec` whose `type` is a
+Literal. Nothing else is needed: the file is found by its name, and parsing, lint, JSON schema and reference page follow from the class.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Settings(BaseModel):
         full = handler.resolve_ref_schema(schema)
         field = dict(full["properties"][cls.short])
         field.pop("default", None)
-        described = {key: full.pop(key) for key in ("title", "description") if key in full}
-        whole = dict(full)
+        described: JsonSchemaValue = {key: full.pop(key) for key in ("title", "description") if key in full}
+        described["anyOf"] = [{**field, "description": f"Short for {{{cls.short}: …}}."}, dict(full)]
         full.clear()
-        full.update({**described, "anyOf": [{**field, "description": f"Short for {{{cls.short}: …}}."}, whole]})
+        full.update(described)
         return schema
 
 

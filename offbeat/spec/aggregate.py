@@ -1,16 +1,19 @@
-"""Features of windows and columns of rollups: expressions over aggregates, split into what is computed of each row, the aggregates, and what is read."""
+"""Features of windows and columns of rollups: expressions over aggregates.
+
+Each is split into what is computed of every row (the arguments), the aggregates of them, and what is read from those.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import nan
 
+from offbeat.core.plan import Aggregate
 from offbeat.core.program import Program
 from offbeat.spec.builder import Builder
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, Value
 from offbeat.spec.functions import AGGREGATES, SCALARS, Aggregated, canonical_name
 from offbeat.spec.nearest import nearest
-from offbeat.spec.plan import Aggregate
 from offbeat.spec.sql import ExpressionError, Node, canonical
 
 _ALL = dict.fromkeys((*SCALARS, *AGGREGATES), "")
@@ -123,7 +126,7 @@ class _AggregateCompiler(Compiler):
                     f"give the column a scale, such as {argument.value}: {{type: fixed, scale: 2}}"
                 )
             return self.wrong(
-                f"{name} in a rollup must be exact: of a fixed-point column alone (one with a scale) or of a condition, not of `{canonical(argument)}`"
+                f"{name} in a rollup must be exact: of a column with a scale alone, or of a condition, not of `{canonical(argument)}`"
             )
         if name == "mean":
             return self._read(Aggregate("mean_exact", place, scale=scale or 0) if self.rollup else Aggregate(spec.function, place))

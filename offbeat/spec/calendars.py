@@ -1,4 +1,4 @@
-"""Codes of trading calendars, read out of exchange_calendars' source: importing it takes a second, which a pipeline without gaps to report should not pay."""
+"""Codes of trading calendars, read out of exchange_calendars' source: importing it for a check would take a second."""
 
 from __future__ import annotations
 

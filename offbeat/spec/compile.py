@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from offbeat.core.plan import Column, Plan, QualityPlan, SourcePlan, TimePlan
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import duration_ns, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
 from offbeat.spec.identity import canonical_json, digest
 from offbeat.spec.models import PipelineSpec, QualitySpec, SourceSpec
 from offbeat.spec.nearest import nearest
-from offbeat.spec.plan import Column, Plan, QualityPlan, SourcePlan, TimePlan
 from offbeat.spec.problems import Problems
 from offbeat.spec.sql import ExpressionError, canonical
-from offbeat.spec.view import CompiledView, compile_view
+from offbeat.spec.view import CompiledView, Given, compile_view
 
-REASONS = (
-    "encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict", "late", "duplicate", "pending",
-)  # fmt: skip
+REASONS = frozenset(
+    ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
+    + ("late", "duplicate", "pending", "scored", "warming_up")
+)
 """Reasons that the ledger and the quarantine have of their own: no rule may have such a name."""
 RESERVED_COLUMNS = ("time", "key")
 
@@ -30,7 +31,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     source = _source(spec.source, problems)
     quality, rules = _quality(spec.quality, spec.source, scope, codes, problems)
     _view_names(spec, problems)
-    views = [compile_view(name, view, spec.source, scope, codes, problems) for name, view in spec.views.items()]
+    views = [compile_view(name, view, Given(spec.source, scope, codes, problems)) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
     if problems or len(made) != len(views):
         return None
@@ -167,7 +168,7 @@ def _view_names(spec: PipelineSpec, problems: Problems) -> None:
 def _state_parts(
     spec: PipelineSpec, source: SourcePlan, quality: QualityPlan, rules: dict[str, str], views: list[CompiledView]
 ) -> dict[str, Any]:
-    """What kept state depends on. Spellings of headers, file format, thresholds, votes and severity are not among it: state survives their change."""
+    """What kept state depends on; it survives a change of anything else: spellings, file format, thresholds, votes, severity."""
     parts: dict[str, Any] = {
         "name": spec.name,
         "source.key": source.key_column[0] if source.key_column else {"file": source.key_pattern},
@@ -188,7 +189,7 @@ def _state_parts(
 
 
 def _decides(spec: PipelineSpec, source: SourcePlan, parts: dict[str, Any], views: list[CompiledView]) -> dict[str, Any]:
-    """What an alert depends on: all of the state's parts, and what the state may do without. Descriptions, cadence and calendar decide no alert."""
+    """What an alert depends on: the state's parts, and what state may do without. Descriptions, cadence and calendar decide no alert."""
     reading = [source.format, source.header, list(source.names), source.separator, list(source.key_column), list(source.time.headers)]
     return {
         "state": parts,

@@ -1,13 +1,13 @@
 """YAML text → plain values, with the line of every key: safe, without YAML 1.1's surprises, and with duplicate keys told.
 
-Only the types of JSON exist: `2000-01-01` stays text, `no` and `on` stay text, `10:30` is not 630, and a tag such as `!!python/object` is an error.
+Only the types of JSON exist: `2000-01-01`, `no` and `on` stay text, `10:30` is not 630, and a tag such as `!!python/object` is an error.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -25,7 +25,10 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    """YAML's syntax with the scalars of JSON."""
+
+
+_Loader.yaml_implicit_resolvers = {}
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])

@@ -1,6 +1,6 @@
 """Expressions of one row → programs: names and types checked, texts replaced by codes.
 
-The compiler does not stop at the first mistake: a part that is wrong gets the type "any", which fits everywhere, so that each mistake is told once.
+The compiler does not stop at the first mistake: a part that is wrong gets the type "any", which always fits, so each mistake is told once.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from offbeat.core.plan import Plan
 from offbeat.errors import SpecError
 from offbeat.spec.compile import make_plan
 from offbeat.spec.document import Path as KeyPath
@@ -17,7 +18,6 @@ from offbeat.spec.document import read_document
 from offbeat.spec.models import PipelineSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.override import apply_overrides
-from offbeat.spec.plan import Plan
 from offbeat.spec.problems import Problems
 from offbeat.spec.shape import ROOT, child, is_model
 

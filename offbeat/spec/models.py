@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -185,7 +186,7 @@ class QualitySpec(Settings):
     )
     unique: list[Text] = Field(
         default=[],
-        description="Columns that, with the key, name a row: a second row with the same values is a duplicate. `time` stands for the event time.",
+        description="Columns that, with the key, name a row: a second one with the same values is a duplicate. `time` is the event time.",
         examples=[["time", "sequence"]],
     )
     lateness: Duration = Field(
@@ -293,7 +294,7 @@ class SeveritySpec(Settings):
             raise ValueError(f"`{LOWEST_LEVEL}` is what remains below all levels; it has no limit of its own")
         if any(not 0 <= value < 1 for value in values):
             raise ValueError("levels lie between 0 and 1 (1 itself is never exceeded)")
-        if any(after >= before for before, after in zip(values, values[1:], strict=False)):
+        if any(after >= before for before, after in pairwise(values)):
             raise ValueError(
                 "levels must be descending, the greatest first: " + ", ".join(f"{name} {value:g}" for name, value in self.levels.items())
             )

@@ -42,8 +42,8 @@ class Problems:
         self.overrides = dict(overrides or {})
         self._found: list[tuple[int, str]] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, path: Sequence[str], message: str, line: int | None = None) -> None:
         """Note a problem at `path`; its line is that of the nearest key that stands in the file."""

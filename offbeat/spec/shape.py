@@ -15,7 +15,7 @@ ROOT: Any = PipelineSpec
 
 
 def plain(annotation: Any, value: Any = None) -> Any:
-    """The annotation without wrappers: a model, `dict[…]`, `list[…]` or a simple type. `value`, where known, decides the kind of a detector."""
+    """The annotation without wrappers: a model, `dict[…]`, `list[…]` or a simple type. `value` decides the kind of a detector."""
     if get_origin(annotation) is Annotated:
         return plain(get_args(annotation)[0], value)
     options = [option for option in get_args(annotation) if option is not NoneType]

@@ -1,7 +1,7 @@
 """SQL text → a small syntax tree, and back to one canonical text.
 
-sqlglot does the parsing, in a dialect cut down to the language of docs/definitions.md: only these keywords exist, so `open`, `set` or `first` are plain
-names, and no function is known to the parser, so none is renamed or rewritten (sqlglot turns `NVL` into `COALESCE` and gives `MOD` operands brackets).
+sqlglot parses, in a dialect cut down to the language of docs/definitions.md: only these keywords exist, so `open`, `set` or `first`
+are plain names, and no function is known to the parser, so none is renamed or rewritten (as `NVL` to `COALESCE`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ from typing import Any, ClassVar
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.parser import Parser
-from sqlglot.tokens import Tokenizer, TokenType
+from sqlglot.parser import Parser as SqlParser
+from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokens import Tokenizer as SqlTokenizer
 
-_KEYWORDS = frozenset(
-    {
-        "AND", "BETWEEN", "CASE", "DISTINCT", "ELSE", "END", "FALSE", "IN", "IS", "NOT", "NULL", "OR", "THEN", "TRUE", "WHEN", "<>", "!=", ">=", "<=",
-        "||", "::",
-    }
-)  # fmt: skip
+_WORDS = "AND BETWEEN CASE DISTINCT ELSE END FALSE IN IS NOT NULL OR THEN TRUE WHEN <> != >= <= || ::"
+_KEYWORDS = frozenset(_WORDS.split())
 _BINARY: dict[type[exp.Expression], str] = {
     exp.Add: "+",
     exp.Sub: "-",
@@ -53,22 +50,24 @@ class ExpressionError(ValueError):
 
 
 class _Language(Dialect):
-    class Tokenizer(Tokenizer):
-        KEYWORDS: ClassVar[dict[str, TokenType]] = {word: kind for word, kind in Tokenizer.KEYWORDS.items() if word in _KEYWORDS}
+    class Tokenizer(SqlTokenizer):
+        KEYWORDS: ClassVar[dict[str, TokenType]] = {word: kind for word, kind in SqlTokenizer.KEYWORDS.items() if word in _KEYWORDS}
         COMMANDS: ClassVar[set[TokenType]] = set()
 
-    class Parser(Parser):
+    class Parser(SqlParser):
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {}
         NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
-        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": SqlParser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`op` is an operator, `case` (conditions and values in turn, the default last), `call`, `star`, `distinct`, or a leaf: number, text, true, false, null, name, quoted."""
+    """A part of an expression."""
 
     op: str
+    """An operator; `case` (conditions and values in turn, the default last), `call`, `star`, `distinct`; or a leaf: number, text, true,
+    false, null, name, quoted (a name in double quotes)."""
     args: tuple[Node, ...] = ()
     value: str = ""
     """Name of the function or column, the text, or the number as it was written."""

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
+from offbeat.core.plan import RollupPlan, RulePlan, ViewPlan, WindowPlan
 from offbeat.detectors.rule_spec import RuleSpec
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.duration import duration_ns, window_length
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
-from offbeat.spec.plan import RollupPlan, RulePlan, ViewPlan, WindowPlan
 from offbeat.spec.problems import Problems
 from offbeat.spec.sql import ExpressionError, canonical
 
-_COMPARISONS = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
+_COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What all views share."""
+
+    source: SourceSpec
+    scope: Scope
+    """The source's columns."""
+    codes: Codes
+    problems: Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +42,23 @@ class CompiledView:
         return self.view if self.view.rollup is not None else replace(self.view, columns=numeric)
 
 
-def compile_view(name: str, spec: ViewSpec, source: SourceSpec, scope: Scope, codes: Codes, problems: Problems) -> CompiledView | None:
-    """Compile one view over the source's `scope`; None when problems were noted."""
-    at = ("views", name)
-    before = len(problems.listed())
+def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None:
+    """Compile one view; None when problems were noted."""
+    at, problems, codes = ("views", name), given.problems, given.codes
+    before = len(problems)
     _check_names(at, spec, problems)
     state: dict[str, Any] = {}
     rollup = None
-    columns = dict(scope)
+    columns = dict(given.scope)
     if spec.rollup is not None:
-        rollup, columns, part = _rollup((*at, "rollup"), spec.rollup, source, scope, codes, problems)
+        rollup, columns, part = _rollup((*at, "rollup"), spec.rollup, given)
         state[f"views.{name}.rollup"] = part
     visible = dict(columns)
     windows: list[WindowPlan] = []
     owner: dict[str, str] = {}
     for window_name, window in spec.windows.items():
         path = (*at, "windows", window_name)
-        plan, results, texts = _window(path, window_name, window, columns, codes, problems)
+        plan, results, texts = _window(path, window, columns, given)
         windows.append(plan)
         state[f"views.{name}.windows.{window_name}"] = [
             plan.duration_ns,
@@ -69,7 +80,7 @@ def compile_view(name: str, spec: ViewSpec, source: SourceSpec, scope: Scope, co
             detectors.rule((*at, "detectors", detector_name), detector_name, detector, problems)
     if spec.vote.at_least > len(spec.detectors):
         problems.add((*at, "vote", "at_least"), f"{spec.vote.at_least} votes can never be reached with {len(spec.detectors)} detector(s)")
-    if len(problems.listed()) > before:
+    if len(problems) > before:
         return None
     view = ViewPlan(
         name=name,
@@ -97,16 +108,14 @@ def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> Non
             problems.add((*at, "detectors", name), f"detector {name!r} has the name of a window; choose another")
 
 
-def _window(
-    path: tuple[str, ...], name: str, spec: WindowSpec, scope: Scope, codes: Codes, problems: Problems
-) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:
+def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:
     duration, rows = window_length(spec.over)
-    compiled = compile_aggregates(spec.features, scope, codes, rollup=False)
+    compiled = compile_aggregates(spec.features, scope, given.codes, rollup=False)
     for feature, found in compiled.problems.items():
         for problem in found:
-            problems.add((*path, "features", feature), problem)
+            given.problems.add((*path, "features", feature), problem)
     plan = WindowPlan(
-        name=name,
+        name=path[-1],
         duration_ns=duration,
         rows=rows,
         current=spec.current,
@@ -119,26 +128,26 @@ def _window(
     return plan, compiled.results, compiled.texts
 
 
-def _rollup(
-    path: tuple[str, ...], spec: RollupSpec, source: SourceSpec, scope: Scope, codes: Codes, problems: Problems
-) -> tuple[RollupPlan, dict[str, Named], list[Any]]:
+def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[RollupPlan, dict[str, Named], list[Any]]:
     column = spec.key.column
-    texts = [name for name, named in scope.items() if named.type == "text"]
-    if column is not None and column not in scope:
-        problems.add((*path, "key", "column"), f"unknown column {column!r}{nearest(column, texts)}")
+    texts = [name for name, named in given.scope.items() if named.type == "text"]
+    if column is not None and column not in given.scope:
+        given.problems.add((*path, "key", "column"), f"unknown column {column!r}{nearest(column, texts)}")
     elif column is not None and column not in texts:
-        problems.add((*path, "key", "column"), f"column {column!r} must be of type text to be a key, not {source.columns[column].type}")
-    compiled = compile_aggregates(spec.columns, scope, codes, rollup=True)
+        given.problems.add(
+            (*path, "key", "column"), f"column {column!r} must be of type text to be a key, not {given.source.columns[column].type}"
+        )
+    compiled = compile_aggregates(spec.columns, given.scope, given.codes, rollup=True)
     for name, found in compiled.problems.items():
         for problem in found:
-            problems.add((*path, "columns", name), problem)
+            given.problems.add((*path, "columns", name), problem)
     mapping = tuple((spec.key.mapping or {}).items())
     plan = RollupPlan(
         key_column=column or "",
         key_constant=spec.key.constant or "",
         mapping=mapping,
         every_ns=duration_ns(spec.every),
-        zone=source.time.zone,
+        zone=given.source.time.zone,
         arguments=compiled.arguments,
         aggregates=compiled.aggregates,
         columns=tuple(spec.columns),

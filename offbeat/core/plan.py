@@ -1,0 +1,170 @@
+"""The Plan: what a pipeline means, typed, checked and hashed; engines need nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from offbeat.core.program import Program
+
+Kind = Literal["float", "fixed", "text", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the source."""
+
+    name: str
+    kind: Kind
+    scale: int = 0
+    """Decimal digits kept of a `fixed` column (S9)."""
+    headers: tuple[str, ...] = ()
+    """Spellings of the column in the source, the first found wins; its own name is always among them."""
+    required: bool = True
+    """A row without a value is quarantined as `missing`."""
+    allow_nan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TimePlan:
+    headers: tuple[str, ...]
+    format: str
+    """`auto` (ISO 8601), `s`, `ms`, `us`, `ns` (epoch), or a strptime format of Polars (chrono)."""
+    zone: str
+    """IANA zone of times without an offset, and of days in rollups."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    format: Literal["auto", "csv", "parquet", "ndjson"]
+    header: bool
+    """CSV: whether the first line names the columns; without it, `names` does."""
+    names: tuple[str, ...]
+    separator: str
+    key_column: tuple[str, ...]
+    """Header spellings of the key's column; empty when the key comes from the file name."""
+    key_pattern: str
+    """Regular expression on the file name; its group `key` (or the first group) is the key; '' when the key is a column."""
+    time: TimePlan
+    order: str
+    """Name of the fixed-point column that orders equal times; ''."""
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPlan:
+    rules: tuple[str, ...]
+    """Names of the row rules; `program` has one output for each."""
+    program: Program | None
+    unique: tuple[str, ...]
+    """Columns; `time` stands for the event time. Empty: duplicates are not looked for."""
+    lateness_ns: int
+    dedup_rows: int
+    not_before_ns: int
+    not_after_ns: int | None
+    max_jump_ns: int
+    cadence_ns: int | None
+    calendar: str
+    """exchange_calendars code; ''."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One aggregate of a window: `function` over the output `argument` of the window's argument program (-1: none)."""
+
+    function: str
+    """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, distinct, span, rate.
+    A rollup has only count_rows, count, sum_exact, min, max and mean_exact: the exact integer sum S1 of the values that are not null, (S1 / n) / 10^scale."""
+    argument: int = -1
+    q: float = 0.5
+    scale: int = 0
+    """sum_exact, mean_exact: decimal digits of the exact integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlan:
+    """One keyed window of a view and the features read from it."""
+
+    name: str
+    duration_ns: int
+    """0 for a window of rows."""
+    rows: int
+    """0 for a window of time."""
+    current: bool
+    at_least: int
+    arguments: Program
+    """Row expressions under the aggregates, over the view's columns; one output each."""
+    aggregates: tuple[Aggregate, ...]
+    features: tuple[str, ...]
+    feature_program: Program
+    """Inputs `agg0`, `agg1`, … (in the order of `aggregates`); one output for each of `features`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollupPlan:
+    """A view on another key (S13)."""
+
+    key_column: str
+    """Text column, or '' ."""
+    key_constant: str
+    mapping: tuple[tuple[str, str], ...]
+    """Source key → target key; rows of keys outside it are not selected. Empty: none."""
+    every_ns: int
+    zone: str
+    """Zone of the windows when `every` is a whole number of days; else windows start at multiples of `every` since the epoch."""
+    arguments: Program
+    aggregates: tuple[Aggregate, ...]
+    columns: tuple[str, ...]
+    """Names of the rollup's results, columns of the view."""
+    column_program: Program
+    """Inputs `agg0`, …; one output for each of `columns`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """A rule detector: outputs of the view's rule program."""
+
+    name: str
+    comparison: Literal["", ">", ">=", "<", "<="]
+    when: int
+    observed: int
+    """Output number in the view's rule program; -1: none. So for the next two."""
+    threshold: int
+    expected: int
+    measure: str
+    """The observed side as text, for contributions and explanations."""
+    text: str
+    """The whole rule as the user wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPlan:
+    name: str
+    rollup: RollupPlan | None
+    columns: tuple[str, ...]
+    """Numeric names that expressions of this view may use before features: number columns of the source, `@codes` of texts, or the rollup's columns."""
+    windows: tuple[WindowPlan, ...]
+    rules: tuple[RulePlan, ...]
+    rule_program: Program
+    """Over the view's columns and features."""
+    at_least: int
+    levels: tuple[tuple[str, float], ...]
+    """Greatest first: ('critical', 0.8), ('high', 0.6), ('medium', 0.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    name: str
+    source: SourcePlan
+    quality: QualityPlan
+    views: tuple[ViewPlan, ...]
+    codes: tuple[tuple[str, tuple[str, ...]], ...]
+    """Text columns used in expressions and their literals. Expressions see the column as the number `COLUMN@code`: the literal's index, -1 for any other text, null for null."""
+    plan_hash: str
+    """32 hex digits over everything that decides an alert."""
+    state_hash: str
+    """32 hex digits over key, order, windows and training only (S24)."""
+    state_parts: dict[str, str] = field(default_factory=dict, hash=False)
+    """Part of the spec (key, time, order, lateness, unique, windows …) → its canonical JSON: what `state_hash` covers, so that a difference can be named."""
+    text: str = ""
+    """The pipeline as canonical YAML or JSON."""
