@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 from oracle_spec import Column, Row, Value
 from under_test import Case
 
+MORE = int(os.environ.get("OFFBEAT_MORE_EXAMPLES", "1"))
+"""Times as many examples as in CI: for a hunt, with HYPOTHESIS_PROFILE=hunt for new ones."""
 START_S = 1_600_000_000
 NAN, INF = float("nan"), float("inf")
 USUAL = (0.0, 1.0, 2.0, 3.0, 0.1, 0.7, -1.5, 1e3)

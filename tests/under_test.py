@@ -190,7 +190,7 @@ views:
         at_least: 2
         features:
 {_everything_text("q_", 10)}
-          q_z: (x - mean(x)) / stddev(x)
+          q_z: (last(x) - mean(x)) / stddev(x)
     detectors:
       any: {{type: rule, when: p_c >= 2, expected: p_mx}}
       odd: {{type: rule, when: abs(q_z) >= 0.7 OR p_sn > 4}}
@@ -232,8 +232,8 @@ views:
                     Window("past", EVERYTHING, _everything("p_", {}), 5 * SECOND),
                     Window(
                         "now",
-                        EVERYTHING | {"x": Agg("last", col("x"))},
-                        _everything("q_", {"q_z": lambda a: div(sub(a["x"], a["mx"]), a["dx"])}),
+                        EVERYTHING,
+                        _everything("q_", {"q_z": lambda a: div(sub(a["lx"], a["mx"]), a["dx"])}),
                         4 * SECOND,
                         current=True,
                         at_least=2,
