@@ -1,0 +1,100 @@
+"""Hashes that are part of what offbeat promises: alert ids [S21] and the row hashes of S8. They never change with a version of a library."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from offbeat.core.batch import F64, I64, U64
+from offbeat.core.compiled import compiled
+
+_C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
+_M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+_A1, _A2 = np.uint64(0x52DCE729), np.uint64(0x38495AB5)
+_FIVE = np.uint64(5)
+_NULL = np.uint64(0x9E3779B97F4A7C15)
+_FNV, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+
+
+@compiled
+def _rotl(x: np.uint64, r: int) -> np.uint64:
+    return np.uint64((x << np.uint64(r)) | (x >> np.uint64(64 - r)))
+
+
+@compiled
+def _fmix(k: np.uint64) -> np.uint64:
+    """The finaliser of MurmurHash3 (Appleby, public domain)."""
+    k ^= k >> np.uint64(33)
+    k *= _M1
+    k ^= k >> np.uint64(33)
+    k *= _M2
+    k ^= k >> np.uint64(33)
+    return k
+
+
+@compiled
+def _put(out: npt.NDArray[np.uint8], at: int, x: np.uint64) -> None:
+    for b in range(8):
+        out[at + b] = np.uint8((x >> np.uint64(56 - 8 * b)) & np.uint64(255))
+
+
+@compiled
+def alert_ids(prefixes: U64, key: I64, time_ns: I64, ordinals: I64, out: npt.NDArray[np.uint8]) -> None:
+    """murmur3_x64_128 of (prefix of the key, time, ordinal) into (m, 16) bytes. `prefixes` (keys, 2)."""
+    for i in range(len(key)):
+        h1 = np.uint64(0)
+        h2 = np.uint64(0)
+        for block in range(2):
+            k1 = prefixes[key[i], 0] if block == 0 else np.uint64(time_ns[i])
+            k2 = prefixes[key[i], 1] if block == 0 else np.uint64(ordinals[i])
+            h1 ^= _rotl(k1 * _C1, 31) * _C2
+            h1 = (_rotl(h1, 27) + h2) * _FIVE + _A1
+            h2 ^= _rotl(k2 * _C2, 33) * _C1
+            h2 = (_rotl(h2, 31) + h1) * _FIVE + _A2
+        h1 ^= np.uint64(32)
+        h2 ^= np.uint64(32)
+        h1 += h2
+        h2 += h1
+        h1 = _fmix(h1)
+        h2 = _fmix(h2)
+        h1 += h2
+        h2 += h1
+        _put(out[i], 0, h1)
+        _put(out[i], 8, h2)
+
+
+def alert_prefix(pipeline: str, view: str, key: str) -> tuple[int, int]:
+    """What an alert id starts from: BLAKE2b-128 of pipeline, view and key, as two little-endian words."""
+    digest = blake2b(b"\x1f".join(part.encode() for part in (pipeline, view, key)), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+@compiled
+def add_numbers(values: F64, hashes: U64) -> None:
+    """Mix a column of doubles into row hashes; all nulls are alike, and so are the two zeros."""
+    bits = values.view(np.uint64)
+    for i in range(len(values)):
+        x = values[i]
+        word = _NULL if x != x else (np.uint64(0) if x == 0.0 else bits[i])
+        hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(word + _C1))
+
+
+@compiled
+def add_integers(values: I64, hashes: U64) -> None:
+    """Mix a column of integers into row hashes."""
+    for i in range(len(values)):
+        hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(np.uint64(values[i]) + _C2))
+
+
+@compiled
+def add_texts(offsets: I64, data: npt.NDArray[np.uint8], nulls: npt.NDArray[np.bool_], hashes: U64) -> None:
+    """Mix a column of texts (UTF-8, Arrow offsets) into row hashes."""
+    for i in range(len(hashes)):
+        h = _NULL
+        if not nulls[i]:
+            h = _FNV
+            for b in range(offsets[i], offsets[i + 1]):
+                h = (h ^ np.uint64(data[b])) * _PRIME
+        hashes[i] = _fmix(hashes[i] * _FIVE ^ h)

@@ -1,0 +1,45 @@
+"""Keys and their slots: every key of a shard has a small number, and all state is arrays with a row per slot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import I32
+
+
+class KeyTable:
+    """Slots in order of first appearance. A key is text; integer keys count by their decimal form."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names: list[str] = list(names)
+        self._slots: dict[str | int, int] = {name: slot for slot, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def slot(self, key: str) -> int:
+        """The key's slot, a new one if need be."""
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = len(self.names)
+            self.names.append(key)
+        return slot
+
+    def slots(self, keys: pl.Series) -> I32:
+        """Slots of n keys (String or integer Series without nulls)."""
+        encoded = keys.to_arrow().dictionary_encode()
+        distinct = encoded.dictionary.to_pylist()
+        # Integers are looked up as they come and turned into text once a key, not once a row.
+        known = self._slots
+        table = np.empty(len(distinct), np.int32)
+        for i, key in enumerate(distinct):
+            slot = known.get(key)
+            if slot is None:
+                slot = self.slot(str(key))
+                known[key] = slot
+            table[i] = slot
+        slots: I32 = table[encoded.indices.to_numpy(zero_copy_only=False)]
+        return slots

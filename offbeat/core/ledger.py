@@ -1,0 +1,78 @@
+"""The ledger: where every row went [S6]."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class ViewCounts:
+    """How a view fared with its rows or closed windows."""
+
+    windows: int = 0
+    """Closed windows judged; 0 for a view of rows."""
+    scored: int = 0
+    warming_up: int = 0
+    abstained: int = 0
+
+    def add(self, other: ViewCounts) -> None:
+        self.windows += other.windows
+        self.scored += other.scored
+        self.warming_up += other.warming_up
+        self.abstained += other.abstained
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts of rows; `rows_in` is always the sum of the others."""
+
+    rows_in: int = 0
+    scored: int = 0
+    warming_up: int = 0
+    late: int = 0
+    duplicate: int = 0
+    pending: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    views: dict[str, ViewCounts] = field(default_factory=dict)
+
+    def accounted(self) -> int:
+        """Sum of all parts: equal to `rows_in` at every moment."""
+        parts = self.scored + self.warming_up + self.late + self.duplicate + self.pending
+        return parts + sum(self.quarantined.values())
+
+    def add(self, other: Ledger) -> None:
+        """Add another shard's ledger."""
+        self.rows_in += other.rows_in
+        self.scored += other.scored
+        self.warming_up += other.warming_up
+        self.late += other.late
+        self.duplicate += other.duplicate
+        self.pending += other.pending
+        self.quarantined.update(other.quarantined)
+        for name, counts in other.views.items():
+            self.views.setdefault(name, ViewCounts()).add(counts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The ledger as `--json` prints it."""
+        return {
+            "rows_in": self.rows_in,
+            "scored": self.scored,
+            "warming_up": self.warming_up,
+            "late": self.late,
+            "duplicate": self.duplicate,
+            "pending": self.pending,
+            "quarantined": {reason: n for reason, n in sorted(self.quarantined.items()) if n},
+            "views": {
+                name: {"windows": c.windows, "scored": c.scored, "warming_up": c.warming_up, "abstained": c.abstained}
+                for name, c in self.views.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Ledger:
+        """Take over what `as_dict` gave."""
+        views = {name: ViewCounts(**counts) for name, counts in kept["views"].items()}
+        plain = {name: n for name, n in kept.items() if name not in ("quarantined", "views")}
+        return cls(**plain, quarantined=Counter(kept["quarantined"]), views=views)

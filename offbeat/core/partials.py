@@ -1,0 +1,232 @@
+"""Exact partial aggregates of one shard, by (target key, window) [S10, S13].
+
+They are cumulative: what a shard hands over replaces whatever it handed over before for the same window, so a replay never counts twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from offbeat.core.batch import F64, I32, I64, NULL_INT
+from offbeat.core.compiled import compiled
+from offbeat.core.plan import Aggregate
+from offbeat.core.rings import grown_rows
+
+ROWS = 0
+"""Column of `ints` that every view has: rows in the window, its revision."""
+_COUNT, _SUM, _MIN, _MAX = range(4)
+_EMPTY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class PartialLayout:
+    """Where each aggregate of a rollup keeps its parts."""
+
+    kinds: I64
+    """(p,) what a part does with its argument."""
+    arguments: I64
+    """(p,) row of the exact integers (COUNT, SUM) or of the doubles (MIN, MAX)."""
+    at: I64
+    """(p,) its first column in `ints` or `floats`."""
+    ints: int
+    floats: int
+    reads: tuple[tuple[str, int, int, int], ...]
+    """Per aggregate: function, its value's column, its count's column, scale."""
+
+    @classmethod
+    def of(cls, aggregates: tuple[Aggregate, ...]) -> PartialLayout:
+        """The layout of a rollup's aggregates, sharing parts that several of them read."""
+        parts: dict[tuple[int, int], int] = {}
+        ints, floats = 1, 0
+        reads = []
+
+        def part(kind: int, argument: int) -> int:
+            nonlocal ints, floats
+            if (kind, argument) not in parts:
+                if kind in (_MIN, _MAX):
+                    parts[kind, argument], floats = floats, floats + 1
+                else:
+                    parts[kind, argument], ints = ints, ints + (2 if kind == _SUM else 1)
+            return parts[kind, argument]
+
+        for aggregate in aggregates:
+            a, f = aggregate.argument, aggregate.function
+            if f == "count_rows":
+                reads.append((f, ROWS, ROWS, 0))
+            elif f == "count":
+                reads.append((f, part(_COUNT, a), ROWS, 0))
+            elif f in ("sum_exact", "mean_exact"):
+                reads.append((f, part(_SUM, a), part(_COUNT, a), aggregate.scale))
+            elif f in ("min", "max"):
+                reads.append((f, part(_MIN if f == "min" else _MAX, a), ROWS, 0))
+            else:
+                raise ValueError(f"{f} is not an aggregate that partials can carry")
+        keys = list(parts)
+        return cls(
+            np.array([kind for kind, _ in keys], np.int64), np.array([a for _, a in keys], np.int64),
+            np.array([parts[key] for key in keys], np.int64), ints, floats, tuple(reads),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Partials:
+    """w windows of one shard, or the sum over shards."""
+
+    targets: I32
+    """(w,) index into the target keys of whoever made them."""
+    starts: I64
+    """(w,) start of the window, ns."""
+    ints: I64
+    """(w, i); 128-bit sums as (low, high) pairs."""
+    floats: F64
+    """(w, f)"""
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@compiled
+def add128(ints: I64, row: int, at: int, low: int, high: int) -> None:
+    """Add a 128-bit integer to the pair at (row, at)."""
+    before = np.uint64(ints[row, at])
+    after = before + np.uint64(low)
+    ints[row, at] = np.int64(after)
+    ints[row, at + 1] += high + (1 if after < before else 0)
+
+
+@compiled
+def _place(target: int, start: int, table: I64, targets: I32, starts: I64) -> int:
+    """Where (target, start) stands, or would stand, in the hash table."""
+    mask = np.uint64(len(table) - 1)
+    h = np.uint64(start) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(target) * np.uint64(0xC2B2AE3D27D4EB4F)
+    h ^= h >> np.uint64(32)
+    h *= np.uint64(0xD6E8FEB86659FD93)
+    h ^= h >> np.uint64(32)
+    p = h & mask
+    while True:
+        w = table[p]
+        if w == _EMPTY or (starts[w] == start and targets[w] == target):
+            return np.int64(p)
+        p = (p + np.uint64(1)) & mask
+
+
+@compiled
+def _index(count: int, table: I64, targets: I32, starts: I64) -> None:
+    for w in range(count):
+        table[_place(targets[w], starts[w], table, targets, starts)] = w
+
+
+@compiled
+def _find(target: I32, start: I64, table: I64, targets: I32, starts: I64) -> I64:
+    out = np.empty(len(target), np.int64)
+    for i in range(len(target)):
+        out[i] = table[_place(target[i], start[i], table, targets, starts)]
+    return out
+
+
+@compiled
+def _fold(
+    begin: int, count: int, target: I32, start: I64, exact: I64, doubles: F64,
+    kinds: I64, arguments: I64, at: I64, table: I64, targets: I32, starts: I64, ints: I64, floats: F64,
+    places: I64, progress: I64,
+) -> int:
+    """Fold rows `begin`…; returns n, or the row before which the table must grow. progress[0]: windows in use."""
+    for i in range(begin, len(target)):
+        progress[0] = count
+        if target[i] < 0:
+            places[i] = -1
+            continue
+        p = _place(target[i], start[i], table, targets, starts)
+        w = table[p]
+        if w == _EMPTY:
+            if count == len(starts) or 2 * count >= len(table):
+                return i
+            w = count
+            table[p] = w
+            count += 1
+            targets[w] = target[i]
+            starts[w] = start[i]
+            for j in range(ints.shape[1]):
+                ints[w, j] = 0
+            for j in range(floats.shape[1]):
+                floats[w, j] = np.nan
+        places[i] = w
+        ints[w, ROWS] += 1
+        for k in range(len(kinds)):
+            a = arguments[k]
+            if kinds[k] == _COUNT:
+                if exact[a, i] != NULL_INT:
+                    ints[w, at[k]] += 1
+            elif kinds[k] == _SUM:
+                v = exact[a, i]
+                if v != NULL_INT:
+                    add128(ints, w, at[k], v, -1 if v < 0 else 0)
+            else:
+                x = doubles[a, i]
+                old = floats[w, at[k]]
+                if x == x and (old != old or (x < old if kinds[k] == _MIN else x > old)):
+                    floats[w, at[k]] = x
+    progress[0] = count
+    return len(target)
+
+
+class PartialTable:
+    """The partials of one view in one shard."""
+
+    def __init__(self, layout: PartialLayout) -> None:
+        self.layout = layout
+        self._count = 0
+        self._table: I64 = np.full(64, _EMPTY, np.int64)
+        self._targets, self._starts = np.zeros(0, np.int32), np.zeros(0, np.int64)
+        self._ints, self._floats = np.zeros((0, layout.ints), np.int64), np.zeros((0, layout.floats))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def fold(self, target: I32, start: I64, exact: I64, doubles: F64) -> I64:
+        """Fold n rows: `target` (n,) with -1 for rows not selected, `start` (n,), `exact` and `doubles` (arguments, n).
+
+        Returns (n,) the place of each row's window in the table, -1 for rows not selected.
+        """
+        places: I64 = np.empty(len(target), np.int64)
+        lay, done, progress = self.layout, 0, np.zeros(1, np.int64)
+        progress[0] = self._count
+        while len(target):
+            done = _fold(
+                done, int(progress[0]), target, start, exact, doubles, lay.kinds, lay.arguments, lay.at,
+                self._table, self._targets, self._starts, self._ints, self._floats, places, progress,
+            )  # fmt: skip
+            self._count = int(progress[0])
+            if done == len(target):
+                break
+            self._grow(self._count + 1)
+        return places
+
+    def find(self, target: I32, start: I64) -> I64:
+        """(n,) places of these windows, -1 for those that are not here."""
+        return _find(target, start, self._table, self._targets, self._starts)
+
+    def _grow(self, windows: int) -> None:
+        self._targets, self._starts = grown_rows(self._targets, windows), grown_rows(self._starts, windows)
+        self._ints, self._floats = grown_rows(self._ints, windows), grown_rows(self._floats, windows)
+        if 2 * windows >= len(self._table):
+            self._table = np.full(4 * len(self._table), _EMPTY, np.int64)
+            _index(self._count, self._table, self._targets, self._starts)
+
+    def partials(self) -> Partials:
+        """All windows as they stand."""
+        n = self._count
+        return Partials(self._targets[:n].copy(), self._starts[:n].copy(), self._ints[:n].copy(), self._floats[:n].copy())
+
+    def restore(self, partials: Partials) -> None:
+        """Take over what `partials` gave."""
+        self._count = len(partials)
+        self._targets, self._starts = partials.targets.copy(), partials.starts.copy()
+        self._ints, self._floats = partials.ints.copy(), partials.floats.copy()
+        size = 64
+        while size <= 2 * self._count:
+            size *= 4
+        self._table = np.full(size, _EMPTY, np.int64)
+        _index(self._count, self._table, self._targets, self._starts)

@@ -1,0 +1,31 @@
+"""What every detector says of rows, whatever its method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offbeat.core.batch import F64, Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """One detector's word on n rows. Higher = odder."""
+
+    score: F64
+    """(n,) calibrated, 0…1, 0.5 at the threshold [S18]; NaN: no verdict (null or warming up)."""
+    voted: Bools
+    """(n,) whether it says anomaly."""
+    exceedance: F64
+    """(n,) r: how many times the threshold was reached; severity of a rule is 1 - 1/r [S19]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One detector's reasons for m chosen rows; NaN where it has none."""
+
+    threshold: F64
+    observed: F64
+    expected: F64
+    features: tuple[str, ...]
+    contributions: F64
+    """(len(features), m): parts of the score, summing to it."""

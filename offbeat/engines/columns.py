@@ -1,0 +1,134 @@
+"""The matrices of the fold and the frames around it: from a chunk's columns to numbers, and back to rows for evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
+from offbeat.core.hashing import add_integers, add_numbers, add_texts
+from offbeat.core.plan import Column, Plan
+
+_EXACT = 2**53
+
+
+class Columns:
+    """The order of a plan's columns in the number matrix, the exact integers and the texts."""
+
+    def __init__(self, plan: Plan) -> None:
+        columns = plan.source.columns
+        self._columns = columns
+        self._numeric = tuple(c for c in columns if c.kind != "text")
+        self._fixed = tuple(c for c in columns if c.kind == "fixed")
+        self._texts = tuple(c for c in columns if c.kind == "text")
+        self._codes = plan.codes
+        self.numbers = (*(c.name for c in self._numeric), *(f"{name}@code" for name, _ in plan.codes))
+        self.fixed = tuple(c.name for c in self._fixed)
+        self.texts = tuple(c.name for c in self._texts)
+        self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | {f"{name}@code" for name, _ in plan.codes}
+        self.unique = plan.quality.unique
+
+    def integers(self, frame: pl.DataFrame) -> I64:
+        """(i, n) exact values of the fixed-point columns."""
+        out = np.empty((len(self._fixed), frame.height), np.int64)
+        for row, column in enumerate(self._fixed):
+            series = frame.get_column(column.name)
+            out[row] = (series.fill_null(NULL_INT) if series.null_count() else series).to_numpy()
+        return out
+
+    def matrix(self, frame: pl.DataFrame, integers: I64) -> tuple[F64, Bools]:
+        """(c, n) numbers, and (c,) which of the columns have nulls; there a NaN of the input is given as an infinity."""
+        out = np.empty((len(self.numbers), frame.height))
+        nullable = np.zeros(len(self.numbers), np.bool_)
+        fixed = iter(range(len(self._fixed)))
+        for row, column in enumerate(self._numeric):
+            series = frame.get_column(column.name)
+            nullable[row] = series.null_count() > 0
+            if column.kind == "fixed":
+                out[row] = _unscaled(integers[next(fixed)], column.scale)
+            elif column.kind == "bool":
+                out[row] = series.cast(pl.Float64).to_numpy()
+            else:
+                out[row] = _doubles(series, column)
+        for row, (name, literals) in enumerate(self._codes, start=len(self._numeric)):
+            out[row] = _codes(frame.get_column(name), literals)
+        return out, nullable
+
+    def hashes(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> tuple[U64, U64]:
+        """(n,) hashes of the `unique` columns and of all columns; both empty where the plan names none."""
+        if not self.unique:
+            return np.empty(0, np.uint64), np.empty(0, np.uint64)
+        everything = ("time", *(c.name for c in self._columns))
+        return self._hash(self.unique, numbers, integers, texts, time_ns), self._hash(everything, numbers, integers, texts, time_ns)
+
+    def _hash(self, names: tuple[str, ...], numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> U64:
+        out = np.zeros(len(time_ns), np.uint64)
+        for name in names:
+            if name == "time" and "time" not in self.numbers:
+                add_integers(time_ns, out)
+            elif name in self.fixed:
+                add_integers(integers[self.fixed.index(name)], out)
+            elif name in self.texts:
+                array = texts[self.texts.index(name)].to_arrow()
+                _, offsets, data = array.buffers()
+                starts = np.frombuffer(offsets, np.int64)[array.offset :]
+                body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+                add_texts(starts, body, array.is_null().to_numpy(zero_copy_only=False), out)
+            else:
+                add_numbers(numbers[self.numbers.index(name)], out)
+        return out
+
+    def frame(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], index: I64) -> pl.DataFrame:
+        """Rows as a person would see them: whole numbers where the scale is 0, null for null."""
+        series = []
+        row = iter(range(len(self.numbers)))
+        fixed = iter(range(len(self._fixed)))
+        text = iter(range(len(self._texts)))
+        for column in self._columns:
+            if column.kind == "text":
+                series.append(texts[next(text)].gather(index).alias(column.name))
+                continue
+            values = numbers[next(row)][index]
+            if column.kind == "fixed":
+                exact = integers[next(fixed)][index]
+                if column.scale == 0:
+                    whole = pl.Series(column.name, exact)
+                    series.append(whole.replace(NULL_INT, None) if (exact == NULL_INT).any() else whole)
+                    continue
+            plain = pl.Series(column.name, values).fill_nan(None)
+            series.append(plain.cast(pl.Boolean) if column.kind == "bool" else plain)
+        return pl.DataFrame(series)
+
+
+def _unscaled(integers: I64, scale: int) -> F64:
+    """n / 10^scale with one rounding; null becomes NaN [S9]."""
+    divisor = float(10**scale)
+    out: F64 = integers.astype(np.float64)
+    if scale:
+        out /= divisor
+    null = integers == NULL_INT
+    big = ~null & (np.abs(integers) > _EXACT)
+    if big.any():
+        # Beyond 2^53 the conversion rounds as well; Python divides exact integers with one rounding.
+        out[big] = [n / 10**scale for n in integers[big].tolist()]
+    out[null] = np.nan
+    return out
+
+
+def _doubles(series: pl.Series, column: Column) -> F64:
+    # Adding zero makes the two zeros one.
+    values: F64 = series.to_numpy() + 0.0
+    if column.allow_nan:
+        return np.where(np.isfinite(values), values, np.nan)
+    if series.null_count():
+        values[series.is_nan().fill_null(False).to_numpy()] = np.inf
+    return values
+
+
+def _codes(series: pl.Series, literals: tuple[str, ...]) -> F64:
+    codes = np.full(len(series), -1.0)
+    for code, literal in enumerate(literals):
+        codes[(series == literal).fill_null(False).to_numpy()] = code
+    if series.null_count():
+        codes[series.is_null().to_numpy()] = np.nan
+    return codes

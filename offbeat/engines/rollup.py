@@ -1,0 +1,153 @@
+"""A view on another key: the shard's half makes partials, the merged half judges closed windows [S13]."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import F64, I32, I64, Bools
+from offbeat.core.exact import ExactArguments
+from offbeat.core.keys import KeyTable
+from offbeat.core.ledger import ViewCounts
+from offbeat.core.machine import Machine
+from offbeat.core.merge import MergeStage
+from offbeat.core.partials import PartialLayout, Partials, PartialTable
+from offbeat.core.plan import Plan, RollupPlan, ViewPlan
+from offbeat.core.rings import grown_rows
+from offbeat.core.state import Arrays
+from offbeat.decide.block import AlertBlock
+from offbeat.engines.view import Rows, View
+from offbeat.features.tumbling import Tumbling
+
+
+class RollupFold:
+    """The shard's half: folds rows into partials by (target key, window)."""
+
+    def __init__(self, rollup: RollupPlan, columns: tuple[str, ...], fixed: tuple[str, ...], texts: tuple[str, ...]) -> None:
+        self._plan = rollup
+        self._mapping = dict(rollup.mapping)
+        self._text = texts.index(rollup.key_column) if rollup.key_column else -1
+        self._machine = Machine(rollup.arguments, columns)
+        self._exact = ExactArguments(rollup.arguments, fixed, tuple(range(len(rollup.arguments.outputs))))
+        self._tumbling = Tumbling(rollup.every_ns, rollup.zone)
+        self.targets = KeyTable()
+        self.table = PartialTable(PartialLayout.of(rollup.aggregates))
+        self._by_slot: I32 = np.zeros(0, np.int32)
+        self._mapped = 0
+
+    def fold(self, keys: KeyTable, slots: I32, time_ns: I64, columns: F64, integers: I64, texts: tuple[pl.Series, ...]) -> I64:
+        """Fold n rows; returns (n,) the place of each row's window in `table`, -1 for rows not selected."""
+        arguments = self._machine.run(columns)
+        target = self._target(keys, slots, texts)
+        return self.table.fold(target, self._tumbling.starts(time_ns), self._exact.pick(arguments, integers), arguments)
+
+    def _target(self, keys: KeyTable, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
+        if self._text >= 0:
+            series = texts[self._text]
+            target: I32 = np.full(len(series), -1, np.int32)
+            there = series.is_not_null().to_numpy()
+            target[there] = self.targets.slots(series.drop_nulls())
+            return target
+        self._by_slot = grown_rows(self._by_slot, len(keys))
+        for slot in range(self._mapped, len(keys)):
+            name = self._mapping.get(keys.names[slot]) if self._mapping else self._plan.key_constant
+            self._by_slot[slot] = -1 if name is None else self.targets.slot(name)
+        self._mapped = len(keys)
+        chosen: I32 = self._by_slot[slots]
+        return chosen
+
+    def snapshot(self) -> tuple[Arrays, list[str]]:
+        """Arrays and target names."""
+        p = self.table.partials()
+        return {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats}, list(self.targets.names)
+
+    def restore(self, arrays: Arrays, names: list[str]) -> None:
+        """Take over a snapshot."""
+        self.targets = KeyTable(names)
+        self._mapped = 0
+        self.table.restore(Partials(arrays["targets"], arrays["starts"], arrays["ints"], arrays["floats"]))
+
+
+class Undecided:
+    """Rows that no view of rows judged, by the windows they fell into: they are pending until those are judged [S6].
+
+    A row counts once, however many rollups it feeds, so it is filed under the combination of its windows.
+    """
+
+    def __init__(self, views: int) -> None:
+        layout = PartialLayout.of(())
+        self.tables = [PartialTable(layout) for _ in range(views)]
+
+    def file(self, places: list[I64]) -> None:
+        """File n rows under their places in each view's table (-1: not selected)."""
+        chain: I64 = np.zeros(len(places[0]), np.int64)
+        none = np.empty((0, len(chain)))
+        for table, place in zip(self.tables, places, strict=True):
+            chain = table.fold(chain.astype(np.int32), place, none.astype(np.int64), none)
+
+    def counts(self) -> tuple[I64, I64]:
+        """(combinations, views) places and (combinations,) rows."""
+        last = self.tables[-1].partials()
+        chain: I64 = np.arange(len(last))
+        places = np.empty((len(last), len(self.tables)), np.int64)
+        for v in range(len(self.tables) - 1, -1, -1):
+            p = self.tables[v].partials()
+            places[:, v] = p.starts[chain]
+            chain = p.targets[chain].astype(np.int64)
+        return places, last.ints[:, 0]
+
+    def restore(self, tables: list[Arrays]) -> None:
+        """Take over the arrays of the tables' partials."""
+        for table, a in zip(self.tables, tables, strict=True):
+            table.restore(Partials(a["targets"], a["starts"], a["ints"], a["floats"]))
+
+    def rows(self) -> int:
+        """Rows filed."""
+        return int(self.tables[-1].partials().ints[:, 0].sum())
+
+
+class MergedView:
+    """The merged half: partials of all shards in, alerts of closed windows out."""
+
+    def __init__(self, plan: Plan, view: ViewPlan, rollup: RollupPlan) -> None:
+        self._plan, self.view_plan, self._rollup = plan, view, rollup
+        self.stage = MergeStage(PartialLayout.of(rollup.aggregates))
+        self._judged: Bools = np.zeros(0, np.bool_)
+        self._lookup = PartialTable(PartialLayout.of(()))
+
+    def judge(self) -> tuple[AlertBlock | None, ViewCounts]:
+        """Judge all windows in order of (key, start)."""
+        windows = self.stage.windows()
+        names = tuple(f"agg{i}" for i in range(len(self._rollup.aggregates)))
+        columns = Machine(self._rollup.column_program, names).run(windows.aggregates)
+        view = View(self._plan, self.view_plan, self._rollup.columns, ())
+        n = len(windows.starts)
+        slots = windows.targets.astype(np.int32)
+        rows = Rows(
+            slots=slots,
+            time_ns=windows.starts,
+            ordinals=np.ones(n, np.int64),
+            columns=columns,
+            integers=np.empty((0, n), np.int64),
+            revision=windows.rows,
+            files=np.full(n, -1, np.int32),
+            numbers=np.full(n, -1, np.int64),
+            frame=lambda index: _frame(self._rollup.columns, columns, index),
+        )
+        block, self._judged = view.judge(self.stage.keys, rows)
+        view.counts.windows = n
+        self._lookup = PartialTable(PartialLayout.of(()))
+        none = np.empty((0, n))
+        self._lookup.fold(slots, windows.starts, none.astype(np.int64), none)
+        return block, view.counts
+
+    def judged(self, fold: RollupFold) -> Bools:
+        """(windows of the shard's table,) which of them got a verdict in the last `judge`."""
+        partials = fold.table.partials()
+        table = np.array([self.stage.keys.slot(name) for name in fold.targets.names] or [0], np.int32)
+        verdicts: Bools = self._judged[self._lookup.find(table[partials.targets], partials.starts)]
+        return verdicts
+
+
+def _frame(names: tuple[str, ...], columns: F64, index: I64) -> pl.DataFrame:
+    return pl.DataFrame({name: pl.Series(columns[c][index]).fill_nan(None) for c, name in enumerate(names)})

@@ -1,0 +1,328 @@
+"""A shard: all of a pipeline's state for some of the keys, and the fold over their rows. Engines differ only in how rows get here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.admission import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, Admission, Admitted, Order
+from offbeat.core.batch import Batch, F64, I8, I32, I64, NULL_INT
+from offbeat.core.held import HeldRows
+from offbeat.core.keys import KeyTable
+from offbeat.core.ledger import Ledger
+from offbeat.core.plan import Plan
+from offbeat.core.state import Arrays, Document, decode, encode, prefixed, under
+from offbeat.decide.block import AlertBlock, SetAside
+from offbeat.engines.columns import Columns
+from offbeat.engines.rollup import RollupFold, Undecided
+from offbeat.engines.view import Rows, View
+from offbeat.io.contract import FAULTS, Chunk
+from offbeat.quality.gaps import Gaps
+from offbeat.quality.rows import RowChecks
+
+
+@dataclass(slots=True)
+class Output:
+    """What a step gave."""
+
+    alerts: list[AlertBlock] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+
+
+class Shard:
+    """The fold of one pipeline over the rows of some keys."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.keys = KeyTable()
+        self._ledger = Ledger()
+        self._columns = Columns(plan)
+        c = self._columns
+        self._checks = RowChecks(plan.quality, c.numbers, c.allow_nan)
+        q = plan.quality
+        self._admission = Admission(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique))
+        self._held = HeldRows(len(c.numbers), len(c.fixed), len(c.texts))
+        self._order = c.fixed.index(plan.source.order) if plan.source.order else -1
+        self._views = [View(plan, view, c.numbers, c.fixed) for view in plan.views if view.rollup is None]
+        self.rollups = {
+            view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts) for view in plan.views if view.rollup is not None
+        }
+        self.undecided = Undecided(len(self.rollups))
+        self.gaps = Gaps(q.cadence_ns, plan.source.time.zone, q.calendar) if q.cadence_ns else None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger as it stands: rows held back, and rows in windows that are still open, are pending."""
+        waiting = self.undecided.rows() if self.rollups else 0
+        return replace(self._ledger, pending=len(self._held) + waiting, views={v.plan.name: v.counts for v in self._views})
+
+    def feed(self, chunk: Chunk) -> Output:
+        """Fold the rows of a chunk, in their order."""
+        out = Output()
+        n = chunk.frame.height
+        self._ledger.rows_in += n
+        if not n:
+            return out
+        good = self._faultless(chunk, out)
+        frame = chunk.frame if good is None else chunk.frame[good]
+        time_ns = chunk.time_ns if good is None else chunk.time_ns[good]
+        index: I64 = np.arange(n) if good is None else good
+        integers = self._columns.integers(frame)
+        numbers, nullable = self._columns.matrix(frame, integers)
+        codes, bad = self._checks.check(numbers, nullable, time_ns)
+        texts = tuple(frame.get_column(name) for name in self._columns.texts)
+        if bad:
+            wrong = np.flatnonzero(codes)
+            self._set_aside(out, chunk, index[wrong], [self._checks.reasons[code] for code in codes[wrong].tolist()], quarantined=True)
+            right = np.flatnonzero(codes == 0)
+            index, time_ns, numbers, integers = index[right], time_ns[right], numbers[:, right], integers[:, right]
+            texts = tuple(text.gather(right) for text in texts)
+        batch = self._batch(chunk, index, time_ns, numbers, integers, texts)
+        if len(batch):
+            self._admit(chunk, index, batch, out)
+        return out
+
+    def _faultless(self, chunk: Chunk, out: Output) -> I64 | None:
+        """Indices of the rows that the source could read; None for all of them."""
+        faulty = np.flatnonzero(chunk.faults)
+        if not len(faulty):
+            return None
+        self._set_aside(out, chunk, faulty, [FAULTS[code] for code in chunk.faults[faulty].tolist()], quarantined=True)
+        return np.flatnonzero(chunk.faults == 0)
+
+    def _batch(
+        self, chunk: Chunk, index: I64, time_ns: I64, numbers: F64, integers: I64, texts: tuple[pl.Series, ...]
+    ) -> Batch:
+        if chunk.keys is None:
+            slots: I32 = np.full(len(index), self.keys.slot(chunk.key or "") if len(index) else 0, np.int32)
+        else:
+            slots = self.keys.slots(chunk.keys if len(index) == len(chunk.keys) else chunk.keys.gather(index))
+        order = np.zeros(len(index), np.int64)
+        if self._order >= 0:
+            order = np.where(integers[self._order] == NULL_INT, 0, integers[self._order])
+        identity, content = self._columns.hashes(numbers, integers, texts, time_ns)
+        return Batch(
+            slots=slots,
+            time_ns=time_ns,
+            order=order,
+            numbers=numbers,
+            integers=integers,
+            texts=texts,
+            identity=identity,
+            content=content,
+            files=np.full(len(index), chunk.file, np.int32) if chunk.files is None else chunk.files[index],
+            rows=(index + chunk.first_row) if chunk.rows is None else chunk.rows[index],
+        )
+
+    def _admit(self, chunk: Chunk, index: I64, batch: Batch, out: Output) -> None:
+        admitted = self._admission.admit(
+            batch.slots, batch.time_ns, batch.order, batch.identity, batch.content, len(self.keys), len(self._held)
+        )
+        status = admitted.status
+        released = self._released(batch, admitted)
+        if len(released.slots) < len(batch) or len(self._held):
+            self._account(chunk, index, status, out)
+            self._refute(admitted.refuted, out)
+            self._hold(chunk, index, batch, admitted)
+        self._fold(released, out)
+
+    def _account(self, chunk: Chunk, index: I64, status: I8, out: Output) -> None:
+        self._ledger.duplicate += int((status == DUPLICATE).sum())
+        late = np.flatnonzero(status == LATE)
+        if len(late):
+            self._ledger.late += len(late)
+            self._set_aside(out, chunk, index[late], ["late"] * len(late), quarantined=False)
+        for code, reason in ((CONFLICT, "conflict"), (FUTURE, "future")):
+            wrong = np.flatnonzero(status == code)
+            if len(wrong):
+                self._set_aside(out, chunk, index[wrong], [reason] * len(wrong), quarantined=True)
+
+    def _refute(self, places: I64, out: Output) -> None:
+        """Held candidates that turned out to be from the future."""
+        if not len(places):
+            return
+        held = self._held
+        self._ledger.quarantined["future"] += len(places)
+        out.set_aside.append(
+            SetAside(
+                reasons=["future"] * len(places),
+                files=held.files[places],
+                rows=held.rows[places],
+                keys=[self.keys.names[slot] for slot in held.slots[places].tolist()],
+                time_ns=held.time_ns[places],
+                raw=[held.raw[place] for place in places.tolist()],
+            )
+        )
+        held.drop(places)
+
+    def _hold(self, chunk: Chunk, index: I64, batch: Batch, admitted: Admitted) -> None:
+        """Keep the rows that neither left nor were folded; free the places of held rows that were."""
+        emitted = admitted.emitted
+        waiting = (admitted.status == HELD) | (admitted.status == FOLDED)
+        waiting[emitted[emitted >= 0]] = False
+        stay = np.flatnonzero(waiting)
+        gone = -1 - emitted[emitted < 0]
+        if len(stay):
+            places: I64 = np.zeros(len(batch), np.int64)
+            places[stay] = self._held.keep(batch, stay, chunk.raw(index[stay]))
+            self._admission.settle(batch.slots, places)
+        if len(gone):
+            self._held.drop(gone)
+
+    def _released(self, batch: Batch, admitted: Admitted) -> Batch:
+        """The rows to fold now, in order; a copy only where something was held, dropped or moved."""
+        emitted = admitted.emitted
+        n = len(batch)
+        self._ordinals = admitted.ordinals
+        if len(emitted) == n and bool((emitted == np.arange(n)).all()):
+            return batch
+        here = emitted >= 0
+        ours, theirs = emitted[here], -1 - emitted[~here]
+        held = self._held
+
+        def pick(now: np.ndarray, before: np.ndarray) -> np.ndarray:
+            out = np.empty((*now.shape[:-1], len(emitted)), now.dtype)
+            out[..., here] = now[..., ours]
+            out[..., ~here] = before[..., theirs]
+            return out
+
+        return Batch(
+            slots=pick(batch.slots, held.slots),
+            time_ns=pick(batch.time_ns, held.time_ns),
+            order=np.empty(0, np.int64),
+            numbers=pick(batch.numbers, held.numbers.T),
+            integers=pick(batch.integers, held.integers.T),
+            texts=tuple(self._texts(text, t, here, ours, theirs) for t, text in enumerate(batch.texts)),
+            identity=np.empty(0, np.uint64),
+            content=np.empty(0, np.uint64),
+            files=pick(batch.files, held.files),
+            rows=pick(batch.rows, held.rows),
+        )
+
+    def _texts(self, now: pl.Series, column: int, here: np.ndarray, ours: I64, theirs: I64) -> pl.Series:
+        if not len(theirs):
+            return now.gather(ours)
+        both = pl.concat([now.gather(ours), self._held.text(column, theirs)])
+        place = np.empty(len(here), np.int64)
+        place[here], place[~here] = np.arange(len(ours)), len(ours) + np.arange(len(theirs))
+        return both.gather(place)
+
+    def _fold(self, batch: Batch, out: Output) -> None:
+        """Rows in fold order through windows, rules, votes, and into partials."""
+        n = len(batch)
+        if not n:
+            return
+        if self.gaps is not None:
+            self.gaps.add(batch.slots, batch.time_ns)
+        rows = Rows(
+            slots=batch.slots,
+            time_ns=batch.time_ns,
+            ordinals=self._ordinals,
+            columns=batch.numbers,
+            integers=batch.integers,
+            revision=np.ones(n, np.int64),
+            files=batch.files,
+            numbers=batch.rows,
+            frame=lambda index: self._columns.frame(batch.numbers, batch.integers, batch.texts, index),
+        )
+        judged = np.zeros(n, np.bool_)
+        for view in self._views:
+            block, verdicts = view.judge(self.keys, rows)
+            judged |= verdicts
+            if block is not None:
+                out.alerts.append(block)
+        places = [
+            rollup.fold(self.keys, batch.slots, batch.time_ns, batch.numbers, batch.integers, batch.texts)
+            for rollup in self.rollups.values()
+        ]
+        waiting = ~judged & np.any([p >= 0 for p in places], axis=0) if places else np.zeros(n, np.bool_)
+        if waiting.any():
+            self.undecided.file([p[waiting] for p in places])
+        scored = int(judged.sum())
+        self._ledger.scored += scored
+        self._ledger.warming_up += n - scored - int(waiting.sum())
+
+    def drain(self) -> Output:
+        """End of bounded input: rows held back are folded. The shard can be fed again afterwards."""
+        out = Output()
+        admitted = self._admission.finish(len(self.keys), len(self._held), bool(self.plan.quality.unique))
+        places = -1 - admitted.emitted
+        if len(places):
+            held = self._held
+            nothing = np.empty(0, np.uint64)
+            self._ordinals = admitted.ordinals
+            batch = Batch(
+                held.slots[places], held.time_ns[places], np.empty(0, np.int64), held.numbers[places].T.copy(),
+                held.integers[places].T.copy(), tuple(held.text(t, places) for t in range(len(self._columns.texts))),
+                nothing, nothing, held.files[places], held.rows[places],
+            )  # fmt: skip
+            held.drop(places)
+            self._fold(batch, out)
+        return out
+
+    def _set_aside(self, out: Output, chunk: Chunk, index: I64, reasons: list[str], *, quarantined: bool) -> None:
+        if quarantined:
+            self._ledger.quarantined.update(reasons)
+        keys: list[str | None] = [chunk.key] * len(index) if chunk.keys is None else chunk.keys.gather(index).cast(pl.String).to_list()
+        out.set_aside.append(
+            SetAside(
+                reasons=reasons,
+                files=np.full(len(index), chunk.file, np.int32) if chunk.files is None else chunk.files[index],
+                rows=(index + chunk.first_row) if chunk.rows is None else chunk.rows[index],
+                keys=keys,
+                time_ns=chunk.time_ns[index],
+                raw=chunk.raw(index),
+            )
+        )
+
+    def snapshot(self) -> bytes:
+        """The whole state, to be restored to equal verdicts."""
+        arrays, document = self.state()
+        return encode(arrays, document)
+
+    def state(self) -> tuple[Arrays, Document]:
+        """The whole state as named arrays and a JSON document."""
+        keys = len(self.keys)
+        arrays = prefixed("admission", self._admission.snapshot(keys)) | prefixed("held", self._held.arrays())
+        for view in self._views:
+            arrays |= prefixed(f"view/{view.plan.name}", view.snapshot(keys))
+        targets = {}
+        for name, rollup in self.rollups.items():
+            kept, targets[name] = rollup.snapshot()
+            arrays |= prefixed(f"rollup/{name}", kept)
+        for v, table in enumerate(self.undecided.tables):
+            p = table.partials()
+            arrays |= prefixed(f"undecided/{v}", {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats})
+        if self.gaps is not None:
+            arrays |= prefixed("gaps", self.gaps.arrays())
+        document: Document = {
+            "keys": self.keys.names,
+            "held": self._held.words(),
+            "targets": targets,
+            "ledger": self.ledger.as_dict(),
+        }
+        return arrays, document
+
+    def take(self, arrays: Arrays, document: Document) -> None:
+        """Take over what `state` gave."""
+        self.keys = KeyTable(document["keys"])
+        self._ledger = Ledger.from_dict(document["ledger"])
+        self._admission.restore(under("admission", arrays))
+        self._held.restore(under("held", arrays), document["held"])
+        for view in self._views:
+            view.restore(under(f"view/{view.plan.name}", arrays))
+            view.counts = self._ledger.views[view.plan.name]
+        for name, rollup in self.rollups.items():
+            rollup.restore(under(f"rollup/{name}", arrays), document["targets"][name])
+        self.undecided.restore([under(f"undecided/{v}", arrays) for v in range(len(self.undecided.tables))])
+        if self.gaps is not None:
+            self.gaps.restore(under("gaps", arrays))
+
+    @classmethod
+    def restore(cls, plan: Plan, data: bytes) -> Shard:
+        """A shard as it was when `snapshot` gave `data`."""
+        shard = cls(plan)
+        shard.take(*decode(data, "snapshot"))
+        return shard

@@ -1,0 +1,165 @@
+"""One view: windows, rules, vote over rows of one kind, be they rows of the source or closed windows of a rollup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
+from offbeat.core.hashing import alert_ids, alert_prefix
+from offbeat.core.keys import KeyTable
+from offbeat.core.ledger import ViewCounts
+from offbeat.core.machine import Machine
+from offbeat.core.plan import Plan, ViewPlan
+from offbeat.core.rings import grown_rows
+from offbeat.core.state import Arrays, prefixed, under
+from offbeat.decide.block import STATUSES, AlertBlock, DetectorBlock
+from offbeat.decide.vote import Decisions, Vote
+from offbeat.detectors.rule import Rule
+from offbeat.detectors.verdict import Verdicts
+from offbeat.features.windows import WindowFold, WindowRows
+
+_FINAL = STATUSES.index("final")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n rows of one view in fold order."""
+
+    slots: I32
+    time_ns: I64
+    ordinals: I64
+    """(n,) n-th row of its key at that time, from 1 [S21]."""
+    columns: F64
+    """(c, n)"""
+    integers: I64
+    revision: I64
+    files: I32
+    numbers: I64
+    """(n,) row numbers in their files."""
+    frame: Callable[[I64], pl.DataFrame]
+    """The rows at some indices, as evidence."""
+
+
+class View:
+    """A view of one shard, or of the merge stage. `columns` and `fixed` name the rows of the matrices it is given."""
+
+    def __init__(self, plan: Plan, view: ViewPlan, columns: tuple[str, ...], fixed: tuple[str, ...]) -> None:
+        self.plan = view
+        self.counts = ViewCounts()
+        self._pipeline = plan.name
+        self._windows = [WindowFold(window, columns, fixed) for window in view.windows]
+        self._features = tuple(name for window in view.windows for name in window.features)
+        self._machine = Machine(view.rule_program, columns, self._features)
+        self._rules = [Rule(rule) for rule in view.rules]
+        self._vote = Vote(view.at_least, tuple(limit for _, limit in view.levels))
+        self._levels = ("low", *(name for name, _ in reversed(view.levels)))
+        self._evidence = _evidence_window(view)
+        self._prefixes: U64 = np.zeros((0, 2), np.uint64)
+        self._known: Bools = np.zeros(0, np.bool_)
+        self._names = pl.Series([], dtype=pl.String)
+
+    def judge(self, keys: KeyTable, rows: Rows) -> tuple[AlertBlock | None, Bools]:
+        """Fold the rows; gives the alerts, if any, and which rows got a verdict."""
+        n = len(rows.slots)
+        windows = [w.fold(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys)) for w in self._windows]
+        features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
+        outputs = self._machine.run(rows.columns, features)
+        verdicts = [rule.judge(outputs) for rule in self._rules]
+        decisions = self._vote.decide(
+            np.array([v.score for v in verdicts]), np.array([v.voted for v in verdicts]), np.array([v.exceedance for v in verdicts])
+        )
+        self.counts.scored += decisions.scored
+        self.counts.warming_up += decisions.warming_up
+        self.counts.abstained += decisions.abstained
+        if not len(decisions.index):
+            return None, decisions.judged
+        return self._alerts(keys, rows, windows, features, outputs, verdicts, decisions), decisions.judged
+
+    def _alerts(
+        self, keys: KeyTable, rows: Rows, windows: list[WindowRows], features: F64, outputs: F64,
+        verdicts: list[Verdicts], decisions: Decisions,
+    ) -> AlertBlock:  # fmt: skip
+        index = decisions.index
+        slots, time_ns = rows.slots[index], rows.time_ns[index]
+        ids = np.empty((len(index), 16), np.uint8)
+        alert_ids(self._prefix(keys, slots), slots, time_ns, rows.ordinals[index], ids)
+        key, names = self._keys(keys, slots)
+        nothing = np.full(len(index), NULL_INT)
+        evidence = windows[self._evidence] if windows else None
+        return AlertBlock(
+            view=self.plan.name,
+            ids=ids,
+            revision=rows.revision[index],
+            status=np.full(len(index), _FINAL, np.int8),
+            key=key,
+            keys=names,
+            time_ns=time_ns,
+            severity=decisions.severity,
+            level=decisions.level,
+            levels=self._levels,
+            votes=decisions.votes,
+            voters=decisions.voters,
+            detectors=tuple(_detector(r, outputs, v, index) for r, v in zip(self._rules, verdicts, strict=True)),
+            row=rows.frame(index),
+            window_from_ns=evidence.from_ns[index] if evidence else nothing,
+            window_to_ns=time_ns,
+            window_n=evidence.n[index] if evidence else nothing,
+            statistics=self._features,
+            values=features[:, index],
+            files=rows.files[index],
+            rows=rows.numbers[index],
+        )
+
+    def _prefix(self, keys: KeyTable, slots: I32) -> U64:
+        """Hash prefixes by slot, worked out for the keys that ever alert."""
+        self._prefixes, self._known = grown_rows(self._prefixes, len(keys)), grown_rows(self._known, len(keys))
+        missing = np.zeros(len(self._known), np.bool_)
+        missing[slots] = True
+        for slot in np.flatnonzero(missing & ~self._known).tolist():
+            self._prefixes[slot] = alert_prefix(self._pipeline, self.plan.name, keys.names[slot])
+            self._known[slot] = True
+        return self._prefixes
+
+    def _keys(self, keys: KeyTable, slots: I32) -> tuple[I32, pl.Series]:
+        if len(keys) <= len(slots):
+            if len(self._names) != len(keys):
+                self._names = pl.Series(keys.names, dtype=pl.String)
+            return slots, self._names
+        distinct, key = np.unique(slots, return_inverse=True)
+        return key.astype(np.int32), pl.Series([keys.names[slot] for slot in distinct.tolist()], dtype=pl.String)
+
+    def snapshot(self, keys: int) -> Arrays:
+        """State of the view's windows for the first `keys` slots."""
+        out: Arrays = {}
+        for window in self._windows:
+            out |= prefixed(window.plan.name, window.snapshot(keys))
+        return out
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take over a snapshot."""
+        for window in self._windows:
+            window.restore(under(window.plan.name, arrays))
+
+
+def _evidence_window(view: ViewPlan) -> int:
+    """The window that an alert shows: the longest duration, or the most rows where none has a duration; the first of equals."""
+    sizes = [(w.duration_ns > 0, w.duration_ns or w.rows) for w in view.windows]
+    return sizes.index(max(sizes)) if sizes else -1
+
+
+def _detector(rule: Rule, outputs: F64, verdicts: Verdicts, index: I64) -> DetectorBlock:
+    evidence = rule.evidence(outputs, verdicts, index)
+    return DetectorBlock(
+        name=rule.name,
+        score=verdicts.score[index],
+        threshold=evidence.threshold,
+        voted=verdicts.voted[index],
+        observed=evidence.observed,
+        expected=evidence.expected,
+        features=evidence.features,
+        contributions=evidence.contributions,
+    )

@@ -1,0 +1,57 @@
+"""Tumbling event-time windows: whole days of a zone, or multiples of a duration since the epoch [S5]."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from offbeat.core.batch import I64
+
+_DAY_NS = 86_400_000_000_000
+_EPOCH = date(1970, 1, 1)
+
+
+class Tumbling:
+    """Windows of `every_ns`; days begin at midnight in `zone` and may last 23 or 25 hours."""
+
+    def __init__(self, every_ns: int, zone: str) -> None:
+        self._every_ns = every_ns
+        self._days = every_ns // _DAY_NS if every_ns % _DAY_NS == 0 else 0
+        self._zone = ZoneInfo(zone)
+        self._edges: I64 = np.zeros(0, np.int64)
+
+    def _midnight(self, days: int) -> int:
+        """Nanoseconds UTC of the local midnight that begins the window of day `days` since the epoch."""
+        day = _EPOCH + timedelta(days=days)
+        return int(datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(UTC).timestamp()) * 1_000_000_000
+
+    def _cover(self, low: int, high: int) -> None:
+        """Make `_edges` reach around all times in [low, high]."""
+        if len(self._edges) and self._edges[0] <= low and high < self._edges[-1]:
+            return
+        if len(self._edges):
+            low, high = min(low, int(self._edges[0])), max(high, int(self._edges[-1]))
+        # Two days of room on either side: zones lie within a day of UTC.
+        first = (low // _DAY_NS - 2) // self._days * self._days
+        last = (high // _DAY_NS + 2) // self._days * self._days + self._days
+        self._edges = np.array([self._midnight(d) for d in range(first, last + 1, self._days)], np.int64)
+
+    def starts(self, time_ns: I64) -> I64:
+        """(n,) start of the window that holds each time."""
+        if not len(time_ns):
+            return time_ns
+        if not self._days:
+            return time_ns - time_ns % self._every_ns
+        self._cover(int(time_ns.min()), int(time_ns.max()))
+        starts: I64 = self._edges[np.searchsorted(self._edges, time_ns, side="right") - 1]
+        return starts
+
+    def ends(self, starts: I64) -> I64:
+        """(n,) end of the windows that begin at `starts`."""
+        if not len(starts) or not self._days:
+            return starts + self._every_ns
+        self._cover(int(starts.min()), int(starts.max()) + self._every_ns)
+        ends: I64 = self._edges[np.searchsorted(self._edges, starts, side="right")]
+        return ends
