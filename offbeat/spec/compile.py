@@ -16,10 +16,8 @@ from offbeat.spec.problems import Problems
 from offbeat.spec.sql import ExpressionError, canonical
 from offbeat.spec.view import CompiledView, Given, compile_view
 
-REASONS = frozenset(
-    ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
-    + ("late", "duplicate", "pending", "scored", "warming_up")
-)
+_QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
+REASONS = frozenset((*_QUARANTINE, "late", "duplicate", "pending", "scored", "warming_up"))
 """Reasons that the ledger and the quarantine have of their own: no rule may have such a name."""
 RESERVED_COLUMNS = ("time", "key")
 

@@ -18,8 +18,8 @@ UNITS_NS = {
 GREATEST_NS = 2**63 - 1
 PATTERN = r"^\d+(\.\d+)?(ns|us|ms|s|m|h|d)$"
 ROWS_PATTERN = r"^[1-9]\d* rows?$"
-_ROWS = re.compile(r"(-?\d+)\s+rows?")
-_DURATION = re.compile(r"(-?)(\d+(?:\.\d+)?)\s*([a-z]*)")
+_ROWS = re.compile(r"(-?\d+) rows?")
+_DURATION = re.compile(r"(-?)(\d+(?:\.\d+)?)([a-z]*)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -31,6 +31,8 @@ class Loaded:
 
     spec: PipelineSpec
     plan: Plan
+    where: Problems
+    """Empty; knows file and lines, for whoever has more to say about the pipeline."""
 
 
 def load_plan(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Plan:
@@ -93,7 +95,7 @@ def _checked(raw: Any, problems: Problems, overrides: Sequence[str]) -> Loaded:
     plan = None if spec is None else make_plan(spec, problems)
     if spec is None or plan is None or problems:
         raise SpecError(problems.listed())
-    return Loaded(spec, plan)
+    return Loaded(spec, plan, problems)
 
 
 def _validated(raw: dict[str, Any], problems: Problems) -> PipelineSpec | None:

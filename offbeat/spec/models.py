@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
@@ -65,11 +66,24 @@ def _separator(value: str) -> None:
         raise ValueError(f"a separator is one ASCII character, not {value!r}")
 
 
-Name = Annotated[str, _checked(_name)]
+@dataclass(frozen=True)
+class Called:
+    """What the reference page calls values of this type."""
+
+    name: str
+
+
+def _pattern(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+Name = Annotated[str, _checked(_name), Called("name")]
 Text = Annotated[str, Field(min_length=1)]
-Duration = Annotated[str, _checked(duration_ns), Field(json_schema_extra={"pattern": PATTERN})]
-PositiveDuration = Annotated[str, _checked(positive_duration_ns), Field(json_schema_extra={"pattern": PATTERN})]
-Instant = Annotated[str, _checked(instant_ns)]
+Duration = Annotated[str, _checked(duration_ns), _pattern(PATTERN), Called("duration")]
+PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTERN), Called("duration")]
+Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
+Instant = Annotated[str, _checked(instant_ns), Called("date or time")]
+Zone = Annotated[str, _checked(_zone), Called("zone")]
 
 
 def _by_type(_source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -118,7 +132,7 @@ class TimeSpec(Settings):
         description="`auto` (ISO 8601), `s`, `ms`, `us` or `ns` since 1970, or a strptime pattern.",
         examples=["auto", "ns", "%d/%m/%Y %H:%M:%S"],
     )
-    zone: Annotated[str, _checked(_zone)] = Field(
+    zone: Zone = Field(
         default="UTC", description="IANA zone of times without an offset, and of the days of rollups.", examples=["Asia/Kolkata"]
     )
 
@@ -246,9 +260,7 @@ class RollupSpec(Settings):
 class WindowSpec(Settings):
     """The last rows, or the last stretch of time, of a key, and the features read from it."""
 
-    over: Annotated[str, _checked(window_length), Field(json_schema_extra={"pattern": f"{PATTERN}|{ROWS_PATTERN}"})] = Field(
-        description="Length: a duration or a number of rows.", examples=["10m", "100 rows"]
-    )
+    over: Length = Field(description="Length: a duration or a number of rows.", examples=["10m", "100 rows"])
     current: bool = Field(default=False, description="Whether the row being judged is itself in the window.")
     at_least: int | None = Field(
         default=None,
