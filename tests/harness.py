@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from oracle import Oracle
 from oracle_spec import Pipeline, Row
 
 from offbeat.core.batch import NULL_INT
@@ -121,3 +122,22 @@ def assert_same(ours: Sequence[Record], expected: Sequence[Record]) -> None:
             assert a == b
             assert repr(a) == repr(b), "equal as numbers, not as bits"
             raise AssertionError(f"{a} is not {b}")
+
+
+def ledger_of(oracle: Oracle) -> Record:
+    """The oracle's ledger in the form of the package's."""
+    ledger = oracle.ledger()
+    assert ledger.adds_up()
+    return {
+        "rows_in": ledger.rows_in,
+        "scored": ledger.scored,
+        "warming_up": sum(ledger.warming_up.values()),
+        "late": ledger.late,
+        "duplicate": ledger.duplicate,
+        "pending": ledger.pending,
+        "quarantined": dict(sorted(ledger.quarantined.items())),
+        "views": {
+            name: {each: counter[each] for each in ("windows", "scored", "warming_up", "abstained")}
+            for name, counter in ledger.views.items()
+        },
+    }

@@ -1,0 +1,87 @@
+"""One or several shards and the merge, driven as an engine would: chunks in, alerts out, killed and restored at will."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from harness import Record, assert_same, chunk_of, plain_alerts, plain_set_aside
+from oracle_spec import Row
+from under_test import CASES, Case
+
+from offbeat.core.ledger import Ledger
+from offbeat.core.plan import Plan
+from offbeat.decide.block import AlertBlock, SetAside
+from offbeat.engines.merge import Merge
+from offbeat.engines.shard import Output, Shard
+from offbeat.spec.load import load_text
+
+
+@cache
+def _plans() -> dict[str, Plan]:
+    return {case.name: load_text(case.text(), case.name).plan for case in CASES}
+
+
+def plan_of(case: Case) -> Plan:
+    """The case's Plan, made once."""
+    return _plans()[case.name]
+
+
+class Driver:
+    """A bounded run of a case."""
+
+    def __init__(self, case: Case, shards: int = 1) -> None:
+        self.case = case
+        self.shards = [Shard(plan_of(case)) for _ in range(shards)]
+        self.blocks: list[AlertBlock] = []
+        self.set_aside: list[SetAside] = []
+        self._final: Ledger | None = None
+
+    @classmethod
+    def restored(cls, case: Case, kept: list[bytes]) -> Driver:
+        driver = cls(case, len(kept))
+        driver.restart(kept)
+        return driver
+
+    def _take(self, output: Output) -> None:
+        self.blocks += output.alerts
+        self.set_aside += output.set_aside
+
+    def feed(self, rows: Sequence[Row], shard: int = 0) -> None:
+        self._take(self.shards[shard].feed(chunk_of(self.case.pipeline, rows)))
+
+    def drain(self) -> None:
+        for shard in self.shards:
+            self._take(shard.drain())
+        blocks, self._final = Merge(plan_of(self.case)).judge(self.shards)
+        self.blocks += blocks
+
+    def snapshot(self) -> list[bytes]:
+        return [shard.snapshot() for shard in self.shards]
+
+    def restart(self, kept: list[bytes]) -> None:
+        """Forget everything that is not in the snapshots."""
+        self.shards = [Shard.restore(plan_of(self.case), data) for data in kept]
+
+    def alerts(self) -> list[Record]:
+        return plain_alerts(self.blocks)
+
+    def ledger(self) -> dict[str, Any]:
+        """The sum over the shards; after `drain`, with the merged views decided."""
+        total = Ledger()
+        for shard in self.shards:
+            assert shard.ledger.accounted() == shard.ledger.rows_in
+            total.add(shard.ledger)
+        ledger = total if self._final is None else self._final
+        assert ledger.accounted() == ledger.rows_in
+        plain = ledger.as_dict()
+        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0}
+        plain["views"] = {view.name: plain["views"].get(view.name, nothing) for view in self.case.pipeline.views}
+        return plain
+
+    def assert_equals(self, other: Driver) -> None:
+        """Same alerts to the last bit, same rows set aside, same ledger."""
+        assert_same(self.alerts(), other.alerts())
+        assert plain_set_aside(self.set_aside) == plain_set_aside(other.set_aside)
+        assert self.ledger() == other.ledger()
