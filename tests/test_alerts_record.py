@@ -134,7 +134,8 @@ def test_other_readers_see_plain_text(tmp_path: Path) -> None:
     frame = pd.read_parquet(path)
     assert frame["level"].tolist() == ["high", "critical"]
     assert frame["detectors"][0][0]["name"] == "price_jump"
-    found = duckdb.sql(f"SELECT key, level, detectors[2].name, \"window\".statistics.previous_close, typeof(key) FROM '{path}'").fetchall()  # noqa: S608
+    query = 'SELECT key, level, detectors[2].name, "window".statistics.previous_close, typeof(key) FROM read_parquet(?)'
+    found = duckdb.connect().execute(query, [str(path)]).fetchall()
     assert found == [('X"\n<&>', "high", "volume_surge", 100.0, "VARCHAR"), ("AIG", "critical", "volume_surge", None, "VARCHAR")]
 
 

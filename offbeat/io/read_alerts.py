@@ -98,7 +98,7 @@ def _statistics(window: pl.Struct) -> pl.Expr:
     return column.cast(pl.Struct([pl.Field(f.name, pl.Float64) for f in kind.fields])) if isinstance(kind, pl.Struct) else column
 
 
-def _time(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
+def _time(column: pl.Expr, kind: object) -> pl.Expr:
     return column.str.to_datetime("%+", time_unit="ns", time_zone="UTC") if kind == pl.String else column.cast(_TIME)
 
 

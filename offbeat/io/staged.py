@@ -66,6 +66,8 @@ class StagedFile:
 
     def __init__(self, path: Path, *, hidden: bool = False) -> None:
         self.path = prepare(path)
+        if is_stream(self.path):
+            raise UserError(f"cannot write {path}: it is a pipe or a device; name a file")
         self.partial = self.path.with_name(("." if hidden else "") + self.path.name + PARTIAL)
         try:
             self.handle = self._open()
@@ -106,10 +108,10 @@ class StagedFile:
             sync_folder(self.path.parent)
 
     def discard(self) -> None:
-        """Remove what was written; the final name is untouched."""
-        with contextlib.suppress(OSError):
-            self.partial.unlink()
+        """Remove what was written; the final name is untouched, also when `publish` gave it and failed after that."""
         with contextlib.suppress(OSError, ValueError):
-            os.ftruncate(self.handle.fileno(), 0)  # what lies in the buffer has no place to go on a full disk
+            if os.fstat(self.handle.fileno()).st_ino == self.partial.stat().st_ino:
+                self.partial.unlink()
+                os.ftruncate(self.handle.fileno(), 0)  # what lies in the buffer has no place to go on a full disk
         with contextlib.suppress(OSError, ValueError):
             self.handle.close()
