@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import polars as pl
@@ -34,7 +33,6 @@ QUARANTINE = pa.schema(
 _LAYOUT = Layout(repeated=("reason", "file", "key", "header"), sought=("time",))
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 _BATCH = 65_536
-_OPEN_FILES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,45 +104,30 @@ def export(path: str | Path, folder: str | Path, *, reasons: Sequence[str] = ())
 
 def _export(path: str | Path, target: Path, wanted: set[str] | None) -> Exported:
     places: dict[str, Path] = {}
-    handles: dict[str, IO[str]] = {}
     rows = left_out = 0
-    try:
-        for reason, file, raw, header in _rows(path):
-            if wanted is not None and reason not in wanted:
-                continue
-            if not raw:
-                left_out += 1
-                continue
-            source = file or "rows"
-            out = handles.get(source)
-            if out is None:
-                if len(handles) >= _OPEN_FILES:
-                    handles.pop(next(iter(handles))).close()
-                out = handles[source] = _open(source, places, target, raw, header)
-            out.write(raw + "\n")
-            rows += 1
-    finally:
-        for out in handles.values():
-            out.close()
+    for batch in _batches(path):
+        chosen = batch if wanted is None else batch.filter(pl.col("reason").is_in(wanted))
+        kept = chosen.filter(pl.col("raw") != "")
+        left_out += chosen.height - kept.height
+        rows += kept.height
+        for part in kept.partition_by("file", maintain_order=True):  # rows of many files may alternate; each is opened once a batch
+            source, header = part["file"][0] or "rows", part["header"][0]
+            new = source not in places
+            if new:
+                places[source] = _free(target, source, part["raw"][0], header, taken=set(places.values()))
+                places[source].parent.mkdir(parents=True, exist_ok=True)
+            with places[source].open("a", encoding="utf-8", newline="") as out:
+                if new and header is not None:
+                    out.write(header.rstrip("\r\n") + "\n")
+                out.write("\n".join(part["raw"]) + "\n")
     return Exported(list(places.values()), rows, left_out)
 
 
-def _open(source: str, places: dict[str, Path], target: Path, raw: str, header: str | None) -> IO[str]:
-    new = source not in places
-    if new:
-        places[source] = _free(target, source, raw, header, taken=set(places.values()))
-        places[source].parent.mkdir(parents=True, exist_ok=True)
-    out = places[source].open("a", encoding="utf-8", newline="")
-    if new and header is not None:
-        out.write(header.rstrip("\r\n") + "\n")
-    return out
-
-
-def _rows(path: str | Path) -> Iterator[tuple[str, str | None, str | None, str | None]]:
+def _batches(path: str | Path) -> Iterator[pl.DataFrame]:
     for part in _files(path):
         with pq.ParquetFile(part) as opened:
             for batch in opened.iter_batches(_BATCH, columns=["reason", "file", "raw", "header"]):
-                yield from zip(*(batch.column(name).to_pylist() for name in ("reason", "file", "raw", "header")), strict=True)
+                yield pl.DataFrame(batch)
 
 
 def _free(target: Path, source: str, raw: str, header: str | None, *, taken: set[Path]) -> Path:
