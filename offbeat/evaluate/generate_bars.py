@@ -99,7 +99,7 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
         name = _NAMES[symbol % len(_NAMES)] + (str(symbol // len(_NAMES)) if symbol >= len(_NAMES) else "")
         stream = _Stream(seed, symbol)
         plants = _choose(stream, days)
-        text = _lines(times, *_bars(stream, times.size, plants, liquidity=symbol % 5), plants)
+        text = _lines(times, _bars(stream, times.size, plants, liquidity=symbol % 5), plants)
         (out / f"{name}__EQ__NSE__NSE__MINUTE.csv").write_text(text, encoding="utf-8")
         labels += [(name, int(times[p.first]), int(times[p.first]) + p.bars * 60_000_000_000, p.kind) for p in plants]
     names, firsts, ends, kinds = zip(*labels, strict=True)
@@ -157,7 +157,8 @@ def _bars(stream: _Stream, n: int, plants: list[_Plant], liquidity: int) -> tupl
     return opening, np.maximum(opening, close) + reach[0], np.minimum(opening, close) - reach[1], close, volume
 
 
-def _lines(times: I64, opening: I64, high: I64, low: I64, close: I64, volume: I64, plants: list[_Plant]) -> str:
+def _lines(times: I64, bars: tuple[I64, I64, I64, I64, I64], plants: list[_Plant]) -> str:
+    opening, high, low, close, volume = bars
     absent = {i for plant in plants if plant.kind == "missing" for i in range(plant.first, plant.first + plant.bars)}
     cut = {plant.first for plant in plants if plant.kind == "bad_row"}
     prices = (np.stack([opening, high, low, close], axis=1) / _TICKS).tolist()
