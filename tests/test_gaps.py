@@ -157,7 +157,7 @@ def test_nothing_seen_is_an_empty_report_also_after_a_restart() -> None:
 def test_wrong_calendar_and_cadence() -> None:
     with pytest.raises(UserError, match="no trading calendar called 'xbom'; did you mean 'XBOM'"):
         sessions("xbom")
-    with pytest.raises(ValueError, match="millisecond"):
+    with pytest.raises(UserError, match="at least 1ms"):
         Gaps(1000, "Asia/Kolkata")
 
 

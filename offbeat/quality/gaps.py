@@ -15,6 +15,7 @@ import polars as pl
 
 from offbeat.core.batch import I32, I64
 from offbeat.core.compiled import compiled
+from offbeat.errors import UserError
 from offbeat.quality.gap_report import REPORT_COLUMNS, gap_report
 from offbeat.quality.sessions import Sessions, local_midnights, sessions
 
@@ -100,12 +101,12 @@ class Gaps:
 
     `cadence_ns` is the expected distance of a key's rows in nanoseconds, at least a millisecond; `zone` the IANA zone of local days;
     `calendar` a code of exchange_calendars ("XBOM" has NSE's sessions), or "" for none: then only gaps between the rows of a day are known.
-    Raises ValueError if the cadence is shorter than a millisecond, and on first use UserError if there is no calendar of that name.
+    Raises UserError if the cadence is shorter than a millisecond and, on first use, if there is no calendar of that name.
     """
 
     def __init__(self, cadence_ns: int, zone: str, calendar: str = "") -> None:
         if cadence_ns < _MIN_CADENCE_NS:
-            raise ValueError("a cadence is at least a millisecond")
+            raise UserError("quality.cadence: at least 1ms")
         self.cadence_ns = cadence_ns
         self.zone = zone
         self.calendar = calendar
