@@ -38,7 +38,10 @@ class Ahead(Generic[T]):
                 if piece is None:
                     break
                 self._ready.put(self._pool.submit(piece))
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer, who raises it
+            close = getattr(self._work, "close", None)
+            if close is not None:
+                close()  # files that a generator holds open
+        except BaseException as error:  # handed to the consumer, who raises it
             last = error
         self._ready.put(last)
 

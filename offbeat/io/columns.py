@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +15,16 @@ import pyarrow as pa
 
 from offbeat.core.batch import F64, I8, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
+from offbeat.core.plan import Column, SourcePlan
 from offbeat.io.contract import FAULTS
 from offbeat.io.layout import KEY, TIME
 from offbeat.io.numbers import BAD, EMPTY, HARD, READ, SPECIAL, read_fixed, read_floats
 from offbeat.io.timestamps import EPOCH_DIGITS, NO_TIME, by_format, finish_iso, read_iso
 from offbeat.io.tokens import ESCAPED, Bytes, gather
-from offbeat.core.plan import Column, SourcePlan
 
 Bools = npt.NDArray[np.bool_]
 
+_pa: Any = import_module("pyarrow")
 _QUOTE = 34
 _EXACT = 2.0**53
 
@@ -39,6 +42,8 @@ class Parsed:
     """Where the file goes on after these rows: an offset in its unpacked bytes (CSV, NDJSON) or a row number (Parquet)."""
     done: int
     """Bytes of the file on disk read so far."""
+    rows: I64 | None = None
+    files: npt.NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def _read_bools(data: Bytes, begins: I32, ends: I32, out: npt.NDArray[np.bool_],
         first = data[at] | 32 if end > at else 0
         if end == at:
             status[i] = EMPTY
-        elif end - at == 1 and (first == 116 or first == 102 or data[at] == 48 or data[at] == 49):
+        elif end - at == 1 and (first in (116, 102) or data[at] in (48, 49)):
             out[i] = first == 116 or data[at] == 49
             status[i] = READ
         elif end - at == 4 and first == 116 and data[at + 1] | 32 == 114 and data[at + 2] | 32 == 117 and data[at + 3] | 32 == 101:
@@ -99,7 +104,7 @@ def texts(places: Places, slot: int, rows: npt.NDArray[np.intp] | None = None) -
     gather(places.data, begins, ends, offsets, out)
     empty = begins == ends
     valid = pa.array(~empty).buffers()[1] if empty.any() else None
-    array = pa.LargeStringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(out), valid)
+    array = pa.LargeStringArray.from_buffers(n, _pa.py_buffer(offsets), _pa.py_buffer(out), valid)
     series = pl.Series(array)
     escaped = np.flatnonzero(marks & ESCAPED)
     if len(escaped):
@@ -142,8 +147,11 @@ def _exactly(text: str, scale: int) -> int:
 
 
 def fixed(places: Places, slot: int, scale: int) -> tuple[I64, I8]:
-    """Values · 10^scale [S9] and their status: exact where the text has no more than `scale` decimals, else the rounded product of the double, so
-    that text and binary doubles of the same number agree."""
+    """Values · 10^scale [S9] and their status.
+
+    Exact where the text has no more than `scale` decimals, else the rounded product of the double, so that text and binary doubles of the
+    same number agree.
+    """
     begins, ends = places.begins[slot], places.ends[slot]
     out = np.empty(len(begins), dtype=np.int64)
     status = np.empty(len(begins), dtype=np.int8)
@@ -189,10 +197,19 @@ def _validity(ok: Bools) -> pa.Buffer | None:
 def number_series(name: str, values: F64 | I64, ok: Bools) -> pl.Series:
     """A column over the array's own memory; null where not `ok`."""
     kind = pa.float64() if values.dtype == np.float64 else pa.int64()
-    return pl.Series(name, pa.Array.from_buffers(kind, len(values), [_validity(ok), pa.py_buffer(values)]))
+    return pl.Series(name, pa.Array.from_buffers(kind, len(values), [_validity(ok), _pa.py_buffer(values)]))
 
 
-def build(places: Places, plan: SourcePlan, ragged: Bools) -> tuple[pl.DataFrame, pl.Series | None, I64, npt.NDArray[np.int8]]:
+def fault_codes(n: int, *, encoding: Bools | None, ragged: Bools | None, missing: Bools, wrong: Bools, time: Bools) -> I8:
+    """The first of FAULTS that applies to each of n rows."""
+    faults = np.zeros(n, dtype=np.int8)
+    for code, rows in ((5, time), (4, wrong), (3, missing), (2, ragged), (1, encoding)):
+        if rows is not None:
+            faults[rows] = code
+    return faults
+
+
+def build(places: Places, plan: SourcePlan, ragged: Bools | None) -> tuple[pl.DataFrame, pl.Series | None, I64, I8]:
     """Frame, keys, times and faults of n rows. `ragged`: rows whose fields cannot be told apart or are too many."""
     n = places.begins.shape[1]
     wrong = np.zeros(n, dtype=np.bool_)
@@ -237,12 +254,12 @@ def build(places: Places, plan: SourcePlan, ragged: Bools) -> tuple[pl.DataFrame
         wrong |= status == BAD
         if column.required:
             missing = missing | (status == EMPTY)
-    faults = np.zeros(n, dtype=np.int8)
-    # The first of FAULTS that applies: written last to first.
-    for code, rows in ((5, bad_time), (4, wrong), (3, missing), (2, ragged), (1, places.encoding)):
-        if rows is not None:
-            faults[rows] = code
-    return pl.DataFrame(series), keys, time_ns, faults
+    return (
+        pl.DataFrame(series),
+        keys,
+        time_ns,
+        fault_codes(n, encoding=places.encoding, ragged=ragged, missing=missing, wrong=wrong, time=bad_time),
+    )
 
 
 assert FAULTS == ("", "encoding", "ragged", "missing", "type", "time")  # noqa: S101 (the codes above are places in it)

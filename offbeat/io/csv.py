@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from offbeat.core.batch import I32
+from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.columns import Parsed, Places, build, slot_of
 from offbeat.io.files import ByteStream, InputFile, check_text
 from offbeat.io.layout import KEY, TIME, Layout, lay_out
 from offbeat.io.tokens import MAX_RECORD, RAGGED, UNCLOSED, Bytes, tokenise, whole_records
-from offbeat.core.plan import SourcePlan
 
 BLOCK = 4 << 20
 """Bytes of a block: its tokens and columns stay near the processor's cache."""

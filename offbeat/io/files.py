@@ -5,11 +5,13 @@ from __future__ import annotations
 import glob
 import gzip
 import re
+import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import Any, Literal, cast
 
 from offbeat.errors import UserError
 
@@ -17,7 +19,13 @@ Kind = Literal["csv", "parquet", "ndjson"]
 
 _ENDINGS: dict[str, Kind] = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 _PACKED = {".gz": "gzip", ".zst": "zstd"}
-_MAGIC = {b"\x1f\x8b": "gzip (name it .gz)", b"\x28\xb5\x2f\xfd": "zstd (name it .zst)", b"PAR1": "Parquet", b"PK\x03\x04": "zip", b"ARROW1": "Arrow"}
+_MAGIC = {
+    b"\x1f\x8b": "gzip (name it .gz)",
+    b"\x28\xb5\x2f\xfd": "zstd (name it .zst)",
+    b"PAR1": "Parquet (name it .parquet)",
+    b"PK\x03\x04": "a zip archive (unpack it)",
+    b"ARROW1": "an Arrow file",
+}
 _ACCEPTED = ".csv, .tsv, .txt, .ndjson, .jsonl (each also .gz, .zst) or .parquet"
 _BLOCK = 1 << 20
 
@@ -52,18 +60,23 @@ def _kind_of(path: str, wanted: str) -> tuple[Kind, Literal["", "gzip", "zstd"]]
 def _key_of(path: str, pattern: str) -> str:
     found = re.search(pattern, Path(path).name)
     if found is None:
-        raise UserError(f"{path}: the file's name does not match the key's pattern {pattern!r}; rename the file or change `key: {{file: …}}`")
+        raise UserError(f"{path}: the file's name does not match the key's pattern {pattern!r}; rename it or change `key: {{file: …}}`")
     key = found.groupdict().get("key") or (found.group(1) if found.groups() else found.group(0))
     if not key:
         raise UserError(f"{path}: the key's pattern {pattern!r} finds an empty key in the file's name; change `key: {{file: …}}`")
     return cast("str", key)
 
 
+def _hidden(path: Path) -> bool:
+    """Names that writers of data folders give to what is not data (`_SUCCESS`, `.crc` …)."""
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
 def _expand(path: str) -> list[str]:
     """The files a path, folder or glob stands for, sorted; a folder is searched with its subfolders."""
     place = Path(path)
     if place.is_dir():
-        found = sorted(str(p) for p in place.rglob("*") if p.is_file() and not any(part.startswith((".", "_")) for part in p.relative_to(place).parts))
+        found = sorted(str(p) for p in place.rglob("*") if p.is_file() and not _hidden(p.relative_to(place)))
         usable = [p for p in found if _kind_of(p, "auto")]
         if not found:
             raise UserError(f"{path}: the folder is empty; put data files in it ({_ACCEPTED}) or name another")
@@ -93,16 +106,14 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
     files: dict[str, InputFile] = {}
     for path in paths:
         if path == "-":
-            if key_pattern:
-                raise UserError("standard input has no file name to draw the key from: use a pipeline with `key: COLUMN`")
-            files["-"] = InputFile("-", "csv" if wanted == "csv" else "ndjson", "", None, 0)
+            files["-"] = InputFile("-", "ndjson", "", None, 0)
             continue
         if "://" in path:
             raise UserError(f"{path}: files of this kind are not read here; copy them to a local folder first")
         for name in _expand(path):
             kind = _kind_of(name, wanted)
             if kind is None:
-                raise UserError(f"{name}: the name does not tell the format; expected {_ACCEPTED}, or set `format` in the pipeline's source")
+                raise UserError(f"{name}: the name does not tell the format; expected {_ACCEPTED}, or set the source's `format`")
             key = _key_of(name, key_pattern) if key_pattern else None
             files.setdefault(str(Path(name).resolve()), InputFile(name, kind[0], kind[1], key, Path(name).stat().st_size))
     return list(files.values())
@@ -112,7 +123,7 @@ def check_text(file: InputFile, head: bytes) -> None:
     """Raise UserError if the first bytes of a CSV or NDJSON file are those of a binary file."""
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
-            raise UserError(f"{file.path}: this is not text but {what}; rename or convert it, or read it with the right format")
+            raise UserError(f"{file.path}: this is not text but {what}: rename or convert it")
     if b"\0" in head:
         utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
         what = "UTF-16 text: save it as UTF-8" if utf16 else "a binary file (it has NUL bytes): name a text file"
@@ -120,23 +131,27 @@ def check_text(file: InputFile, head: bytes) -> None:
 
 
 class ByteStream:
-    """The unpacked bytes of a file. `packed_at` tells how far the file on disk has been read."""
+    """The unpacked bytes of a file, or of standard input as they arrive."""
 
     def __init__(self, file: InputFile) -> None:
         """Raises UserError if the file cannot be opened."""
         self._file = file
+        self._live = file.path == "-"
+        self._raw: Any
+        self._read: Callable[[int], bytes]
+        if self._live:
+            self._raw = sys.stdin.buffer
+            self._read = self._raw.read1  # what has arrived, without waiting for more
+            return
         try:
-            self._raw: IO[bytes] = Path(file.path).open("rb", buffering=0 if not file.packing else -1)
+            self._raw = Path(file.path).open("rb", buffering=0 if not file.packing else -1)  # noqa: SIM115 (closed by `close`)
         except OSError as error:
             raise UserError(f"{file.path}: cannot be read: {error.strerror or error}") from error
-        self._read: Callable[[int], bytes]
         if file.packing == "gzip":
             self._read = gzip.GzipFile(fileobj=self._raw).read
         elif file.packing == "zstd":
-            import pyarrow as pa
-
-            # Arrow hands back fewer bytes than asked only at the end of the stream.
-            self._read = cast("Callable[[int], bytes]", pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), "zstd").read)
+            arrow: Any = import_module("pyarrow")  # here, so that finding files stays light
+            self._read = arrow.CompressedInputStream(arrow.PythonFile(self._raw, mode="r"), "zstd").read
         else:
             self._read = self._raw.read
 
@@ -162,17 +177,17 @@ class ByteStream:
             offset -= got
 
     def packed_at(self) -> int:
-        return self._raw.tell() if not self._raw.closed else self._file.size
+        """How many bytes of the file on disk have been read."""
+        return 0 if self._live else int(self._raw.tell())
 
     def close(self) -> None:
-        self._raw.close()
+        if not self._live:
+            self._raw.close()
 
 
 def fingerprint(file: InputFile) -> str:
     """32 hex digits of the file's bytes and the key drawn from its name [S8]; the same bytes for two keys are two deliveries."""
-    import xxhash
-
-    digest = xxhash.xxh3_128()
+    digest = import_module("xxhash").xxh3_128()
     try:
         with Path(file.path).open("rb", buffering=0) as raw:
             block = bytearray(_BLOCK)
@@ -182,10 +197,4 @@ def fingerprint(file: InputFile) -> str:
     except OSError as error:
         raise UserError(f"{file.path}: cannot be read: {error.strerror or error}") from error
     digest.update(b"\0" + (file.key or "").encode())
-    return digest.hexdigest()
-
-
-def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Complete lines as they arrive, without waiting for more."""
-    while line := stream.readline():
-        yield line
+    return str(digest.hexdigest())

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from offbeat.errors import UserError
 from offbeat.core.plan import SourcePlan
+from offbeat.errors import UserError
 
 KEY, TIME = "key", "time"
 
@@ -43,10 +43,11 @@ def _place(fields: Sequence[str], spellings: Sequence[str]) -> int:
 def _absent(name: str, what: str, fields: Sequence[str], spellings: Sequence[str]) -> MissingColumnError:
     folded = {field.casefold(): field for field in fields}
     near = [hit for s in spellings for hit in get_close_matches(s.casefold(), folded, 1, 0.6)]
-    hint = f"; did you mean {folded[near[0]]!r}? Add it to the column's `headers`" if near else "; name its spelling in the column's `headers`"
+    hint = f"did you mean {folded[near[0]]!r}? Add it to" if near else "add its spelling to"
     asked = " or ".join(repr(s) for s in spellings)
     has = ", ".join(repr(f) for f in fields[:20]) + (f" and {len(fields) - 20} more" if len(fields) > 20 else "")
-    return MissingColumnError(f"{name}: {what} column {asked} is missing; the file has {has or 'no columns'}{hint}", spellings[0])
+    message = f"{name}: {what} column {asked} is missing; the file has {has or 'no columns'}; {hint} the column's `headers`"
+    return MissingColumnError(message, spellings[0])
 
 
 def lay_out(name: str, fields: Sequence[str], plan: SourcePlan) -> Layout:

@@ -26,7 +26,7 @@ def _lower(byte: int) -> int:
 def _special(data: Bytes, at: int, end: int) -> float:
     """1 for inf or infinity, NaN for nan, 0 for anything else."""
     n = end - at
-    if n == 3 or n == 8:
+    if n in (3, 8):
         a, b, c = _lower(data[at]), _lower(data[at + 1]), _lower(data[at + 2])
         if n == 3 and a == 110 and b == 97 and c == 110:
             return np.nan
@@ -63,7 +63,7 @@ def _decimal(data: Bytes, begin: int, end: int) -> tuple[int, int, int, bool]:
     digits = 0
     status = READ
     while at < end:
-        d = np.int64(data[at]) - 48
+        d = data[at] - 48
         if d < 0 or d > 9:
             break
         if mantissa > _MOST:
@@ -75,7 +75,7 @@ def _decimal(data: Bytes, begin: int, end: int) -> tuple[int, int, int, bool]:
     if at < end and data[at] == 46:
         at += 1
         while at < end:
-            d = np.int64(data[at]) - 48
+            d = data[at] - 48
             if d < 0 or d > 9:
                 break
             if mantissa > _MOST:
@@ -99,7 +99,7 @@ def _decimal(data: Bytes, begin: int, end: int) -> tuple[int, int, int, bool]:
             return BAD, 0, 0, negative
         exponent = 0
         while at < end:
-            d = np.int64(data[at]) - 48
+            d = data[at] - 48
             if d < 0 or d > 9:
                 break
             exponent = min(exponent * 10 + d, 1_000_000)
@@ -114,7 +114,8 @@ def _decimal(data: Bytes, begin: int, end: int) -> tuple[int, int, int, bool]:
 def read_floats(data: Bytes, begins: I32, ends: I32, out: F64, status: I8) -> int:
     """Nearest doubles of n values into `out` (NaN where none); returns how many are HARD: those are left to the caller.
 
-    A mantissa below 2^53 times or over an exact power of ten is one correctly rounded operation (Clinger 1990)."""
+    A mantissa below 2^53 times or over an exact power of ten is one correctly rounded operation (Clinger 1990).
+    """
     hard = 0
     for i in range(len(begins)):
         state, mantissa, power, negative = _decimal(data, begins[i], ends[i])
@@ -140,8 +141,8 @@ def read_floats(data: Bytes, begins: I32, ends: I32, out: F64, status: I8) -> in
 
 
 @compiled
-def read_fixed(data: Bytes, begins: I32, ends: I32, scale: int, out: I64, status: I8) -> int:
-    """Values times 10^scale into `out` (NULL_INT where none), where that is a whole number; returns how many are HARD (more decimals, or huge)."""
+def read_fixed(data: Bytes, begins: I32, ends: I32, scale: int, out: I64, status: I8) -> int:  # noqa: PLR0917
+    """Values times 10^scale into `out` (NULL_INT where none) where that is whole; returns how many are HARD (more decimals, or huge)."""
     hard = 0
     for i in range(len(begins)):
         state, mantissa, power, negative = _decimal(data, begins[i], ends[i])

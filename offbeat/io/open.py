@@ -7,20 +7,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
-
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.ahead import Ahead
 from offbeat.io.columns import Parsed
 from offbeat.io.contract import Chunk, Position, Source
-from offbeat.io.csv import CsvReader
+from offbeat.io.csv import BLOCK, CsvReader
 from offbeat.io.files import InputFile, find_files, fingerprint
 from offbeat.io.layout import MissingColumnError
+from offbeat.io.merge import Member, Merged, clusters, time_range
+from offbeat.io.ndjson import NdjsonReader
+from offbeat.io.parquet import ParquetReader
 from offbeat.io.timestamps import zone_of
 
 DEPTH = 4
 """Blocks parsed ahead of the consumer: bounds the memory."""
+
+_UNPACKED = 6
+"""Bytes of text behind a byte of a packed file, roughly: decides only how many buckets a merge uses."""
 
 
 class Reader(Protocol):
@@ -30,11 +34,13 @@ class Reader(Protocol):
         """Independent pieces of work, in order, after `mark` (a `Parsed.mark`; 0: from the beginning)."""
 
 
-def reader_of(file: InputFile, plan: SourcePlan, block: int | None = None) -> Reader:
+def reader_of(file: InputFile, plan: SourcePlan, block: int = BLOCK) -> Reader:
     """The reader of the file's format, its header read and its columns found. Raises UserError."""
     if file.kind == "csv":
-        return CsvReader(file, plan, block) if block else CsvReader(file, plan)
-    raise UserError(f"{file.path}: not read yet")
+        return CsvReader(file, plan, block)
+    if file.kind == "ndjson":
+        return NdjsonReader(file, plan, block)
+    return ParquetReader(file, plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +49,25 @@ class Unit:
 
     indices: tuple[int, ...]
     prints: tuple[str, ...]
+    """Fingerprints; '' where there is nothing to know again (empty file, standard input)."""
     reader: Reader
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened while reading ahead: rows of a unit, its end (no rows), or only a note."""
+    """One thing that happened while reading ahead: a unit begins (`begin`), has rows, or ends (neither); or a note alone (no unit)."""
 
     unit: Unit | None
-    parsed: Parsed | None
+    parsed: Parsed | None = None
+    begin: bool = False
     note: str = ""
 
 
 class FileSource:
     """Files of one plan as a `Source`."""
 
-    def __init__(self, plan: SourcePlan, paths: Sequence[str], block: int | None = None, workers: int = 2) -> None:
-        """Finds the files and reads their headers. block: bytes parsed at a time (None: the readers' own choice)."""
+    def __init__(self, plan: SourcePlan, paths: Sequence[str], *, block: int = BLOCK, workers: int = 2) -> None:
+        """Finds the files and reads their headers. block: bytes of text parsed at a time."""
         zone_of(plan.time.zone)
         self._plan = plan
         self._block = block
@@ -68,6 +76,7 @@ class FileSource:
         self.files = [f.path for f in self._found]
         self.notes: list[str] = []
         self._readers = self._open_all()
+        self._live = "-" in self.files
         self._done = 0
         self._ahead: Ahead[Step] | None = None
 
@@ -87,12 +96,13 @@ class FileSource:
         raise lacking
 
     def size_bytes(self) -> int | None:
-        return sum(f.size for f in self._found)
+        return None if self._live else sum(f.size for f in self._found)
 
     def done_bytes(self) -> int:
         return self._done
 
     def close(self) -> None:
+        """Stop reading ahead; safe to call again."""
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
@@ -101,65 +111,158 @@ class FileSource:
         """Rows after `start`. Raises UserError if a file that was being read then has changed or is gone."""
         finished: dict[str, list[Any]] = dict(start["finished"]) if start else {}
         current = start["current"] if start else None
-        rows = int(current["rows"]) if current else 0
-        self._done = 0
         self.close()
-        self._ahead = Ahead(self._work(dict(finished), current), self._workers, DEPTH)
+        work = self._work(finished, current)
+        steps: Iterator[Step] = (piece() for piece in work)
+        if not self._live:
+            self._ahead = Ahead(work, self._workers, DEPTH)
+            steps = iter(self._ahead)
         waiting: Chunk | None = None
-        at_start = True
+        before = self._done = rows = 0
         try:
-            for step in self._ahead:
+            for step in steps:
                 if step.note:
                     self.notes.append(step.note)
                 unit, parsed = step.unit, step.parsed
                 if unit is None:
                     continue
-                if not at_start and waiting is None and parsed is not None and rows == -1:
-                    rows = 0
-                if parsed is None:
-                    finished = finished | {p: [self.files[i], max(rows, 0)] for i, p in zip(unit.indices, unit.prints, strict=True) if p}
+                if step.begin:
+                    resumed = current is not None and tuple(current["prints"]) == unit.prints
+                    rows = int(current["rows"]) if current is not None and resumed else 0
+                    current = None if resumed else current
+                elif parsed is None:
+                    # A new dict: positions handed out before keep the old one.
+                    finished = finished | {p: [self.files[i], rows] for i, p in zip(unit.indices, unit.prints, strict=True) if p}
                     if waiting is not None:
-                        yield replace(waiting, position=self._position(finished, None, 0, 0))
+                        yield replace(waiting, position={"finished": finished, "current": None})
                         waiting = None
-                    rows = -1
-                    at_start = False
-                    continue
-                n = len(parsed.time_ns)
-                if waiting is not None:
-                    yield waiting
-                    waiting = None
-                self._done = self._before(unit) + parsed.done
-                if n == 0:
-                    continue
-                rows = max(rows, 0)
-                waiting = self._chunk(unit, parsed, rows + 1, self._position(finished, unit, parsed.mark, rows + n))
-                rows += n
+                    elif rows == 0:
+                        self.notes += [f"{self.files[i]}: no rows" for i in unit.indices if self.files[i] != "-"]
+                    before += sum(self._found[i].size for i in unit.indices)
+                    self._done = before
+                else:
+                    if waiting is not None:
+                        yield waiting
+                        waiting = None
+                    self._done = before + parsed.done
+                    n = len(parsed.time_ns)
+                    if n == 0:
+                        continue
+                    chunk = self._chunk(unit, parsed, rows, finished)
+                    rows += n
+                    if self._live:
+                        yield chunk
+                    else:
+                        # The last rows of a file carry the position that calls it finished, so one chunk waits for what follows.
+                        waiting = chunk
         finally:
             self.close()
 
-    def _before(self, unit: Unit) -> int:
-        return sum(f.size for f in self._found[: unit.indices[0]])
-
-    def _chunk(self, unit: Unit, parsed: Parsed, first_row: int, position: Position) -> Chunk:
-        index = unit.indices[0]
+    def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]]) -> Chunk:
+        current: dict[str, Any] | None = None
+        if all(unit.prints):
+            names = [self.files[i] for i in unit.indices]
+            current = {"names": names, "prints": list(unit.prints), "mark": parsed.mark, "rows": rows + len(parsed.time_ns)}
         return Chunk(
-            parsed.frame, self._found[index].key, parsed.keys, parsed.time_ns, parsed.faults, index, first_row, None, None, parsed.raw, position
+            frame=parsed.frame,
+            key=None if parsed.keys is not None else self._found[unit.indices[0]].key,
+            keys=parsed.keys,
+            time_ns=parsed.time_ns,
+            faults=parsed.faults,
+            file=unit.indices[0],
+            first_row=rows + 1 if parsed.rows is None else int(parsed.rows[0]),
+            rows=parsed.rows,
+            files=parsed.files,
+            raw=parsed.raw,
+            position={"finished": finished, "current": current},
         )
 
-    def _position(self, finished: dict[str, list[Any]], unit: Unit | None, mark: int, rows: int) -> Position:
-        current = None
-        if unit is not None:
-            names = [self.files[i] for i in unit.indices]
-            current = {"names": names, "prints": list(unit.prints), "mark": mark, "rows": rows}
-        return {"finished": finished, "current": current}
-
     def _work(self, finished: dict[str, list[Any]], current: dict[str, Any] | None) -> Iterator[Callable[[], Step]]:
+        """Everything to be done, in order; runs on the thread that reads."""
+        known = dict(finished)
+        taken: set[int] = set()
+        if current is not None:
+            unit = self._resumed(current)
+            taken.update(unit.indices)
+            known.update({p: [self.files[i], 1] for i, p in zip(unit.indices, unit.prints, strict=True)})
+            yield from _pieces(unit, int(current["mark"]))
+        for group in self._groups():
+            members: list[tuple[int, str]] = []
+            for index in group:
+                file = self._found[index]
+                if index in taken:
+                    continue
+                name = "" if file.path == "-" or file.size == 0 else fingerprint(file)
+                if name in known:
+                    earlier, rows = known[name]
+                    if rows and _has_rows(self._readers[index]):
+                        where = "" if earlier == file.path else f" as {earlier}"
+                        yield partial(Step, None, note=f"{file.path}: delivered before{where}, left out")
+                    continue
+                if name:
+                    known[name] = [file.path, 1]
+                members.append((index, name))
+            for unit in self._units(members):
+                yield from _pieces(unit, 0)
+
+    def _groups(self) -> list[list[int]]:
+        """Files that may hold rows of the same key."""
+        groups: dict[str | None, list[int]] = {}
         for index, file in enumerate(self._found):
-            print_ = fingerprint(file)
-            unit = Unit((index,), (print_,), self._readers[index])
-            for work in self._readers[index].blocks(0):
-                yield partial(_step, unit, work)
-            yield partial(Step, unit, None)
+            groups.setdefault(file.key, []).append(index)
+        return list(groups.values())
+
+    def _units(self, members: list[tuple[int, str]]) -> Iterator[Unit]:
+        prints = dict(members)
+        if len(members) < 2 or self._live:
+            for index, name in members:
+                yield Unit((index,), (name,), self._readers[index])
+            return
+        ordered = [self._member(index) for index, _ in members]
+        for group in clusters(ordered, [self._range(m.index) for m in ordered]):
+            indices = tuple(m.index for m in group)
+            reader: Reader = self._readers[indices[0]] if len(group) == 1 else Merged(group)
+            yield Unit(indices, tuple(prints[i] for i in indices), reader)
+
+    def _member(self, index: int) -> Member:
+        file = self._found[index]
+        packed = bool(file.packing) or file.kind == "parquet"
+        return Member(index, file.path, file.size * (_UNPACKED if packed else 1), file.size, self._readers[index])
+
+    def _range(self, index: int) -> tuple[int, int]:
+        """Times of a file, read from its footer or its time column alone."""
+        reader = self._readers[index]
+        known = reader.statistics() if isinstance(reader, ParquetReader) else None
+        return known or time_range(
+            reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=()), self._block)
+        )
+
+    def _resumed(self, current: dict[str, Any]) -> Unit:
+        indices = []
+        for name, known in zip(current["names"], current["prints"], strict=True):
+            if name not in self.files:
+                raise UserError(
+                    f"{name}: was being read when the last run stopped and is not among the sources now; put it back, or start anew"
+                )
+            index = self.files.index(name)
+            if fingerprint(self._found[index]) != known:
+                raise UserError(
+                    f"{name}: changed since the last run stopped in the middle of it; restore the file, or start with a new state"
+                )
+            indices.append(index)
+        reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices])
+        return Unit(tuple(indices), tuple(current["prints"]), reader)
+
+
+def _has_rows(reader: Reader) -> bool:
+    return any(len(work().time_ns) for work in reader.blocks())
+
+
+def _pieces(unit: Unit, mark: int) -> Iterator[Callable[[], Step]]:
+    yield partial(Step, unit, begin=True)
+    for work in unit.reader.blocks(mark):
+        yield partial(_step, unit, work)
+    yield partial(Step, unit)
 
 
 def _step(unit: Unit, work: Callable[[], Parsed]) -> Step:
@@ -169,9 +272,6 @@ def _step(unit: Unit, work: Callable[[], Parsed]) -> Step:
 def open_source(plan: SourcePlan, paths: Sequence[str]) -> Source:
     """The files behind `paths` (files, folders, globs, `-`) as one source in the order of S2.
 
-    Raises UserError in one line that names the file and what to do: nothing found, not readable, wrong format, columns missing, mixed schemas.
+    Raises UserError, one line that names the file and what to do: nothing found, unreadable, wrong format, columns missing, mixed schemas.
     """
     return FileSource(plan, paths)
-
-
-_ = np

@@ -32,7 +32,7 @@ def _number(data: Bytes, at: int, width: int) -> int:
     """Value of `width` digits, -1 if there is anything else."""
     value = 0
     for i in range(at, at + width):
-        d = np.int64(data[i]) - 48
+        d = data[i] - 48
         if d < 0 or d > 9:
             return -1
         value = value * 10 + d
@@ -90,7 +90,7 @@ def _one(data: Bytes, begin: int, end: int) -> tuple[int, int]:
             at += 1
             first = at
             while at < end and at - first < 9 and 48 <= data[at] <= 57:
-                fraction = fraction * 10 + (np.int64(data[at]) - 48)
+                fraction = fraction * 10 + (data[at] - 48)
                 at += 1
             if at == first:
                 return UNREADABLE, NULL_INT
@@ -104,7 +104,7 @@ def _one(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     left = end - at
     if mark | 32 == 122:
         return (ABSOLUTE, local) if left == 1 else (UNREADABLE, NULL_INT)
-    if (mark != 43 and mark != 45) or (left != 3 and left != 5 and not (left == 6 and data[at + 3] == 58)):
+    if mark not in (43, 45) or (left not in (3, 5) and not (left == 6 and data[at + 3] == 58)):
         return UNREADABLE, NULL_INT
     hours = _number(data, at + 1, 2)
     minutes = _number(data, end - 2, 2) if left > 3 else 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any, TypeAlias
+
 import numpy.typing as npt
 
 from offbeat.core.batch import I8, I32, I64
 from offbeat.core.compiled import compiled
 
-Bytes = npt.NDArray[np.uint8]
+Bytes: TypeAlias = npt.NDArray[Any]
+"""(n,) uint8; Any, because compiled arithmetic on its elements is int64, which NumPy's types would deny."""
 
 MAX_RECORD = 1 << 16
-"""A quoted field that is not closed within so many bytes of its record is not a quoted field: the line stands alone as a faulty row. Without
-such a bound one stray quote would swallow the rest of the file."""
+"""A quoted field that is not closed within so many bytes of its record is not a quoted field: the line stands alone as a faulty row.
+Without such a bound one stray quote would swallow the rest of the file."""
 
 PLAIN, RAGGED, ESCAPED, UNCLOSED = 0, 1, 2, 4
 """Marks of a record, as bits."""
@@ -63,13 +65,13 @@ def whole_records(data: Bytes, separator: int) -> int:
 
 
 @compiled
-def tokenise(
+def tokenise(  # noqa: PLR0917
     data: Bytes, separator: int, wanted: I32, fields: int, begins: I32, ends: I32, line_begins: I32, line_ends: I32, marks: I8
 ) -> int:
     """Find the records of `data` (whole records only, the last may lack its line end); returns their number n.
 
-    wanted (fields,): row of `begins` and `ends` for each field of the file, -1 for fields nobody needs. begins, ends (w, capacity): places of
-    the wanted fields' values, quotes left out; equal where the field is empty or not there. line_begins, line_ends, marks (capacity,).
+    wanted (fields,): row of `begins` and `ends` for each field of the file, -1 for fields nobody needs. begins, ends (w, capacity): places
+    of the wanted fields' values, quotes left out; equal where the field is empty or not there. line_begins, line_ends, marks (capacity,).
     Capacity must be at least the number of line ends + 1. Blank lines are no records.
     """
     size = len(data)

@@ -1,0 +1,111 @@
+"""Parquet files in batches of rows, only the columns that the plan needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from offbeat.core.plan import SourcePlan
+from offbeat.errors import UserError
+from offbeat.io.columns import Parsed
+from offbeat.io.files import InputFile
+from offbeat.io.layout import lay_out
+from offbeat.io.table import check_types, parse_table
+
+ROWS = 1 << 17
+"""Rows of a batch."""
+
+_parquet: Any = import_module("pyarrow.parquet")
+
+
+class ParquetReader:
+    """Reads one Parquet file; `Parsed.mark` counts rows."""
+
+    def __init__(self, file: InputFile, plan: SourcePlan, rows: int = ROWS) -> None:
+        """Reads the footer only. Raises UserError if the file is no (whole) Parquet file, lacks a column, or has one of a wrong type."""
+        self._file = file
+        self._plan = plan
+        self._rows = rows
+        with self._open() as opened:
+            schema = opened.schema_arrow
+            self._groups = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+            self.layout = lay_out(file.path, schema.names, plan)
+            places = (self.layout.time, self.layout.key, *self.layout.columns)
+            self._names = list(dict.fromkeys(schema.names[i] for i in places if i >= 0))
+            try:
+                empty = pl.from_arrow(pa.Table.from_batches([], pa.schema([schema.field(n) for n in self._names])))
+            except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+                raise UserError(f"{file.path}: a column has a type that cannot be read: {str(error).splitlines()[0]}") from error
+            self._range = _time_range(opened.metadata, schema.names[self.layout.time], schema)
+        kinds: dict[str, pl.DataType] = dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
+        check_types(file.path, kinds, self.layout, plan)
+
+    def _open(self) -> Any:
+        try:
+            return _parquet.ParquetFile(self._file.path)
+        except (pa.ArrowException, OSError) as error:
+            why = str(error).splitlines()[0][:120]
+            raise UserError(f"{self._file.path}: not a whole Parquet file ({why}); fetch or write it again") from error
+
+    def statistics(self) -> tuple[int, int] | None:
+        """Least and greatest time as ns UTC, where the file's footer has them; None: read the rows."""
+        return self._range
+
+    def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
+        """Work to be done for each batch of rows after the first `mark`."""
+        total = sum(self._groups)
+        first = at = 0
+        while first < len(self._groups) and at + self._groups[first] <= mark:
+            at += self._groups[first]
+            first += 1
+        if first == len(self._groups):
+            return
+        with self._open() as opened:
+            batches = opened.iter_batches(batch_size=self._rows, row_groups=range(first, len(self._groups)), columns=self._names)
+            while True:
+                try:
+                    batch = next(batches, None)
+                except (pa.ArrowException, OSError) as error:
+                    why = str(error).splitlines()[0][:120]
+                    raise UserError(f"{self._file.path}: damaged after row {at} ({why}); fetch or write the file again") from error
+                if batch is None:
+                    return
+                end = at + batch.num_rows
+                if end > mark:
+                    fresh = batch.slice(max(mark - at, 0))
+                    yield partial(self._parse, fresh, end, self._file.size * end // total)
+                at = end
+
+    def _parse(self, batch: pa.RecordBatch, mark: int, done: int) -> Parsed:
+        frame = pl.from_arrow(batch)
+        if not isinstance(frame, pl.DataFrame):
+            raise TypeError("a record batch is a frame")
+        return parse_table(frame, self.layout, self._plan, mark, done)
+
+
+def _time_range(metadata: Any, name: str, schema: Any) -> tuple[int, int] | None:
+    """From the statistics of all row groups, for times that are instants; anything else is read."""
+    kind = schema.field(name).type
+    if not (pa.types.is_timestamp(kind) and kind.tz):
+        return None
+    factor = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}[kind.unit]
+    lows, highs = [], []
+    for g in range(metadata.num_row_groups):
+        group = metadata.row_group(g)
+        column = next((group.column(c) for c in range(group.num_columns) if group.column(c).path_in_schema == name), None)
+        statistics = column.statistics if column is not None else None
+        if statistics is None or not statistics.has_min_max:
+            if group.num_rows == 0:
+                continue
+            return None
+        try:
+            lows.append(pa.scalar(statistics.min, kind).cast(pa.int64()).as_py() * factor)
+            highs.append(pa.scalar(statistics.max, kind).cast(pa.int64()).as_py() * factor)
+        except (pa.ArrowException, ValueError, OverflowError):
+            return None
+    return (min(lows), max(highs)) if lows else None

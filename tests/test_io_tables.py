@@ -1,0 +1,254 @@
+"""Parquet, NDJSON and tables in memory: the same rows as CSV, and clear errors."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import threading
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from offbeat.core.plan import Column, TimePlan
+from offbeat.errors import UserError
+from offbeat.io.frame import FrameSource
+from offbeat.io.open import FileSource
+from tests.io_plans import keyed, plan, read, real_data, source
+
+NS = 1_645_434_900_000_000_000
+AT = datetime(2022, 2, 21, 9, 15, tzinfo=UTC)
+
+
+def table(**changes: Any) -> dict[str, Any]:
+    base = {
+        "k": ["a", "b", "c"],
+        "t": [AT, AT + timedelta(seconds=1), None],
+        "x": [1.5, None, 3.0],
+        "n": [2.25, 1.0, None],
+        "s": ["u", "", None],
+    }
+    return base | {"b": [True, False, None]} | changes
+
+
+def both(tmp_path: Path, columns: dict[str, Any], **changes: Any) -> list[tuple[Any, ...]]:
+    """Rows of the table from Parquet and from memory, which must agree."""
+    frame = pl.DataFrame(columns)
+    frame.write_parquet(tmp_path / "in.parquet", row_group_size=2)
+    file = read(source(keyed(**changes), tmp_path / "in.parquet"))
+    memory = read(FrameSource(keyed(**changes), frame, name="in.parquet", rows=2))
+    assert file == memory
+    return file
+
+
+def test_rows_and_faults(tmp_path: Path) -> None:
+    got = both(tmp_path, table())
+    assert [r[:-1] for r in got] == [
+        ("a", NS, "", "in.parquet", 1, 1.5, 225, "u", True),
+        ("b", NS + 10**9, "missing", "in.parquet", 2, None, 100, None, False),
+        ("c", None, "missing", "in.parquet", 3, 3.0, None, None, None),
+    ]
+    assert json.loads(got[0][-1])["x"] == 1.5
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
+def test_timestamp_types(tmp_path: Path, unit: Any, zone: str | None) -> None:
+    local = pl.Series("t", [datetime(2022, 2, 21, 9, 15)]).cast(pl.Datetime(unit))
+    times = local if zone is None else local.dt.replace_time_zone(zone)
+    got = both(tmp_path, {"k": ["a"], "t": times, "x": [1]}, time=TimePlan(("t",), "auto", "Asia/Kolkata"))
+    hours = {None: 5.5, "UTC": 0.0, "America/New_York": -5.0}[zone]
+    assert got[0][1] == NS - int(hours * 3600) * 10**9
+
+
+def test_dates_texts_and_epochs(tmp_path: Path) -> None:
+    day = NS // (86_400 * 10**9) * 86_400 * 10**9
+    assert both(tmp_path, {"k": ["a"], "t": [date(2022, 2, 21)], "x": [1]})[0][1] == day
+    got = both(tmp_path, {"k": [7, 8, 9], "t": ["2022-02-21 09:15:00", "no", None], "x": [1, 2, 3]})
+    assert [r[:3] for r in got] == [(7, NS, ""), (8, None, "time"), (9, None, "missing")]
+    for unit, values in {"s": [NS // 10**9, 2**60], "ns": [NS, 5], "ms": [NS / 10**6, 1e300], "us": ["1645434900000000", "1e300"]}.items():
+        got = both(tmp_path, {"k": ["a", "a"], "t": values, "x": [1, 1]}, time=TimePlan(("t",), unit, "UTC"))
+        assert got[0][1] == NS
+        assert got[1][2] == ("" if unit == "ns" else "time")
+    with pytest.raises(UserError, match=r"in\.parquet: the time column 't' is Int64: say its unit with `time: \{format: s\}`"):
+        both(tmp_path, {"k": ["a"], "t": [NS], "x": [1]})
+
+
+def test_fixed_point_of_integers_decimals_and_doubles(tmp_path: Path) -> None:
+    base = {"k": ["a"] * 3, "t": [AT] * 3, "x": [1.0] * 3}
+    assert [r[6] for r in both(tmp_path, base | {"n": [5, -(2**62), None]})] == [500, None, None]
+    assert [r[2] for r in both(tmp_path, base | {"n": [5, -(2**62), None]})] == ["", "type", ""]
+    decimals = pl.Series([Decimal("1.23"), Decimal("-0.01"), None], dtype=pl.Decimal(20, 4))
+    assert [r[6] for r in both(tmp_path, base | {"n": decimals})] == [123, -1, None]
+    assert [(r[6], r[2]) for r in both(tmp_path, base | {"n": [0.125, float("nan"), 1e300]})] == [(12, ""), (None, "type"), (None, "type")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": ["1", "2", "3"]}, r"in\.parquet: column 'x' is String, not a number"),
+        ({"s": [1.5, 2.5, 3.5]}, r"in\.parquet: column 's' is Float64, not text"),
+        ({"b": [1, 2, 3]}, r"in\.parquet: column 'b' is Int64, not true or false"),
+        ({"k": [1.5, 2.5, 3.5]}, r"in\.parquet: the key column 'k' is Float64"),
+        ({"t": [True, False, None]}, r"in\.parquet: the time column 't' is Boolean, not a time"),
+    ],
+)
+def test_columns_of_a_wrong_type(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        both(tmp_path, table(**changes))
+
+
+def test_missing_columns_and_broken_files(tmp_path: Path) -> None:
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"k": ["a"], "t": [AT]}).write_parquet(file)
+    with pytest.raises(UserError, match=r"in\.parquet: the column 'x' is missing; the file has 'k', 't'"):
+        source(keyed(), file)
+    pl.DataFrame(table()).write_parquet(file)
+    content = file.read_bytes()
+    for broken in (content[: len(content) // 2], content[:3], b"", b"text"):
+        file.write_bytes(broken)
+        with pytest.raises(UserError, match=r"in\.parquet: not a whole Parquet file .*; fetch or write it again") as caught:
+            source(keyed(), file)
+        assert "\n" not in str(caught.value)
+    file.write_bytes(content[:4] + b"\xff" * 200 + content[204:])
+    with pytest.raises(UserError, match=r"in\.parquet: damaged after row 0"):
+        read(source(keyed(), file))
+
+
+def test_parquet_restart_and_order_over_files(tmp_path: Path) -> None:
+    for name, first in {"b.parquet": 0, "a.parquet": 500}.items():
+        times = [AT + timedelta(seconds=first + i) for i in range(300)]
+        pl.DataFrame({"k": ["a"] * 300, "t": times, "x": np.arange(300.0)}).write_parquet(tmp_path / name, row_group_size=70)
+    s = source(keyed(), tmp_path)
+    for reader in s._readers:
+        reader._rows = 50  # type: ignore[attr-defined]
+    chunks = list(s.chunks(None))
+    assert [Path(s.files[c.file]).name for c in chunks] == ["b.parquet"] * (len(chunks) // 2) + ["a.parquet"] * (len(chunks) // 2)
+    for chunk in chunks:
+        again = source(keyed(), tmp_path)
+        rest = [v for c in again.chunks(chunk.position) for v in c.frame["x"]]
+        done = sum(len(c.time_ns) for c in chunks[: chunks.index(chunk) + 1])
+        assert rest == [float(i % 300) for i in range(done, 600)]
+
+
+@pytest.mark.parametrize("kind", ["polars", "lazy", "arrow", "pandas", "indexed", "dict"])
+def test_tables_in_memory(kind: str) -> None:
+    frame = pl.DataFrame(table())
+    made: Any = {
+        "polars": lambda: frame,
+        "lazy": frame.lazy,
+        "arrow": frame.to_arrow,
+        "pandas": frame.to_pandas,
+        "indexed": lambda: frame.to_pandas().set_index("t"),
+        "dict": lambda: table(),
+    }[kind]()
+    assert [r[:7] for r in read(FrameSource(keyed(), made))] == [r[:7] for r in read(FrameSource(keyed(), frame))]
+
+
+def test_a_table_without_a_key_column_has_the_key_of_its_name() -> None:
+    p = plan(columns=(Column("x", "float"),))
+    times = pd.date_range("2022-01-01", periods=2, tz="UTC")
+    assert [r[0] for r in read(FrameSource(p, pd.DataFrame({"Date": times, "x": [1, 2]}), name="ACME"))] == ["ACME", "ACME"]
+    assert [r[0] for r in read(FrameSource(p, {"symbol": ["A", "B"], "Date": list(times), "x": [1, 2]}))] == ["A", "B"]
+    with pytest.raises(UserError, match=r"a source must be a path or a table .* not int"):
+        FrameSource(p, 5)
+
+
+def test_ndjson_files(tmp_path: Path) -> None:
+    good = {"k": "a", "t": "2022-02-21T09:15:00Z", "x": 1.5, "n": 2.25, "s": "hi", "b": True, "other": {"deep": [1]}}
+    lines = [
+        json.dumps(good),
+        json.dumps({"x": 2, "k": 'q"é\n', "t": "2022-02-21T09:15:00Z", "s": "a\\b"}),
+        "{not json",
+        "[1, 2]",
+        '{"k": "a", "t": "2022-02-21T09:15:00Z", "x": null}',
+        '{"k": "a", "t": "2022-02-21T09:15:00Z", "x": "abc"}',
+        '{"k": "a", "t": "later", "x": 1}',
+        "",
+        '{"k":"a","t":"2022-02-21T09:15:00Z","x":NaN}',
+        '{"k":"a","t":"2022-02-21T09:15:00Z","x":[1]}',
+        '{"k":"a","t":"2022-02-21T09:15:00Z","x":1} trailing',
+        '{ "k" : "a" , "t" : "2022-02-21T09:15:00Z" , "x" : 90071992547409930e-1 , "n" : 90071992547409.93 }',
+    ]
+    (tmp_path / "in.jsonl").write_bytes("\n".join(lines).encode() + b'\n{"k":"\xff","t":"2022-02-21T09:15:00Z","x":1}\n')
+    got = read(source(keyed(), tmp_path / "in.jsonl"))
+    assert [r[2] for r in got] == ["", "", "type", "type", "missing", "type", "time", "", "type", "type", "", "encoding"]
+    assert got[0][5:] == (1.5, 225, "hi", True, lines[0])
+    assert (got[1][0], got[1][5], got[1][7]) == ('q"é\n', 2.0, "a\\b")
+    assert (got[10][5], got[10][6]) == (9007199254740993.0, 9007199254740993)
+    assert [r[4] for r in got] == list(range(1, 13))
+
+
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**15), 10**15), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["k", "t", "x", "s", "é"]), values), max_size=10),
+    st.booleans(),
+    st.integers(1, 99),
+    st.booleans(),
+)
+def test_ndjson_against_pythons_json(tmp_path: Path, objects: list[dict[str, Any]], ascii_only: bool, block: int, tight: bool) -> None:
+    separators = (",", ":") if tight else None
+    body = "".join(json.dumps(o, ensure_ascii=ascii_only, separators=separators) + "\n" for o in objects)
+    (tmp_path / "in.ndjson").write_text(body, encoding="utf-8", errors="surrogatepass", newline="")
+    got = read(FileSource(keyed(), [str(tmp_path / "in.ndjson")], block=block))
+    assert len(got) == len(objects)
+    for row, given_ in zip(got, objects, strict=True):
+        x = given_.get("x")
+        if isinstance(x, int | float) and not isinstance(x, bool):
+            assert row[5] == float(x)
+        elif x is None:
+            assert row[5] is None
+        s = given_.get("s")
+        if isinstance(s, str):
+            assert row[7] == (s or None)
+
+
+def test_standard_input_hands_rows_over_as_they_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    line = b'{"k":"a","t":"2022-02-21T09:15:00Z","x":1}\n'
+    with os.fdopen(reading, "rb") as stdin, os.fdopen(writing, "wb", buffering=0) as feed:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
+        s = source(keyed(), "-")
+        steps = s.chunks(None)
+        feed.write(line * 2 + line[:10])
+        assert len(next(steps).time_ns) == 2
+        feed.write(line[10:])
+        chunk = next(steps)
+        assert (len(chunk.time_ns), chunk.first_row) == (1, 3)
+        threading.Timer(0.05, feed.close).start()
+        assert list(steps) == []
+        assert s.size_bytes() is None
+        sys.stdin.detach()
+
+
+def test_standard_input_of_a_pipeline_with_the_key_in_the_file_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b'{"symbol":"ACME","Date":"2022-02-21T14:45:00","x":1}\n'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
+    got = read(source(plan(columns=(Column("x", "float"),)), "-"))
+    assert [r[:3] for r in got] == [("ACME", NS, "")]
+
+
+def test_the_real_bars_are_the_same_from_every_format(tmp_path: Path) -> None:
+    (csv,) = real_data("bars").glob("*.csv")
+    frame = pl.read_csv(csv, ignore_errors=True, truncate_ragged_lines=True).filter(pl.col("close").is_not_null())
+    frame.write_parquet(tmp_path / f"{csv.stem}.parquet")
+    frame.write_ndjson(tmp_path / f"{csv.stem}.ndjson")
+    expected = [(r[0], r[1], r[2], *r[5:-1]) for r in read(source(plan(), csv))][:-1]
+    for ending in ("parquet", "ndjson"):
+        assert [(r[0], r[1], r[2], *r[5:-1]) for r in read(source(plan(), tmp_path / f"{csv.stem}.{ending}"))] == expected
+    assert [(r[1], r[2], *r[5:-1]) for r in read(FrameSource(plan(), pa.table(frame.to_arrow())))] == [r[1:] for r in expected]
