@@ -16,10 +16,10 @@ UNITS_NS = {
     "d": 86_400_000_000_000,
 }
 GREATEST_NS = 2**63 - 1
-PATTERN = r"^\d+(\.\d+)?(ns|us|ms|s|m|h|d)$"
-ROWS_PATTERN = r"^[1-9]\d* rows?$"
-_ROWS = re.compile(r"(-?\d+) rows?")
-_DURATION = re.compile(r"(-?)(\d+(?:\.\d+)?)([a-z]*)")
+PATTERN = r"^[0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h|d)$"
+ROWS_PATTERN = r"^[1-9][0-9]* rows?$"
+_ROWS = re.compile(r"(-?[0-9]+) rows?")
+_DURATION = re.compile(r"(-?)([0-9]+(?:\.[0-9]+)?)([a-z]*)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -43,7 +43,7 @@ def _zone(value: str) -> None:
     # A look at the time zone database itself, which also refuses names that would leave its folder.
     try:
         ZoneInfo(value)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise ValueError(f"unknown zone {value!r}{nearest(value, sorted(available_timezones()))}") from None
 
 

@@ -13,6 +13,8 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     names = list(dict.fromkeys(valid))
     folded = {name.casefold(): name for name in reversed(names)}
     close = get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
+    # `absolute` is too long to be near `abs`, yet it is what was meant.
+    close = close or [name for name in folded if len(name) >= 3 and word.casefold().startswith(name)]
     if close:
         return f"; did you mean {folded[close[0]]!r}?"
     if not names:

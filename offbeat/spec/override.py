@@ -18,14 +18,14 @@ def apply_overrides(raw: Any, overrides: Sequence[str], problems: Problems) -> A
         path_text, equals, value_text = override.partition("=")
         path = tuple(part.strip() for part in path_text.strip().split("."))
         if not equals or not all(path):
-            problems.add((), f"--set {override}: write it as view.detector.param=value", line=0)
+            problems.add_override(override, "write it as view.detector.param=value")
             continue
         try:
             value = read_scalar(value_text)
             full = _full_path(path, raw)
             raw = _replaced(raw, ROOT, full, value)
         except (ValueError, LookupError) as error:
-            problems.add((), f"--set {override}: {error.args[0]}", line=0)
+            problems.add_override(override, str(error.args[0]))
             continue
         problems.overrides[full] = override
     return raw

@@ -60,6 +60,10 @@ class Problems:
         )
         self._note(found, f"{self.file}:{found}: {key}{message}" if self.file else f"{key}{message}")
 
+    def add_override(self, override: str, message: str) -> None:
+        """Note that an override itself cannot be applied."""
+        self._note(0, f"--set {override}: {message}")
+
     def _note(self, line: int, text: str) -> None:
         if (line, text) not in self._found:
             self._found.append((line, text))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from offbeat.detectors.spec import DetectorSpec, Settings, detector_types
+from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec import models
 from offbeat.spec.document import read_document
 from offbeat.spec.duration import UNITS_NS
@@ -46,12 +46,13 @@ def reference_page() -> str:
     parts = [
         "# Reference of the pipeline file",
         "<!-- Written by `python -m offbeat.spec.reference > docs/reference.md`; a test compares. Change the models, not this page. -->",
-        f"A pipeline is a YAML file or the same objects in Python (`offbeat.spec.models`). Shipped: {', '.join(f'`{name}`' for name in shipped())}. "
-        "Unknown keys are errors. `offbeat lint FILE` checks a file, `offbeat schema` prints its JSON schema.",
+        "A pipeline is a YAML file or the same objects in Python (`offbeat.spec.models`). "
+        f"Shipped: {', '.join(f'`{name}`' for name in shipped())}. Unknown keys are errors. "
+        "`offbeat lint FILE` checks a file, `offbeat schema` prints its JSON schema.",
         f"A *duration* is a number and a unit ({', '.join(f'`{unit}`' for unit in UNITS_NS)}), such as `60s`, `10m` or `1.5s`. "
         "A *name* is made of letters, digits and `_`. An *expression* is SQL, see [below](#expressions).",
-        "`--set` changes one value for one run: `--set VIEW.DETECTOR.KEY=VALUE`, `--set VIEW.WINDOW.KEY=VALUE`, or a path from the top, such as "
-        "`--set quality.lateness=5s`.",
+        "`--set` changes one value for one run: `--set VIEW.DETECTOR.KEY=VALUE`, `--set VIEW.WINDOW.KEY=VALUE`, or a path from the top, "
+        "such as `--set quality.lateness=5s`.",
     ]
     for title, model in _SECTIONS:
         parts += [f"## {title}", _section(model)]
@@ -114,7 +115,7 @@ def _type_name(annotation: Any) -> str:
         called = [part.name for part in annotation.__metadata__ if isinstance(part, models.Called)]
         if called:
             return called[0]
-        if annotation == models.Expression:
+        if annotation == Expression:
             return "expression"
     if origin in {Union, UnionType}:
         return " or ".join(_type_name(option) for option in get_args(annotation) if option is not type(None))
@@ -141,13 +142,14 @@ def _language() -> list[str]:
     aggregates = "\n".join(f"| `{spec.usage}` | {spec.meaning} | {'yes' if spec.rollup else ''} |" for spec in AGGREGATES.values())
     return [
         "## Expressions",
-        "SQL expressions over the columns of a row, and, in detectors, over features. Names are case-sensitive, keywords and functions are not. "
-        "Null stays null, except where the tables say otherwise. What each operation gives, to the bit, is in [definitions](definitions.md#expressions).",
+        "SQL expressions over the columns of a row, and, in detectors, over features. Names are case-sensitive, keywords and functions "
+        "are not. Null stays null, except where the tables say otherwise. What each operation gives, to the bit, is in "
+        "[definitions](definitions.md#expressions).",
         "| operator | |\n|---|---|\n" + rows,
         "| function of a row | |\n|---|---|\n" + scalars,
         "## Aggregates",
-        "Features of windows and columns of rollups are expressions over aggregates, such as `last(close) / first(close) - 1`; the argument of an "
-        "aggregate is an expression of a row, such as `mean(side = 'A')`.",
+        "Features of windows and columns of rollups are expressions over aggregates, such as `last(close) / first(close) - 1`; the "
+        "argument of an aggregate is an expression of a row, such as `mean(side = 'A')`.",
         "| aggregate | | in rollups |\n|---|---|---|\n" + aggregates,
     ]
 
