@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
 from offbeat.io.alerts import EMPTY
+from offbeat.io.jsonl_sink import json_lines
 from offbeat.io.parquet_sink import part_files
 from offbeat.io.shape import fitted, widened
 
@@ -48,6 +51,18 @@ def latest(alerts: pl.DataFrame) -> pl.DataFrame:
     order = alerts.select("alert_id", "revision", rank=rank).with_row_index("at").sort("revision", "rank", "at")
     kept = order.unique("alert_id", keep="last")["at"].sort()
     return alerts[kept]
+
+
+def find_alert(uri: str | Path, alert_id: str) -> dict[str, Any]:
+    """The latest record of the alert whose id begins with `alert_id`, as its JSON line reads. Raises UserError where none or several do."""
+    wanted = alert_id.lower()
+    found = latest(read_alerts(uri).filter(pl.col("alert_id").str.starts_with(wanted)))
+    if found.is_empty() or not wanted:
+        raise UserError(f"no alert {alert_id!r} in {uri}")
+    if found.height > 1:
+        raise UserError(f"{found.height} alerts in {uri} begin with {alert_id!r}: give more digits, such as {found['alert_id'][0]}")
+    record: dict[str, Any] = json.loads(json_lines(found.to_arrow()))
+    return record
 
 
 def _parts(files: list[Path]) -> pl.DataFrame:

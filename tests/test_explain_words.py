@@ -1,0 +1,150 @@
+"""Alerts in words: every number, comparison and unit worked out by hand; hostile text shown harmless."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from alert_blocks import PLAN_HASH, as_table, two_bars
+from rich.console import Console
+
+from offbeat.core.plan import Plan, QualityPlan, RulePlan, SourcePlan, TimePlan, ViewPlan
+from offbeat.core.program import Program
+from offbeat.io.console import alert_records, alerts_table, live_line, moment, number, safe, summary
+from offbeat.io.explain import explain_panel, explain_words
+
+NOTHING = Program((), (), (), 0, ())
+HOSTILE = "\x1b[31mred\x07[bold]x[/bold]\u202ekcab\n\r<script>alert(1)</script>" + "y" * 100
+
+
+def plan(plan_hash: str = PLAN_HASH) -> Plan:
+    rules = (
+        RulePlan("price_jump", ">", 0, 1, 2, 3, "abs(close / previous_close - 1)", "abs(close / previous_close - 1) > 0.005"),
+        RulePlan("volume_surge", ">", 0, 1, 2, 3, "volume", "volume > 1.02 * mean_volume"),
+    )
+    view = ViewPlan("bar", None, ("close", "volume"), (), rules, NOTHING, 1, (("low", 0.0),))
+    source = SourcePlan("csv", True, (), ",", ("key",), "", TimePlan(("time",), "auto", "UTC"), "", ())
+    quality = QualityPlan((), None, (), 0, 64, 0, None, 0, None, "")
+    return Plan("bars", source, quality, (view,), (), plan_hash, "")
+
+
+def records() -> list[dict[str, Any]]:
+    return alert_records(as_table(two_bars()))
+
+
+def printed(renderable: object, width: int = 120) -> str:
+    console = Console(width=width, record=True, color_system=None, file=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_a_jump_in_words() -> None:
+    assert explain_words(records()[0], plan()).splitlines() == [
+        r"X\"\n<&> at 2023-11-14 22:13:20.000000001 UTC: high, severity 0.67 of 1".replace(r"\"", '"'),
+        "",
+        "Voted: 1 of 1 detector with a verdict; 1 had none (pipeline bars, view bar).",
+        "",
+        "price_jump voted: abs(close / previous_close - 1) was 0.015, 3.0 times the limit (0.005); expected was 0.",
+        "    rule: abs(close / previous_close - 1) > 0.005",
+        "    score 0.750 on a scale of 0 to 1, where 0.5 is exactly at the limit",
+        "",
+        "volume_surge gave no verdict: not enough history yet, or a value that it needs is missing.",
+        "",
+        "Judged against 1 row from 2023-11-14 22:12:20.000000001 UTC to 2023-11-14 22:13:20.000000001 UTC: previous_close 100.",
+        "The row: close 101.5, volume 7, side A, halted False.",
+        "",
+        f"Alert ab{'0' * 28}01, plan {PLAN_HASH}, offbeat 0.1.0.",
+    ]
+
+
+def test_a_surge_without_a_plan_and_without_a_window() -> None:
+    words = explain_words(records()[1])
+    assert "Voted: 1 of 2 detectors with a verdict (" in words
+    assert "volume_surge voted: the observed value was 408, 4.0 times the limit (102); expected was 100, so it was 4.1 times that." in words
+    assert "judged on its own" in words
+    assert "rule:" not in words
+
+
+def test_the_rule_of_another_plan_is_not_shown() -> None:
+    assert "rule:" not in explain_words(records()[0], plan("f" * 32))
+
+
+@pytest.mark.parametrize(
+    ("observed", "threshold", "voted", "expected", "words"),
+    [
+        (105.0, 100.0, True, None, "was 105, 5 % above the limit (100)."),
+        (100.1, 100.0, True, None, "was 100.1, 0.1 % above the limit (100)."),
+        (50.0, 100.0, True, 80.0, "was 50, 50 % below the lower limit (100); expected was 80, so it was 38 % below that."),
+        (30.0, 100.0, False, 30.0, "was 30, within the limit (100), 30% of it; expected was 30."),
+        (-3.0, -5.0, True, 0.0, "was -3, above the limit (-5); expected was 0."),
+        (7.0, 0.0, True, None, "was 7, above the limit (0)."),
+        (None, None, True, None, "its condition holds."),
+        (1_234_567.0, None, True, None, "was 1,234,567."),
+    ],
+)
+def test_every_kind_of_comparison(observed: float | None, threshold: float | None, voted: bool, expected: float | None, words: str) -> None:
+    alert = records()[1]
+    detector = alert["detectors"][1] | {"observed": observed, "threshold": threshold, "voted": voted, "expected": expected}
+    lines = explain_words(alert | {"detectors": [detector]}).splitlines()
+    assert next(line for line in lines if line.startswith("volume_surge")).endswith(words)
+
+
+def test_several_features_share_the_blame() -> None:
+    alert = records()[1]
+    parts = [
+        {"feature": "volume", "value": 0.6},
+        {"feature": "spread", "value": -0.2},
+        {"feature": "calm", "value": 0.0},
+        {"feature": "x", "value": None},
+    ]
+    words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"contributions": parts}]})
+    assert "because of volume (75%), spread (25%)" in words
+
+
+def test_an_alert_that_may_change_says_so() -> None:
+    assert "not the last word: the alert is provisional, revision 3" in explain_words(
+        records()[0] | {"status": "provisional", "revision": 3}
+    )
+
+
+def test_hostile_text_is_harmless_everywhere() -> None:
+    alert = records()[0]
+    alert |= {"key": HOSTILE, "view": HOSTILE, "pipeline": HOSTILE, "level": HOSTILE, "row": {HOSTILE: HOSTILE}}
+    alert["detectors"][0] |= {"name": HOSTILE, "contributions": [{"feature": HOSTILE, "value": 1.0}]}
+    alert["window"]["statistics"] = {HOSTILE: 1.0}
+    for text in (
+        explain_words(alert),
+        printed(explain_panel(alert)),
+        printed(alerts_table([alert, records()[1]])),
+        printed(live_line(alert)),
+    ):
+        assert not [c for c in text if c in "\x1b\x07\u202e\r"]
+        assert "[bold]" in text or "…" in text, "markup is text"
+    assert r"\x1b[31mred\x07" in explain_words(alert)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"), (float("nan"), "-"),
+        (0.1 + 0.2, "0.3"), (1234.5678, "1,234.57"), (5, "5"), (-1e6, "-1,000,000"), (12345678.9, "12,345,678.90"),
+        (1e-9, "1e-09"), (1e300, "1e+300"), (0, "0"), (True, "True"), ("a\nb", r"a\nb"),
+    ],
+)  # fmt: skip
+def test_numbers_for_people(value: object, text: str) -> None:
+    assert number(value) == text
+
+
+def test_times_for_people() -> None:
+    assert moment("2024-03-05T09:31:00.000000000Z") == "2024-03-05 09:31:00 UTC"
+    assert moment("2024-03-05T09:31:00.120000000Z", "Asia/Kolkata") == "2024-03-05 15:01:00.12 IST"
+    assert moment(None) == "-"
+    assert moment("no time\x1b") == r"no time\x1b"
+
+
+def test_safe_text_is_short_and_of_one_line() -> None:
+    assert safe("é ü 漢字 🙂") == "é ü 漢字 🙂"
+    assert safe("a\u2028b\ud800") == r"a\u2028b\ud800"
+    assert safe("z" * 1000) == "z" * 59 + "…"
+    assert summary(records()[0]) == "price_jump 0.015 (limit 0.005)"
