@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from io_plans import keyed, plan, read, real_data, source
 
 from offbeat.core.plan import Column, TimePlan
 from offbeat.errors import UserError
-from tests.io_plans import keyed, plan, read, real_data, source
 
 HEAD = "k,t,x,n,s,b\n"
 T = "2022-02-21T09:15:00Z"
@@ -104,7 +104,9 @@ def test_a_stray_quote_costs_one_line(tmp_path: Path) -> None:
 def test_no_line_end_at_the_end_and_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_bytes(b"\xef\xbb\xbf" + HEAD.encode() + f"a,{T},1".encode())
-    assert [r[:3] for r in read(source(keyed(), file))] == [("a", NS, "")]
+    s = source(keyed(), file)
+    assert [r[:3] for r in read(s)] == [("a", NS, "")]
+    assert s.headers == [HEAD.strip()]
 
 
 def test_without_a_header(tmp_path: Path) -> None:
@@ -202,9 +204,10 @@ def test_a_broken_packed_file(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [
+    ids=repr,
+    argvalues=[
         (b"PAR1abc", r"in\.csv: this is not text but Parquet"),
-        (gzip.compress(b"k,t,x\n"), r"in\.csv: this is not text but gzip \(name it \.gz\)"),
+        (gzip.compress(b"k,t,x\n", mtime=0), r"in\.csv: this is not text but gzip \(name it \.gz\)"),
         (b"k,t,x\n\0\0\0", r"in\.csv: this is a binary file \(it has NUL bytes\)"),
         ("k,t,x\n".encode("utf-16"), r"in\.csv: this is UTF-16 text: save it as UTF-8"),
         (b"k,t,x\ra,b,c\r", r"in\.csv: lines end with a bare carriage return"),
@@ -244,7 +247,7 @@ def test_epochs(tmp_path: Path, unit: str, text: str) -> None:
 def test_real_bars(folder: str) -> None:
     place = real_data(folder)
     got = read(source(plan(), place))
-    expected = []
+    expected: list[tuple[object, ...]] = []
     for path in sorted(place.glob("*.csv")):
         with path.open(newline="", encoding="utf-8") as lines:
             for i, line in enumerate(csv.DictReader(lines), 1):

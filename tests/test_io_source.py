@@ -15,14 +15,13 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from io_plans import keyed, plan, read, rows_of, source
 
 from offbeat.core.plan import Column, TimePlan
 from offbeat.errors import UserError
 from offbeat.io import merge
 from offbeat.io.ahead import Ahead
-from offbeat.io.merge import Merged
 from offbeat.io.open import open_source
-from tests.io_plans import keyed, plan, read, rows_of, source
 
 EPOCH = keyed(time=TimePlan(("t",), "s", "UTC"))
 
@@ -71,7 +70,7 @@ def test_order_of_a_key_over_files(tmp_path: Path, contents: list[list[tuple[str
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge, "ROWS", 3)
         if spill:
-            patch.setattr(Merged, "__init__", _spilling)
+            patch.setattr(merge, "IN_MEMORY", 30)
         s = source(EPOCH, tmp_path)
         chunks = list(s.chunks(None))
         got = rows_of(chunks, s.files)
@@ -81,12 +80,6 @@ def test_order_of_a_key_over_files(tmp_path: Path, contents: list[list[tuple[str
             again = source(EPOCH, tmp_path)
             rest = rows_of(again.chunks(json.loads(json.dumps(chunks[stop].position))), again.files)
             assert rows_of(chunks[: stop + 1], s.files) + rest == got
-
-
-def _spilling(self: Merged, members: Any, in_memory: int = 0) -> None:
-    self._members = members
-    self._buckets = 3
-    self._on_disk = sum(m.on_disk for m in members)
 
 
 def test_files_one_after_the_other_are_read_in_order_of_time_not_of_name(tmp_path: Path) -> None:

@@ -43,15 +43,14 @@ moments = st.datetimes(datetime(1678, 1, 1), datetime(2262, 1, 1))
 offsets = st.integers(-23 * 60 - 59, 23 * 60 + 59)
 
 
-@given(moments, offsets, st.integers(0, 999_999_999), st.integers(0, 9), st.sampled_from("T t"), st.sampled_from(["", ":"]))
-def test_times_with_an_offset(moment: datetime, minutes: int, fraction: int, digits: int, between: str, colon: str) -> None:
+@given(moments, offsets, st.text("0123456789", max_size=9), st.sampled_from("T t"), st.sampled_from(["", ":"]))
+def test_times_with_an_offset(moment: datetime, minutes: int, part: str, between: str, colon: str) -> None:
     text = f"{moment:%Y-%m-%d}{between}{moment:%H:%M:%S}".zfill(19)
-    part = f"{fraction:09d}"[:digits]
     sign = "-" if minutes < 0 else "+"
     hours, rest = divmod(abs(minutes), 60)
-    text += (f".{part}" if digits else "") + f"{sign}{hours:02d}{colon}{rest:02d}"
+    text += (f".{part}" if part else "") + f"{sign}{hours:02d}{colon}{rest:02d}"
     whole = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=minutes)))
-    assert iso([text]) == [nanoseconds(whole.astimezone(UTC)) + (int(part.ljust(9, "0")) if digits else 0)]
+    assert iso([text]) == [nanoseconds(whole.astimezone(UTC)) + int(part.ljust(9, "0"))]
 
 
 @given(st.lists(moments, min_size=1, max_size=20), st.sampled_from(ZONES))
@@ -86,8 +85,10 @@ def test_accepted_forms() -> None:
     "text",
     [
         "2017-05-29 10:", "2022-02-30 00:00", "2021-02-29", "2022-13-01", "2022-00-10", "2022-02-21 24:00", "2022-02-21 09:60",
-        "2022-02-21 09:15:60", "2022-02-21 09:15:00.", "2022-02-21 09:15:00.1234567890", "2022-02-21 09:15:00+5:30", "2022-02-21 09:15:00+24:00",
-        "2022-02-21 09:15:00Zulu", "2022/02/21 09:15", "22-02-21 09:15:00", "9999-01-01", "0001-01-01", "x", "2022-02-2१ 09:15", "1645415100",
+        "2022-02-21 09:15:60", "2022-02-21 09:15:00.",
+        "2022-02-21 09:15:00.1234567890", "2022-02-21 09:15:00+5:30", "2022-02-21 09:15:00+24:00",
+        "2022-02-21 09:15:00Zulu", "2022/02/21 09:15", "22-02-21 09:15:00", "9999-01-01",
+        "0001-01-01", "x", "2022-02-2१ 09:15", "1645415100",
     ],
 )  # fmt: skip
 def test_what_is_no_time(text: str) -> None:

@@ -74,6 +74,8 @@ class CsvReader:
         self._separator = ord(plan.separator)
         self.layout: Layout | None = None
         """None: the file is empty."""
+        self.header: str | None = None
+        """The line of column names as it stands in the file."""
         stream = ByteStream(file)
         try:
             self._header(stream)
@@ -98,7 +100,8 @@ class CsvReader:
             if b"\r" in line.rstrip(b"\r"):
                 raise UserError(f"{self._file.path}: lines end with a bare carriage return; convert the line ends (mac2unix) first")
             try:
-                fields = [name.strip() for name in next(csv.reader([line.decode().rstrip("\r")], delimiter=self._plan.separator))]
+                self.header = line.decode().rstrip("\r")
+                fields = [name.strip() for name in next(csv.reader([self.header], delimiter=self._plan.separator))]
             except UnicodeDecodeError as error:
                 raise UserError(f"{self._file.path}: the header is not UTF-8; save the file as UTF-8") from error
         elif not head:

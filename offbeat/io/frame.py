@@ -56,6 +56,7 @@ class FrameSource:
         zone_of(plan.time.zone)
         frame = to_polars(table)
         self.files = [name]
+        self.headers: list[str | None] = [None]
         self.notes: list[str] = []
         self._key: str | None = None
         if not plan.key_column:

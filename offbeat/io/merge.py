@@ -78,11 +78,11 @@ class Merged:
 
     layout = None
 
-    def __init__(self, members: Sequence[Member], in_memory: int = IN_MEMORY) -> None:
-        """members: in the order of their paths. in_memory: bytes of text that may be sorted at once."""
+    def __init__(self, members: Sequence[Member]) -> None:
+        """members: in the order of their paths."""
         self._members = members
         size = sum(m.size for m in members)
-        self._buckets = 1 if size <= in_memory else min(256, -(-size // in_memory) * 2)
+        self._buckets = 1 if size <= IN_MEMORY else min(256, -(-size // IN_MEMORY) * 2)
         self._on_disk = sum(m.on_disk for m in members)
 
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:

@@ -14,6 +14,8 @@ EMPTY, READ, HARD, BAD, SPECIAL = 0, 1, 2, 3, 4
 _POWERS = np.array([10.0**i for i in range(23)])  # all exact
 _TENS = np.array([10**i for i in range(19)], dtype=np.int64)
 _EXACT = 1 << 53
+_SHORT = 16
+"""Characters of a number that is one correctly rounded operation: a whole number, or 15 digits (below 2^53) over a power of ten."""
 _MOST = (2**63 - 1 - 9) // 10
 
 
@@ -118,6 +120,29 @@ def read_floats(data: Bytes, begins: I32, ends: I32, out: F64, status: I8) -> in
     """
     hard = 0
     for i in range(len(begins)):
+        # Most numbers are a few digits with at most one point among them: no room for an overflow, no exponent, one division.
+        at, end = begins[i], ends[i]
+        if 0 < end - at <= _SHORT:
+            minus = data[at] == 45
+            if minus:
+                at += 1
+            digits = 0
+            point = 0
+            while at < end:
+                d = data[at] - 48
+                at += 1
+                if 0 <= d <= 9:
+                    digits = digits * 10 + d
+                elif d == -2 and point == 0:
+                    point = at
+                else:
+                    point = -1
+                    break
+            if point >= 0 and data[end - 1] != 46 and data[end - 1] != 45:
+                short = digits / _POWERS[end - point] if point else float(digits)
+                out[i] = -short if minus else short
+                status[i] = READ
+                continue
         state, mantissa, power, negative = _decimal(data, begins[i], ends[i])
         value = np.nan
         if state == READ:

@@ -76,6 +76,7 @@ class FileSource:
         self.files = [f.path for f in self._found]
         self.notes: list[str] = []
         self._readers = self._open_all()
+        self.headers = [r.header if isinstance(r, CsvReader) else None for r in self._readers]
         self._live = "-" in self.files
         self._done = 0
         self._ahead: Ahead[Step] | None = None

@@ -26,11 +26,10 @@ _parquet: Any = import_module("pyarrow.parquet")
 class ParquetReader:
     """Reads one Parquet file; `Parsed.mark` counts rows."""
 
-    def __init__(self, file: InputFile, plan: SourcePlan, rows: int = ROWS) -> None:
+    def __init__(self, file: InputFile, plan: SourcePlan) -> None:
         """Reads the footer only. Raises UserError if the file is no (whole) Parquet file, lacks a column, or has one of a wrong type."""
         self._file = file
         self._plan = plan
-        self._rows = rows
         with self._open() as opened:
             schema = opened.schema_arrow
             self._groups = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
@@ -66,7 +65,7 @@ class ParquetReader:
         if first == len(self._groups):
             return
         with self._open() as opened:
-            batches = opened.iter_batches(batch_size=self._rows, row_groups=range(first, len(self._groups)), columns=self._names)
+            batches = opened.iter_batches(batch_size=ROWS, row_groups=range(first, len(self._groups)), columns=self._names)
             while True:
                 try:
                     batch = next(batches, None)
