@@ -13,11 +13,15 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     names = list(dict.fromkeys(valid))
     folded = {name.casefold(): name for name in reversed(names)}
     close = get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
-    # `absolute` is too long to be near `abs`, yet it is what was meant.
-    close = close or [name for name in folded if len(name) >= 3 and word.casefold().startswith(name)]
+    # `absolute` and `abs`, `mean` and `mean_volume` are too different in length to be near, yet one is what was meant by the other.
+    close = close or [name for name in folded if min(len(name), len(word)) >= 3 and _begins(word.casefold(), name)]
     if close:
         return f"; did you mean {folded[close[0]]!r}?"
     if not names:
         return ""
     shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
     return f"; valid here: {shown}"
+
+
+def _begins(a: str, b: str) -> bool:
+    return a.startswith(b) or b.startswith(a)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from offbeat.spec.document import Path
 from offbeat.spec.nearest import nearest
 from offbeat.spec.shape import ROOT, child, is_model, keys
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _EXPECTED = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -65,6 +67,8 @@ class Problems:
         self._note(0, f"--set {override}: {message}")
 
     def _note(self, line: int, text: str) -> None:
+        # One problem is one line, and what stands in a file must not steer the terminal it is shown on.
+        text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
         if (line, text) not in self._found:
             self._found.append((line, text))
 
