@@ -145,7 +145,7 @@ def test_parquet_restart_and_order_over_files(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("kind", ["polars", "lazy", "arrow", "pandas", "indexed", "dict"])
 def test_tables_in_memory(kind: str) -> None:
     frame = pl.DataFrame(table())
-    pandas: Any = frame.to_pandas()
+    pandas = pd.DataFrame(table())
     made: Any = {
         "polars": lambda: frame,
         "lazy": frame.lazy,

@@ -16,7 +16,7 @@ from offbeat.errors import UserError
 from offbeat.io.columns import Parsed, Places, build, slot_of
 from offbeat.io.files import ByteStream, InputFile, check_text
 from offbeat.io.layout import KEY, TIME, Layout, lay_out
-from offbeat.io.tokens import MAX_RECORD, RAGGED, UNCLOSED, Bytes, tokenise, whole_records
+from offbeat.io.tokens import RAGGED, UNCLOSED, Bytes, line_ends_in, tokenise, whole_records
 
 BLOCK = 4 << 20
 """Bytes of a block: its tokens and columns stay near the processor's cache."""
@@ -147,7 +147,7 @@ class CsvReader:
 
     def _parse(self, body: bytes, mark: int, done: int) -> Parsed:
         data: Bytes = np.frombuffer(body, dtype=np.uint8)
-        room = body.count(b"\n") + 1
+        room = line_ends_in(data) + 1
         begins = np.empty((self._width, room), dtype=np.int32)
         ends = np.empty((self._width, room), dtype=np.int32)
         line_begins = np.empty(room, dtype=np.int32)
@@ -158,6 +158,3 @@ class CsvReader:
         places = Places(data, begins[:, :n], ends[:, :n], self._slots, marks, not_utf8(body, line_begins))
         frame, keys, time_ns, faults = build(places, self._plan, (marks & (RAGGED | UNCLOSED)) != 0)
         return Parsed(frame, keys, time_ns, faults, partial(line_texts, body, line_begins, line_ends), mark, done)
-
-
-__all__ = ["BLOCK", "MAX_RECORD", "CsvReader", "line_texts", "not_utf8", "wanted_fields"]

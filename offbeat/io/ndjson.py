@@ -17,7 +17,7 @@ from offbeat.io.columns import Parsed, Places, build, slot_of
 from offbeat.io.csv import BLOCK, line_texts, not_utf8
 from offbeat.io.files import ByteStream, InputFile, check_text
 from offbeat.io.layout import KEY, TIME
-from offbeat.io.tokens import Bytes
+from offbeat.io.tokens import Bytes, line_ends_in
 
 _LONGEST = 16 << 20
 _EASY, _HARD, _BROKEN = 0, 1, 2
@@ -215,7 +215,7 @@ class NdjsonReader:
 
     def _parse(self, body: bytes, mark: int, done: int) -> Parsed:
         data: Bytes = np.frombuffer(body, dtype=np.uint8)
-        room = body.count(b"\n") + 1
+        room = line_ends_in(data) + 1
         begins = np.zeros((len(self._fields), room), dtype=np.int32)
         ends = np.zeros((len(self._fields), room), dtype=np.int32)
         line_begins = np.empty(room, dtype=np.int32)

@@ -113,6 +113,34 @@ def _decimal(data: Bytes, begin: int, end: int) -> tuple[int, int, int, bool]:
 
 
 @compiled
+def _plain(data: Bytes, at: int, end: int) -> tuple[bool, int, int, bool]:
+    """Whether the text is a few digits with at most one point among them; its digits as a number, how many are decimals, and its sign.
+
+    Most numbers are like that, and there is no room for an overflow and no exponent.
+    """
+    minus = False
+    digits = decimals = 0
+    if end - at < 1 or end - at > _SHORT:
+        return False, 0, 0, False
+    if data[at] == 45:
+        minus = True
+        at += 1
+    point = 0
+    while at < end:
+        d = data[at] - 48
+        at += 1
+        if 0 <= d <= 9:
+            digits = digits * 10 + d
+        elif d == -2 and point == 0:
+            point = at
+        else:
+            return False, 0, 0, False
+    if point:
+        decimals = end - point
+    return data[end - 1] not in (45, 46), digits, decimals, minus
+
+
+@compiled
 def read_floats(data: Bytes, begins: I32, ends: I32, out: F64, status: I8) -> int:
     """Nearest doubles of n values into `out` (NaN where none); returns how many are HARD: those are left to the caller.
 
@@ -120,29 +148,12 @@ def read_floats(data: Bytes, begins: I32, ends: I32, out: F64, status: I8) -> in
     """
     hard = 0
     for i in range(len(begins)):
-        # Most numbers are a few digits with at most one point among them: no room for an overflow, no exponent, one division.
-        at, end = begins[i], ends[i]
-        if 0 < end - at <= _SHORT:
-            minus = data[at] == 45
-            if minus:
-                at += 1
-            digits = 0
-            point = 0
-            while at < end:
-                d = data[at] - 48
-                at += 1
-                if 0 <= d <= 9:
-                    digits = digits * 10 + d
-                elif d == -2 and point == 0:
-                    point = at
-                else:
-                    point = -1
-                    break
-            if point >= 0 and data[end - 1] != 46 and data[end - 1] != 45:
-                short = digits / _POWERS[end - point] if point else float(digits)
-                out[i] = -short if minus else short
-                status[i] = READ
-                continue
+        plain, digits, decimals, minus = _plain(data, begins[i], ends[i])
+        if plain:
+            short = digits / _POWERS[decimals]
+            out[i] = -short if minus else short
+            status[i] = READ
+            continue
         state, mantissa, power, negative = _decimal(data, begins[i], ends[i])
         value = np.nan
         if state == READ:
@@ -170,7 +181,11 @@ def read_fixed(data: Bytes, begins: I32, ends: I32, scale: int, out: I64, status
     """Values times 10^scale into `out` (NULL_INT where none) where that is whole; returns how many are HARD (more decimals, or huge)."""
     hard = 0
     for i in range(len(begins)):
-        state, mantissa, power, negative = _decimal(data, begins[i], ends[i])
+        plain, mantissa, decimals, negative = _plain(data, begins[i], ends[i])
+        power = -decimals
+        state = READ
+        if not plain:
+            state, mantissa, power, negative = _decimal(data, begins[i], ends[i])
         out[i] = NULL_INT
         if state == READ:
             shift = power + scale

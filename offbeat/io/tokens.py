@@ -39,6 +39,15 @@ def _closing_quote(data: Bytes, start: int, limit: int) -> tuple[int, bool]:
 
 
 @compiled
+def line_ends_in(data: Bytes) -> int:
+    """Number of line ends; several times faster than `bytes.count` where they are frequent."""
+    n = 0
+    for i in range(len(data)):
+        n += data[i] == _NEWLINE
+    return n
+
+
+@compiled
 def whole_records(data: Bytes, separator: int) -> int:
     """Bytes at the beginning of `data` that are whole records, whatever follows; `data` begins with a record."""
     n = len(data)
