@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -146,14 +147,15 @@ def test_parquet_restart_and_order_over_files(tmp_path: Path, monkeypatch: pytes
 def test_tables_in_memory(kind: str) -> None:
     frame = pl.DataFrame(table())
     pandas = pd.DataFrame(table())
-    made: Any = {
+    makers: dict[str, Callable[[], Any]] = {
         "polars": lambda: frame,
         "lazy": frame.lazy,
         "arrow": frame.to_arrow,
         "pandas": lambda: pandas,
         "indexed": lambda: pandas.set_index("t"),
         "dict": table,
-    }[kind]()
+    }
+    made = makers[kind]()
     assert [r[:7] for r in read(FrameSource(keyed(), made))] == [r[:7] for r in read(FrameSource(keyed(), frame))]
 
 
