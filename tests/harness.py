@@ -67,7 +67,7 @@ def _plain(block: AlertBlock, i: int) -> Record:
         }
         for d in block.detectors
     ]
-    start = int(block.window_from_ns[i])
+    start, count = int(block.window_from_ns[i]), int(block.window_n[i])
     return {
         "view": block.view,
         "key": block.keys[int(block.key[i])],
@@ -81,7 +81,9 @@ def _plain(block: AlertBlock, i: int) -> Record:
         "voters": int(block.voters[i]),
         "detectors": detectors,
         "row": {name: _value(value) for name, value in block.row.row(i, named=True).items()},
-        "window": {"from": None if start == NULL_INT else start, "to": int(block.window_to_ns[i]), "n": int(block.window_n[i])},
+        "window": {"from": None if start == NULL_INT else start, "to": int(block.window_to_ns[i]), "n": count}
+        if count != NULL_INT
+        else None,
         "statistics": {name: number(float(block.values[k, i])) for k, name in enumerate(block.statistics)},
     }
 

@@ -122,7 +122,7 @@ class Oracle:
             env[column.name] = value
             if column.kind == "fixed":
                 env[column.name + "#"] = value
-                env[column.name] = None if value is None else float(value) / 10.0**column.scale
+                env[column.name] = None if value is None else value / 10**column.scale  # integers: one rounding
             elif column.kind == "bool":
                 env[column.name] = None if value is None else float(value)
         if row.time_ns < p.not_before_ns:
@@ -263,7 +263,7 @@ class Oracle:
                     "voters": voters,
                     "detectors": [{name: d[name] for name in DETECTOR_FIELDS} for d in detectors],
                     "row": unit.row,
-                    "window": {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)},
+                    "window": {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)} if spec else None,
                     "statistics": statistics,
                 }
             )

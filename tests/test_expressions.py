@@ -9,10 +9,10 @@ import numpy as np
 from expressions import NUMBERS, Sql, numbers, truths
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import MORE
 
 from offbeat.core.machine import Machine
 from offbeat.spec.expression import Codes, Named, compile_expressions
-from strategies import MORE
 
 SCOPE = {**{name: Named("number") for name in NUMBERS}, "side": Named("text")}
 POOL = (0.0, -0.0, 1.0, -1.0, 2.0, 2.5, -2.5, 0.1, 3.0, 1e300, -1e300, 5e-324, 2.0**53, None)
