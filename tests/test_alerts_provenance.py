@@ -41,7 +41,7 @@ def test_a_beginning_of_several_ids_is_not_enough(tmp_path: Path) -> None:
     sink = open_sink(str(tmp_path / "a.jsonl"))
     sink.write(as_table(block))
     sink.close(True)
-    with pytest.raises(UserError, match="2 alerts in .* give more digits"):
+    with pytest.raises(UserError, match=r"2 alerts in .* give more digits"):
         find_alert(tmp_path / "a.jsonl", "0707")
 
 

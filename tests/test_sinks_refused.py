@@ -7,8 +7,11 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import pandas as pd
+import polars as pl
 import pytest
 from alert_blocks import as_table, many, two_bars
 
@@ -130,6 +133,18 @@ def test_what_others_put_into_the_folder_stays(tmp_path: Path) -> None:
     assert read_alerts(folder).height == 3, "without a position an output of an earlier life is replaced"
 
 
+def test_the_folder_can_be_read_while_it_grows(tmp_path: Path) -> None:
+    sink = open_sink(str(tmp_path / "a.parquet"), bounded=False)
+    sink.write(many(3))
+    sink.commit()
+    sink.write(many(150_000, 1))
+    while not list(tmp_path.glob(".*.partial")):
+        time.sleep(0.01)
+    assert pl.read_parquet(tmp_path / "a.parquet").height == len(pd.read_parquet(tmp_path / "a.parquet")) == 3
+    sink.close(False)
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.parquet"]
+
+
 def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "a.jsonl").symlink_to(tmp_path / "real" / "b.jsonl")
@@ -176,7 +191,7 @@ LIMITED = textwrap.dedent("""
     tables = [many(1000, i) for i in range(30)]
     if sys.argv[3] == "large":
         import pyarrow as pa
-        tables = [pa.concat_tables(tables).combine_chunks() for _ in range(8)]
+        tables = [pa.concat_tables(tables).combine_chunks() for _ in range(20)]
     sink = open_sink(sys.argv[1], bounded=sys.argv[2] == "file")
     try:
         for table in tables:
@@ -185,6 +200,13 @@ LIMITED = textwrap.dedent("""
         sink.commit()
     except UserError as error:
         print(error)
+        for again in (sink.commit, lambda: sink.close(True)):
+            try:
+                again()
+            except UserError as second:
+                assert str(second) == str(error)
+            else:
+                raise SystemExit("what was refused counts as written")
         sink.close(False)
         sys.exit(2)
     sink.close(True)

@@ -6,6 +6,8 @@ import contextlib
 import io
 import os
 import sys
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -17,8 +19,12 @@ from offbeat.io.contract import Position
 from offbeat.io.staged import StagedFile, cannot_write, is_stream, lock, prepare, sync_folder
 
 RFC_3339 = "%Y-%m-%dT%H:%M:%S%.9fZ"
-_SLICE = 50_000
-"""Rows turned into text at a time: about 50 MB of it."""
+_SLICE = 20_000
+"""Rows turned into text at a time: about 20 MB of it."""
+_FEW = 500
+"""Rows that are not worth a thread."""
+_BEHIND = 4
+"""Slices that may be on their way to text: what the threads may hold in memory."""
 
 
 def json_lines(alerts: pa.Table) -> bytes:
@@ -62,24 +68,35 @@ class JsonlSink:
         except OSError as error:
             raise cannot_write(path, error) from error
         self._length = self._committed
+        self._refused: UserError | None = None
+        """The first failure: from then on nothing may count as written."""
+        self._threads: ThreadPoolExecutor | None = None
+        self._jobs: deque[Future[bytes]] = deque()
 
     def write(self, alerts: pa.Table) -> None:
         """Write the table's rows; they count as delivered from the next `commit`."""
-        try:
-            for start in range(0, alerts.num_rows, _SLICE):
-                self._put(json_lines(alerts.slice(start, _SLICE)))
-        except OSError as error:
-            self._give_up()
-            raise cannot_write(self._path, error) from error
+        if alerts.num_rows <= _FEW and not self._jobs:
+            if alerts.num_rows:
+                self._put(json_lines(alerts))
+            return
+        if self._threads is None:  # making text holds no interpreter lock, so it runs on other cores while the run goes on
+            self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="jsonl")
+        for start in range(0, alerts.num_rows, _SLICE):
+            while len(self._jobs) >= _BEHIND:
+                self._put(self._jobs.popleft().result())
+            self._jobs.append(self._threads.submit(json_lines, alerts.slice(start, _SLICE)))
 
     def commit(self) -> Position:
         """Put everything written so far on the disk; {"bytes": its length}."""
+        while self._jobs:
+            self._put(self._jobs.popleft().result())
+        if self._refused is not None:
+            raise self._refused
         try:
             if self._cut:
                 os.fsync(self._handle.fileno())
         except OSError as error:
-            self._give_up()
-            raise cannot_write(self._path, error) from error
+            raise self._fail(error) from error
         self._committed = self._length
         return {"bytes": self._committed}
 
@@ -96,16 +113,28 @@ class JsonlSink:
         except OSError as error:
             raise cannot_write(self._path, error) from error
         finally:
+            if self._threads is not None:
+                self._threads.shutdown(wait=True, cancel_futures=True)
             self._give_up()
             self._closed = True
             with contextlib.suppress(OSError):
                 self._handle.close()
 
     def _put(self, data: bytes) -> None:
+        if self._refused is not None:
+            raise self._refused
         rest = memoryview(data)
-        while rest:
-            rest = rest[self._handle.write(rest) :]
+        try:
+            while rest:
+                rest = rest[self._handle.write(rest) :]
+        except OSError as error:
+            raise self._fail(error) from error
         self._length += len(data)
+
+    def _fail(self, error: OSError) -> UserError:
+        self._give_up()
+        self._refused = cannot_write(self._path, error)
+        return self._refused
 
     def _give_up(self) -> None:
         """Leave nothing behind that was not committed."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,8 +47,8 @@ ALERTS = Layout(
 class _File:
     """One Parquet file under construction; its schema may still grow."""
 
-    def __init__(self, path: Path, schema: pa.Schema, layout: Layout, *, hidden: bool, settled: bool) -> None:
-        self.staged = StagedFile(path, hidden=hidden)
+    def __init__(self, path: Path, schema: pa.Schema, layout: Layout, *, partial: Path | None = None, settled: bool = False) -> None:
+        self.staged = StagedFile(path, partial)
         self.schema = schema
         self.settled = settled
         """Whether the types of `schema` are seen ones; expected ones give way to those of the first table."""
@@ -115,9 +117,11 @@ class ParquetSink:
         self._waiting_rows = 0
         self._settled = False
         self._closed = False
+        self._refused: UserError | None = None
+        """The first failure: from then on nothing may count as written."""
         try:
             if bounded:
-                self._file = _File(path, schema, layout, hidden=False, settled=False)
+                self._file = _File(path, schema, layout)
             else:
                 self._parts = _open_folder(path, position)
         except OSError as error:
@@ -144,8 +148,7 @@ class ParquetSink:
             try:
                 self._file.publish(durable=True)
             except OSError as error:
-                self._fail()
-                raise cannot_write(self._path, error) from error
+                raise self._fail(error) from error
             self._file = None
             self._parts += 1
         return {"parts": self._parts}
@@ -166,7 +169,7 @@ class ParquetSink:
         finally:
             self._closed = True
             self._worker.shutdown(wait=True, cancel_futures=True)
-            self._fail()
+            self._discard()
 
     def _send(self) -> None:
         tables, self._waiting, self._waiting_rows = self._waiting, [], 0
@@ -179,28 +182,39 @@ class ParquetSink:
             self._send()
         while self._jobs:
             self._settle(self._jobs.popleft())
+        if self._refused is not None:
+            raise self._refused
 
     def _settle(self, job: Future[None]) -> None:
         try:
             job.result()
         except OSError as error:
-            self._fail()
-            raise cannot_write(self._path, error) from error
+            raise self._fail(error) from error
 
     def _encode(self, tables: list[pa.Table]) -> None:
         """In the worker: tables of like schema are joined, then written."""
-        while tables:
+        while tables and self._refused is None:
             schema = tables[0].schema
             count = next((i for i, t in enumerate(tables) if not t.schema.equals(schema)), len(tables))
             table = pa.concat_tables(tables[:count]).combine_chunks() if count > 1 else tables[0]
             del tables[:count]
             if self._file is None:
-                path = self._path / part_name(self._parts + 1)
-                self._file = _File(path, self._schema, self._layout, hidden=True, settled=self._settled)
-            self._file.write(table)
+                name = part_name(self._parts + 1)
+                partial = _staging(self._path) / f".{self._path.name}.{name}{PARTIAL}"
+                self._file = _File(self._path / name, self._schema, self._layout, partial=partial, settled=self._settled)
+            try:
+                self._file.write(table)
+            except OSError as error:
+                self._fail(error)  # before the next table is taken up
+                self._discard()
+                raise
             self._schema, self._settled = self._file.schema, True
 
-    def _fail(self) -> None:
+    def _fail(self, error: OSError) -> UserError:
+        self._refused = self._refused or cannot_write(self._path, error)
+        return self._refused
+
+    def _discard(self) -> None:
         if self._file is not None:
             self._file.discard()
             self._file = None
@@ -216,6 +230,13 @@ def part_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"), key=lambda p: (len(p.name), p.name))
 
 
+def _staging(folder: Path) -> Path:
+    """Where parts of `folder` are written until they are whole: beside it, as some readers stumble over any other file in it."""
+    parent = folder.absolute().parent
+    beside = os.access(parent, os.W_OK) and parent.stat().st_dev == folder.stat().st_dev
+    return parent if beside else folder
+
+
 def _open_folder(path: Path, position: Position | None) -> int:
     """Bring the folder back to what `position` says was committed; returns the number of parts."""
     if path.exists() and not path.is_dir():
@@ -228,7 +249,8 @@ def _open_folder(path: Path, position: Position | None) -> int:
             raise UserError(f"{part} is missing, though the state says it was written: restore it, or start with a new state directory")
     for file in part_files(path)[parts:]:
         file.unlink()
-    for file in path.glob(f".part-*.parquet{PARTIAL}"):
-        file.unlink()
+    for place in (path, path.absolute().parent):
+        for file in place.glob(f".{glob.escape(path.name)}.part-*.parquet{PARTIAL}"):
+            file.unlink()
     sync_folder(path)
     return parts

@@ -61,14 +61,14 @@ def lock(handle: IO[bytes], path: Path) -> None:
 class StagedFile:
     """A file under construction beside its final place; `publish` gives it its name, `discard` removes it.
 
-    `hidden` puts a dot before the temporary name, so that readers of the whole folder pass it by.
+    `partial`: its name until then, on the same disk; without it, the final name and `.partial`.
     """
 
-    def __init__(self, path: Path, *, hidden: bool = False) -> None:
+    def __init__(self, path: Path, partial: Path | None = None) -> None:
         self.path = prepare(path)
         if is_stream(self.path):
             raise UserError(f"cannot write {path}: it is a pipe or a device; name a file")
-        self.partial = self.path.with_name(("." if hidden else "") + self.path.name + PARTIAL)
+        self.partial = partial or self.path.with_name(self.path.name + PARTIAL)
         try:
             self.handle = self._open()
         except OSError as error:
