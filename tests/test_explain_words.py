@@ -136,6 +136,13 @@ def test_numbers_for_people(value: object, text: str) -> None:
     assert number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.00785569, "0.00786"), (2.652, "2.65"), (1234.5, "1,234"), (98765.43, "98,765"), (932.0, "932")]
+)
+def test_numbers_where_space_is_short(value: float, text: str) -> None:
+    assert number(value, 3) == text
+
+
 def test_times_for_people() -> None:
     assert moment("2024-03-05T09:31:00.000000000Z") == "2024-03-05 09:31:00 UTC"
     assert moment("2024-03-05T09:31:00.120000000Z", "Asia/Kolkata") == "2024-03-05 15:01:00.12 IST"
@@ -147,4 +154,4 @@ def test_safe_text_is_short_and_of_one_line() -> None:
     assert safe("é ü 漢字 🙂") == "é ü 漢字 🙂"
     assert safe("a\u2028b\ud800") == r"a\u2028b\ud800"
     assert safe("z" * 1000) == "z" * 59 + "…"
-    assert summary(records()[0]) == "price_jump 0.015 (limit 0.005)"
+    assert summary(records()[0]) == "price_jump 0.015 > 0.005"

@@ -35,15 +35,17 @@ def safe(text: object, limit: int = _LONGEST) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def number(value: object) -> str:
-    """A number for people: six significant digits, thousands set apart; `-` where there is none."""
+def number(value: object, digits: int = 6) -> str:
+    """A number for people, to so many significant digits, thousands set apart; `-` where there is none."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return safe(value)
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
         return f"{int(value):,}"
-    return f"{value:,.6g}" if 1e-4 <= abs(value) < 1e6 else f"{value:,.2f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
+    if abs(value) >= 10**digits:
+        return f"{value:,.{0 if digits < 6 else 2}f}" if abs(value) < 1e15 else f"{value:.{digits}g}"
+    return f"{value:,.{digits}g}"
 
 
 def moment(time: object, zone: str = "UTC") -> str:
@@ -87,15 +89,18 @@ def live_line(alert: Record, *, zone: str = "UTC") -> Text:
 
 
 def summary(alert: Record) -> str:
-    """What fired, in a few words: `price_jump 0.015 (limit 0.005)`, for each detector that voted."""
-    parts = []
-    for detector in alert["detectors"] or ():
-        if not detector["voted"]:
-            continue
-        limit = f" (limit {number(detector['threshold'])})" if detector["threshold"] is not None else ""
-        seen = f" {number(detector['observed'])}" if detector["observed"] is not None else ""
-        parts.append(f"{safe(detector['name'], 32)}{seen}{limit}")
-    return ", ".join(parts)
+    """What fired, in a few words: `price_jump 0.015 > 0.005`, for each detector that voted, the highest score first."""
+    voted = sorted((d for d in alert["detectors"] or () if d["voted"]), key=lambda d: -(d["score"] or 0.0))
+    return ", ".join(f"{safe(d['name'], 32)}{_side(d['observed'], d['threshold'])}" for d in voted)
+
+
+def _side(observed: float | None, threshold: float | None) -> str:
+    if observed is None:
+        return ""
+    if threshold is None:
+        return f" {number(observed, 3)}"
+    sign = ">" if observed > threshold else "<" if observed < threshold else "="
+    return f" {number(observed, 3)} {sign} {number(threshold, 3)}"
 
 
 def _severity(alert: Record) -> Text:
