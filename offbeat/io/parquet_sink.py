@@ -20,7 +20,9 @@ from offbeat.io.shape import fitted, widened
 from offbeat.io.staged import PARTIAL, StagedFile, cannot_write, sync_folder
 
 GROUP_ROWS = 1 << 17
-"""Tables are gathered to row groups of about this many rows: small ones would make the file large and slow to read."""
+"""Greatest number of rows in a row group."""
+_ENOUGH_ROWS = 1 << 15
+"""Smaller tables are gathered (and so copied) until they have this many rows: tiny row groups make the file large and slow to read."""
 _BEHIND = 2
 """Tables that may wait for the writing thread."""
 
@@ -136,7 +138,7 @@ class ParquetSink:
             return
         self._waiting.append(alerts)
         self._waiting_rows += alerts.num_rows
-        if self._waiting_rows >= GROUP_ROWS:
+        if self._waiting_rows >= _ENOUGH_ROWS:
             self._send()
 
     def commit(self) -> Position:
