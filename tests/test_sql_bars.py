@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from oracle import run
-from oracle_spec import SECOND, Row, Value
+from real_bars import FOLDER, NAME, real_rows
 from under_test import BARS
 
-FOLDER = Path(__file__).parent.parent.parent / "shared" / "data" / "bars"
-NAME = "AARTIIND__EQ__NSE__NSE__MINUTE.csv"
+import offbeat
+
 Fired = dict[tuple[str, int, str], tuple[float, float, float]]
 """(key, time, rule) → (observed, threshold, expected)"""
 
@@ -58,22 +56,6 @@ def fired_of(alerts: list[dict[str, Any]]) -> Fired:
     }
 
 
-def real_rows() -> list[Row]:
-    """The file by the standard library; a line that is not whole is a fault."""
-    rows: list[Row] = []
-    with (FOLDER / NAME).open(newline="") as lines:
-        for number, line in enumerate(csv.DictReader(lines), start=1):
-            try:
-                seconds = int(datetime.fromisoformat(line["timestamp"]).timestamp())
-                columns: dict[str, Value] = {name: float(line[name]) for name in ("open", "high", "low", "close")}
-                columns["volume"] = int(float(line["volume"]))
-            except (ValueError, TypeError):
-                rows.append(Row("AARTIIND", None, {}, fault="missing", row=number))
-            else:
-                rows.append(Row("AARTIIND", seconds * SECOND, columns, row=number))
-    return rows
-
-
 @pytest.mark.heavy
 def test_the_oracle_equals_the_query() -> None:
     oracle = run(BARS.pipeline, real_rows())
@@ -82,3 +64,24 @@ def test_the_oracle_equals_the_query() -> None:
     assert ledger.adds_up()
     assert ledger.quarantined == {"missing": 1}
     assert ledger.late + ledger.duplicate + ledger.pending == 0
+
+
+def test_the_package_equals_the_query() -> None:
+    """Set equality on (key, time, rule), and the very numbers: the arithmetic is the same."""
+    result = offbeat.run("bars", str(FOLDER))
+    ours: Fired = {}
+    for key, time, detectors in result.alerts.select("key", "time", "detectors").iter_rows():
+        ns = _nanoseconds(time)
+        ours |= {(key, ns, d["name"]): (d["observed"], d["threshold"], d["expected"]) for d in detectors if d["voted"]}
+    assert ours == by_sql()
+    ledger = result.ledger
+    parts = sum(ledger[name] for name in ("scored", "warming_up", "late", "duplicate", "pending")) + sum(ledger["quarantined"].values())
+    assert ledger["rows_in"] == parts == len(real_rows())
+    assert sum(ledger["quarantined"].values()) == 1
+    assert result.alerts.height == len({(key, ns) for key, ns, _ in ours})
+
+
+def _nanoseconds(time: Any) -> int:
+    """An alert's time is RFC 3339 text or a time stamp of whole minutes."""
+    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return int(moment.timestamp()) * 1_000_000_000

@@ -1,0 +1,54 @@
+"""Run as a program: the package against the oracle on fixed streams and on the real bars, then one digest of every bit of every alert.
+
+`test_bits.py` runs it under several instruction sets and wants the same line from all of them [S11].
+"""
+
+from __future__ import annotations
+
+import sys
+from hashlib import blake2b
+
+from conftest import PHASES
+from driver import Driver
+from harness import assert_same, bits, in_order
+from hypothesis import given, settings
+from oracle import run
+from real_bars import FOLDER, real_rows
+from strategies import Stream, streams
+from under_test import BARS, CASES, Case
+
+
+def add_streams(case: Case, digest: blake2b) -> None:
+    @settings(max_examples=60, derandomize=True, deadline=None, database=None, phases=PHASES)
+    @given(streams(case))
+    def law(stream: Stream) -> None:
+        ours = Driver(case)
+        ours.feed(stream.rows)
+        ours.drain()
+        assert_same(ours.alerts(), run(case.pipeline, stream.rows).alerts)
+        digest.update(repr([bits(alert) for alert in in_order(ours.alerts())]).encode())
+
+    law()
+
+
+def add_bars(digest: blake2b) -> None:
+    ours = Driver(BARS)
+    rows = real_rows()
+    for at in range(0, len(rows), 10_000):
+        ours.feed(rows[at : at + 10_000])
+    ours.drain()
+    assert_same(ours.alerts(), run(BARS.pipeline, rows).alerts)
+    digest.update(repr([bits(alert) for alert in in_order(ours.alerts())]).encode())
+
+
+def main() -> None:
+    digest = blake2b(digest_size=16)
+    for case in CASES:
+        add_streams(case, digest)
+    if FOLDER.is_dir():
+        add_bars(digest)
+    sys.stdout.write(f"digest {digest.hexdigest()}\n")
+
+
+if __name__ == "__main__":
+    main()

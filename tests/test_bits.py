@@ -1,0 +1,31 @@
+"""Nothing changes its last bit with the processor [S11]: the same digest without FMA and AVX2, and from code made for any processor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+VARIANTS = {
+    "as it is": {},
+    "libm without FMA and AVX2": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2"},
+    "kernels for any processor": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+}
+
+
+@pytest.mark.heavy
+def test_the_processor_does_not_matter(tmp_path: Path) -> None:
+    folder = Path(__file__).parent
+    digests = {}
+    for name, extra in VARIANTS.items():
+        # Kernels are compiled anew for each variant: a cache made for another processor would prove nothing.
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / name), "PYTHONPATH": str(folder), **extra}
+        done = subprocess.run(
+            [sys.executable, str(folder / "digest.py")], env=env, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
+        digests[name] = done.stdout.splitlines()[-1]
+    assert len(set(digests.values())) == 1, digests
