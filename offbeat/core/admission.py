@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offbeat.core.batch import I8, I64, NULL_INT, U64
+from offbeat.core.batch import I8, I32, I64, NULL_INT, U64
 from offbeat.core.compiled import compiled
 from offbeat.core.rings import give, grown_rows, next_capacity, no_free, stretch_capacity, stretches, take
 
 FOLDED, HELD, DUPLICATE, CONFLICT, LATE, FUTURE = range(6)
 NOBODY = NULL_INT
 """No row."""
+_END = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,230 +45,217 @@ class Admitted:
     """Places of held rows that turned out to be from the future."""
 
 
+# Columns of the per-slot records. keys: greatest accepted time; time and order of the last row folded; ordinal of that row.
+NEWEST, LAST_TIME, LAST_ORDER, ORDINAL = range(4)
+# candidate: row, time, order.
+ROW, TIME, ORDER = range(3)
+# seen (rows remembered for S8) and buffer (rows waiting for their order): a stretch of a pool each.
+OFFSET, CAPACITY, LENGTH, OLDEST = range(4)
+
+
 @compiled
-def _known(identity: int, content: int, slot: int, offset: I64, length: I64, seen: U64, contents: U64) -> int:
+def _known(identity: int, content: int, slot: int, seen: I64, pool: U64) -> int:
     """0 new, 1 duplicate, 2 conflict."""
-    base = offset[slot]
-    for k in range(length[slot]):
-        if seen[base + k] == identity:
-            return 1 if contents[base + k] == content else 2
+    base = seen[slot, OFFSET]
+    for k in range(seen[slot, LENGTH]):
+        if pool[base + k, 0] == identity:
+            return 1 if pool[base + k, 1] == content else 2
     return 0
 
 
 @compiled
-def _remember(
-    slot: int, identity: int, content: int, most: int, offset: I64, capacity: I64, length: I64, oldest: I64,
-    used: I64, free: I64, link: I64, seen: U64, contents: U64,
-) -> bool:
-    """Add to the key's last `most` accepted rows; False when the pool must grow first."""
-    n = length[slot]
+def _remember(slot: int, identity: int, content: int, most: int, seen: I64, used: I64, free: I64, link: I64, pool: U64) -> None:
+    """Add to the key's last `most` accepted rows; the caller has seen to space in the pool."""
+    n = seen[slot, LENGTH]
     if n == most:
-        at = offset[slot] + oldest[slot]
-        oldest[slot] = oldest[slot] + 1 if oldest[slot] + 1 < most else 0
+        oldest = seen[slot, OLDEST]
+        at = seen[slot, OFFSET] + oldest
+        seen[slot, OLDEST] = oldest + 1 if oldest + 1 < most else 0
     else:
-        if n == capacity[slot]:
-            size = next_capacity(capacity[slot], most)
+        if n == seen[slot, CAPACITY]:
+            offset = seen[slot, OFFSET]
+            size = next_capacity(n, most)
             to = take(size, used, free, link)
-            if to < 0:
-                return False
             for k in range(n):
-                seen[to + k] = seen[offset[slot] + k]
-                contents[to + k] = contents[offset[slot] + k]
-            if capacity[slot]:
-                give(offset[slot], capacity[slot], free, link)
-            offset[slot] = to
-            capacity[slot] = size
-        at = offset[slot] + n
-        length[slot] = n + 1
-    seen[at] = identity
-    contents[at] = content
-    return True
+                pool[to + k, 0] = pool[offset + k, 0]
+                pool[to + k, 1] = pool[offset + k, 1]
+            if n:
+                give(offset, n, free, link)
+            seen[slot, OFFSET] = to
+            seen[slot, CAPACITY] = size
+        at = seen[slot, OFFSET] + n
+        seen[slot, LENGTH] = n + 1
+    pool[at, 0] = identity
+    pool[at, 1] = content
 
 
 @compiled
-def _push_buffer(
-    slot: int, row: int, time: int, order: int, offset: I64, capacity: I64, length: I64,
-    used: I64, free: I64, times: I64, orders: I64, ids: I64,
-) -> bool:
-    """Insert into the key's buffer, sorted by (time, order, arrival); False when the pool must grow first."""
-    n = length[slot]
-    if n == capacity[slot]:
-        size = next_capacity(capacity[slot], 0)
-        to = take(size, used, free, times)
-        if to < 0:
-            return False
+def _push_buffer(slot: int, row: int, time: int, order: int, buffer: I64, used: I64, free: I64, link: I64, pool: I64) -> None:
+    """Insert into the key's buffer, sorted by (time, order, arrival); the caller has seen to space in the pool."""
+    n = buffer[slot, LENGTH]
+    if n == buffer[slot, CAPACITY]:
+        offset = buffer[slot, OFFSET]
+        size = next_capacity(n, 0)
+        to = take(size, used, free, link)
         for k in range(n):
-            times[to + k] = times[offset[slot] + k]
-            orders[to + k] = orders[offset[slot] + k]
-            ids[to + k] = ids[offset[slot] + k]
-        if capacity[slot]:
-            give(offset[slot], capacity[slot], free, times)
-        offset[slot] = to
-        capacity[slot] = size
-    base = offset[slot]
+            for j in range(3):
+                pool[to + k, j] = pool[offset + k, j]
+        if n:
+            give(offset, n, free, link)
+        buffer[slot, OFFSET] = to
+        buffer[slot, CAPACITY] = size
+    base = buffer[slot, OFFSET]
     k = n
-    while k > 0 and (times[base + k - 1] > time or (times[base + k - 1] == time and orders[base + k - 1] > order)):
-        times[base + k] = times[base + k - 1]
-        orders[base + k] = orders[base + k - 1]
-        ids[base + k] = ids[base + k - 1]
+    while k > 0 and (pool[base + k - 1, TIME] > time or (pool[base + k - 1, TIME] == time and pool[base + k - 1, ORDER] > order)):
+        for j in range(3):
+            pool[base + k, j] = pool[base + k - 1, j]
         k -= 1
-    times[base + k] = time
-    orders[base + k] = order
-    ids[base + k] = row
-    length[slot] = n + 1
-    return True
+    pool[base + k, ROW] = row
+    pool[base + k, TIME] = time
+    pool[base + k, ORDER] = order
+    buffer[slot, LENGTH] = n + 1
 
 
 @compiled
 def _emit(row: int, time: int, order: int, slot: int, keys: I64, emitted: I64, ordinals: I64, m: int) -> int:
-    """`keys` (slots, 4): greatest time, time and order of the last row folded, ordinal of that row."""
-    keys[slot, 3] = keys[slot, 3] + 1 if keys[slot, 1] == time else 1
-    keys[slot, 1] = time
-    keys[slot, 2] = order
+    """Write down that the row is folded now; returns how many are."""
+    keys[slot, ORDINAL] = keys[slot, ORDINAL] + 1 if keys[slot, LAST_TIME] == time else 1
+    keys[slot, LAST_TIME] = time
+    keys[slot, LAST_ORDER] = order
     emitted[m] = row
-    ordinals[m] = keys[slot, 3]
+    ordinals[m] = keys[slot, ORDINAL]
     return m + 1
 
 
 @compiled
-def _release(
-    slot: int, until: int, keys: I64, offset: I64, length: I64, times: I64, orders: I64, ids: I64, emitted: I64, ordinals: I64, m: int
-) -> int:
+def _release(slot: int, until: int, keys: I64, buffer: I64, pool: I64, emitted: I64, ordinals: I64, m: int) -> int:
     """Emit every buffered row of the slot with time ≤ until."""
-    base = offset[slot]
-    n = length[slot]
+    base = buffer[slot, OFFSET]
+    n = buffer[slot, LENGTH]
     k = 0
-    while k < n and times[base + k] <= until:
-        m = _emit(ids[base + k], times[base + k], orders[base + k], slot, keys, emitted, ordinals, m)
+    while k < n and pool[base + k, TIME] <= until:
+        m = _emit(pool[base + k, ROW], pool[base + k, TIME], pool[base + k, ORDER], slot, keys, emitted, ordinals, m)
         k += 1
     if k:
-        for j in range(k, n):
-            times[base + j - k] = times[base + j]
-            orders[base + j - k] = orders[base + j]
-            ids[base + j - k] = ids[base + j]
-        length[slot] = n - k
+        for i in range(k, n):
+            for j in range(3):
+                pool[base + i - k, j] = pool[base + i, j]
+        buffer[slot, LENGTH] = n - k
     return m
 
 
 @compiled
 def admit(
-    begin: int, m: int, refuted_n: int, slots: I64, time_ns: I64, order: I64, identity: U64, content: U64,
-    lateness: int, most: int, max_jump: int, has_time: bool,
-    keys: I64, candidate: I64, candidate_hash: U64,
-    d_offset: I64, d_capacity: I64, d_length: I64, d_oldest: I64, d_used: I64, d_free: I64, d_link: I64, seen: U64, contents: U64,
-    b_offset: I64, b_capacity: I64, b_length: I64, b_used: I64, b_free: I64, b_times: I64, b_orders: I64, b_ids: I64,
+    begin: int, m: int, refuted_n: int, slots: I32, time_ns: I64, order: I64, identity: U64, content: U64,
+    lateness: int, most: int, max_jump: int, has_time: bool, keys: I64, candidate: I64, candidate_hash: U64,
+    seen: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64,
+    buffer: I64, b_used: I64, b_free: I64, b_link: I64, b_pool: I64,
     status: I8, emitted: I64, ordinals: I64, refuted: I64, progress: I64,
 ) -> int:
     """Walk rows `begin`…; returns n, or the row before which a pool must grow. `progress`: rows emitted and refuted so far."""
     unique = len(identity) > 0
     for i in range(begin, len(slots)):
-        progress[0] = m
-        progress[1] = refuted_n
         s = slots[i]
         t = time_ns[i]
         # Space first, so that a row is either done wholly or not at all: at most two rows are accepted per step.
-        if unique and d_length[s] + 2 > d_capacity[s] and d_capacity[s] < most and d_used[0] + 4 * most + 8 > len(d_link):
+        if unique and seen[s, LENGTH] + 2 > seen[s, CAPACITY] and seen[s, CAPACITY] < most and s_used[0] + 4 * most + 8 > len(s_link):
+            progress[0], progress[1] = m, refuted_n
             return i
-        if lateness > 0 and b_length[s] + 2 > b_capacity[s] and b_used[0] + 4 * b_capacity[s] + 16 > len(b_times):
+        if lateness > 0 and buffer[s, LENGTH] + 2 > buffer[s, CAPACITY] and b_used[0] + 4 * buffer[s, CAPACITY] + 16 > len(b_link):
+            progress[0], progress[1] = m, refuted_n
             return i
-        if candidate[s, 0] != NOBODY:
-            c_time = candidate[s, 1]
+        if candidate[s, ROW] != NOBODY:
+            c_time = candidate[s, TIME]
             if unique and candidate_hash[s, 0] == identity[i]:
                 status[i] = DUPLICATE if candidate_hash[s, 1] == content[i] else CONFLICT
                 continue
-            row = candidate[s, 0]
-            candidate[s, 0] = NOBODY
+            row = candidate[s, ROW]
+            candidate[s, ROW] = NOBODY
             if t >= c_time - max_jump:
                 if unique:
-                    _remember(
-                        s, candidate_hash[s, 0], candidate_hash[s, 1], most, d_offset, d_capacity, d_length, d_oldest,
-                        d_used, d_free, d_link, seen, contents,
-                    )
-                keys[s, 0] = max(keys[s, 0], c_time)
+                    _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, seen, s_used, s_free, s_link, s_pool)
+                keys[s, NEWEST] = max(keys[s, NEWEST], c_time)
                 if row >= 0:
                     status[row] = FOLDED
                 if lateness > 0:
-                    _push_buffer(
-                        s, row, c_time, candidate[s, 2], b_offset, b_capacity, b_length, b_used, b_free, b_times, b_orders, b_ids
-                    )
-                    m = _release(s, keys[s, 0] - lateness, keys, b_offset, b_length, b_times, b_orders, b_ids, emitted, ordinals, m)
+                    _push_buffer(s, row, c_time, candidate[s, ORDER], buffer, b_used, b_free, b_link, b_pool)
+                    m = _release(s, keys[s, NEWEST] - lateness, keys, buffer, b_pool, emitted, ordinals, m)
                 else:
-                    m = _emit(row, c_time, candidate[s, 2], s, keys, emitted, ordinals, m)
+                    m = _emit(row, c_time, candidate[s, ORDER], s, keys, emitted, ordinals, m)
             elif row >= 0:
                 status[row] = FUTURE
             else:
                 refuted[refuted_n] = -1 - row
                 refuted_n += 1
-        newest = keys[s, 0]
+        newest = keys[s, NEWEST]
         if unique and not (has_time and t > newest):
-            known = _known(identity[i], content[i], s, d_offset, d_length, seen, contents)
+            known = _known(identity[i], content[i], s, seen, s_pool)
             if known:
                 status[i] = DUPLICATE if known == 1 else CONFLICT
                 continue
-        if newest != NULL_INT and (t < newest - lateness or t < keys[s, 1] or (t == keys[s, 1] and order[i] < keys[s, 2])):
+        last = keys[s, LAST_TIME]
+        if newest != NULL_INT and (t < newest - lateness or t < last or (t == last and order[i] < keys[s, LAST_ORDER])):
             status[i] = LATE
             continue
         if newest == NULL_INT or t - newest > max_jump:
             status[i] = HELD
-            candidate[s, 0] = i
-            candidate[s, 1] = t
-            candidate[s, 2] = order[i]
+            candidate[s, ROW] = i
+            candidate[s, TIME] = t
+            candidate[s, ORDER] = order[i]
             if unique:
                 candidate_hash[s, 0] = identity[i]
                 candidate_hash[s, 1] = content[i]
             continue
         if unique:
-            _remember(
-                s, identity[i], content[i], most, d_offset, d_capacity, d_length, d_oldest, d_used, d_free, d_link, seen, contents
-            )
-        keys[s, 0] = max(newest, t)
+            if seen[s, LENGTH] == most:
+                oldest = seen[s, OLDEST]
+                at = seen[s, OFFSET] + oldest
+                seen[s, OLDEST] = oldest + 1 if oldest + 1 < most else 0
+                s_pool[at, 0] = identity[i]
+                s_pool[at, 1] = content[i]
+            else:
+                _remember(s, identity[i], content[i], most, seen, s_used, s_free, s_link, s_pool)
+        keys[s, NEWEST] = max(newest, t)
         status[i] = FOLDED
         if lateness > 0:
-            _push_buffer(s, i, t, order[i], b_offset, b_capacity, b_length, b_used, b_free, b_times, b_orders, b_ids)
-            m = _release(s, keys[s, 0] - lateness, keys, b_offset, b_length, b_times, b_orders, b_ids, emitted, ordinals, m)
+            _push_buffer(s, i, t, order[i], buffer, b_used, b_free, b_link, b_pool)
+            m = _release(s, keys[s, NEWEST] - lateness, keys, buffer, b_pool, emitted, ordinals, m)
         else:
             m = _emit(i, t, order[i], s, keys, emitted, ordinals, m)
-    progress[0] = m
-    progress[1] = refuted_n
+    progress[0], progress[1] = m, refuted_n
     return len(slots)
 
 
 @compiled
 def finish(
     used_slots: int, unique: bool, most: int, keys: I64, candidate: I64, candidate_hash: U64,
-    d_offset: I64, d_capacity: I64, d_length: I64, d_oldest: I64, d_used: I64, d_free: I64, d_link: I64, seen: U64, contents: U64,
-    b_offset: I64, b_length: I64, b_times: I64, b_orders: I64, b_ids: I64, emitted: I64, ordinals: I64,
+    seen: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64, buffer: I64, b_pool: I64, emitted: I64, ordinals: I64,
 ) -> int:
     """End of bounded input: candidates are accepted, buffers are emptied. Returns the number of rows emitted."""
     m = 0
-    top = np.iinfo(np.int64).max
     for s in range(used_slots):
-        row = candidate[s, 0]
+        # A candidate lies ahead of everything buffered, so the buffer goes first.
+        m = _release(s, _END, keys, buffer, b_pool, emitted, ordinals, m)
+        row = candidate[s, ROW]
         if row != NOBODY:
-            candidate[s, 0] = NOBODY
+            candidate[s, ROW] = NOBODY
             if unique:
-                _remember(
-                    s, candidate_hash[s, 0], candidate_hash[s, 1], most, d_offset, d_capacity, d_length, d_oldest,
-                    d_used, d_free, d_link, seen, contents,
-                )
-            # The candidate lies ahead of everything buffered, so the buffer goes first.
-            keys[s, 0] = max(keys[s, 0], candidate[s, 1])
-            m = _release(s, candidate[s, 1] - 1, keys, b_offset, b_length, b_times, b_orders, b_ids, emitted, ordinals, m)
-            m = _emit(row, candidate[s, 1], candidate[s, 2], s, keys, emitted, ordinals, m)
-        m = _release(s, top, keys, b_offset, b_length, b_times, b_orders, b_ids, emitted, ordinals, m)
+                _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, seen, s_used, s_free, s_link, s_pool)
+            keys[s, NEWEST] = max(keys[s, NEWEST], candidate[s, TIME])
+            m = _emit(row, candidate[s, TIME], candidate[s, ORDER], s, keys, emitted, ordinals, m)
     return m
 
 
 @compiled
-def rename(slots: I64, places: I64, candidate: I64, b_offset: I64, b_length: I64, b_ids: I64) -> None:
+def rename(slots: I32, places: I64, candidate: I64, buffer: I64, pool: I64) -> None:
     """Rows of a batch that stay behind get the names of their places in the store of held rows."""
     for i in range(len(slots)):
         s = slots[i]
-        if candidate[s, 0] >= 0:
-            candidate[s, 0] = -1 - places[candidate[s, 0]]
-        for k in range(b_offset[s], b_offset[s] + b_length[s]):
-            if b_ids[k] >= 0:
-                b_ids[k] = -1 - places[b_ids[k]]
+        if candidate[s, ROW] >= 0:
+            candidate[s, ROW] = -1 - places[candidate[s, ROW]]
+        for k in range(buffer[s, OFFSET], buffer[s, OFFSET] + buffer[s, LENGTH]):
+            if pool[k, ROW] >= 0:
+                pool[k, ROW] = -1 - places[pool[k, ROW]]
 
 
 class Admission:
@@ -278,12 +266,10 @@ class Admission:
         self._keys = np.zeros((0, 4), np.int64)
         self._candidate = np.zeros((0, 3), np.int64)
         self._candidate_hash = np.zeros((0, 2), np.uint64)
-        self._d = {name: np.zeros(0, np.int64) for name in ("offset", "capacity", "length", "oldest")}
-        self._b = {name: np.zeros(0, np.int64) for name in ("offset", "capacity", "length")}
-        self._d_used, self._d_free = np.zeros(1, np.int64), no_free()
-        self._b_used, self._b_free = np.zeros(1, np.int64), no_free()
-        self._seen, self._contents, self._link = np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
-        self._times, self._orders, self._ids = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._seen, self._buffer = np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
+        self._s_used, self._s_free, self._s_link = np.zeros(1, np.int64), no_free(), np.zeros(0, np.int64)
+        self._b_used, self._b_free, self._b_link = np.zeros(1, np.int64), no_free(), np.zeros(0, np.int64)
+        self._s_pool, self._b_pool = np.zeros((0, 2), np.uint64), np.zeros((0, 3), np.int64)
 
     def _grow_slots(self, slots: int) -> None:
         if len(self._keys) >= slots:
@@ -291,80 +277,70 @@ class Admission:
         self._keys = grown_rows(self._keys, slots, NULL_INT)
         self._candidate = grown_rows(self._candidate, slots, NOBODY)
         self._candidate_hash = grown_rows(self._candidate_hash, slots)
-        for group in (self._d, self._b):
-            for name, array in group.items():
-                group[name] = grown_rows(array, slots)
+        self._seen, self._buffer = grown_rows(self._seen, slots), grown_rows(self._buffer, slots)
 
-    def admit(self, slots: I64, time_ns: I64, order: I64, identity: U64, content: U64, keys: int, held: int) -> Admitted:
+    def _grow_seen(self, elements: int) -> None:
+        self._s_link, self._s_pool = grown_rows(self._s_link, elements), grown_rows(self._s_pool, elements)
+
+    def _grow_buffer(self, elements: int) -> None:
+        self._b_link, self._b_pool = grown_rows(self._b_link, elements), grown_rows(self._b_pool, elements)
+
+    def admit(self, slots: I32, time_ns: I64, order: I64, identity: U64, content: U64, keys: int, held: int) -> Admitted:
         """Judge n rows in arrival order; `keys` slots are in use, `held` rows are held back from before."""
-        n = len(slots)
+        n, o = len(slots), self.order
         self._grow_slots(keys)
         status = np.empty(n, np.int8)
         emitted, ordinals = np.empty(n + held, np.int64), np.empty(n + held, np.int64)
         refuted, progress = np.empty(held, np.int64), np.zeros(2, np.int64)
-        o, d, b = self.order, self._d, self._b
         done = 0
         while n:
             done = admit(
                 done, int(progress[0]), int(progress[1]), slots, time_ns, order, identity, content,
                 o.lateness_ns, o.dedup_rows, o.max_jump_ns, o.identity_has_time,
                 self._keys, self._candidate, self._candidate_hash,
-                d["offset"], d["capacity"], d["length"], d["oldest"], self._d_used, self._d_free,
-                self._link, self._seen, self._contents,
-                b["offset"], b["capacity"], b["length"], self._b_used, self._b_free, self._times, self._orders, self._ids,
+                self._seen, self._s_used, self._s_free, self._s_link, self._s_pool,
+                self._buffer, self._b_used, self._b_free, self._b_link, self._b_pool,
                 status, emitted, ordinals, refuted, progress,
             )  # fmt: skip
             if done == n:
                 break
-            self._grow_pools()
+            self._grow_seen(int(self._s_used[0]) + 8 * o.dedup_rows + 16)
+            if o.lateness_ns > 0:
+                self._grow_buffer(int(self._b_used[0]) + 8 * int(self._buffer[:, CAPACITY].max(initial=0)) + 64)
         m = int(progress[0])
         return Admitted(status, emitted[:m], ordinals[:m], refuted[: int(progress[1])])
 
-    def _grow_pools(self) -> None:
-        if len(self._seen) < int(self._d_used[0]) + 4 * self.order.dedup_rows + 8:
-            size = 2 * len(self._seen) + 8 * self.order.dedup_rows + 16
-            self._seen, self._contents = grown_rows(self._seen, size), grown_rows(self._contents, size)
-            self._link = grown_rows(self._link, size)
-        if self.order.lateness_ns > 0:
-            widest = int(self._b["capacity"].max(initial=0))
-            size = max(2 * len(self._times), int(self._b_used[0]) + 8 * widest + 64)
-            self._times, self._orders = grown_rows(self._times, size), grown_rows(self._orders, size)
-            self._ids = grown_rows(self._ids, size)
-
-    def settle(self, slots: I64, places: I64) -> None:
+    def settle(self, slots: I32, places: I64) -> None:
         """Give the batch's held rows their places in the store; `places` (n,) by batch row."""
-        rename(slots, places, self._candidate, self._b["offset"], self._b["length"], self._ids)
+        rename(slots, places, self._candidate, self._buffer, self._b_pool)
 
-    def finish(self, keys: int, held: int, unique: bool) -> Admitted:
+    def finish(self, keys: int, held: int, *, unique: bool) -> Admitted:
         """End of bounded input: everything held is folded."""
         self._grow_slots(keys)
-        need = int(self._d_used[0]) + 2 * (self.order.dedup_rows + 4) * int((self._candidate[:keys, 0] != NOBODY).sum())
-        if unique and len(self._seen) < need:
-            self._seen, self._contents = grown_rows(self._seen, need), grown_rows(self._contents, need)
-            self._link = grown_rows(self._link, need)
+        if unique:
+            candidates = int((self._candidate[:keys, ROW] != NOBODY).sum())
+            self._grow_seen(int(self._s_used[0]) + (2 * self.order.dedup_rows + 4) * candidates)
         emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
-        d, b = self._d, self._b
         m = finish(
             keys, unique, self.order.dedup_rows, self._keys, self._candidate, self._candidate_hash,
-            d["offset"], d["capacity"], d["length"], d["oldest"], self._d_used, self._d_free, self._link, self._seen, self._contents,
-            b["offset"], b["length"], self._times, self._orders, self._ids, emitted, ordinals,
+            self._seen, self._s_used, self._s_free, self._s_link, self._s_pool, self._buffer, self._b_pool, emitted, ordinals,
         )  # fmt: skip
         return Admitted(np.empty(0, np.int8), emitted[:m], ordinals[:m], np.empty(0, np.int64))
 
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """State of the first `keys` slots."""
         self._grow_slots(keys)
-        d, b = self._d, self._b
-        seen = stretches(d["offset"][:keys], d["length"][:keys])
-        buffered = stretches(b["offset"][:keys], b["length"][:keys])
+        seen, buffer = self._seen[:keys], self._buffer[:keys]
         return {
-            "keys": self._keys[:keys].copy(), "candidate": self._candidate[:keys].copy(),
+            "keys": self._keys[:keys].copy(),
+            "candidate": self._candidate[:keys].copy(),
             "candidate_hash": self._candidate_hash[:keys].copy(),
-            "seen_n": d["length"][:keys].copy(), "seen_oldest": d["oldest"][:keys].copy(),
-            "seen": self._seen[seen], "contents": self._contents[seen],
-            "buffered_n": b["length"][:keys].copy(), "times": self._times[buffered],
-            "orders": self._orders[buffered], "ids": self._ids[buffered],
-        }  # fmt: skip
+            "seen_n": seen[:, LENGTH].copy(),
+            "seen_oldest": seen[:, OLDEST].copy(),
+            "seen": self._s_pool[stretches(seen[:, OFFSET], seen[:, LENGTH])],
+            "buffer_n": buffer[:, LENGTH].copy(),
+            "buffer": self._b_pool[stretches(buffer[:, OFFSET], buffer[:, LENGTH])],
+        }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot."""
@@ -372,24 +348,19 @@ class Admission:
         self._grow_slots(keys)
         self._keys[:keys], self._candidate[:keys] = arrays["keys"], arrays["candidate"]
         self._candidate_hash[:keys] = arrays["candidate_hash"]
-        d, b = self._d, self._b
-        d["length"][:keys], d["oldest"][:keys] = arrays["seen_n"], arrays["seen_oldest"]
-        b["length"][:keys] = arrays["buffered_n"]
-        places = _restored(d, keys, self.order.dedup_rows, self._d_used)
-        size = int(self._d_used[0])
-        self._seen, self._contents = grown_rows(self._seen, size), grown_rows(self._contents, size)
-        self._link = grown_rows(self._link, size)
-        self._seen[places], self._contents[places] = arrays["seen"], arrays["contents"]
-        places = _restored(b, keys, 0, self._b_used)
-        size = int(self._b_used[0])
-        self._times, self._orders = grown_rows(self._times, size), grown_rows(self._orders, size)
-        self._ids = grown_rows(self._ids, size)
-        self._times[places], self._orders[places], self._ids[places] = arrays["times"], arrays["orders"], arrays["ids"]
+        self._seen[:keys, OLDEST] = arrays["seen_oldest"]
+        places = _restored(self._seen[:keys], arrays["seen_n"], self.order.dedup_rows, self._s_used)
+        self._grow_seen(int(self._s_used[0]))
+        self._s_pool[places] = arrays["seen"]
+        places = _restored(self._buffer[:keys], arrays["buffer_n"], 0, self._b_used)
+        self._grow_buffer(int(self._b_used[0]))
+        self._b_pool[places] = arrays["buffer"]
 
 
-def _restored(group: dict[str, I64], keys: int, most: int, used: I64) -> I64:
-    capacity = stretch_capacity(group["length"][:keys], most)
+def _restored(record: I64, length: I64, most: int, used: I64) -> I64:
+    """Lay out stretches for `length` elements a slot; returns their pool places."""
+    capacity = stretch_capacity(length, most)
     offset = np.cumsum(capacity) - capacity
-    group["capacity"][:keys], group["offset"][:keys] = capacity, offset
+    record[:, OFFSET], record[:, CAPACITY], record[:, LENGTH] = offset, capacity, length
     used[0] = int(capacity.sum())
-    return stretches(offset, group["length"][:keys])
+    return stretches(offset, length)

@@ -28,6 +28,19 @@ class DetectorBlock:
     contributions: F64
     """(len(features), m): the parts of the score by feature; they sum to the score."""
 
+    def take(self, index: I64) -> DetectorBlock:
+        """What it said of the alerts at `index`."""
+        return DetectorBlock(
+            name=self.name,
+            score=self.score[index],
+            threshold=self.threshold[index],
+            voted=self.voted[index],
+            observed=self.observed[index],
+            expected=self.expected[index],
+            features=self.features,
+            contributions=self.contributions[:, index],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AlertBlock:
@@ -65,6 +78,32 @@ class AlertBlock:
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+    def take(self, index: I64) -> AlertBlock:
+        """The alerts at `index`, in that order."""
+        return AlertBlock(
+            view=self.view,
+            ids=self.ids[index],
+            revision=self.revision[index],
+            status=self.status[index],
+            key=self.key[index],
+            keys=self.keys,
+            time_ns=self.time_ns[index],
+            severity=self.severity[index],
+            level=self.level[index],
+            levels=self.levels,
+            votes=self.votes[index],
+            voters=self.voters[index],
+            detectors=tuple(d.take(index) for d in self.detectors),
+            row=self.row[index],
+            window_from_ns=self.window_from_ns[index],
+            window_to_ns=self.window_to_ns[index],
+            window_n=self.window_n[index],
+            statistics=self.statistics,
+            values=self.values[:, index],
+            files=self.files[index],
+            rows=self.rows[index],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ class Decisions:
     """The rows of a batch that are alerts, and how many of all n rows were judged."""
 
     index: I64
-    """(m,) rows that are alerts."""
+    """(m,) rows to report."""
+    alert: Bools
+    """(m,) whether the row is an alert; False where it is reported only because it was one before."""
     votes: I32
     voters: I32
     severity: F64
@@ -29,8 +31,8 @@ class Decisions:
 
 @compiled
 def _decide(
-    score: F64, voted: Bools, exceedance: F64, at_least: int, limits: F64,
-    index: I64, votes: I32, voters: I32, severity: F64, level: I8, judged: Bools, counts: I64,
+    score: F64, voted: Bools, exceedance: F64, at_least: int, limits: F64, before: Bools,
+    index: I64, alert: Bools, votes: I32, voters: I32, severity: F64, level: I8, judged: Bools, counts: I64,
 ) -> int:
     m = 0
     detectors = score.shape[0]
@@ -51,18 +53,20 @@ def _decide(
             counts[2] += 1
         else:
             counts[0] += 1
-            if v >= at_least:
-                s = max(0.0, 1.0 - 1.0 / r) if r > 0.0 else 0.0
-                index[m] = i
-                votes[m] = v
-                voters[m] = k
-                severity[m] = s
-                level[m] = 0
-                for j in range(len(limits)):
-                    if s > limits[j]:
-                        level[m] = len(limits) - j
-                        break
-                m += 1
+        fires = k >= at_least and v >= at_least
+        if fires or (len(before) > 0 and before[i]):
+            s = max(0.0, 1.0 - 1.0 / r) if r > 0.0 else 0.0
+            index[m] = i
+            alert[m] = fires
+            votes[m] = v
+            voters[m] = k
+            severity[m] = s
+            level[m] = 0
+            for j in range(len(limits)):
+                if s > limits[j]:
+                    level[m] = len(limits) - j
+                    break
+            m += 1
     return m
 
 
@@ -73,14 +77,14 @@ class Vote:
         self._at_least = at_least
         self._limits = np.array(limits, np.float64)
 
-    def decide(self, score: F64, voted: Bools, exceedance: F64) -> Decisions:
-        """All three (detectors, n)."""
+    def decide(self, score: F64, voted: Bools, exceedance: F64, before: Bools) -> Decisions:
+        """The first three (detectors, n); `before` (n,) marks rows to report in any case, or is empty."""
         n = score.shape[1]
         index, severity = np.empty(n, np.int64), np.empty(n)
         votes, voters, level = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int8)
-        judged, counts = np.empty(n, np.bool_), np.zeros(3, np.int64)
+        alert, judged, counts = np.empty(n, np.bool_), np.empty(n, np.bool_), np.zeros(3, np.int64)
         m = _decide(
-            score, voted, exceedance, self._at_least, self._limits, index, votes, voters, severity, level, judged, counts
+            score, voted, exceedance, self._at_least, self._limits, before, index, alert, votes, voters, severity, level, judged, counts
         )
         scored, warming_up, abstained = (int(c) for c in counts)
-        return Decisions(index[:m], votes[:m], voters[:m], severity[:m], level[:m], judged, scored, warming_up, abstained)
+        return Decisions(index[:m], alert[:m], votes[:m], voters[:m], severity[:m], level[:m], judged, scored, warming_up, abstained)

@@ -20,7 +20,7 @@ def _ratio(side: int, fired: bool, observed: float, threshold: float) -> float:
         return 2.0 if fired else 0.0
     over, under = (observed, threshold) if side == _ABOVE else (threshold, observed)
     holds = over > under or (fired and over == under)
-    if not under > 0.0:
+    if over != over or not under > 0.0:
         return _CAP if holds else 0.0
     r = over / under
     return min(max(r, 0.0), _CAP)
@@ -61,11 +61,13 @@ class Rule:
 
     def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
         """Reasons for the rows at `index`."""
+        score = verdicts.score[index]
+        silent = np.isnan(score)
         nothing = np.full(len(index), np.nan)
 
         def pick(output: int) -> F64:
-            return outputs[output][index] if output >= 0 else nothing
+            return np.where(silent, np.nan, outputs[output][index]) if output >= 0 else nothing
 
         features = (self._plan.measure,) if self._plan.measure else ()
-        contributions = verdicts.score[index][np.newaxis] if features else np.empty((0, len(index)))
+        contributions = score[np.newaxis] if features else np.empty((0, len(index)))
         return Evidence(pick(self._plan.threshold), pick(self._plan.observed), pick(self._plan.expected), features, contributions)

@@ -114,12 +114,14 @@ class MergedView:
         self.stage = MergeStage(PartialLayout.of(rollup.aggregates))
         self._judged: Bools = np.zeros(0, np.bool_)
         self._lookup = PartialTable(PartialLayout.of(()))
+        self.delivered: dict[str, tuple[int, int, float]] = {}
+        """Alerts handed over before, by key and start: revision, status, severity."""
 
     def judge(self) -> tuple[AlertBlock | None, ViewCounts]:
-        """Judge all windows in order of (key, start)."""
+        """Judge all windows in order of (key, start); gives the alerts that are new or changed since the last time."""
         windows = self.stage.windows()
-        names = tuple(f"agg{i}" for i in range(len(self._rollup.aggregates)))
-        columns = Machine(self._rollup.column_program, names).run(windows.aggregates)
+        inputs = tuple(f"agg{i}" for i in range(len(self._rollup.aggregates)))
+        columns = Machine(self._rollup.column_program, inputs).run(windows.aggregates)
         view = View(self._plan, self.view_plan, self._rollup.columns, ())
         n = len(windows.starts)
         slots = windows.targets.astype(np.int32)
@@ -134,12 +136,28 @@ class MergedView:
             numbers=np.full(n, -1, np.int64),
             frame=lambda index: _frame(self._rollup.columns, columns, index),
         )
-        block, self._judged = view.judge(self.stage.keys, rows)
+        names = self.stage.keys.names
+        marks = [f"{start} {names[slot]}" for slot, start in zip(slots.tolist(), windows.starts.tolist(), strict=True)] if self.delivered else []
+        before = np.array([mark in self.delivered for mark in marks], np.bool_)
+        block, self._judged = view.judge(self.stage.keys, rows, before)
         view.counts.windows = n
         self._lookup = PartialTable(PartialLayout.of(()))
         none = np.empty((0, n))
         self._lookup.fold(slots, windows.starts, none.astype(np.int64), none)
-        return block, view.counts
+        return self._changed(block), view.counts
+
+    def _changed(self, block: AlertBlock | None) -> AlertBlock | None:
+        """Leave out what was delivered just so before [S22]."""
+        if block is None:
+            return None
+        changed = []
+        for i in range(len(block)):
+            mark = f"{block.time_ns[i]} {block.keys[int(block.key[i])]}"
+            now = (int(block.revision[i]), int(block.status[i]), float(block.severity[i]))
+            if self.delivered.get(mark) != now:
+                self.delivered[mark] = now
+                changed.append(i)
+        return block.take(np.array(changed, np.int64)) if changed else None
 
     def judged(self, fold: RollupFold) -> Bools:
         """(windows of the shard's table,) which of them got a verdict in the last `judge`."""

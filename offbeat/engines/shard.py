@@ -247,7 +247,7 @@ class Shard:
     def drain(self) -> Output:
         """End of bounded input: rows held back are folded. The shard can be fed again afterwards."""
         out = Output()
-        admitted = self._admission.finish(len(self.keys), len(self._held), bool(self.plan.quality.unique))
+        admitted = self._admission.finish(len(self.keys), len(self._held), unique=bool(self.plan.quality.unique))
         places = -1 - admitted.emitted
         if len(places):
             held = self._held

@@ -22,7 +22,8 @@ from offbeat.detectors.rule import Rule
 from offbeat.detectors.verdict import Verdicts
 from offbeat.features.windows import WindowFold, WindowRows
 
-_FINAL = STATUSES.index("final")
+_FINAL, _WITHDRAWN = STATUSES.index("final"), STATUSES.index("withdrawn")
+_NOBODY: Bools = np.zeros(0, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,21 @@ class View:
         self._known: Bools = np.zeros(0, np.bool_)
         self._names = pl.Series([], dtype=pl.String)
 
-    def judge(self, keys: KeyTable, rows: Rows) -> tuple[AlertBlock | None, Bools]:
-        """Fold the rows; gives the alerts, if any, and which rows got a verdict."""
+    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> tuple[AlertBlock | None, Bools]:
+        """Fold the rows; gives the alerts, if any, and which rows got a verdict.
+
+        Rows marked in `before` (n,) were alerts in an earlier revision: where they no longer are, they come as withdrawn.
+        """
         n = len(rows.slots)
         windows = [w.fold(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys)) for w in self._windows]
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         outputs = self._machine.run(rows.columns, features)
         verdicts = [rule.judge(outputs) for rule in self._rules]
         decisions = self._vote.decide(
-            np.array([v.score for v in verdicts]), np.array([v.voted for v in verdicts]), np.array([v.exceedance for v in verdicts])
+            np.array([v.score for v in verdicts]),
+            np.array([v.voted for v in verdicts]),
+            np.array([v.exceedance for v in verdicts]),
+            before,
         )
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
@@ -94,7 +101,7 @@ class View:
             view=self.plan.name,
             ids=ids,
             revision=rows.revision[index],
-            status=np.full(len(index), _FINAL, np.int8),
+            status=np.where(decisions.alert, _FINAL, _WITHDRAWN).astype(np.int8),
             key=key,
             keys=names,
             time_ns=time_ns,

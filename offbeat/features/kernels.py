@@ -4,72 +4,80 @@ from __future__ import annotations
 
 import numpy as np
 
-from offbeat.core.batch import F64, I64, NULL_INT
+from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.core.rings import give, next_capacity, take
 
 COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE = range(15)
 
 # Rows of `layout`: where an argument keeps its parts in a stack aggregate; -1 where it does not need them.
-AT_N, AT_SUM, AT_MEAN, AT_MIN, AT_MAX, AT_SORTED, AT_COUNT = range(7)
+AT_N, AT_SUM, AT_MEAN, AT_MIN, AT_MAX, AT_SORTED = range(6)
+# Columns of `ring`, the record of a key slot. waiting: rows not yet inside; front: how many of the inside ones form the front stack.
+OFFSET, CAPACITY, HEAD, LENGTH, WAITING, FRONT = range(6)
+RING = 6
 _MAX = float(np.finfo(np.float64).max)
 
+# Kernels take whole arrays and an index instead of a row of them: a view costs a reference count, which is most of the time here.
+
 
 @compiled
-def _leaf(values: F64, layout: I64, out: F64) -> None:
+def _merge(
+    left: F64, i: int, right: F64, j: int, layout: I64, out: F64, o: int
+) -> None:
+    """out[o] = left[i] ⊕ right[j]; `out[o]` may be either of them."""
     for a in range(layout.shape[1]):
         at = layout[AT_N, a]
         if at < 0:
             continue
-        x = values[a]
-        out[at] = 0.0 if x != x else 1.0
-        if layout[AT_SUM, a] >= 0:
-            out[layout[AT_SUM, a]] = x
-        if layout[AT_MEAN, a] >= 0:
-            out[layout[AT_MEAN, a]] = x
-            out[layout[AT_MEAN, a] + 1] = 0.0
-        if layout[AT_MIN, a] >= 0:
-            out[layout[AT_MIN, a]] = x
-        if layout[AT_MAX, a] >= 0:
-            out[layout[AT_MAX, a]] = x
-
-
-@compiled
-def _merge(left: F64, right: F64, layout: I64, out: F64) -> None:
-    """out = left ⊕ right; `out` may be either of them."""
-    for a in range(layout.shape[1]):
-        at = layout[AT_N, a]
-        if at < 0:
-            continue
-        n1 = left[at]
-        n2 = right[at]
+        n1 = left[i, at]
+        n2 = right[j, at]
         s, u, lo, hi = layout[AT_SUM, a], layout[AT_MEAN, a], layout[AT_MIN, a], layout[AT_MAX, a]
         if n1 == 0.0 or n2 == 0.0:
-            side = right if n1 == 0.0 else left
-            out[at] = side[at]
+            only_right = n1 == 0.0
+            out[o, at] = n2 if only_right else n1
             if s >= 0:
-                out[s] = side[s]
+                out[o, s] = right[j, s] if only_right else left[i, s]
             if u >= 0:
-                out[u] = side[u]
-                out[u + 1] = side[u + 1]
+                out[o, u] = right[j, u] if only_right else left[i, u]
+                out[o, u + 1] = right[j, u + 1] if only_right else left[i, u + 1]
             if lo >= 0:
-                out[lo] = side[lo]
+                out[o, lo] = right[j, lo] if only_right else left[i, lo]
             if hi >= 0:
-                out[hi] = side[hi]
+                out[o, hi] = right[j, hi] if only_right else left[i, hi]
             continue
         n = n1 + n2
         if s >= 0:
-            out[s] = left[s] + right[s]
+            out[o, s] = left[i, s] + right[j, s]
         if u >= 0:
-            delta = right[u] - left[u]
-            mean = left[u] + delta * (n2 / n)
-            out[u + 1] = (left[u + 1] + right[u + 1]) + (delta * delta) * ((n1 * n2) / n)
-            out[u] = mean
+            delta = right[j, u] - left[i, u]
+            mean = left[i, u] + delta * (n2 / n)
+            out[o, u + 1] = (left[i, u + 1] + right[j, u + 1]) + (delta * delta) * ((n1 * n2) / n)
+            out[o, u] = mean
         if lo >= 0:
-            out[lo] = min(left[lo], right[lo])
+            out[o, lo] = min(left[i, lo], right[j, lo])
         if hi >= 0:
-            out[hi] = max(left[hi], right[hi])
-        out[at] = n
+            out[o, hi] = max(left[i, hi], right[j, hi])
+        out[o, at] = n
+
+
+@compiled
+def _leaf(values: F64, p: int, layout: I64, out: F64, o: int) -> None:
+    """out[o] = leaf of the element at pool place p."""
+    for a in range(layout.shape[1]):
+        at = layout[AT_N, a]
+        if at < 0:
+            continue
+        x = values[p, a]
+        out[o, at] = 0.0 if x != x else 1.0
+        if layout[AT_SUM, a] >= 0:
+            out[o, layout[AT_SUM, a]] = x
+        if layout[AT_MEAN, a] >= 0:
+            out[o, layout[AT_MEAN, a]] = x
+            out[o, layout[AT_MEAN, a] + 1] = 0.0
+        if layout[AT_MIN, a] >= 0:
+            out[o, layout[AT_MIN, a]] = x
+        if layout[AT_MAX, a] >= 0:
+            out[o, layout[AT_MAX, a]] = x
 
 
 @compiled
@@ -105,95 +113,52 @@ def _remove_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int
 
 
 @compiled
-def _enter(
-    s: int, p: int, layout: I64, length: I64, back: F64, running: I64, exact: I64, sorted_n: I64, offset: I64,
-    values: F64, integers: I64, ordered: F64, scratch: F64,
-) -> None:
-    """The element at pool place p becomes the newest of slot s's window."""
-    if back.shape[1]:
-        _leaf(values[p], layout, scratch)
-        _merge(back[s], scratch, layout, back[s])
-    for a in range(layout.shape[1]):
-        x = values[p, a]
-        if x == x:
-            if layout[AT_COUNT, a] >= 0:
-                running[s, layout[AT_COUNT, a]] += 1
-            q = layout[AT_SORTED, a]
-            if q >= 0:
-                sorted_n[s, 2 * q + 1] += _insert_sorted(ordered, q, offset[s], sorted_n[s, 2 * q], x)
-                sorted_n[s, 2 * q] += 1
-    for e in range(exact.shape[0]):
-        v = integers[p, e]
-        if v != NULL_INT:
-            running[s, exact[e]] += v
-    length[s] += 1
+def _sort(s: int, p: int, entering: bool, offset: int, sorts: I64, sorted_n: I64, values: F64, ordered: F64) -> None:
+    """The element at pool place p enters or leaves the sorted values of slot s."""
+    for q in range(len(sorts)):
+        x = values[p, sorts[q]]
+        if x != x:
+            continue
+        n = sorted_n[s, 2 * q]
+        if entering:
+            sorted_n[s, 2 * q + 1] += _insert_sorted(ordered, q, offset, n, x)
+            sorted_n[s, 2 * q] = n + 1
+        else:
+            sorted_n[s, 2 * q + 1] -= _remove_sorted(ordered, q, offset, n, x)
+            sorted_n[s, 2 * q] = n - 1
 
 
 @compiled
-def _flip(
-    s: int, layout: I64, offset: I64, capacity: I64, head: I64, length: I64, front: I64, back: F64,
-    values: F64, suffix: F64, scratch: F64,
-) -> None:
+def _flip(s: int, layout: I64, ring: I64, back: F64, values: F64, suffix: F64) -> None:
     """Move the back to the front: suffix aggregates from the newest to the oldest."""
-    front[s] = length[s]
-    if not back.shape[1]:
-        return
     newer = -1
-    for k in range(length[s] - 1, -1, -1):
-        at = head[s] + k
-        p = offset[s] + (at if at < capacity[s] else at - capacity[s])
-        _leaf(values[p], layout, suffix[p])
+    head = ring[s, HEAD]
+    for k in range(ring[s, LENGTH] - 1, -1, -1):
+        at = head + k
+        p = ring[s, OFFSET] + (at if at < ring[s, CAPACITY] else at - ring[s, CAPACITY])
+        _leaf(values, p, layout, suffix, p)
         if newer >= 0:
-            for j in range(len(scratch)):
-                scratch[j] = suffix[p, j]
-            _merge(scratch, suffix[newer], layout, suffix[p])
+            _merge(suffix, p, suffix, newer, layout, suffix, p)
         newer = p
     for j in range(back.shape[1]):
         back[s, j] = 0.0
 
 
 @compiled
-def _evict(
-    s: int, layout: I64, offset: I64, capacity: I64, head: I64, length: I64, front: I64, back: F64, running: I64, exact: I64,
-    sorted_n: I64, values: F64, integers: I64, suffix: F64, ordered: F64, scratch: F64,
-) -> None:
-    if front[s] == 0:
-        _flip(s, layout, offset, capacity, head, length, front, back, values, suffix, scratch)
-    p = offset[s] + head[s]
-    for a in range(layout.shape[1]):
-        x = values[p, a]
-        if x == x:
-            if layout[AT_COUNT, a] >= 0:
-                running[s, layout[AT_COUNT, a]] -= 1
-            q = layout[AT_SORTED, a]
-            if q >= 0:
-                sorted_n[s, 2 * q + 1] -= _remove_sorted(ordered, q, offset[s], sorted_n[s, 2 * q], x)
-                sorted_n[s, 2 * q] -= 1
-    for e in range(exact.shape[0]):
-        v = integers[p, e]
-        if v != NULL_INT:
-            running[s, exact[e]] -= v
-    head[s] += 1
-    if head[s] == capacity[s]:
-        head[s] = 0
-    length[s] -= 1
-    front[s] -= 1
-
-
-@compiled
 def _make_room(
-    s: int, most: int, offset: I64, capacity: I64, head: I64, length: I64, waiting: I64, used: I64, free: I64,
-    times: I64, values: F64, integers: I64, suffix: F64, ordered: F64,
+    s: int, most: int, ring: I64, used: I64, free: I64, times: I64, values: F64, integers: I64, suffix: F64, ordered: F64
 ) -> bool:
     """A larger stretch for slot s; False when the pool must grow first."""
-    size = next_capacity(capacity[s], most)
+    capacity = ring[s, CAPACITY]
+    offset = ring[s, OFFSET]
+    size = next_capacity(capacity, most)
     to = take(size, used, free, times)
     if to < 0:
         return False
-    n = length[s] + waiting[s]
+    n = ring[s, LENGTH] + ring[s, WAITING]
     for k in range(n):
-        at = head[s] + k
-        p = offset[s] + (at if at < capacity[s] else at - capacity[s])
+        at = ring[s, HEAD] + k
+        p = offset + (at if at < capacity else at - capacity)
         times[to + k] = times[p]
         for j in range(values.shape[1]):
             values[to + k, j] = values[p, j]
@@ -201,163 +166,190 @@ def _make_room(
             integers[to + k, j] = integers[p, j]
         for j in range(suffix.shape[1]):
             suffix[to + k, j] = suffix[p, j]
-    for k in range(min(n, capacity[s])):
+    for k in range(min(n, capacity)):
         for j in range(ordered.shape[1]):
-            ordered[to + k, j] = ordered[offset[s] + k, j]
-    if capacity[s]:
-        give(offset[s], capacity[s], free, times)
-    offset[s] = to
-    capacity[s] = size
-    head[s] = 0
+            ordered[to + k, j] = ordered[offset + k, j]
+    if capacity:
+        give(offset, capacity, free, times)
+    ring[s, OFFSET] = to
+    ring[s, CAPACITY] = size
+    ring[s, HEAD] = 0
     return True
 
 
 @compiled
-def _finite(x: float) -> float:
-    return x if abs(x) <= _MAX else np.nan
+def _read_stack(kind: int, a: int, layout: I64, total: F64, t: int) -> float:
+    n = total[t, layout[AT_N, a]]
+    if kind == STD or kind == VAR:
+        if n < 2.0:
+            return np.nan
+        value = total[t, layout[AT_MEAN, a] + 1] / (n - 1.0)
+        return np.sqrt(value) if kind == STD else value
+    if n == 0.0:
+        return np.nan
+    if kind == SUM:
+        return total[t, layout[AT_SUM, a]]
+    if kind == MEAN:
+        return total[t, layout[AT_MEAN, a]]
+    return total[t, layout[AT_MIN if kind == MIN else AT_MAX, a]]
 
 
 @compiled
-def _read(
-    s: int, i: int, kinds: I64, of: I64, quantiles: F64, scales: F64, layout: I64, offset: I64, capacity: I64, head: I64,
-    length: I64, front: I64, back: F64, running: I64, sorted_n: I64, times: I64, values: F64, suffix: F64, ordered: F64,
-    scratch: F64, out: F64,
-) -> None:
-    n = length[s]
-    oldest = offset[s] + head[s]
-    at = head[s] + n - 1
-    newest = offset[s] + (at if at < capacity[s] else at - capacity[s])
-    total = back[s]
-    if back.shape[1] and front[s] > 0:
-        _merge(suffix[oldest], back[s], layout, scratch)
-        total = scratch
-    for k in range(len(kinds)):
-        kind = kinds[k]
-        a = of[k]
-        value = np.nan
-        if kind == COUNT_ROWS:
-            value = float(n)
-        elif kind == COUNT:
-            value = float(running[s, layout[AT_COUNT, a]])
-        elif kind == SUM:
-            if total[layout[AT_N, a]] > 0.0:
-                value = total[layout[AT_SUM, a]]
-        elif kind == SUM_EXACT:
-            # `of` names the integer counter here; `quantiles` carries the argument whose count tells empty from zero.
-            if running[s, layout[AT_COUNT, int(quantiles[k])]] > 0:
-                value = running[s, a] / scales[k]
-        elif kind == MEAN:
-            if total[layout[AT_N, a]] > 0.0:
-                value = total[layout[AT_MEAN, a]]
-        elif kind == STD or kind == VAR:
-            m = total[layout[AT_N, a]]
-            if m > 1.0:
-                value = total[layout[AT_MEAN, a] + 1] / (m - 1.0)
-                if kind == STD:
-                    value = np.sqrt(value)
-        elif kind == MIN:
-            if total[layout[AT_N, a]] > 0.0:
-                value = total[layout[AT_MIN, a]]
-        elif kind == MAX:
-            if total[layout[AT_N, a]] > 0.0:
-                value = total[layout[AT_MAX, a]]
-        elif kind == FIRST:
-            value = values[oldest, a]
-        elif kind == LAST:
-            value = values[newest, a]
-        elif kind == QUANTILE:
-            q = layout[AT_SORTED, a]
-            m = sorted_n[s, 2 * q]
-            if m > 0:
-                h = (m - 1) * quantiles[k]
-                low = int(np.floor(h))
-                value = ordered[offset[s] + low, q]
-                if low < m - 1:
-                    value = value + (ordered[offset[s] + low + 1, q] - value) * (h - low)
-        elif kind == DISTINCT:
-            value = float(sorted_n[s, 2 * layout[AT_SORTED, a] + 1])
-        elif kind == SPAN:
-            value = (times[newest] - times[oldest]) / 1e9
-        elif kind == RATE:
-            span = (times[newest] - times[oldest]) / 1e9
-            if span > 0.0:
-                value = (n - 1) / span
-        out[k, i] = _finite(value)
+def _quantile(q: float, column: int, offset: int, m: int, ordered: F64) -> float:
+    if m == 0:
+        return np.nan
+    h = (m - 1) * q
+    low = int(np.floor(h))
+    value = ordered[offset + low, column]
+    if low < m - 1:
+        value = value + (ordered[offset + low + 1, column] - value) * (h - low)
+    return value
 
 
 @compiled
 def fold(
-    begin: int, slots: I64, time_ns: I64, arguments: F64, exact_values: I64,
+    begin: int, slots: I32, time_ns: I64, arguments: F64, exact_values: I64,
     duration: int, rows: int, current: bool, at_least: int,
-    layout: I64, exact: I64, kinds: I64, of: I64, quantiles: F64, scales: F64,
-    offset: I64, capacity: I64, head: I64, length: I64, waiting: I64, front: I64, back: F64, running: I64, sorted_n: I64,
+    layout: I64, counted: I64, exact: I64, sorts: I64, kinds: I64, of: I64, counts: I64, quantiles: F64, scales: F64,
+    ring: I64, back: F64, running: I64, sorted_n: I64,
     used: I64, free: I64, times: I64, values: F64, integers: I64, suffix: F64, ordered: F64,
     out: F64, out_n: I64, out_from: I64,
 ) -> int:
-    """Fold rows `begin`… in order; returns len(slots), or the row before which the pool must grow."""
-    scratch = np.empty(back.shape[1])
+    """Fold rows `begin`… in order; returns len(slots), or the row before which the pool must grow.
+
+    counted (c, 2): arguments whose non-null values are counted, and their counters. exact (e,): counters of the exact sums. sorts: arguments
+    kept sorted. kinds, of, counts, quantiles, scales: per aggregate its kind, its argument (its counter for exact sums), the counter that
+    tells empty from zero, q, 10^scale.
+    """
+    stacked = back.shape[1] > 0
+    scratch = np.empty((1, back.shape[1]))
+    leaf = np.empty((1, back.shape[1]))
     most = rows + 1 if rows > 0 else 0
+    stay = 0 if current else 1
     for i in range(begin, len(slots)):
         s = slots[i]
         t = time_ns[i]
-        if length[s] + waiting[s] == capacity[s] and not _make_room(
-            s, most, offset, capacity, head, length, waiting, used, free, times, values, integers, suffix, ordered
+        if ring[s, LENGTH] + ring[s, WAITING] == ring[s, CAPACITY] and not _make_room(
+            s, most, ring, used, free, times, values, integers, suffix, ordered
         ):
             return i
-        at = head[s] + length[s] + waiting[s]
-        place = offset[s] + (at if at < capacity[s] else at - capacity[s])
+        offset = ring[s, OFFSET]
+        capacity = ring[s, CAPACITY]
+        head = ring[s, HEAD]
+        n = ring[s, LENGTH]
+        waiting = ring[s, WAITING]
+        front = ring[s, FRONT]
+        at = head + n + waiting
+        place = offset + (at if at < capacity else at - capacity)
         times[place] = t
         for a in range(arguments.shape[0]):
             values[place, a] = arguments[a, i]
         for e in range(exact_values.shape[0]):
             integers[place, e] = exact_values[e, i]
-        if current:
-            _enter(s, place, layout, length, back, running, exact, sorted_n, offset, values, integers, ordered, scratch)
-        else:
-            while waiting[s] > 0:
-                at = head[s] + length[s]
-                p = offset[s] + (at if at < capacity[s] else at - capacity[s])
-                if duration > 0 and times[p] >= t:
-                    break
-                _enter(s, p, layout, length, back, running, exact, sorted_n, offset, values, integers, ordered, scratch)
-                waiting[s] -= 1
-        while length[s] > 0:
-            if duration > 0:
-                first = times[offset[s] + head[s]]
-                if (first > t - duration) if current else (first >= t - duration):
-                    break
-            elif length[s] <= rows:
+        waiting += 1
+        # Push: with the current row outside, those that wait and are old enough, else this row.
+        while waiting > stay:
+            at = head + n
+            p = offset + (at if at < capacity else at - capacity)
+            if duration > 0 and not current and times[p] >= t:
                 break
-            _evict(
-                s, layout, offset, capacity, head, length, front, back, running, exact, sorted_n,
-                values, integers, suffix, ordered, scratch,
-            )
-        n = length[s]
+            if stacked:
+                _leaf(values, p, layout, leaf, 0)
+                _merge(back, s, leaf, 0, layout, back, s)
+            for c in range(len(counted)):
+                x = values[p, counted[c, 0]]
+                running[s, counted[c, 1]] += 1 if x == x else 0
+            for e in range(len(exact)):
+                v = integers[p, e]
+                running[s, exact[e]] += v if v != NULL_INT else 0
+            if len(sorts):
+                _sort(s, p, True, offset, sorts, sorted_n, values, ordered)
+            n += 1
+            waiting -= 1
+        while n > 0:
+            if duration > 0:
+                oldest = times[offset + head]
+                if (oldest > t - duration) if current else (oldest >= t - duration):
+                    break
+            elif n <= rows:
+                break
+            if front == 0:
+                front = n
+                if stacked:
+                    ring[s, LENGTH] = n
+                    ring[s, HEAD] = head
+                    _flip(s, layout, ring, back, values, suffix)
+            p = offset + head
+            for c in range(len(counted)):
+                x = values[p, counted[c, 0]]
+                running[s, counted[c, 1]] -= 1 if x == x else 0
+            for e in range(len(exact)):
+                v = integers[p, e]
+                running[s, exact[e]] -= v if v != NULL_INT else 0
+            if len(sorts):
+                _sort(s, p, False, offset, sorts, sorted_n, values, ordered)
+            head = head + 1 if head + 1 < capacity else 0
+            n -= 1
+            front -= 1
+        ring[s, HEAD] = head
+        ring[s, LENGTH] = n
+        ring[s, WAITING] = waiting
+        ring[s, FRONT] = front
+        first = offset + head
         out_n[i] = n
-        out_from[i] = times[offset[s] + head[s]] if n > 0 else NULL_INT
+        out_from[i] = times[first] if n > 0 else NULL_INT
         if n < at_least or n == 0:
             for k in range(len(kinds)):
                 out[k, i] = float(n) if (kinds[k] == COUNT_ROWS and n >= at_least) else np.nan
-        else:
-            _read(
-                s, i, kinds, of, quantiles, scales, layout, offset, capacity, head, length, front, back, running, sorted_n,
-                times, values, suffix, ordered, scratch, out,
-            )
-        if not current:
-            waiting[s] += 1
+            continue
+        at = head + n - 1
+        last = offset + (at if at < capacity else at - capacity)
+        both = stacked and front > 0
+        if both:
+            _merge(suffix, first, back, s, layout, scratch, 0)
+        for k in range(len(kinds)):
+            kind = kinds[k]
+            a = of[k]
+            value = np.nan
+            if kind == COUNT_ROWS:
+                value = float(n)
+            elif kind == LAST:
+                value = values[last, a]
+            elif kind == FIRST:
+                value = values[first, a]
+            elif kind == SUM_EXACT:
+                if running[s, counts[k]] > 0:
+                    value = running[s, a] / scales[k]
+            elif kind == COUNT:
+                value = float(running[s, counts[k]])
+            elif kind == SPAN:
+                value = (times[last] - times[first]) / 1e9
+            elif kind == RATE:
+                span = (times[last] - times[first]) / 1e9
+                if span > 0.0:
+                    value = (n - 1) / span
+            elif kind == QUANTILE:
+                q = layout[AT_SORTED, a]
+                value = _quantile(quantiles[k], q, offset, sorted_n[s, 2 * q], ordered)
+            elif kind == DISTINCT:
+                value = float(sorted_n[s, 2 * layout[AT_SORTED, a] + 1])
+            elif both:
+                value = _read_stack(kind, a, layout, scratch, 0)
+            else:
+                value = _read_stack(kind, a, layout, back, s)
+            out[k, i] = value if abs(value) <= _MAX else np.nan
     return len(slots)
 
 
 @compiled
 def gather(
-    starts: I64, offset: I64, capacity: I64, head: I64, times: I64, values: F64, integers: I64,
-    out_times: I64, out_values: F64, out_integers: I64,
+    starts: I64, ring: I64, times: I64, values: F64, integers: I64, out_times: I64, out_values: F64, out_integers: I64
 ) -> None:
     """Copy every slot's elements, oldest first, to starts[s]…: the form in which state is kept."""
     for s in range(len(starts) - 1):
         for k in range(starts[s + 1] - starts[s]):
-            at = head[s] + k
-            p = offset[s] + (at if at < capacity[s] else at - capacity[s])
+            at = ring[s, HEAD] + k
+            p = ring[s, OFFSET] + (at if at < ring[s, CAPACITY] else at - ring[s, CAPACITY])
             o = starts[s] + k
             out_times[o] = times[p]
             for j in range(values.shape[1]):
@@ -368,13 +360,27 @@ def gather(
 
 @compiled
 def rebuild(
-    kept_front: I64, kept_length: I64, layout: I64, exact: I64, offset: I64, capacity: I64, head: I64, length: I64, front: I64,
-    back: F64, running: I64, sorted_n: I64, values: F64, integers: I64, suffix: F64, ordered: F64,
+    kept: int, layout: I64, counted: I64, exact: I64, sorts: I64, ring: I64, back: F64, running: I64, sorted_n: I64,
+    values: F64, integers: I64, suffix: F64, ordered: F64,
 ) -> None:
-    """Recompute every aggregate from restored elements; both stacks come out bit-equal, as they are folds over the same rows."""
-    scratch = np.empty(back.shape[1])
-    for s in range(len(kept_length)):
-        for k in range(kept_length[s]):
-            _enter(s, offset[s] + k, layout, length, back, running, exact, sorted_n, offset, values, integers, ordered, scratch)
-            if k + 1 == kept_front[s]:
-                _flip(s, layout, offset, capacity, head, length, front, back, values, suffix, scratch)
+    """Recompute the aggregates of the first `kept` slots from restored elements; both stacks are folds over the same rows, so bits are equal."""
+    leaf = np.empty((1, back.shape[1]))
+    for s in range(kept):
+        length = ring[s, LENGTH]
+        front = ring[s, FRONT]
+        for k in range(length):
+            p = ring[s, OFFSET] + k
+            if back.shape[1]:
+                _leaf(values, p, layout, leaf, 0)
+                _merge(back, s, leaf, 0, layout, back, s)
+                if k + 1 == front:
+                    ring[s, LENGTH] = front
+                    _flip(s, layout, ring, back, values, suffix)
+            for c in range(len(counted)):
+                x = values[p, counted[c, 0]]
+                running[s, counted[c, 1]] += 1 if x == x else 0
+            for e in range(len(exact)):
+                v = integers[p, e]
+                running[s, exact[e]] += v if v != NULL_INT else 0
+            _sort(s, p, True, ring[s, OFFSET], sorts, sorted_n, values, ordered)
+        ring[s, LENGTH] = length

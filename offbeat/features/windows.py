@@ -45,10 +45,7 @@ class WindowFold:
         self._features = Machine(plan.feature_program, tuple(f"agg{i}" for i in range(len(plan.aggregates))))
         self._lay_out(fixed)
         arguments = len(plan.arguments.outputs)
-        self._per_slot = {
-            "offset": np.zeros(0, np.int64), "capacity": np.zeros(0, np.int64), "head": np.zeros(0, np.int64),
-            "length": np.zeros(0, np.int64), "waiting": np.zeros(0, np.int64), "front": np.zeros(0, np.int64),
-        }
+        self._ring = np.zeros((0, k.RING), np.int64)
         self._back = np.zeros((0, self._stack))
         self._running = np.zeros((0, self._counters), np.int64)
         self._sorted_n = np.zeros((0, 2 * self._sorted), np.int64)
@@ -63,53 +60,49 @@ class WindowFold:
     def _lay_out(self, fixed: tuple[str, ...]) -> None:
         """Decide where each argument keeps its parts: only what some aggregate reads is kept."""
         program = self.plan.arguments
-        layout = np.full((7, max(len(program.outputs), 0)), -1, np.int64)
-        kinds, of, quantiles, scales = [], [], [], []
-        summed: list[int] = []
-        counters = [0]
-
-        def counter() -> int:
-            counters[0] += 1
-            return counters[0] - 1
-
+        layout = np.full((6, len(program.outputs)), -1, np.int64)
+        counted: dict[int, int] = {}
         exact: list[int] = []
-        self._stack = self._sorted = 0
+        summed: list[int] = []
+        sorts: list[int] = []
+        rows: list[tuple[int, int, int]] = []
+        self._stack = 0
         for aggregate in self.plan.aggregates:
             kind, a = _KINDS[aggregate.function], aggregate.argument
-            kinds.append(kind)
-            quantiles.append(aggregate.q)
-            scales.append(float(10**aggregate.scale))
-            of.append(a)
-            if kind in (k.COUNT, k.SUM_EXACT) and layout[k.AT_COUNT, a] < 0:
-                layout[k.AT_COUNT, a] = counter()
+            of = a
+            if kind in (k.COUNT, k.SUM_EXACT):
+                counted.setdefault(a, len(counted) + len(exact))
             if kind == k.SUM_EXACT:
+                of = len(counted) + len(exact)
                 summed.append(a)
-                exact.append(counter())
-                of[-1], quantiles[-1] = exact[-1], float(a)
+                exact.append(of)
             if kind in _STACKED:
                 if layout[k.AT_N, a] < 0:
-                    layout[k.AT_N, a] = self._stack
-                    self._stack += 1
+                    layout[k.AT_N, a], self._stack = self._stack, self._stack + 1
                 part = _STACKED[kind]
                 if layout[part, a] < 0:
-                    layout[part, a] = self._stack
-                    self._stack += 2 if part == k.AT_MEAN else 1
+                    layout[part, a], self._stack = self._stack, self._stack + (2 if part == k.AT_MEAN else 1)
             if kind in (k.QUANTILE, k.DISTINCT) and layout[k.AT_SORTED, a] < 0:
-                layout[k.AT_SORTED, a] = self._sorted
-                self._sorted += 1
-        self._counters = counters[0]
+                layout[k.AT_SORTED, a] = len(sorts)
+                sorts.append(a)
+            rows.append((kind, of, counted.get(a, -1)))
+        self._sorted, self._counters = len(sorts), len(counted) + len(exact)
         self._exact_arguments = ExactArguments(program, fixed, tuple(summed))
-        self._layout, self._exact = layout, np.array(exact, np.int64)
-        self._kinds, self._of = np.array(kinds, np.int64), np.array(of, np.int64)
-        self._quantiles, self._scales = np.array(quantiles, np.float64), np.array(scales, np.float64)
+        table = np.array(rows, np.int64).reshape(-1, 3).T.copy()
+        self._read = (
+            table[0], table[1], table[2],
+            np.array([g.q for g in self.plan.aggregates], np.float64),
+            np.array([float(10**g.scale) for g in self.plan.aggregates], np.float64),
+        )  # fmt: skip
+        self._layout = layout
+        self._counted = np.array(list(counted.items()), np.int64).reshape(-1, 2)
+        self._exact, self._sorts = np.array(exact, np.int64), np.array(sorts, np.int64)
 
     def _grow_slots(self, slots: int) -> None:
-        if len(self._back) < slots:
-            for name, array in self._per_slot.items():
-                self._per_slot[name] = grown_rows(array, slots)
-            self._back = grown_rows(self._back, slots)
-            self._running = grown_rows(self._running, slots)
-            self._sorted_n = grown_rows(self._sorted_n, slots)
+        self._ring = grown_rows(self._ring, slots)
+        self._back = grown_rows(self._back, slots)
+        self._running = grown_rows(self._running, slots)
+        self._sorted_n = grown_rows(self._sorted_n, slots)
 
     def _grow_pool(self, elements: int) -> None:
         self._times = grown_rows(self._times, elements)
@@ -120,20 +113,18 @@ class WindowFold:
 
     def fold(self, slots: I32, time_ns: I64, columns: F64, integers: I64, keys: int) -> WindowRows:
         """Fold n rows in order; `columns` (c, n), `integers` (i, n), `keys` the number of slots in use."""
-        n = len(slots)
+        n, plan = len(slots), self.plan
         self._grow_slots(keys)
         arguments = self._arguments.run(columns)
         exact = self._exact_arguments.pick(arguments, integers)
-        aggregates = np.empty((len(self._kinds), n))
+        aggregates = np.empty((len(plan.aggregates), n))
         rows = WindowRows(np.empty((0, 0)), np.empty(n, np.int64), np.empty(n, np.int64))
-        plan, p = self.plan, self._per_slot
         done = 0
         while n:
             done = k.fold(
                 done, slots, time_ns, arguments, exact, plan.duration_ns, plan.rows, plan.current, plan.at_least,
-                self._layout, self._exact, self._kinds, self._of, self._quantiles, self._scales,
-                p["offset"], p["capacity"], p["head"], p["length"], p["waiting"], p["front"],
-                self._back, self._running, self._sorted_n, self._used, self._free,
+                self._layout, self._counted, self._exact, self._sorts, *self._read,
+                self._ring, self._back, self._running, self._sorted_n, self._used, self._free,
                 self._times, self._values, self._integers, self._suffix, self._ordered, aggregates, rows.n, rows.from_ns,
             )  # fmt: skip
             if done == n:
@@ -144,40 +135,37 @@ class WindowFold:
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """The state of the first `keys` slots: their rows in order, and how many stand in which part."""
         self._grow_slots(keys)
-        p = self._per_slot
-        sizes = p["length"][:keys] + p["waiting"][:keys]
+        ring = self._ring[:keys]
+        sizes = ring[:, k.LENGTH] + ring[:, k.WAITING]
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         total = int(starts[-1])
         out = {
-            "length": p["length"][:keys].copy(), "waiting": p["waiting"][:keys].copy(), "front": p["front"][:keys].copy(),
+            "length": ring[:, k.LENGTH].copy(), "waiting": ring[:, k.WAITING].copy(), "front": ring[:, k.FRONT].copy(),
             "times": np.empty(total, np.int64),
             "values": np.empty((total, self._values.shape[1])),
             "integers": np.empty((total, self._integers.shape[1]), np.int64),
         }
-        k.gather(
-            starts, p["offset"], p["capacity"], p["head"], self._times, self._values, self._integers,
-            out["times"], out["values"], out["integers"],
-        )  # fmt: skip
+        k.gather(starts, ring, self._times, self._values, self._integers, out["times"], out["values"], out["integers"])
         return out
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot; every aggregate is recomputed to the same bits."""
         keys = len(arrays["length"])
         self._grow_slots(keys)
-        p = self._per_slot
         sizes = arrays["length"] + arrays["waiting"]
         capacity = stretch_capacity(sizes, self.plan.rows + 1 if self.plan.rows else 0)
         offset = np.cumsum(capacity) - capacity
         elements = int(capacity.sum())
         self._grow_pool(elements)
         self._used[0] = elements
-        p["offset"][:keys], p["capacity"][:keys] = offset, capacity
-        p["waiting"][:keys] = arrays["waiting"]
+        ring = self._ring[:keys]
+        ring[:, k.OFFSET], ring[:, k.CAPACITY] = offset, capacity
+        ring[:, k.LENGTH], ring[:, k.WAITING], ring[:, k.FRONT] = arrays["length"], arrays["waiting"], arrays["front"]
         places = stretches(offset, sizes)
         self._times[places] = arrays["times"]
         self._values[places] = arrays["values"]
         self._integers[places] = arrays["integers"]
         k.rebuild(
-            arrays["front"], arrays["length"], self._layout, self._exact, p["offset"], p["capacity"], p["head"], p["length"],
-            p["front"], self._back, self._running, self._sorted_n, self._values, self._integers, self._suffix, self._ordered,
+            keys, self._layout, self._counted, self._exact, self._sorts, ring, self._back, self._running, self._sorted_n,
+            self._values, self._integers, self._suffix, self._ordered,
         )  # fmt: skip

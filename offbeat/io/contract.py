@@ -53,6 +53,8 @@ class Source(Protocol):
 
     files: list[str]
     """Names of what is read, in a stable order."""
+    headers: list[str | None]
+    """Per file: its line of column names as it stands there, None where rows need none; known before `chunks` gives its rows."""
     notes: list[str]
     """What the report must say: files left out as delivered before, empty files …"""
 

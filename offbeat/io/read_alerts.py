@@ -69,7 +69,7 @@ def _parts(files: list[Path]) -> pl.DataFrame:
     tables = [pq.ParquetFile(file).read() for file in files]
     schema = reduce(widened, [table.schema for table in tables], EMPTY)
     frame = pl.DataFrame(pa.concat_tables([fitted(table, schema) for table in tables]) if tables else schema.empty_table())
-    return _typed(frame)
+    return typed(frame)
 
 
 def _lines(path: Path) -> pl.DataFrame:
@@ -78,11 +78,11 @@ def _lines(path: Path) -> pl.DataFrame:
     if data[:1] not in {b"", b"{"}:
         raise UserError(f"cannot read alerts from {path}: it does not hold JSON lines")
     if not whole:
-        return _typed(pl.DataFrame(EMPTY.empty_table()))
-    return _typed(pl.read_ndjson(whole, infer_schema_length=None))
+        return typed(pl.DataFrame(EMPTY.empty_table()))
+    return typed(pl.read_ndjson(whole, infer_schema_length=None))
 
 
-def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+def typed(frame: pl.DataFrame) -> pl.DataFrame:
     """The types of the Contract, whatever the file could tell of them (a JSON column of nulls has none)."""
     wanted = pl.DataFrame(EMPTY.empty_table()).cast({pl.Categorical: pl.String}).schema
     missing = [name for name in wanted if name not in frame.columns]

@@ -1,0 +1,81 @@
+"""The state directory: source position, fold and sinks as one pair, replaced in one step [S24]."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from offbeat._version import __version__
+from offbeat.core.plan import Plan
+from offbeat.core.state import Arrays, Document, decode, encode
+from offbeat.errors import UserError
+
+_NAME = "state.arrow"
+
+
+class Checkpoint:
+    """One pipeline's state in a directory of its own; locked against a second run."""
+
+    def __init__(self, directory: Path, plan: Plan) -> None:
+        self._plan = plan
+        self._path = directory / _NAME
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = (directory / "lock").open("w")
+        except OSError as error:
+            raise UserError(f"cannot use {directory} for state: {error.strerror}; name a directory that can be written") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{directory} is in use by another run; wait for it or name another state directory") from error
+
+    def load(self) -> tuple[Arrays, Document] | None:
+        """The last state, or None at the first run. Raises UserError where it belongs to another pipeline or is damaged."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"cannot read {self._path}: {error.strerror}") from error
+        arrays, document = decode(data, str(self._path))
+        if document["pipeline"] != self._plan.name:
+            raise UserError(
+                f"{self._path.parent} holds the state of pipeline {document['pipeline']!r}, not of {self._plan.name!r}; name another directory"
+            )
+        if document["state_hash"] != self._plan.state_hash:
+            kept, now = document["state_parts"], self._plan.state_parts
+            differ = sorted(part for part in kept.keys() | now.keys() if kept.get(part) != now.get(part)) or ["the version of offbeat"]
+            raise UserError(
+                f"{self._path.parent} was made with another {', '.join(differ)} (thresholds, votes and outputs may change, this may not);"
+                " change it back or name a new state directory"
+            )
+        return arrays, document
+
+    def save(self, arrays: Arrays, document: Document) -> None:
+        """Replace the state in one step; durable when this returns."""
+        document = document | {
+            "pipeline": self._plan.name,
+            "state_hash": self._plan.state_hash,
+            "state_parts": self._plan.state_parts,
+            "offbeat_version": __version__,
+        }
+        partial = self._path.with_suffix(".partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(encode(arrays, document))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise UserError(f"cannot write the state to {self._path}: {error.strerror}; what was committed before is still valid") from error
+
+    def close(self) -> None:
+        """Release the directory."""
+        self._lock.close()

@@ -1,0 +1,235 @@
+"""The local engine: one process reads a source to its end, or as long as it goes on, and judges every row."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.ledger import Ledger
+from offbeat.core.plan import Plan
+from offbeat.core.state import prefixed, under
+from offbeat.decide.block import AlertBlock
+from offbeat.engines.checkpoint import Checkpoint
+from offbeat.engines.delivery import Delivery, Worst
+from offbeat.engines.merge import Merge
+from offbeat.engines.shard import Output, Shard
+from offbeat.io.contract import Chunk, Position, Source
+
+COMMIT_SECONDS = 5.0
+"""With a state directory: how much work a crash may repeat."""
+WORST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands."""
+
+    rows: int
+    alerts: int
+    done_bytes: int
+    size_bytes: int | None
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run did."""
+
+    pipeline: str
+    ledger: Ledger
+    alerts: int
+    """Alerts handed over by this run."""
+    seconds: float
+    complete: bool
+    """Whether the input was read to its end; False after an interruption."""
+    worst: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    gaps: pl.DataFrame | None = None
+    blocks: list[AlertBlock] = field(default_factory=list)
+    """The alerts themselves, where the caller asked to keep them."""
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Most memory the process ever had, in MiB."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        ledger = self.ledger.as_dict()
+        views = ledger.pop("views")
+        return {
+            "pipeline": self.pipeline,
+            "engine": "local",
+            **ledger,
+            "alerts": self.alerts,
+            "seconds": round(self.seconds, 3),
+            "peak_memory_mb": round(self.peak_memory_mb, 1),
+            "complete": self.complete,
+            "views": views,
+            "notes": self.notes,
+        }
+
+
+class LocalEngine:
+    """One run of a plan over a source.
+
+    alerts: outputs (see `open_sink`). quarantine: where rows set aside go. state: a directory, for runs that can be continued. live: the source has no end
+    that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        source: Source,
+        *,
+        alerts: Sequence[str] = (),
+        quarantine: Path | None = None,
+        state: Path | None = None,
+        live: bool = False,
+        keep: bool = False,
+        commit_seconds: float = COMMIT_SECONDS,
+    ) -> None:
+        self._plan, self._source = plan, source
+        self._live, self._keep = live, keep
+        self._commit_seconds = 0.0 if live else commit_seconds
+        self._shard = Shard(plan)
+        self._merge = Merge(plan)
+        self._position: Position | None = None
+        self._files: list[str] = []
+        self._plans: list[dict[str, Any]] = []
+        self._checkpoint = Checkpoint(state, plan) if state is not None else None
+        positions: dict[str, Position] = {}
+        kept = self._checkpoint.load() if self._checkpoint is not None else None
+        if kept is not None:
+            positions = self._take(*kept)
+        if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
+            self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
+        self._delivery = Delivery(plan, alerts, quarantine, positions, bounded=self._checkpoint is None and not live)
+        self._stop = threading.Event()
+        self.result = Run(plan.name, self._shard.ledger, 0, 0.0, complete=False)
+        self._worst = Worst(WORST)
+
+    def stop(self) -> None:
+        """Ask the run to end after the batch it is at; safe from a signal handler."""
+        self._stop.set()
+
+    def run(self, progress: Callable[[Progress], None] | None = None) -> Run:
+        """Read, judge, deliver. Raises UserError for what a person can put right; nothing half-written stays behind."""
+        began = time.monotonic()
+        committed = began
+        complete = False
+        numbers = self._number_files()
+        try:
+            for chunk in self._source.chunks(self._position):
+                self._deliver(self._shard.feed(_renumbered(chunk, numbers)))
+                self._position = chunk.position
+                if progress is not None:
+                    progress(self._progress())
+                now = time.monotonic()
+                if now - committed >= self._commit_seconds and (self._checkpoint is not None or self._live):
+                    self._commit()
+                    committed = now
+                if self._stop.is_set():
+                    break
+            else:
+                complete = True
+                self._finish()
+            if self._checkpoint is not None:
+                self._commit()
+            self._delivery.close(complete or self._checkpoint is not None or self._live)
+        except BaseException:
+            self._delivery.close(complete=False)
+            raise
+        finally:
+            self._source.close()
+            if self._checkpoint is not None:
+                self._checkpoint.close()
+        return self._report(complete, time.monotonic() - began)
+
+    def _finish(self) -> None:
+        """The end of the input: rows held back are folded, windows of other keys are judged."""
+        self._deliver(self._shard.drain())
+        blocks, self.result.ledger = self._merge.judge([self._shard])
+        self._deliver(Output(blocks))
+
+    def _report(self, complete: bool, seconds: float) -> Run:
+        result = self.result
+        if not complete:
+            result.ledger = self._shard.ledger
+        result.alerts = self._delivery.alerts
+        result.seconds, result.complete = seconds, complete
+        result.notes = list(self._source.notes)
+        result.worst = self._worst.records(self._delivery)
+        if self._shard.gaps is not None:
+            result.gaps = self._shard.gaps.report(self._shard.keys.names)
+        return result
+
+    def _progress(self) -> Progress:
+        return Progress(self._shard.ledger.rows_in, self._delivery.alerts, self._source.done_bytes(), self._source.size_bytes())
+
+    def _deliver(self, output: Output) -> None:
+        for block in output.alerts:
+            self._worst.add(block)
+        if self._keep:
+            self.result.blocks += output.alerts
+        self._delivery.deliver(output.alerts, output.set_aside)
+
+    def _number_files(self) -> list[int]:
+        """Numbers of the source's files in the run's own list, which outlives a restart with more files."""
+        known = {name: number for number, name in enumerate(self._files)}
+        for name in self._source.files:
+            if name not in known:
+                known[name] = len(self._files)
+                self._files.append(name)
+        self._delivery.files = self._files
+        headers = dict(zip(self._source.files, self._source.headers, strict=True))
+        self._delivery.headers = [headers.get(name) for name in self._files]
+        return [known[name] for name in self._source.files]
+
+    def _commit(self) -> None:
+        """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
+        sinks = self._delivery.commit()
+        if self._checkpoint is None:
+            return
+        arrays, document = self._shard.state()
+        merged = {}
+        for name, view in self._merge.views.items():
+            arrays |= prefixed(f"merge/{name}", view.stage.arrays())
+            merged[name] = {"targets": view.stage.keys.names, "delivered": view.delivered}
+        self._checkpoint.save(
+            prefixed("shard", arrays),
+            {
+                "shard": document,
+                "merge": merged,
+                "position": self._position,
+                "files": self._files,
+                "sinks": sinks,
+                "plans": self._plans,
+            },
+        )
+
+    def _take(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> dict[str, Position]:
+        """Go on from a stored state; returns the positions of the sinks."""
+        mine = under("shard", arrays)
+        self._shard.take(mine, document["shard"])
+        for name, view in self._merge.views.items():
+            kept = document["merge"][name]
+            view.stage.restore(kept["targets"], under(f"merge/{name}", mine))
+            view.delivered = {mark: (r, s, v) for mark, (r, s, v) in kept["delivered"].items()}
+        self._position, self._files, self._plans = document["position"], document["files"], document["plans"]
+        sinks: dict[str, Position] = document["sinks"]
+        return sinks
+
+
+def _renumbered(chunk: Chunk, numbers: list[int]) -> Chunk:
+    """The chunk with its files counted as the run counts them."""
+    if chunk.files is not None:
+        return replace(chunk, files=np.array(numbers, np.int32)[chunk.files])
+    return chunk if numbers[chunk.file] == chunk.file else replace(chunk, file=numbers[chunk.file])

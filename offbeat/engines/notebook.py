@@ -1,0 +1,91 @@
+"""`offbeat.run`: a whole run in one call, for scripts and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from offbeat.engines.delivery import Delivery
+from offbeat.engines.local import LocalEngine, Run
+from offbeat.errors import UserError
+from offbeat.io.contract import Source
+from offbeat.io.frame import FrameSource
+from offbeat.io.open import open_source
+from offbeat.io.read_alerts import latest, read_alerts, typed
+from offbeat.io.shape import fitted, plan_schema
+from offbeat.spec.load import load_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run gave."""
+
+    run: Run
+    outputs: tuple[str, ...]
+    kept: pl.DataFrame | None
+
+    @property
+    def alerts(self) -> pl.DataFrame:
+        """The alerts, one row each (the greatest revision of each), as the sinks write them; read from the first output where there is one."""
+        return self.kept if self.kept is not None else latest(read_alerts(self.outputs[0]))
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """Where every row went; the parts sum to `rows_in`."""
+        return self.run.ledger.as_dict()
+
+    @property
+    def gaps(self) -> pl.DataFrame | None:
+        """Missing sessions and rows by key; None for a pipeline without a cadence."""
+        return self.run.gaps
+
+
+def run(
+    pipeline: Any,
+    source: Any,
+    *,
+    alerts: str | Sequence[str] = (),
+    quarantine: str | Path | None = None,
+    state: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Result:
+    """Judge every row of a source and return the alerts.
+
+    pipeline: a shipped name (`"bars"`), the path of a YAML file, a mapping, or a `PipelineSpec`. source: a path, folder or glob, a list of these, or a table
+    (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`); without any, alerts are kept in
+    memory. state: a directory that lets the next call go on where this one ended. overrides: as `--set`, `"bar.price_jump.when=…"`.
+
+    Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
+    """
+    plan = load_plan(pipeline, overrides)
+    outputs = (alerts,) if isinstance(alerts, str) else tuple(alerts)
+    reader: Source
+    if isinstance(source, str | Path):
+        reader = open_source(plan.source, [str(source)])
+    elif isinstance(source, list | tuple):
+        reader = open_source(plan.source, [str(path) for path in source])
+    elif state is not None:
+        raise UserError("a table in memory has no position to go on from: give files, or no state directory")
+    else:
+        reader = FrameSource(plan.source, source)
+    engine = LocalEngine(
+        plan,
+        reader,
+        alerts=outputs,
+        quarantine=Path(quarantine) if quarantine is not None else None,
+        state=Path(state) if state is not None else None,
+        keep=not outputs,
+    )
+    done = engine.run()
+    kept = None
+    if not outputs:
+        delivery = Delivery(plan, (), None, {}, bounded=True)
+        schema = plan_schema(plan)
+        tables = [fitted(delivery.table(block), schema) for block in done.blocks]
+        kept = latest(typed(pl.DataFrame(pa.concat_tables(tables) if tables else schema.empty_table())))
+    return Result(done, outputs, kept)
