@@ -10,16 +10,16 @@ from offbeat.detectors.verdict import Evidence, Verdicts
 from offbeat.core.plan import RulePlan
 
 _CAP = 100.0
-_ABOVE, _BELOW, _NONE = 1, -1, 0
+_SIDES = {">": 1, ">=": 2, "<": -1, "<=": -2, "": 0}
 
 
 @compiled
 def _ratio(side: int, fired: bool, observed: float, threshold: float) -> float:
     """How many times over the limit: observed / threshold, or the inverse for a lower limit, cut to [0, 100]."""
-    if side == _NONE:
+    if side == 0:
         return 2.0 if fired else 0.0
-    over, under = (observed, threshold) if side == _ABOVE else (threshold, observed)
-    holds = over > under or (fired and over == under)
+    over, under = (observed, threshold) if side > 0 else (threshold, observed)
+    holds = over > under or (abs(side) == 2 and over == under)
     if over != over or not under > 0.0:
         return _CAP if holds else 0.0
     r = over / under
@@ -47,7 +47,7 @@ class Rule:
     def __init__(self, plan: RulePlan) -> None:
         self.name = plan.name
         self._plan = plan
-        self._side = {">": _ABOVE, ">=": _ABOVE, "<": _BELOW, "<=": _BELOW, "": _NONE}[plan.comparison]
+        self._side = _SIDES[plan.comparison]
 
     def judge(self, outputs: F64) -> Verdicts:
         """Verdicts on n rows from the (o, n) outputs of the rule program."""

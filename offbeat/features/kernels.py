@@ -224,7 +224,8 @@ def fold(
     stacked = back.shape[1] > 0
     scratch = np.empty((1, back.shape[1]))
     leaf = np.empty((1, back.shape[1]))
-    most = rows + 1 if rows > 0 else 0
+    # The new row is written before the oldest leaves, and one may wait outside.
+    most = rows + 2 if rows > 0 else 0
     stay = 0 if current else 1
     for i in range(begin, len(slots)):
         s = slots[i]

@@ -153,7 +153,7 @@ class WindowFold:
         keys = len(arrays["length"])
         self._grow_slots(keys)
         sizes = arrays["length"] + arrays["waiting"]
-        capacity = stretch_capacity(sizes, self.plan.rows + 1 if self.plan.rows else 0)
+        capacity = stretch_capacity(sizes, self.plan.rows + 2 if self.plan.rows else 0)
         offset = np.cumsum(capacity) - capacity
         elements = int(capacity.sum())
         self._grow_pool(elements)
