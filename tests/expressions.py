@@ -42,9 +42,13 @@ ARITHMETIC = [
     _binary("/", PRODUCT, div),
     _binary("%", PRODUCT, mod),
 ]
-COMPARISONS = [
-    _binary(operator, COMPARISON, lambda a, b, operator=operator: compare(a, operator, b)) for operator in (">", ">=", "<", "<=", "=", "<>")
-]
+
+
+def _comparison(operator: str) -> Callable[[Sql, Sql], Sql]:
+    return _binary(operator, COMPARISON, lambda a, b: compare(a, operator, b))
+
+
+COMPARISONS = [_comparison(operator) for operator in (">", ">=", "<", "<=", "=", "<>")]
 LOGIC = [_binary("AND", AND, all_of), _binary("OR", OR, any_of)]
 
 
