@@ -14,6 +14,7 @@ from offbeat._version import __version__
 from offbeat.core.plan import Plan
 from offbeat.decide.block import AlertBlock, SetAside
 from offbeat.io.alerts import alert_table
+from offbeat.io.console import alert_records
 from offbeat.io.contract import Position, Sink
 from offbeat.io.provenance import open_provenance, provenance_table
 from offbeat.io.quarantine import open_quarantine, quarantine_table
@@ -82,7 +83,7 @@ class Delivery:
         for sink in self._all().values():
             try:
                 sink.close(complete and failed is None)
-            except Exception as error:  # noqa: BLE001 - raised below, after the others are closed
+            except Exception as error:
                 failed = failed or error
         if failed is not None:
             raise failed
@@ -111,6 +112,6 @@ class Worst:
                 heapq.heapreplace(self._heap, (*rank, block.take(np.array([i]))))
 
     def records(self, delivery: Delivery) -> list[dict[str, Any]]:
-        """The worst first, as records."""
+        """The worst first, as records: as their JSON lines read."""
         best = sorted(self._heap, key=lambda entry: entry[:4], reverse=True)
-        return [delivery.table(entry[4]).to_pylist()[0] for entry in best]
+        return [record for entry in best for record in alert_records(delivery.table(entry[4]))]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
@@ -81,7 +82,8 @@ class LocalEngine:
     """One run of a plan over a source.
 
     alerts: outputs (see `open_sink`). quarantine: where rows set aside go. state: a directory, for runs that can be continued. live: the source has no end
-    that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller.
+    that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller. watch: is shown the
+    alerts of each batch, as the sinks get them.
     """
 
     def __init__(
@@ -94,10 +96,11 @@ class LocalEngine:
         state: Path | None = None,
         live: bool = False,
         keep: bool = False,
+        watch: Callable[[pa.Table], None] | None = None,
         commit_seconds: float = COMMIT_SECONDS,
     ) -> None:
         self._plan, self._source = plan, source
-        self._live, self._keep = live, keep
+        self._live, self._keep, self._watch = live, keep, watch
         self._commit_seconds = 0.0 if live else commit_seconds
         self._shard = Shard(plan)
         self._merge = Merge(plan)
@@ -139,8 +142,10 @@ class LocalEngine:
                 if self._stop.is_set():
                     break
             else:
-                complete = True
-                self._finish()
+                # A live source that ends because it was asked to has not come to its end: what is held back waits for the next start.
+                complete = not (self._live and self._stop.is_set())
+                if complete:
+                    self._finish()
             if self._checkpoint is not None:
                 self._commit()
             self._delivery.close(complete or self._checkpoint is not None or self._live)
@@ -177,6 +182,8 @@ class LocalEngine:
     def _deliver(self, output: Output) -> None:
         for block in output.alerts:
             self._worst.add(block)
+            if self._watch is not None:
+                self._watch(self._delivery.table(block))
         if self._keep:
             self.result.blocks += output.alerts
         self._delivery.deliver(output.alerts, output.set_aside)
