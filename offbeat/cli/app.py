@@ -1,0 +1,107 @@
+"""The `offbeat` command: which commands there are, and what becomes of errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from offbeat._version import __version__
+from offbeat.cli import pipeline, run
+from offbeat.cli.alerts import alerts, explain
+from offbeat.cli.generate import generate
+from offbeat.cli.quarantine import quarantine
+from offbeat.errors import OffbeatError, SpecError
+
+EXAMPLES = """\b
+A first look, on bars made up on the spot:
+  offbeat generate bars --out bars
+  offbeat run bars bars --alerts alerts.jsonl
+  offbeat explain worst --alerts alerts.jsonl --plot worst.html
+\n\n
+Exit codes: 0 done, 1 an error in offbeat, 2 something to put right (input, pipeline, command), 130 interrupted.
+"""
+
+# Without rich: it alone would cost more than the rest of `offbeat --help`.
+app = typer.Typer(
+    name="offbeat",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"offbeat {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXAMPLES)
+def offbeat(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an internal error happened; may stand after any command.")] = False,
+) -> None:
+    """Find the events that break the rhythm of a stream, and say why."""
+
+
+app.command(epilog=run.EXAMPLES)(run.run)
+app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
+app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
+app.command()(explain)
+app.command()(alerts)
+app.add_typer(quarantine, name="quarantine")
+app.add_typer(generate, name="generate")
+
+
+def main() -> None:
+    """Entry point of the command; ends the process with the exit code of the Contract."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    # A service manager that stops us is to find everything committed, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(args=[word for word in arguments if word != "--debug"], prog_name="offbeat")
+    except OffbeatError as error:
+        for line in error.problems if isinstance(error, SpecError) else [str(error)]:
+            _say(f"offbeat: {line}")
+        _show(debug)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        code = 1
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        _say(f"offbeat: internal error ({what}); run again with --debug to see where, and report it")
+        _show(debug)
+        code = 1
+    else:
+        code = 0
+    _leave(code)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+
+
+def _show(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+
+
+def _leave(code: int) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.exit(code)
+    # Standard output refuses what is left: without this, Python would say so once more at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

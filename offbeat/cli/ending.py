@@ -1,0 +1,72 @@
+"""What a person reads when a run has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from offbeat.cli.request import Request
+from offbeat.cli.terminal import show
+from offbeat.core.plan import Plan
+from offbeat.engines.local import Run
+from offbeat.io.report import run_report
+
+
+def set_aside(run: Run) -> int:
+    """Rows that were not judged and went to quarantine, the late ones included."""
+    return run.ledger.late + sum(run.ledger.quarantined.values())
+
+
+def tidy(request: Request, quarantine: Path | None, run: Run) -> Path | None:
+    """The quarantine, if there is something in it; an empty one that nobody asked for is removed."""
+    if quarantine is None or set_aside(run):
+        return quarantine
+    if request.quarantine is None and quarantine.is_file():
+        with contextlib.suppress(OSError):
+            quarantine.unlink()
+    return None
+
+
+def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine: Path | None, to: Console) -> None:
+    """Ledger, worst alerts, gaps, remarks, and what can be done next. `rows_before`: rows of earlier runs with the same state."""
+    figures = run.as_dict()
+    remarks = list(run.notes)
+    if rows_before:
+        new = run.ledger.rows_in - rows_before
+        remarks.insert(0, f"went on after {rows_before:,} rows of earlier runs; {new:,} are new, and the alerts shown are theirs")
+    title = Text(f"{plan.name}: {run.ledger.rows_in:,} rows in {run.seconds:.1f} s, {run.peak_memory_mb:,.0f} MB of memory at most", style="bold")
+    show(title, to)
+    show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.source.time.zone), to)
+    for line in next_steps(request, run, quarantine):
+        show(Text(line), to)
+
+
+def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]:
+    """Where things are and the commands that look into them; nothing for outputs that were not kept."""
+    kept = run.complete or request.state is not None or request.live
+    lines = []
+    aside = set_aside(run)
+    if aside and not (kept and quarantine is not None):
+        lines.append(f"rows set aside: {aside:,}, not kept; --quarantine FILE.parquet keeps them")
+    elif aside:
+        lines.append(f"rows set aside: {aside:,} in {quarantine}   →   offbeat quarantine list {shlex.quote(str(quarantine))}")
+    files = [uri for uri in request.alerts if uri != "-"]
+    if kept and files:
+        own = "" if request.pipeline == run.pipeline else f" --pipeline {shlex.quote(request.pipeline)}"
+        lines.append(f"alerts: {', '.join(files)}   →   offbeat explain worst --alerts {shlex.quote(files[0])}{own}")
+    elif kept and not request.alerts:
+        lines.append("alerts were shown, not kept; --alerts FILE.jsonl keeps them")
+    return lines
+
+
+def how_to_go_on(request: Request) -> str:
+    """One line after an interruption."""
+    if request.state is not None:
+        return f"interrupted; everything so far is committed: the same command goes on from here (--state {request.state})"
+    if request.live:
+        return "interrupted; alerts written so far are kept, the state of the windows is not: --state DIR keeps it, too"
+    return "interrupted; nothing was kept, and the same command begins anew: with --state DIR a run can be stopped and continued"

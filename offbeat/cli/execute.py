@@ -1,0 +1,53 @@
+"""A run from the command line: engine, progress, interruption, report."""
+
+from __future__ import annotations
+
+import json
+
+from offbeat.cli.ending import how_to_go_on, report, tidy
+from offbeat.cli.first_start import tell_of_compiling
+from offbeat.cli.interruption import Interruption
+from offbeat.cli.live import LiveLines
+from offbeat.cli.progress import Meter
+from offbeat.cli.request import Request, quarantine_path
+from offbeat.cli.say import put, say
+from offbeat.cli.terminal import console
+from offbeat.engines.local import LocalEngine
+from offbeat.io.open import open_source
+from offbeat.spec.load import load_plan
+
+
+def execute(request: Request) -> int:
+    """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
+    plan = load_plan(request.pipeline, request.overrides)
+    source = open_source(plan.source, list(request.sources))
+    tell_of_compiling()
+    results, remarks = console(), console(stderr=True)
+    both = results.is_terminal and remarks.is_terminal
+    meter = Meter(results if request.live and both else remarks, live=request.live)
+    lines = LiveLines(results, plan.source.time.zone) if request.live and not request.alerts and not request.as_json else None
+    quarantine = quarantine_path(request)
+    engine = LocalEngine(
+        plan,
+        source,
+        alerts=request.alerts,
+        quarantine=quarantine,
+        state=request.state,
+        live=request.live,
+        watch=lines,
+    )
+    before = engine.result.ledger.rows_in
+    with Interruption(engine.stop, live=request.live) as interruption:
+        try:
+            done = engine.run(meter)
+        finally:
+            meter.close()
+    kept = tidy(request, quarantine, done)
+    if request.as_json:
+        put(json.dumps(done.as_dict()))
+    else:
+        report(request, plan, done, before, kept, remarks if request.stdout_is_taken else results)
+    if done.complete and not interruption.asked:
+        return 0
+    say(how_to_go_on(request))
+    return 130

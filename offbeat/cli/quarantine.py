@@ -1,0 +1,58 @@
+"""`offbeat quarantine`: rows that were set aside, listed and written back to be run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LIST_EXAMPLES = """\b
+Examples:
+  offbeat quarantine list alerts.jsonl.quarantine.parquet
+  offbeat quarantine list state/quarantine.parquet --reason missing --reason late --limit 100
+"""
+EXPORT_EXAMPLES = """\b
+Examples:
+  offbeat quarantine export alerts.jsonl.quarantine.parquet --out repaired
+  offbeat quarantine export state/quarantine.parquet --reason missing --out repaired
+\b
+Then repair the files in the folder, and run them:
+  offbeat run bars repaired --alerts repaired.jsonl
+"""
+
+quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at rows that were set aside, and bring them back.")
+
+_Path = Annotated[Path, typer.Argument(metavar="PATH", help="The quarantine that a run wrote.", show_default=False)]
+_Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only rows set aside for this reason; may be repeated.")]
+
+
+@quarantine.command("list", epilog=LIST_EXAMPLES)
+def list_rows(
+    path: _Path,
+    reason: _Reasons = None,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="How many rows to show.")] = 20,
+) -> None:
+    """Show how many rows were set aside for which reason, and the first of them with their original text."""
+    from offbeat.cli.terminal import console, show
+    from offbeat.io.quarantine import counts, listed
+    from offbeat.io.report import quarantine_tables
+
+    show(quarantine_tables(counts(path), listed(path, reasons=tuple(reason or ()), limit=limit)), console())
+
+
+@quarantine.command("export", epilog=EXPORT_EXAMPLES)
+def export_rows(
+    path: _Path,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A folder that is new or empty.", show_default=False)],
+    reason: _Reasons = None,
+) -> None:
+    """Write the original rows into files of their own names and headers, to be repaired and run again."""
+    from offbeat.cli.say import put
+    from offbeat.io.quarantine import export
+
+    done = export(path, out, reasons=tuple(reason or ()))
+    for file in done.files:
+        put(str(file))
+    left = f"; {done.left_out:,} without original text left out" if done.left_out else ""
+    put(f"{done.rows:,} rows in {len(done.files):,} file{'s' * (len(done.files) != 1)} under {out}{left}")

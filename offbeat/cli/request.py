@@ -1,0 +1,54 @@
+"""What `offbeat run` was asked for, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from offbeat.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command line of `offbeat run`."""
+
+    pipeline: str
+    sources: tuple[str, ...]
+    alerts: tuple[str, ...]
+    quarantine: Path | None
+    state: Path | None
+    overrides: tuple[str, ...]
+    as_json: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether rows arrive by standard input."""
+        return "-" in self.sources
+
+    @property
+    def stdout_is_taken(self) -> bool:
+        """Whether standard output carries alerts."""
+        return "-" in self.alerts
+
+
+def check(request: Request) -> None:
+    """Raise UserError for what cannot be asked for together."""
+    if not request.sources:
+        raise UserError(f"no source: name a file, a folder, a pattern in quotes, or -, as in: offbeat run {request.pipeline} PATH")
+    if request.as_json and request.stdout_is_taken:
+        raise UserError("--json and --alerts - both want standard output; write the alerts to a file")
+    if len(set(request.alerts)) < len(request.alerts):
+        raise UserError("--alerts names the same output twice")
+
+
+def quarantine_path(request: Request) -> Path | None:
+    """Where rows set aside go: as asked for, else into the state directory, else beside the first file of alerts, else nowhere."""
+    if request.quarantine is not None:
+        return request.quarantine
+    if request.state is not None:
+        return request.state / "quarantine.parquet"
+    for uri in request.alerts:
+        if uri != "-":
+            path = Path(uri.removeprefix("file://"))
+            return path.with_name(path.name + ".quarantine.parquet")
+    return None

@@ -1,0 +1,67 @@
+"""`offbeat run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offbeat.errors import UserError
+
+EXAMPLES = """\b
+Examples:
+  offbeat run bars data/bars                                   what is in there? a report, nothing is written
+  offbeat run bars 'data/*.csv.gz' --alerts alerts.jsonl       alerts as JSON lines, rows set aside beside them
+  offbeat run my.yaml data --alerts out.parquet --state state  can be stopped and continued, with more files too
+  offbeat run bars data --set bar.price_jump.when='abs(close / previous_close - 1) > 0.01'
+  tail -f rows.ndjson | offbeat run my.yaml -                  alerts appear while rows arrive
+  offbeat run bars data --json --alerts out.jsonl              figures for a program
+"""
+
+
+def run(
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or a shipped name (bars).", show_default=False)],
+    source: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Files, folders, patterns in quotes, or - for JSON lines on standard input.", show_default=False),
+    ] = None,
+    alerts: Annotated[
+        list[str] | None,
+        typer.Option("--alerts", metavar="URI", help="Where alerts go: FILE.jsonl, FILE.parquet, or - for JSON lines on standard output."),
+    ] = None,
+    quarantine: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Parquet for rows that were set aside [default: beside the first alerts file, or in the state directory]."),
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep position and state here; the same command again goes on from there.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value for this run: view.detector.param=value.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the figures of the run, and nothing else.")] = False,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="What carries the rows.")] = "local",
+) -> None:
+    """Judge every row of a source and write the alerts.
+
+    Every row is accounted for: judged, warming up, late, duplicate, pending, or quarantined with a reason. Ctrl-C finishes the batch at
+    hand and says how to go on.
+    """
+    if engine != "local":
+        raise UserError(f"there is no engine {engine!r} in this version; use --engine local")
+    from offbeat.cli.request import Request, check
+
+    request = Request(
+        pipeline=pipeline,
+        sources=tuple(source or ()),
+        alerts=tuple(alerts or ()),
+        quarantine=quarantine,
+        state=state,
+        overrides=tuple(overrides or ()),
+        as_json=as_json,
+    )
+    check(request)
+    from offbeat.cli.execute import execute
+
+    raise typer.Exit(execute(request))

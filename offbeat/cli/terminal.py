@@ -1,0 +1,29 @@
+"""Tables and coloured text on standard output or standard error."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console, RenderableType
+
+from offbeat.errors import UserError
+
+_WIDTH = 140
+"""Columns where nobody tells how wide the page is: a log, a file, a pipe."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output, or standard error, with a width that does not break tables in a log."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _WIDTH, highlight=False)
+
+
+def show(what: RenderableType, to: Console) -> None:
+    """A table or text on a console. Raises UserError where it takes no more."""
+    try:
+        to.print(what)
+        to.file.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write to standard output: {error.strerror}") from error
