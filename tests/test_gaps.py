@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from offbeat.core.days import local_midnights
 from offbeat.errors import UserError
 from offbeat.quality.gaps import Gaps
-from offbeat.quality.sessions import local_midnights, sessions
+from offbeat.quality.sessions import sessions
 
 MINUTE = 60_000_000_000
 REAL = Path(__file__).parents[2] / "shared" / "data" / "bars" / "AARTIIND__EQ__NSE__NSE__MINUTE.csv"

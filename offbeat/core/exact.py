@@ -1,11 +1,46 @@
-"""Exact integers under an aggregate: a fixed-point column as it is kept, a truth value as 0 or 1 [S10]."""
+"""Exact integers under an aggregate: a fixed-point column as it is kept, a truth value as 0 or 1, summed in 128 bits [S10]."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from offbeat.core.batch import F64, I64, NULL_INT
+from offbeat.core.compiled import compiled
 from offbeat.core.program import Program
+
+
+@compiled
+def add128(pairs: I64, row: int, at: int, low: int, high: int) -> None:
+    """Add a 128-bit integer to the pair (low, high) at columns at, at + 1 of a row."""
+    before = np.uint64(pairs[row, at])
+    after = before + np.uint64(low)
+    pairs[row, at] = np.int64(after)
+    pairs[row, at + 1] += high + (1 if after < before else 0)
+
+
+@compiled
+def double128(high: int, low: int) -> float:
+    """A 128-bit integer as the nearest double, ties to even: one rounding."""
+    if high == (-1 if low < 0 else 0):
+        return float(low)
+    negative = high < 0
+    h = np.uint64(high)
+    x = np.uint64(low)
+    if negative:
+        x = ~x + np.uint64(1)
+        h = ~h + (np.uint64(1) if x == np.uint64(0) else np.uint64(0))
+    shift = 0
+    sticky = np.uint64(0)
+    while h != np.uint64(0):
+        sticky |= x & np.uint64(1)
+        x = (x >> np.uint64(1)) | (h << np.uint64(63))
+        h >>= np.uint64(1)
+        shift += 1
+    # The bits shifted out only matter as "something was there": x keeps 64 bits, a double 53.
+    out = np.float64(x | sticky)
+    for _ in range(shift):
+        out *= 2.0
+    return -out if negative else out
 
 
 class ExactArguments:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import Batch, I64
+from offbeat.core.batch import I64, Batch
 from offbeat.core.rings import grown_rows
 
 _NUMERIC = ("slots", "time_ns", "files", "rows")

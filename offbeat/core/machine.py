@@ -146,7 +146,7 @@ def _run(
             d = work[code[p, 3]]
             if op <= _MOD:
                 _arithmetic(op, a, b, d, m)
-            elif op <= _SIGN or op == _NOT or op == _IS_NULL:
+            elif op <= _SIGN or op in (_NOT, _IS_NULL):
                 _unary(op, a, d, m)
             elif _EQ <= op <= _GE:
                 _compare(op, a, b, d, m)

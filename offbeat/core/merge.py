@@ -11,8 +11,9 @@ import numpy as np
 
 from offbeat.core.batch import F64, I64
 from offbeat.core.compiled import compiled
+from offbeat.core.exact import add128, double128
 from offbeat.core.keys import KeyTable
-from offbeat.core.partials import ROWS, PartialLayout, Partials, add128
+from offbeat.core.partials import ROWS, PartialLayout, Partials
 from offbeat.core.state import Arrays, prefixed, under
 
 
@@ -26,29 +27,6 @@ class Windows:
     """Rows in each: its revision."""
     aggregates: F64
     """(aggregates, w) values as expressions see them."""
-
-
-@compiled
-def _double(high: int, low: int) -> float:
-    """A 128-bit integer as the nearest double, ties to even: one rounding."""
-    negative = high < 0
-    h = np.uint64(high)
-    x = np.uint64(low)
-    if negative:
-        x = ~x + np.uint64(1)
-        h = ~h + (np.uint64(1) if x == np.uint64(0) else np.uint64(0))
-    shift = 0
-    sticky = np.uint64(0)
-    while h != np.uint64(0):
-        sticky |= x & np.uint64(1)
-        x = (x >> np.uint64(1)) | (h << np.uint64(63))
-        h >>= np.uint64(1)
-        shift += 1
-    # The bits shifted out only matter as "something was there": x keeps 64 bits, a double 53.
-    out = np.float64(x | sticky)
-    for _ in range(shift):
-        out *= 2.0
-    return -out if negative else out
 
 
 @compiled
@@ -90,7 +68,7 @@ def _sums(ints: I64, at: int, count: int, scale: float, mean: bool, out: F64) ->
         if n == 0:
             out[w] = np.nan
             continue
-        total = _double(ints[w, at + 1], ints[w, at])
+        total = double128(ints[w, at + 1], ints[w, at])
         out[w] = (total / n) / scale if mean else total / scale
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
+from offbeat.core.exact import add128
 from offbeat.core.plan import Aggregate
 from offbeat.core.rings import grown_rows
 
@@ -85,15 +86,6 @@ class Partials:
 
     def __len__(self) -> int:
         return len(self.starts)
-
-
-@compiled
-def add128(ints: I64, row: int, at: int, low: int, high: int) -> None:
-    """Add a 128-bit integer to the pair at (row, at)."""
-    before = np.uint64(ints[row, at])
-    after = before + np.uint64(low)
-    ints[row, at] = np.int64(after)
-    ints[row, at + 1] += high + (1 if after < before else 0)
 
 
 @compiled

@@ -6,8 +6,8 @@ import numpy as np
 
 from offbeat.core.batch import F64, I64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.detectors.verdict import Evidence, Verdicts
 from offbeat.core.plan import RulePlan
+from offbeat.detectors.verdict import Evidence, Verdicts
 
 _CAP = 100.0
 _SIDES = {">": 1, ">=": 2, "<": -1, "<=": -2, "": 0}

@@ -6,6 +6,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
+from offbeat.core.exact import add128, double128
 from offbeat.core.rings import give, next_capacity, take
 
 COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE = range(15)
@@ -180,7 +181,7 @@ def _make_room(
 @compiled
 def _read_stack(kind: int, a: int, layout: I64, total: F64, t: int) -> float:
     n = total[t, layout[AT_N, a]]
-    if kind == STD or kind == VAR:
+    if kind in (STD, VAR):
         if n < 2.0:
             return np.nan
         value = total[t, layout[AT_MEAN, a] + 1] / (n - 1.0)
@@ -262,7 +263,8 @@ def fold(
                 running[s, counted[c, 1]] += 1 if x == x else 0
             for e in range(len(exact)):
                 v = integers[p, e]
-                running[s, exact[e]] += v if v != NULL_INT else 0
+                if v != NULL_INT:
+                    add128(running, s, exact[e], v, -1 if v < 0 else 0)
             if len(sorts):
                 _sort(s, p, True, offset, sorts, sorted_n, values, ordered)
             n += 1
@@ -286,7 +288,8 @@ def fold(
                 running[s, counted[c, 1]] -= 1 if x == x else 0
             for e in range(len(exact)):
                 v = integers[p, e]
-                running[s, exact[e]] -= v if v != NULL_INT else 0
+                if v != NULL_INT:
+                    add128(running, s, exact[e], -v, -1 if v > 0 else 0)
             if len(sorts):
                 _sort(s, p, False, offset, sorts, sorted_n, values, ordered)
             head = head + 1 if head + 1 < capacity else 0
@@ -320,7 +323,7 @@ def fold(
                 value = values[first, a]
             elif kind == SUM_EXACT:
                 if running[s, counts[k]] > 0:
-                    value = running[s, a] / scales[k]
+                    value = double128(running[s, a + 1], running[s, a]) / scales[k]
             elif kind == COUNT:
                 value = float(running[s, counts[k]])
             elif kind == SPAN:
@@ -382,6 +385,7 @@ def rebuild(
                 running[s, counted[c, 1]] += 1 if x == x else 0
             for e in range(len(exact)):
                 v = integers[p, e]
-                running[s, exact[e]] += v if v != NULL_INT else 0
+                if v != NULL_INT:
+                    add128(running, s, exact[e], v, -1 if v < 0 else 0)
             _sort(s, p, True, ring[s, OFFSET], sorts, sorted_n, values, ordered)
         ring[s, LENGTH] = length

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
-
 import numpy as np
 
 from offbeat.core.batch import I64
+from offbeat.core.days import DAY_NS, local_midnights
 
-_DAY_NS = 86_400_000_000_000
-_EPOCH = date(1970, 1, 1)
 
 
 class Tumbling:
@@ -18,14 +14,9 @@ class Tumbling:
 
     def __init__(self, every_ns: int, zone: str) -> None:
         self._every_ns = every_ns
-        self._days = every_ns // _DAY_NS if every_ns % _DAY_NS == 0 else 0
-        self._zone = ZoneInfo(zone)
+        self._days = every_ns // DAY_NS if every_ns % DAY_NS == 0 else 0
+        self._zone = zone
         self._edges: I64 = np.zeros(0, np.int64)
-
-    def _midnight(self, days: int) -> int:
-        """Nanoseconds UTC of the local midnight that begins the window of day `days` since the epoch."""
-        day = _EPOCH + timedelta(days=days)
-        return int(datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(UTC).timestamp()) * 1_000_000_000
 
     def _cover(self, low: int, high: int) -> None:
         """Make `_edges` reach around all times in [low, high]."""
@@ -33,10 +24,10 @@ class Tumbling:
             return
         if len(self._edges):
             low, high = min(low, int(self._edges[0])), max(high, int(self._edges[-1]))
-        # Two days of room on either side: zones lie within a day of UTC.
-        first = (low // _DAY_NS - 2) // self._days * self._days
-        last = (high // _DAY_NS + 2) // self._days * self._days + self._days
-        self._edges = np.array([self._midnight(d) for d in range(first, last + 1, self._days)], np.int64)
+        # Whole windows on either side, so that a window has the same start however the edges came about.
+        room = self._days * DAY_NS
+        first, midnights = local_midnights(self._zone, low - room, high + room)
+        self._edges = midnights[-first % self._days :: self._days]
 
     def starts(self, time_ns: I64) -> I64:
         """(n,) start of the window that holds each time."""

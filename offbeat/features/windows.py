@@ -9,9 +9,9 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.exact import ExactArguments
 from offbeat.core.machine import Machine
+from offbeat.core.plan import WindowPlan
 from offbeat.core.rings import grown_rows, no_free, stretch_capacity, stretches
 from offbeat.features import kernels as k
-from offbeat.core.plan import WindowPlan
 
 _KINDS = {
     "count_rows": k.COUNT_ROWS, "count": k.COUNT, "sum": k.SUM, "sum_exact": k.SUM_EXACT, "mean": k.MEAN, "std": k.STD,
@@ -71,9 +71,9 @@ class WindowFold:
             kind, a = _KINDS[aggregate.function], aggregate.argument
             of = a
             if kind in (k.COUNT, k.SUM_EXACT):
-                counted.setdefault(a, len(counted) + len(exact))
+                counted.setdefault(a, len(counted) + 2 * len(exact))
             if kind == k.SUM_EXACT:
-                of = len(counted) + len(exact)
+                of = len(counted) + 2 * len(exact)
                 summed.append(a)
                 exact.append(of)
             if kind in _STACKED:
@@ -86,7 +86,7 @@ class WindowFold:
                 layout[k.AT_SORTED, a] = len(sorts)
                 sorts.append(a)
             rows.append((kind, of, counted.get(a, -1)))
-        self._sorted, self._counters = len(sorts), len(counted) + len(exact)
+        self._sorted, self._counters = len(sorts), len(counted) + 2 * len(exact)
         self._exact_arguments = ExactArguments(program, fixed, tuple(summed))
         table = np.array(rows, np.int64).reshape(-1, 3).T.copy()
         self._read = (

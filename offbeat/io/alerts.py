@@ -162,4 +162,4 @@ def _row(frame: pl.DataFrame, m: int) -> Array:
 
 def _window(block: AlertBlock, statistics: Array) -> Array:
     children = [times(block.window_from_ns), times(block.window_to_ns), integers(block.window_n, pa.int64()), statistics]
-    return structs(children, fields_of(window_type(statistics.type)), absent=truths(block.window_from_ns == NULL_INT))
+    return structs(children, fields_of(window_type(statistics.type)), absent=truths(block.window_n == NULL_INT))

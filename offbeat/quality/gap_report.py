@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import I32
-from offbeat.quality.sessions import Sessions, local_midnights
+from offbeat.core.days import local_midnights
+from offbeat.quality.sessions import Sessions
 
 WORST = 10
 """Length of the lists in a report; the counts beside them are of all."""

@@ -15,9 +15,10 @@ import polars as pl
 
 from offbeat.core.batch import I32, I64
 from offbeat.core.compiled import compiled
+from offbeat.core.days import local_midnights
 from offbeat.errors import UserError
 from offbeat.quality.gap_report import REPORT_COLUMNS, gap_report
-from offbeat.quality.sessions import Sessions, local_midnights, sessions
+from offbeat.quality.sessions import Sessions, sessions
 
 _MIN_CADENCE_NS = 1_000_000  # a day must fit into an int32 of cells
 FIELDS = ("slot", "period", "bars", "first", "last", "gap_from", "gap")

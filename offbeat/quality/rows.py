@@ -18,7 +18,7 @@ def _check(
     numbers: F64, free: Bools, nullable: Bools, time_ns: I64, not_before: int, not_after: int, bounded: bool, verdicts: F64,
     out: npt.NDArray[np.int16],
 ) -> int:
-    """Codes: 0 fine, 1–3 BUILT_IN, 4… the rules. Returns how many rows are not fine."""
+    """Codes: 0 fine, 1-3 BUILT_IN, 4… the rules. Returns how many rows are not fine."""
     bad = 0
     for i in range(len(time_ns)):
         code = 0

@@ -73,20 +73,3 @@ def sessions(code: str) -> Sessions:
 def day_number(day: str) -> int:
     """Days from 1970-01-01 to an ISO date."""
     return (date.fromisoformat(day) - _EPOCH).days
-
-
-def local_midnights(zone: str, first_ns: int, last_ns: int) -> tuple[int, I64]:
-    """Starts of the local days of `zone` that cover [first_ns, last_ns] and a day on either side.
-
-    Returns the number of the first day (days since 1970-01-01) and the instants, nanoseconds UTC, one a day. Where a clock change
-    removes midnight, the day starts at the change.
-    """
-    tz = ZoneInfo(zone)
-    first = first_ns // _DAY_NS - 2
-    count = last_ns // _DAY_NS + 3 - first
-    start = _EPOCH + timedelta(days=first)
-    midnights = np.empty(count, dtype=np.int64)
-    for i in range(count):
-        day = start + timedelta(days=i)
-        midnights[i] = round(datetime(day.year, day.month, day.day, tzinfo=tz).timestamp()) * 1_000_000_000
-    return first, midnights
