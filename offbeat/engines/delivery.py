@@ -90,11 +90,11 @@ class Delivery:
 
 
 class Worst:
-    """The `most` worst alerts so far, by severity, then votes, then score; ties to the earlier."""
+    """The `most` worst alerts so far, by severity, then votes, then score, then the earlier: as `report.ranked` has them."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._heap: list[tuple[float, int, float, int, AlertBlock]] = []
+        self._heap: list[tuple[float, int, float, int, int, AlertBlock]] = []
         self._seen = 0
 
     def add(self, block: AlertBlock) -> None:
@@ -102,16 +102,16 @@ class Worst:
         bar = self._heap[0][0] if len(self._heap) == self._most else -1.0
         score = np.nanmax(np.array([np.where(d.voted, d.score, 0.0) for d in block.detectors]), axis=0)
         good = np.flatnonzero(block.severity >= bar)
-        order = np.lexsort((good, -score[good], -block.votes[good], -block.severity[good]))[: self._most]
+        order = np.lexsort((good, block.time_ns[good], -score[good], -block.votes[good], -block.severity[good]))[: self._most]
         for i in good[order].tolist():
             self._seen += 1
-            rank = (float(block.severity[i]), int(block.votes[i]), float(score[i]), -self._seen)
+            rank = (float(block.severity[i]), int(block.votes[i]), float(score[i]), -int(block.time_ns[i]), -self._seen)
             if len(self._heap) < self._most:
                 heapq.heappush(self._heap, (*rank, block.take(np.array([i]))))
-            elif rank > self._heap[0][:4]:
+            elif rank > self._heap[0][:5]:
                 heapq.heapreplace(self._heap, (*rank, block.take(np.array([i]))))
 
     def records(self, delivery: Delivery) -> list[dict[str, Any]]:
         """The worst first, as records: as their JSON lines read."""
-        best = sorted(self._heap, key=lambda entry: entry[:4], reverse=True)
-        return [record for entry in best for record in alert_records(delivery.table(entry[4]))]
+        best = sorted(self._heap, key=lambda entry: entry[:5], reverse=True)
+        return [record for entry in best for record in alert_records(delivery.table(entry[5]))]
