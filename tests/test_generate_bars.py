@@ -30,7 +30,7 @@ def bars_of(path: Path) -> pl.DataFrame:
 
 
 def planted(folder: Path, kind: str) -> list[dict[str, Any]]:
-    rows = pl.read_parquet(folder / "labels.parquet").filter(pl.col("kind") == kind).to_dicts()
+    rows = pl.read_parquet(folder / "_labels.parquet").filter(pl.col("kind") == kind).to_dicts()
     assert rows
     return rows
 
@@ -57,7 +57,7 @@ def test_the_bytes_of_a_seed_never_change(tmp_path: Path) -> None:
 
 
 def test_schema_and_validity(folder: Path) -> None:
-    assert pl.read_parquet_schema(folder / "labels.parquet") == LABELS
+    assert pl.read_parquet_schema(folder / "_labels.parquet") == LABELS
     assert len(list(folder.glob("*.csv"))) == 5
     for path in folder.glob("*.csv"):
         assert path.name.endswith("__EQ__NSE__NSE__MINUTE.csv")
@@ -128,7 +128,7 @@ def test_one_line_of_each_file_is_cut(folder: Path) -> None:
 
 
 def test_gaps_of_the_calendar_are_the_planted_ones(folder: Path) -> None:
-    labels = pl.read_parquet(folder / "labels.parquet").filter(pl.col("kind").is_in(["missing", "bad_row"]))
+    labels = pl.read_parquet(folder / "_labels.parquet").filter(pl.col("kind").is_in(["missing", "bad_row"]))
     owed = labels.group_by("key").agg(((pl.col("until") - pl.col("time")).dt.total_minutes()).sum()).sort("key")
     for slot, (key, table) in enumerate(sorted(tables(folder).items())):
         gaps = Gaps(60_000_000_000, "Asia/Kolkata", "XBOM")
@@ -144,4 +144,4 @@ def test_impossible_sizes() -> None:
 
 
 def test_kinds_are_all_planted(folder: Path) -> None:
-    assert set(pl.read_parquet(folder / "labels.parquet")["kind"]) == set(KINDS)
+    assert set(pl.read_parquet(folder / "_labels.parquet")["kind"]) == set(KINDS)

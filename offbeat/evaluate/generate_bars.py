@@ -81,7 +81,7 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
     """Write minute bars of `symbols` made-up stocks over `days` sessions of the Bombay calendar, from 2021 on, into the folder `out`.
 
     One `SYMBOL__EQ__NSE__NSE__MINUTE.csv` a stock (`timestamp,open,high,low,close,volume`, 09:15 to 15:29 at +05:30, ticks of 0.05), from
-    liquid to illiquid, and `labels.parquet` (columns `LABELS`): what was planted where, `until` exclusive. Returns `out`.
+    liquid to illiquid, and `_labels.parquet` (columns `LABELS`): what was planted where, `until` exclusive. Returns `out`.
 
     Raises ValueError for fewer than one symbol or two days, or more days than the calendar knows.
     """
@@ -104,7 +104,7 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
         labels += [(name, int(times[p.first]), int(times[p.first]) + p.bars * 60_000_000_000, p.kind) for p in plants]
     names, firsts, ends, kinds = zip(*labels, strict=True)
     table = pl.DataFrame([pl.Series(n, v) for n, v in zip(LABELS, (names, firsts, ends, kinds), strict=True)])
-    table.select(pl.col(n).cast(kind) for n, kind in LABELS.items()).sort("key", "time").write_parquet(out / "labels.parquet")
+    table.select(pl.col(n).cast(kind) for n, kind in LABELS.items()).sort("key", "time").write_parquet(out / "_labels.parquet")
     return out
 
 
