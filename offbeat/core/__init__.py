@@ -1,0 +1,1 @@
+"""Batches, order, windows' partials and their merge, state, ledger: knows no file, broker, clock or screen."""

@@ -1,0 +1,1 @@
+"""One file a detector, and what all of them share."""

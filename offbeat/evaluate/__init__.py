@@ -1,0 +1,1 @@
+"""Made-up data with labels, to try pipelines on."""

@@ -1,0 +1,1 @@
+"""Windows per key, and what is read from them."""
