@@ -1,8 +1,9 @@
 PYTHON ?= python3
+DATA ?= ../shared/data
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test test-fast lint bench clean
 
 setup: $(VENV)/.ready
 
@@ -13,3 +14,32 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+# Alerts out of minute bars, the worst one explained and drawn.
+demo: setup
+	@bash examples/demo.sh $(BIN)/offbeat $(DATA) build/demo
+
+# Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
+test: setup
+	@$(BIN)/python -m pytest -q -x tests/test_sql_bars.py >/dev/null 2>&1 || true
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What one runs while working.
+test-fast: setup
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Each writes its table into benchmarks/RESULTS.md.
+bench: setup
+	$(BIN)/python -m benchmarks.bars_vs_polars
+	$(BIN)/python -m benchmarks.bars_vs_spark
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.startup
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find offbeat tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

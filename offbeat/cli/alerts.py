@@ -1,11 +1,78 @@
-"""`offbeat alerts` and `offbeat explain`."""
+"""`offbeat alerts` and `offbeat explain`: reading what a run wrote."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
 
-def alerts() -> None:
-    """Soon."""
+import typer
+
+ALERTS_EXAMPLES = """\b
+Examples:
+  offbeat alerts alerts.jsonl
+  offbeat alerts out.parquet --limit 50 --key AARTIIND
+"""
+EXPLAIN_EXAMPLES = """\b
+Examples:
+  offbeat explain worst --alerts alerts.jsonl
+  offbeat explain 4b1239cb0fa7 --alerts out.parquet --plot alert.html
+  offbeat explain worst --alerts mine.jsonl --pipeline my.yaml --plot alert.html
+"""
+
+_Pipeline = Annotated[
+    str | None,
+    typer.Option(metavar="PIPELINE", help="The pipeline that raised the alerts; a shipped one is found by itself.", show_default=False),
+]
 
 
-def explain() -> None:
-    """Soon."""
+def alerts(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="A file or folder that `offbeat run --alerts` wrote.", show_default=False)],
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many alerts to show.")] = 20,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only alerts of this key.", show_default=False)] = None,
+    pipeline: _Pipeline = None,
+) -> None:
+    """Show the worst alerts, one line each: by severity, then votes, then score."""
+    import polars as pl
+
+    from offbeat.cli.reading import plan_of, records
+    from offbeat.cli.terminal import console, show
+    from offbeat.errors import UserError
+    from offbeat.io.read_alerts import latest, read_alerts
+    from offbeat.io.report import ranked, worst_table
+
+    found = latest(read_alerts(uri))
+    if key is not None:
+        found = found.filter(pl.col("key") == key)
+        if found.is_empty():
+            raise UserError(f"no alerts of key {key!r} in {uri}")
+    worst = records(ranked(found, limit))
+    plan = plan_of(pipeline, worst[0]["pipeline"]) if worst else None
+    zone = plan.source.time.zone if plan is not None else "UTC"
+    show(worst_table(worst, found.filter(pl.col("status") != "withdrawn").height, zone=zone), console())
+
+
+def explain(
+    alert_id: Annotated[
+        str, typer.Argument(metavar="ALERT_ID", help="An alert's id, or its first digits; or worst.", show_default=False)
+    ],
+    uri: Annotated[str, typer.Option("--alerts", metavar="URI", help="Where the alerts are.", show_default=False)],
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Also draw the alert among the rows around it into this file.", show_default=False),
+    ] = None,
+    pipeline: _Pipeline = None,
+) -> None:
+    """Say in words why there is an alert: what was observed, expected and allowed, who voted, and on what evidence.
+
+    A plot also shows the rows before and after, read again from the file that the alert came from.
+    """
+    from offbeat.cli.reading import draw, one, plan_of
+    from offbeat.cli.say import put
+    from offbeat.cli.terminal import console, show
+    from offbeat.io.explain import explain_panel
+
+    alert = one(uri, alert_id)
+    plan = plan_of(pipeline, alert["pipeline"])
+    show(explain_panel(alert, plan, zone=plan.source.time.zone if plan is not None else "UTC"), console())
+    if plot is not None:
+        put(f"plot: {draw(alert, uri, plot, plan)}")

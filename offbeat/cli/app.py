@@ -13,7 +13,7 @@ import typer
 
 from offbeat._version import __version__
 from offbeat.cli import pipeline, run
-from offbeat.cli.alerts import alerts, explain
+from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
 from offbeat.cli.generate import generate
 from offbeat.cli.quarantine import quarantine
 from offbeat.errors import OffbeatError, SpecError
@@ -55,8 +55,8 @@ def offbeat(
 app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
 app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
-app.command()(explain)
-app.command()(alerts)
+app.command(epilog=EXPLAIN_EXAMPLES)(explain)
+app.command(epilog=ALERTS_EXAMPLES)(alerts)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(generate, name="generate")
 

@@ -38,8 +38,8 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     if rows_before:
         new = run.ledger.rows_in - rows_before
         remarks.insert(0, f"went on after {rows_before:,} rows of earlier runs; {new:,} are new, and the alerts shown are theirs")
-    title = Text(f"{plan.name}: {run.ledger.rows_in:,} rows in {run.seconds:.1f} s, {run.peak_memory_mb:,.0f} MB of memory at most", style="bold")
-    show(title, to)
+    title = f"{plan.name}: {run.ledger.rows_in:,} rows in {run.seconds:.1f} s, at most {run.peak_memory_mb:,.0f} MB of memory"
+    show(Text(title, style="bold"), to)
     show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.source.time.zone), to)
     for line in next_steps(request, run, quarantine):
         show(Text(line), to)

@@ -32,7 +32,7 @@ def bars(
 ) -> None:
     """Write minute bars like those of an Indian exchange, and beside them what was planted where.
 
-    The files fit the shipped pipeline `bars`; labels.parquet names the planted anomalies.
+    The files fit the shipped pipeline `bars`; _labels.parquet names the planted anomalies.
     """
     from offbeat.cli.say import put
     from offbeat.evaluate.generate_bars import generate_bars

@@ -24,7 +24,9 @@ Then repair the files in the folder, and run them:
 quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at rows that were set aside, and bring them back.")
 
 _Path = Annotated[Path, typer.Argument(metavar="PATH", help="The quarantine that a run wrote.", show_default=False)]
-_Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only rows set aside for this reason; may be repeated.")]
+_Reasons = Annotated[
+    list[str] | None, typer.Option("--reason", metavar="REASON", help="Only rows set aside for this reason; may be repeated.")
+]
 
 
 @quarantine.command("list", epilog=LIST_EXAMPLES)
@@ -55,4 +57,4 @@ def export_rows(
     for file in done.files:
         put(str(file))
     left = f"; {done.left_out:,} without original text left out" if done.left_out else ""
-    put(f"{done.rows:,} rows in {len(done.files):,} file{'s' * (len(done.files) != 1)} under {out}{left}")
+    put(f"{done.rows:,} row{'s' * (done.rows != 1)} in {len(done.files):,} file{'s' * (len(done.files) != 1)} under {out}{left}")

@@ -24,7 +24,7 @@ def run(
     pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or a shipped name (bars).", show_default=False)],
     source: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="Files, folders, patterns in quotes, or - for JSON lines on standard input.", show_default=False),
+        typer.Argument(metavar="SOURCE", help="Files, folders, patterns in quotes, or - for JSON lines on standard input."),
     ] = None,
     alerts: Annotated[
         list[str] | None,
@@ -32,7 +32,7 @@ def run(
     ] = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Parquet for rows that were set aside [default: beside the first alerts file, or in the state directory]."),
+        typer.Option(metavar="PATH", help="Parquet for rows set aside; without it, in the state directory or beside the first alerts."),
     ] = None,
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep position and state here; the same command again goes on from there.")

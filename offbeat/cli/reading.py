@@ -1,0 +1,53 @@
+"""Alerts read back, with the pipeline that raised them and the rows around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from offbeat.core.plan import Plan
+from offbeat.errors import UserError
+from offbeat.io.console import Record, alert_records
+from offbeat.io.neighbours import neighbours
+from offbeat.io.plot import plot_alert
+from offbeat.io.provenance import find_origin
+from offbeat.io.read_alerts import find_alert, latest, read_alerts
+from offbeat.io.report import ranked
+from offbeat.spec.load import load_plan, shipped
+
+
+def records(alerts: pl.DataFrame) -> list[dict[str, Any]]:
+    """A frame of alerts as their JSON lines read."""
+    return alert_records(alerts.to_arrow())
+
+
+def one(uri: str, alert_id: str) -> dict[str, Any]:
+    """The alert that a person named, or the worst one. Raises UserError where there is none."""
+    if alert_id != "worst":
+        return find_alert(uri, alert_id)
+    worst = records(ranked(latest(read_alerts(uri)), 1))
+    if not worst:
+        raise UserError(f"no alerts in {uri}")
+    return worst[0]
+
+
+def plan_of(pipeline: str | None, name: str) -> Plan | None:
+    """The pipeline that a person named, else the shipped one of the alert's name; None where neither is at hand."""
+    if pipeline is None:
+        return load_plan(name) if name in shipped() else None
+    plan = load_plan(pipeline)
+    if plan.name != name:
+        raise UserError(f"{pipeline} is the pipeline {plan.name!r}, but the alert is one of {name!r}")
+    return plan
+
+
+def draw(alert: Record, uri: str, path: Path, plan: Plan | None) -> Path:
+    """Draw the alert among the rows around it. Raises UserError where these cannot be read."""
+    if plan is None:
+        raise UserError(f"to read the rows around it, say which file holds the pipeline {alert['pipeline']!r}: --pipeline FILE.yaml")
+    origin = find_origin(uri, alert["alert_id"])
+    if origin is None:
+        raise UserError("this alert judges a window, not a row: there are no rows around it to draw")
+    return plot_alert(alert, neighbours(plan.source, origin, alert["key"]), path, plan=plan, zone=plan.source.time.zone)
