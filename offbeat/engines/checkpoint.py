@@ -25,7 +25,8 @@ class Checkpoint:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock: IO[str] = (directory / "lock").open("w")
         except OSError as error:
-            raise UserError(f"cannot use {directory} for state: {error.strerror}; name a directory that can be written") from error
+            why = "it is a file" if directory.is_file() else error.strerror
+            raise UserError(f"cannot use {directory} for state: {why}; name a directory that can be written") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -22,7 +22,10 @@ from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.delivery import Delivery, Worst
 from offbeat.engines.merge import Merge
 from offbeat.engines.shard import Output, Shard
+from offbeat.errors import UserError
 from offbeat.io.contract import Chunk, Position, Source
+from offbeat.io.provenance import provenance_path
+from offbeat.io.sinks import local_path
 
 COMMIT_SECONDS = 5.0
 """With a state directory: how much work a crash may repeat."""
@@ -99,6 +102,7 @@ class LocalEngine:
         watch: Callable[[pa.Table], None] | None = None,
         commit_seconds: float = COMMIT_SECONDS,
     ) -> None:
+        _check_apart(source.files, alerts, quarantine)
         self._plan, self._source = plan, source
         self._live, self._keep, self._watch = live, keep, watch
         self._commit_seconds = 0.0 if live else commit_seconds
@@ -233,6 +237,17 @@ class LocalEngine:
         self._position, self._files, self._plans = document["position"], document["files"], document["plans"]
         sinks: dict[str, Position] = document["sinks"]
         return sinks
+
+
+def _check_apart(files: Sequence[str], alerts: Sequence[str], quarantine: Path | None) -> None:
+    """Raise UserError where an output is also an input, or another output: what is in it would be lost."""
+    taken = {Path(file).resolve(): "reads" for file in files if file != "-"}
+    outputs = [local_path(uri) for uri in alerts if uri != "-"]
+    for path in [*outputs, *(provenance_path(str(path)) for path in outputs), *([quarantine] if quarantine is not None else [])]:
+        real = path.resolve()
+        if real in taken:
+            raise UserError(f"cannot write {path}: this run {taken[real]} it already; name another file")
+        taken[real] = "writes"
 
 
 def _renumbered(chunk: Chunk, numbers: list[int]) -> Chunk:

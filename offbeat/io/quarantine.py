@@ -157,6 +157,8 @@ def _scan(path: str | Path) -> pl.LazyFrame:
 
 def _files(path: str | Path) -> list[Path]:
     place = Path(path)
+    if not place.exists():
+        raise UserError(f"no quarantine at {place}: it does not exist")
     files = part_files(place) if place.is_dir() else [place]
     try:
         if not files or any(pq.read_schema(file).names != QUARANTINE.names for file in files):
