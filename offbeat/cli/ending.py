@@ -37,8 +37,9 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     remarks = list(run.notes)
     if rows_before:
         new = run.ledger.rows_in - rows_before
-        remarks.insert(0, f"went on after {rows_before:,} rows of earlier runs; {new:,} are new, and the alerts shown are theirs")
-    title = f"{plan.name}: {run.ledger.rows_in:,} rows in {run.seconds:.1f} s, at most {run.peak_memory_mb:,.0f} MB of memory"
+        remarks.insert(0, f"went on after {_rows(rows_before)} of earlier runs; {new:,} are new, and the alerts shown are theirs")
+    stopped = "" if run.complete else " (interrupted)"
+    title = f"{plan.name}{stopped}: {_rows(run.ledger.rows_in)} in {run.seconds:.1f} s, at most {run.peak_memory_mb:,.0f} MB of memory"
     show(Text(title, style="bold"), to)
     show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.source.time.zone), to)
     for line in next_steps(request, run, quarantine):
@@ -58,9 +59,13 @@ def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]
     if kept and files:
         own = "" if request.pipeline == run.pipeline else f" --pipeline {shlex.quote(request.pipeline)}"
         lines.append(f"alerts: {', '.join(files)}   →   offbeat explain worst --alerts {shlex.quote(files[0])}{own}")
-    elif kept and not request.alerts:
+    elif run.alerts and not request.alerts:
         lines.append("alerts were shown, not kept; --alerts FILE.jsonl keeps them")
     return lines
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row{'' if n == 1 else 's'}"
 
 
 def how_to_go_on(request: Request) -> str:

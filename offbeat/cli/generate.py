@@ -42,5 +42,5 @@ def bars(
     except ValueError as error:
         raise UserError(f"cannot make such bars: {error}") from error
     except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
+        raise UserError(f"cannot write to {out}: {'it is a file' if out.is_file() else error.strerror or error}") from error
     put(f"{symbols:,} file{'s' * (symbols != 1)} of {days:,} trading days in {folder}")

@@ -37,6 +37,8 @@ def check(request: Request) -> None:
         raise UserError(f"no source: name a file, a folder, a pattern in quotes, or -, as in: offbeat run {request.pipeline} PATH")
     if request.as_json and request.stdout_is_taken:
         raise UserError("--json and --alerts - both want standard output; write the alerts to a file")
+    if request.quarantine is not None and request.quarantine.suffix.lower() not in {".parquet", ".pq"}:
+        raise UserError(f"--quarantine {request.quarantine}: rows set aside are kept as Parquet; name it FILE.parquet")
     if len(set(request.alerts)) < len(request.alerts):
         raise UserError("--alerts names the same output twice")
 
