@@ -12,11 +12,6 @@ from offbeat.spec.load import load
 from offbeat.spec.models import KeySpec, PipelineSpec
 
 
-def available() -> bool:
-    """Whether this checkout has `offbeat.run` yet."""
-    return hasattr(offbeat, "run")
-
-
 def bars(kind: Literal["csv", "parquet"] = "csv", key_column: str | None = None) -> PipelineSpec:
     """The shipped `bars`, for files of another kind or with the key in a column."""
     spec = load("bars").spec
@@ -26,9 +21,8 @@ def bars(kind: Literal["csv", "parquet"] = "csv", key_column: str | None = None)
 
 def run_ours(source: Path, alerts: Path, pipeline: PipelineSpec | str = "bars") -> Any:
     """One whole run into one Parquet file; the result has the ledger."""
-    run: Any = vars(offbeat)["run"]
     alerts.unlink(missing_ok=True)
-    return run(pipeline, str(source), alerts=[str(alerts)])
+    return offbeat.run(pipeline, str(source), alerts=[str(alerts)])
 
 
 def alerts_of(path: Path) -> pl.DataFrame:

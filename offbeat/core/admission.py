@@ -1,7 +1,8 @@
 """Which rows are folded, and in what order: candidates [S4], duplicates [S8], lateness [S1], per-key reordering [S2].
 
-The kernel walks the rows of a batch in arrival order and writes down what becomes of each. A row is named by its index in the batch (≥ 0) or, when it was held back
-in an earlier batch, by its place in the store of held rows (as -1 - place). Everything it decides depends on the key's own earlier rows alone.
+The kernel walks the rows of a batch in arrival order and writes down what becomes of each. A row is named by its index in the batch (≥ 0)
+or, when it was held back in an earlier batch, by its place in the store of held rows (as -1 - place). Everything it decides depends on the
+key's own earlier rows alone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _END = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The settings of S1–S4 and S8."""
+    """The settings of S1 to S4 and S8."""
 
     lateness_ns: int
     dedup_rows: int

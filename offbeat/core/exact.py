@@ -57,7 +57,10 @@ class ExactArguments:
             self._sources.append((fixed.index(name) if name in fixed else -1, argument))
 
     def pick(self, arguments: F64, integers: I64) -> I64:
-        """(len(wanted), n) from `arguments` (a, n) and `integers` (i, n). What is no fixed-point column is cut to an integer; null stays null."""
+        """(len(wanted), n) from `arguments` (a, n) and `integers` (i, n).
+
+        What is no fixed-point column is cut to an integer; null stays null.
+        """
         out = np.empty((len(self._sources), integers.shape[1]), np.int64)
         for row, (source, argument) in enumerate(self._sources):
             if source >= 0:

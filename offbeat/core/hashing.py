@@ -1,4 +1,4 @@
-"""Hashes that are part of what offbeat promises: alert ids [S21] and the row hashes of S8. They never change with a version of a library."""
+"""Hashes that are part of what offbeat promises: alert ids [S21] and the row hashes of S8. No library's version changes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from offbeat.core.batch import F64, I64, U64
+from offbeat.core.batch import F64, I32, I64, U64
 from offbeat.core.compiled import compiled
 
 _C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
@@ -41,7 +41,7 @@ def _put(out: npt.NDArray[np.uint8], at: int, x: np.uint64) -> None:
 
 
 @compiled
-def alert_ids(prefixes: U64, key: I64, time_ns: I64, ordinals: I64, out: npt.NDArray[np.uint8]) -> None:
+def alert_ids(prefixes: U64, key: I32, time_ns: I64, ordinals: I64, out: npt.NDArray[np.uint8]) -> None:
     """murmur3_x64_128 of (prefix of the key, time, ordinal) into (m, 16) bytes. `prefixes` (keys, 2)."""
     for i in range(len(key)):
         h1 = np.uint64(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,7 +32,7 @@ class KeyTable:
     def slots(self, keys: pl.Series) -> I32:
         """Slots of n keys (String or integer Series without nulls)."""
         encoded = keys.to_arrow().dictionary_encode()
-        distinct = encoded.dictionary.to_pylist()
+        distinct: list[Any] = encoded.dictionary.to_pylist()
         # Integers are looked up as they come and turned into text once a key, not once a row.
         known = self._slots
         table = np.empty(len(distinct), np.int32)

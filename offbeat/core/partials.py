@@ -100,7 +100,7 @@ def _place(target: int, start: int, table: I64, targets: I32, starts: I64) -> in
     while True:
         w = table[p]
         if w == _EMPTY or (starts[w] == start and targets[w] == target):
-            return np.int64(p)
+            return int(p)
         p = (p + np.uint64(1)) & mask
 
 

@@ -74,7 +74,7 @@ class Aggregate:
 
     function: str
     """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, distinct, span, rate.
-    A rollup has only count_rows, count, sum_exact, min, max and mean_exact: the exact integer sum S1 of the values that are not null, (S1 / n) / 10^scale."""
+    A rollup has only count_rows, count, sum_exact, min, max and mean_exact: (S1 / n) / 10^scale with S1 the exact sum of the n values."""
     argument: int = -1
     q: float = 0.5
     scale: int = 0
@@ -142,7 +142,8 @@ class ViewPlan:
     name: str
     rollup: RollupPlan | None
     columns: tuple[str, ...]
-    """Numeric names that expressions of this view may use before features: number columns of the source, `@codes` of texts, or the rollup's columns."""
+    """Numeric names that expressions of this view may use before features: number columns of the source and `@code`s of texts, or the
+    rollup's columns."""
     windows: tuple[WindowPlan, ...]
     rules: tuple[RulePlan, ...]
     rule_program: Program
@@ -159,12 +160,14 @@ class Plan:
     quality: QualityPlan
     views: tuple[ViewPlan, ...]
     codes: tuple[tuple[str, tuple[str, ...]], ...]
-    """Text columns used in expressions and their literals. Expressions see the column as the number `COLUMN@code`: the literal's index, -1 for any other text, null for null."""
+    """Text columns used in expressions and their literals. Expressions see the column as the number `COLUMN@code`: the literal's index,
+    -1 for any other text, null for null."""
     plan_hash: str
     """32 hex digits over everything that decides an alert."""
     state_hash: str
     """32 hex digits over key, order, windows and training only (S24)."""
     state_parts: dict[str, str] = field(default_factory=dict, hash=False)
-    """Part of the spec (key, time, order, lateness, unique, windows …) → its canonical JSON: what `state_hash` covers, so that a difference can be named."""
+    """Part of the spec (key, time, order, lateness, unique, windows …) → its canonical JSON: what `state_hash` covers, so that a
+    difference can be named."""
     text: str = ""
     """The pipeline as canonical YAML or JSON."""

@@ -1,7 +1,7 @@
 """Scalar expressions as programs for a small register machine, run over blocks of rows by one compiled kernel.
 
-A program is data, so it is compiled once, hashed into the plan, and gives the same bits on every engine: no operation here is anything but correctly rounded
-IEEE 754 arithmetic, comparison or selection [S11]. NaN is null.
+A program is data, so it is compiled once, hashed into the plan, and gives the same bits on every engine: no operation here is anything but
+correctly rounded IEEE 754 arithmetic, comparison or selection [S11]. NaN is null.
 """
 
 from __future__ import annotations

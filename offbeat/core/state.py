@@ -1,10 +1,14 @@
-"""A snapshot is one Arrow file: named arrays, a JSON document for what is text, and a checksum over both. Never a pickle."""
+"""A snapshot is one Arrow stream, named arrays and a JSON document for what is text, with a checksum of every byte behind it. Never a pickle.
+
+Nothing of a file is looked at before its checksum is right: Arrow trusts the offsets it reads, and a damaged one would end the process.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +16,17 @@ import xxhash
 
 from offbeat.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever an older offbeat could not read a newer snapshot, or the other way round."""
+
+_MARK = b"offbeat\n"
+"""Stands between the Arrow stream and its checksum."""
+_TAIL = len(_MARK) + 16
+_DOCUMENT = "json"
+_SCHEMA = pa.schema(
+    [pa.field("name", pa.string()), pa.field("dtype", pa.string()), pa.field("shape", pa.list_(pa.int64())), pa.field("data", pa.large_binary())],
+    metadata={"offbeat.format": str(FORMAT)},
+)
 
 Arrays = dict[str, np.ndarray]
 Document = dict[str, Any]
@@ -30,47 +43,76 @@ def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
     return {name[len(head) :]: array for name, array in arrays.items() if name.startswith(head)}
 
 
+class _Checked(io.RawIOBase):
+    """Hands bytes on to `file` and keeps their checksum."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self.digest = xxhash.xxh3_128()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+
+def store(file: IO[bytes], arrays: Mapping[str, np.ndarray], document: Document) -> None:
+    """Write a snapshot; no array is copied."""
+    checked = _Checked(file)
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")  # names of files may be any bytes
+    with pa.ipc.new_stream(pa.PythonFile(checked, mode="w"), _SCHEMA) as writer:
+        writer.write_batch(_entry("document", _DOCUMENT, (len(text),), text))
+        for name in sorted(arrays):
+            array = np.ascontiguousarray(arrays[name])
+            writer.write_batch(_entry(name, array.dtype.str, array.shape, array))
+    file.write(_MARK + checked.digest.digest())
+
+
+def _entry(name: str, dtype: str, shape: tuple[int, ...], data: bytes | np.ndarray) -> pa.RecordBatch:
+    body = pa.py_buffer(data)
+    offsets = pa.py_buffer(np.array([0, body.size], np.int64))
+    return pa.record_batch(
+        [
+            pa.array([name], pa.string()),
+            pa.array([dtype], pa.string()),
+            pa.array([list(shape)], pa.list_(pa.int64())),
+            pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, body]),
+        ],
+        schema=_SCHEMA,
+    )
+
+
 def encode(arrays: Mapping[str, np.ndarray], document: Document) -> bytes:
     """Bytes of a snapshot."""
-    names = sorted(arrays)
-    plain = [np.ascontiguousarray(arrays[name]) for name in names]
-    table = pa.table(
-        {
-            "name": pa.array(names, pa.string()),
-            "dtype": pa.array([a.dtype.str for a in plain], pa.string()),
-            "shape": pa.array([list(a.shape) for a in plain], pa.list_(pa.int64())),
-            "data": pa.array([a.tobytes() for a in plain], pa.large_binary()),
-        }
-    )
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False)
-    digest = xxhash.xxh3_128(text.encode())
-    for name, array in zip(names, plain, strict=True):
-        digest.update(name.encode())
-        digest.update(array.tobytes())
-    table = table.replace_schema_metadata({"offbeat.format": str(FORMAT), "offbeat.document": text, "offbeat.checksum": digest.hexdigest()})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    file = io.BytesIO()
+    store(file, arrays, document)
+    return file.getvalue()
 
 
 def decode(data: bytes, name: str) -> tuple[Arrays, Document]:
     """Arrays and document of a snapshot; `name` is what an error calls it. Raises UserError when it is damaged or of another format."""
-    try:
-        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
-        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        form, text, checksum = (metadata[f"offbeat.{part}"] for part in ("format", "document", "checksum"))
-    except (pa.ArrowException, KeyError, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{name}: not a readable snapshot of offbeat; remove the state directory to start anew") from error
-    if form != str(FORMAT):
-        raise UserError(f"{name}: written by another version of offbeat (format {form}, this one reads {FORMAT}); start with a new state directory")
-    digest = xxhash.xxh3_128(text.encode())
+    again = "restore it, or remove the state directory to start anew"
+    body, tail = memoryview(data)[:-_TAIL], bytes(data[-_TAIL:])
+    if len(tail) < _TAIL or not tail.startswith(_MARK):
+        raise UserError(f"{name}: not a whole snapshot of offbeat; {again}")
+    if xxhash.xxh3_128(body).digest() != tail[len(_MARK) :]:
+        raise UserError(f"{name}: the snapshot is damaged (its checksum differs); {again}")
     arrays: Arrays = {}
-    for row in table.to_pylist():
-        digest.update(row["name"].encode())
-        digest.update(row["data"])
-        arrays[row["name"]] = np.frombuffer(row["data"], np.dtype(row["dtype"])).reshape(row["shape"]).copy()
-    if digest.hexdigest() != checksum:
-        raise UserError(f"{name}: the snapshot is damaged (checksum differs); remove the state directory to start anew")
-    document: Document = json.loads(text)
+    document: Document = {}
+    with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
+        form = (stream.schema.metadata or {}).get(b"offbeat.format", b"?").decode()
+        if form != str(FORMAT):
+            raise UserError(
+                f"{name}: written by another version of offbeat (format {form}, this one reads {FORMAT}); start with a new state directory"
+            )
+        for batch in stream:
+            entry, dtype, shape = (batch.column(i)[0].as_py() for i in range(3))
+            content = batch.column(3)[0].as_buffer()
+            if dtype == _DOCUMENT:
+                document = json.loads(content.to_pybytes().decode("utf-8", "surrogatepass"))
+            else:
+                arrays[entry] = np.frombuffer(content, np.dtype(dtype)).reshape(shape).copy()
     return arrays, document

@@ -9,7 +9,7 @@ from typing import IO
 
 from offbeat._version import __version__
 from offbeat.core.plan import Plan
-from offbeat.core.state import Arrays, Document, decode, encode
+from offbeat.core.state import Arrays, Document, decode, store
 from offbeat.errors import UserError
 
 _NAME = "state.arrow"
@@ -43,7 +43,8 @@ class Checkpoint:
         arrays, document = decode(data, str(self._path))
         if document["pipeline"] != self._plan.name:
             raise UserError(
-                f"{self._path.parent} holds the state of pipeline {document['pipeline']!r}, not of {self._plan.name!r}; name another directory"
+                f"{self._path.parent} holds the state of pipeline {document['pipeline']!r}, not of {self._plan.name!r};"
+                " name another directory"
             )
         if document["state_hash"] != self._plan.state_hash:
             kept, now = document["state_parts"], self._plan.state_parts
@@ -65,7 +66,7 @@ class Checkpoint:
         partial = self._path.with_suffix(".partial")
         try:
             with partial.open("wb") as file:
-                file.write(encode(arrays, document))
+                store(file, arrays, document)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self._path)
@@ -75,7 +76,9 @@ class Checkpoint:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise UserError(f"cannot write the state to {self._path}: {error.strerror}; what was committed before is still valid") from error
+            raise UserError(
+                f"cannot write the state to {self._path}: {error.strerror}; what was committed before is still valid"
+            ) from error
 
     def close(self) -> None:
         """Release the directory."""

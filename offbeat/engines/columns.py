@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.hashing import add_integers, add_numbers, add_texts
@@ -69,11 +72,7 @@ class Columns:
             elif name in self.fixed:
                 add_integers(integers[self.fixed.index(name)], out)
             elif name in self.texts:
-                array = texts[self.texts.index(name)].to_arrow()
-                _, offsets, data = array.buffers()
-                starts = np.frombuffer(offsets, np.int64)[array.offset :]
-                body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-                add_texts(starts, body, array.is_null().to_numpy(zero_copy_only=False), out)
+                _add_texts(texts[self.texts.index(name)], out)
             else:
                 add_numbers(numbers[self.numbers.index(name)], out)
         return out
@@ -95,13 +94,21 @@ class Columns:
                     whole = pl.Series(column.name, exact)
                     series.append(whole.replace(NULL_INT, None) if (exact == NULL_INT).any() else whole)
                     continue
-            plain = pl.Series(column.name, values).fill_nan(None)
+            plain = pl.Series(column.name, values, nan_to_null=True)
             series.append(plain.cast(pl.Boolean) if column.kind == "bool" else plain)
         return pl.DataFrame(series)
 
 
+def _add_texts(texts: pl.Series, hashes: U64) -> None:
+    array: Any = texts.to_arrow().cast(pa.large_string())
+    _, offsets, data = array.buffers()
+    if len(array):
+        body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+        add_texts(np.frombuffer(offsets, np.int64)[array.offset :], body, texts.is_null().to_numpy(), hashes)
+
+
 def _unscaled(integers: I64, scale: int) -> F64:
-    """n / 10^scale with one rounding; null becomes NaN [S9]."""
+    """Each n / 10^scale with one rounding; null becomes NaN [S9]."""
     divisor = float(10**scale)
     out: F64 = integers.astype(np.float64)
     if scale:

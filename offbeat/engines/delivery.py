@@ -25,7 +25,8 @@ from offbeat.io.sinks import open_sink
 class Delivery:
     """The sinks of one run.
 
-    `uris` are the outputs of alerts; `positions` what `commit` returned when the state was last stored ({} at the first run); `bounded` as in `open_sink`.
+    `uris` are the outputs of alerts; `positions` what `commit` returned when the state was last stored ({} at the first run);
+    `bounded` as in `open_sink`.
     """
 
     def __init__(self, plan: Plan, uris: Sequence[str], quarantine: Path | None, positions: dict[str, Position], *, bounded: bool) -> None:

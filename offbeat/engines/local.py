@@ -84,8 +84,8 @@ class Run:
 class LocalEngine:
     """One run of a plan over a source.
 
-    alerts: outputs (see `open_sink`). quarantine: where rows set aside go. state: a directory, for runs that can be continued. live: the source has no end
-    that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller. watch: is shown the
+    alerts: outputs (see `open_sink`). quarantine: where rows set aside go. state: a directory, for runs that can be continued. live: the
+    source has no end that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller. watch: is shown the
     alerts of each batch, as the sinks get them.
     """
 

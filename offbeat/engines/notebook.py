@@ -31,7 +31,7 @@ class Result:
 
     @property
     def alerts(self) -> pl.DataFrame:
-        """The alerts, one row each (the greatest revision of each), as the sinks write them; read from the first output where there is one."""
+        """The alerts, one row each (of its greatest revision), as the sinks write them; read from the first output where there is one."""
         return self.kept if self.kept is not None else latest(read_alerts(self.outputs[0]))
 
     @property
@@ -56,9 +56,10 @@ def run(
 ) -> Result:
     """Judge every row of a source and return the alerts.
 
-    pipeline: a shipped name (`"bars"`), the path of a YAML file, a mapping, or a `PipelineSpec`. source: a path, folder or glob, a list of these, or a table
-    (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`); without any, alerts are kept in
-    memory. state: a directory that lets the next call go on where this one ended. overrides: as `--set`, `"bar.price_jump.when=…"`.
+    pipeline: a shipped name (`"bars"`), the path of a YAML file, a mapping, or a `PipelineSpec`. source: a path, folder or glob, a list of
+    these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`); without
+    any, alerts are kept in memory. state: a directory that lets the next call go on where this one ended. overrides: as `--set`,
+    `"bar.price_jump.when=…"`.
 
     Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
     """

@@ -137,8 +137,8 @@ class MergedView:
             frame=lambda index: _frame(self._rollup.columns, columns, index),
         )
         names = self.stage.keys.names
-        marks = [f"{start} {names[slot]}" for slot, start in zip(slots.tolist(), windows.starts.tolist(), strict=True)] if self.delivered else []
-        before = np.array([mark in self.delivered for mark in marks], np.bool_)
+        marks = zip(windows.starts.tolist(), slots.tolist(), strict=True) if self.delivered else ()
+        before = np.array([f"{start} {names[slot]}" in self.delivered for start, slot in marks], np.bool_)
         block, self._judged = view.judge(self.stage.keys, rows, before)
         view.counts.windows = n
         self._lookup = PartialTable(PartialLayout.of(()))
@@ -168,4 +168,4 @@ class MergedView:
 
 
 def _frame(names: tuple[str, ...], columns: F64, index: I64) -> pl.DataFrame:
-    return pl.DataFrame({name: pl.Series(columns[c][index]).fill_nan(None) for c, name in enumerate(names)})
+    return pl.DataFrame({name: pl.Series(columns[c][index], nan_to_null=True) for c, name in enumerate(names)})

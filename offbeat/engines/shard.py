@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.admission import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, Admission, Admitted, Order
-from offbeat.core.batch import Batch, F64, I8, I32, I64, NULL_INT
+from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, Batch
 from offbeat.core.held import HeldRows
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
@@ -184,15 +186,15 @@ def _read_stack(kind: int, a: int, layout: I64, total: F64, t: int) -> float:
     if kind in (STD, VAR):
         if n < 2.0:
             return np.nan
-        value = total[t, layout[AT_MEAN, a] + 1] / (n - 1.0)
-        return np.sqrt(value) if kind == STD else value
+        value = float(total[t, layout[AT_MEAN, a] + 1] / (n - 1.0))
+        return math.sqrt(value) if kind == STD else value
     if n == 0.0:
         return np.nan
     if kind == SUM:
-        return total[t, layout[AT_SUM, a]]
+        return float(total[t, layout[AT_SUM, a]])
     if kind == MEAN:
-        return total[t, layout[AT_MEAN, a]]
-    return total[t, layout[AT_MIN if kind == MIN else AT_MAX, a]]
+        return float(total[t, layout[AT_MEAN, a]])
+    return float(total[t, layout[AT_MIN if kind == MIN else AT_MAX, a]])
 
 
 @compiled
@@ -201,7 +203,7 @@ def _quantile(q: float, column: int, offset: int, m: int, ordered: F64) -> float
         return np.nan
     h = (m - 1) * q
     low = int(np.floor(h))
-    value = ordered[offset + low, column]
+    value = float(ordered[offset + low, column])
     if low < m - 1:
         value = value + (ordered[offset + low + 1, column] - value) * (h - low)
     return value
@@ -218,7 +220,7 @@ def fold(
 ) -> int:
     """Fold rows `begin`… in order; returns len(slots), or the row before which the pool must grow.
 
-    counted (c, 2): arguments whose non-null values are counted, and their counters. exact (e,): counters of the exact sums. sorts: arguments
+    counted (c, 2): arguments whose non-null values are counted, and their counters. exact (e,): counters of exact sums. sorts: arguments
     kept sorted. kinds, of, counts, quantiles, scales: per aggregate its kind, its argument (its counter for exact sums), the counter that
     tells empty from zero, q, 10^scale.
     """
@@ -367,7 +369,7 @@ def rebuild(
     kept: int, layout: I64, counted: I64, exact: I64, sorts: I64, ring: I64, back: F64, running: I64, sorted_n: I64,
     values: F64, integers: I64, suffix: F64, ordered: F64,
 ) -> None:
-    """Recompute the aggregates of the first `kept` slots from restored elements; both stacks are folds over the same rows, so bits are equal."""
+    """Recompute the aggregates of the first `kept` slots from restored elements: folds over the same rows give the same bits."""
     leaf = np.empty((1, back.shape[1]))
     for s in range(kept):
         length = ring[s, LENGTH]

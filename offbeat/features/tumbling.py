@@ -8,7 +8,6 @@ from offbeat.core.batch import I64
 from offbeat.core.days import DAY_NS, local_midnights
 
 
-
 class Tumbling:
     """Windows of `every_ns`; days begin at midnight in `zone` and may last 23 or 25 hours."""
 

@@ -139,14 +139,13 @@ class WindowFold:
         sizes = ring[:, k.LENGTH] + ring[:, k.WAITING]
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         total = int(starts[-1])
-        out = {
+        times, values = np.empty(total, np.int64), np.empty((total, self._values.shape[1]))
+        whole = np.empty((total, self._integers.shape[1]), np.int64)
+        k.gather(starts, ring, self._times, self._values, self._integers, times, values, whole)
+        return {
             "length": ring[:, k.LENGTH].copy(), "waiting": ring[:, k.WAITING].copy(), "front": ring[:, k.FRONT].copy(),
-            "times": np.empty(total, np.int64),
-            "values": np.empty((total, self._values.shape[1])),
-            "integers": np.empty((total, self._integers.shape[1]), np.int64),
-        }
-        k.gather(starts, ring, self._times, self._values, self._integers, out["times"], out["values"], out["integers"])
-        return out
+            "times": times, "values": values, "integers": whole,
+        }  # fmt: skip
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot; every aggregate is recomputed to the same bits."""

@@ -30,7 +30,7 @@ def _blank(byte: int) -> bool:
 
 
 @compiled
-def _object(data: Bytes, at: int, end: int, names: Bytes, name_ends: I32, name_slots: I32, begins: I32, ends: I32, n: int) -> bool:  # noqa: PLR0917
+def _object(data: Bytes, at: int, end: int, names: Bytes, name_ends: I32, name_slots: I32, begins: I32, ends: I32, n: int) -> bool:
     """Find the wanted values of one flat object; False where it takes a whole JSON parser (escapes, nesting, errors)."""
     hint = 0
     count = len(name_slots)
@@ -123,7 +123,7 @@ def _object(data: Bytes, at: int, end: int, names: Bytes, name_ends: I32, name_s
 
 
 @compiled
-def _objects(  # noqa: PLR0917
+def _objects(
     data: Bytes, names: Bytes, name_ends: I32, name_slots: I32, begins: I32, ends: I32, line_begins: I32, line_ends: I32, state: I8
 ) -> int:
     """Find the lines of `data` and the wanted values of the easy ones; returns the number of lines that are not blank."""

@@ -177,7 +177,7 @@ def read_floats(data: Bytes, begins: I32, ends: I32, out: F64, status: I8) -> in
 
 
 @compiled
-def read_fixed(data: Bytes, begins: I32, ends: I32, scale: int, out: I64, status: I8) -> int:  # noqa: PLR0917
+def read_fixed(data: Bytes, begins: I32, ends: I32, scale: int, out: I64, status: I8) -> int:
     """Values times 10^scale into `out` (NULL_INT where none) where that is whole; returns how many are HARD (more decimals, or huge)."""
     hard = 0
     for i in range(len(begins)):

@@ -74,7 +74,7 @@ def whole_records(data: Bytes, separator: int) -> int:
 
 
 @compiled
-def tokenise(  # noqa: PLR0917
+def tokenise(
     data: Bytes, separator: int, wanted: I32, fields: int, begins: I32, ends: I32, line_begins: I32, line_ends: I32, marks: I8
 ) -> int:
     """Find the records of `data` (whole records only, the last may lack its line end); returns their number n.

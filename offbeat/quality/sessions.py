@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
