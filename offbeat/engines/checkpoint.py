@@ -30,6 +30,7 @@ class Checkpoint:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self._lock.close()
             raise UserError(f"{directory} is in use by another run; wait for it or name another state directory") from error
 
     def load(self) -> tuple[Arrays, Document] | None:

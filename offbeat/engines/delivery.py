@@ -101,7 +101,7 @@ class Worst:
     def add(self, block: AlertBlock) -> None:
         """Look through a block."""
         bar = self._heap[0][0] if len(self._heap) == self._most else -1.0
-        score = np.nanmax(np.array([np.where(d.voted, d.score, 0.0) for d in block.detectors]), axis=0)
+        score = np.sum([np.where(d.voted, d.score, 0.0) for d in block.detectors], axis=0) / np.maximum(block.votes, 1)
         good = np.flatnonzero(block.severity >= bar)
         order = np.lexsort((good, block.time_ns[good], -score[good], -block.votes[good], -block.severity[good]))[: self._most]
         for i in good[order].tolist():

@@ -112,13 +112,18 @@ class LocalEngine:
         self._files: list[str] = []
         self._plans: list[dict[str, Any]] = []
         self._checkpoint = Checkpoint(state, plan) if state is not None else None
-        positions: dict[str, Position] = {}
-        kept = self._checkpoint.load() if self._checkpoint is not None else None
-        if kept is not None:
-            positions = self._take(*kept)
-        if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
-            self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
-        self._delivery = Delivery(plan, alerts, quarantine, positions, bounded=self._checkpoint is None and not live)
+        try:
+            positions: dict[str, Position] = {}
+            kept = self._checkpoint.load() if self._checkpoint is not None else None
+            if kept is not None:
+                positions = self._take(*kept)
+            if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
+                self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
+            self._delivery = Delivery(plan, alerts, quarantine, positions, bounded=self._checkpoint is None and not live)
+        except BaseException:
+            if self._checkpoint is not None:
+                self._checkpoint.close()
+            raise
         self._stop = threading.Event()
         self.result = Run(plan.name, self._shard.ledger, 0, 0.0, complete=False)
         self._worst = Worst(WORST)

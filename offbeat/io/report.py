@@ -47,9 +47,12 @@ def worst_table(alerts: Sequence[Record], total: int, *, zone: str = "UTC") -> R
 
 
 def ranked(alerts: pl.DataFrame, most: int = 10) -> pl.DataFrame:
-    """The worst alerts of a frame (see `read_alerts`): by severity, then votes, then score, then the earlier; withdrawn ones left out."""
+    """The worst alerts of a frame (see `read_alerts`); withdrawn ones are left out.
+
+    By severity, then votes, then score (the mean of the detectors that voted, S19), then the earlier.
+    """
     voted = pl.col("detectors").list.eval(pl.element().filter(pl.element().struct.field("voted")).struct.field("score"))
-    scored = alerts.filter(pl.col("status") != "withdrawn").with_columns(_score=voted.list.max())
+    scored = alerts.filter(pl.col("status") != "withdrawn").with_columns(_score=voted.list.mean())
     order = ["severity", "votes", "_score", "time"]
     return scored.sort(order, descending=[True, True, True, False], nulls_last=True, maintain_order=True).head(most).drop("_score")
 
