@@ -43,7 +43,7 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     show(Text(title, style="bold"), to)
     show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.source.time.zone), to)
     for line in next_steps(request, run, quarantine):
-        show(Text(line), to)
+        show(Text(line), to, whole=True)
 
 
 def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]:

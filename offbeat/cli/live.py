@@ -27,6 +27,6 @@ class LiveLines:
             worst = np.argsort(-alerts["severity"].to_numpy(), kind="stable")[:_MOST]
             shown = alerts.take(np.sort(worst))
         for alert in alert_records(shown):
-            show(live_line(alert, zone=self._zone), self._console)
+            show(live_line(alert, zone=self._zone), self._console, whole=True)
         if alerts.num_rows > _MOST:
             show(Text(f"… and {alerts.num_rows - _MOST:,} more in this batch, less severe"), self._console)

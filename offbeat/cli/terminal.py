@@ -18,10 +18,10 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else _WIDTH, highlight=False)
 
 
-def show(what: RenderableType, to: Console) -> None:
-    """A table or text on a console. Raises UserError where it takes no more."""
+def show(what: RenderableType, to: Console, *, whole: bool = False) -> None:
+    """A table or text on a console; `whole`: its lines are not broken, so that they can be copied. Raises UserError where it takes no more."""
     try:
-        to.print(what)
+        to.print(what, soft_wrap=whole)
         to.file.flush()
     except BrokenPipeError:
         raise

@@ -1,0 +1,61 @@
+"""The rows around a row, read again from its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from offbeat.errors import UserError
+from offbeat.io.neighbours import neighbours
+from offbeat.io.provenance import Origin
+from offbeat.spec.load import load_text
+
+PLAN = load_text("""
+name: p
+source: {key: k, time: t, columns: {price: {type: fixed, scale: 2}, size: float}}
+views: {v: {detectors: {d: {type: rule, when: price > size}}}}
+""").plan.source
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Rows of two keys by turns, numbered by `size`; each tenth cannot be read, and one line is blank."""
+    path = tmp_path / "rows.csv"
+    lines = ["k,t,price,size"]
+    for i in range(1, 1001):
+        lines.append(f"{'ab'[i % 2]},2024-01-01T00:{i // 60 % 60:02}:{i % 60:02}Z,{i}.25,{'x' if i % 10 == 0 else i}")
+        lines += [""] if i == 500 else []
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def sizes(rows: pl.DataFrame) -> list[float]:
+    return rows["size"].to_list()
+
+
+def test_both_sides(file: Path) -> None:
+    rows = neighbours(PLAN, Origin(str(file), 301), "b", each_side=3)
+    assert sizes(rows) == [295, 297, 299, 301, 303, 305, 307]
+    assert rows.columns == ["time", "price", "size"]
+    assert rows["price"][3] == 301.25
+    assert rows.schema["time"] == pl.Datetime("ns", "UTC")
+
+
+def test_what_cannot_be_read_is_left_out(file: Path) -> None:
+    assert sizes(neighbours(PLAN, Origin(str(file), 302), "a", each_side=2)) == [296, 298, 302, 304, 306]
+
+
+@pytest.mark.parametrize(("row", "key", "expected"), [(1, "b", [1, 3, 5]), (999, "b", [995, 997, 999]), (2, "a", [2, 4, 6])])
+def test_at_the_ends(file: Path, row: int, key: str, expected: list[float]) -> None:
+    assert sizes(neighbours(PLAN, Origin(str(file), row), key, each_side=2)) == expected
+
+
+def test_refusals(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="standard input"):
+        neighbours(PLAN, Origin("-", 1), "a")
+    with pytest.raises(UserError, match="is not there"):
+        neighbours(PLAN, Origin(str(tmp_path / "gone.csv"), 1), "a")
+    with pytest.raises(UserError, match="no rows of 'c'"):
+        neighbours(PLAN, Origin(str(file), 1), "c")
