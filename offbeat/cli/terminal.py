@@ -19,7 +19,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def show(what: RenderableType, to: Console, *, whole: bool = False) -> None:
-    """A table or text on a console; `whole`: its lines are not broken, so that they can be copied. Raises UserError where it takes no more."""
+    """A table or text on a console; `whole`: its lines are not broken, so that they can be copied.
+
+    Raises UserError where the console takes no more.
+    """
     try:
         to.print(what, soft_wrap=whole)
         to.file.flush()

@@ -1,0 +1,65 @@
+"""What the pages show is what the commands print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from command import DATA, ROOT, Command, offbeat
+
+__all__ = ["offbeat"]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language ('' for what a terminal shows)."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def squeezed(text: str) -> list[str]:
+    """The lines without frames and times, for comparison."""
+    lines = (" ".join(re.sub(r"[─-╿]+", " ", line).split()) for line in text.splitlines())
+    return [re.sub(r" in [\d.]+ s, at most .*", "", line) for line in lines if line]
+
+
+def test_your_own_csv(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "run-on-your-csv.md"
+    Path("machines.csv").write_text(blocks(page, "csv")[0])
+    Path("machines.yaml").write_text(blocks(page, "yaml")[0])
+    shown = [*blocks(page, ""), *blocks(DOCS / "bad-rows.md", "")]
+    assert len(shown) == 6
+    for block in shown:
+        command, _, expected = block.partition("\n")
+        if "repaired --alerts" in command:
+            exported = Path("repaired/machines.csv")
+            assert exported.read_text() == blocks(DOCS / "bad-rows.md", "csv")[0]
+            exported.write_text(exported.read_text().replace(",,", ",55.2,").replace("-999", "55.0"))
+        done = offbeat(*command.removeprefix("$ offbeat ").split())
+        assert done.code == 0, done.err
+        if expected:
+            assert squeezed(done.out) == squeezed(expected)
+    assert "15" in done.out
+
+
+def test_the_readme_shows_the_shipped_pipeline() -> None:
+    assert (ROOT / "offbeat" / "pipelines" / "bars.yaml").read_text() in blocks(ROOT / "README.md", "yaml")
+
+
+def test_the_readme_shows_the_real_file(offbeat: Command, tmp_path: Path) -> None:
+    if not DATA.is_dir():
+        pytest.skip("needs ../shared/data")
+    out = tmp_path / "alerts.jsonl"
+    run, explain = blocks(ROOT / "README.md", "")
+    printed = squeezed(offbeat("run", "bars", DATA / "bars", "--alerts", out).out)
+    assert [line for line in squeezed(run)[1:] if line not in printed and "build/demo" not in line] == []
+    printed = squeezed(offbeat("explain", "worst", "--alerts", out).out)
+    assert [line for line in squeezed(explain)[1:] if line not in printed and "build/demo" not in line] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
