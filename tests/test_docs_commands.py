@@ -15,13 +15,14 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")])
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of a language ('' for what a terminal shows)."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for given, text in fenced if given == language]
 
 
 def squeezed(text: str) -> list[str]:
-    """The lines without frames and times, for comparison."""
+    """The lines without frames, times and hashes, for comparison."""
     lines = (" ".join(re.sub(r"[─-╿]+", " ", line).split()) for line in text.splitlines())
-    return [re.sub(r" in [\d.]+ s, at most .*", "", line) for line in lines if line]
+    return [re.sub(r" in [\d.]+ s, at most .*", "", line) for line in lines if line and not line.startswith("Alert ")]
 
 
 def test_your_own_csv(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
