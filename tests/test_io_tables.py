@@ -193,6 +193,36 @@ def test_ndjson_files(tmp_path: Path) -> None:
     assert [r[4] for r in got] == list(range(1, 13))
 
 
+@pytest.mark.parametrize("name", ["x", 'a "quoted" name'])
+def test_ndjson_lines_do_not_disturb_each_other(tmp_path: Path, name: str) -> None:
+    """A line that is refused, or that only Python's own parser takes, between lines that are well."""
+    well = json.dumps({"k": "a", "t": "2022-02-21T09:15:00Z", name: 1})
+    others = {
+        '"N":01': "type",
+        '"N":[1]': "type",
+        '"N":1,"other":1-2': "type",
+        '"N":"1.5"': "",
+        '"N":null,"N":2': "",
+        '"X":2': "",
+        '"N":null,"X":2': "missing",
+        '"N":-Infinity': "",
+        '"N":1,"s":"\\ud800"': "",
+        '"N":1,"s":"\\u00e9\\ud83d\\ude00\\\\"': "",
+    }
+    lines = [well]
+    for text in others:
+        lines += [well[: -len(json.dumps({name: 1})) + 1] + text.replace('"N"', json.dumps(name)) + "}", " \t", well]
+    (tmp_path / "in.ndjson").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    base = keyed()
+    changed = keyed(columns=(Column(name, "float", headers=("X",)), *base.columns[1:]))
+    got = read(source(changed, tmp_path / "in.ndjson"))
+    assert [r[-1] for r in got] == [line for line in lines if line.strip()]
+    assert {(r[2], r[5]) for r in got[::2]} == {("", 1.0)}
+    assert [r[2] for r in got[1::2]] == list(others.values())
+    assert [r[5] for r in got[7::2]] == [1.5, 2.0, 2.0, None, -np.inf, 1.0, 1.0]
+    assert [r[7] for r in got[-4::2]] == ["?", "é😀\\"]
+
+
 values = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**15), 10**15), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)
 )
