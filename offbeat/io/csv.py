@@ -16,6 +16,7 @@ from offbeat.errors import UserError
 from offbeat.io.columns import Parsed, Places, build, slot_of
 from offbeat.io.files import ByteStream, InputFile, check_text
 from offbeat.io.layout import KEY, TIME, Layout, lay_out
+from offbeat.io.plain_csv import parse_plain, plain_head
 from offbeat.io.tokens import RAGGED, UNCLOSED, Bytes, line_ends_in, tokenise, whole_records
 
 BLOCK = 4 << 20
@@ -109,10 +110,13 @@ class CsvReader:
         self._first = offset
         self.layout = lay_out(self._file.path, fields, self._plan)
         self._slots, of_field = wanted_fields(self.layout, self._plan)
+        field_of = {slot: field for field, slot in of_field.items()}
+        self._fields = {name: field_of[slot] for name, slot in self._slots.items()}
         self._wanted = np.full(len(fields), -1, dtype=np.int32)
         for field, slot in of_field.items():
             self._wanted[field] = slot
         self._width = len(of_field)
+        self._head = plain_head(len(fields), self._plan.separator)
 
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
         """Work to be done for each block after `mark` (0: all): calls are independent of each other and may run on threads."""
@@ -125,27 +129,35 @@ class CsvReader:
             rest = b""
             while True:
                 fresh = stream.read(self._block)
-                body = rest + fresh if rest else fresh
-                if not body:
+                if not rest and not fresh:
                     return
-                end = self._cut(body) if fresh else len(body)
-                if end == 0:
-                    if len(body) > _LONGEST:
-                        raise UserError(f"{self._file.path}: no line end within {_LONGEST >> 20} MiB after byte {at}: is this a CSV file?")
-                    rest = body
-                    continue
-                rest = body[end:]
-                at += end
-                yield partial(self._parse, body[:end] if rest else body, at, stream.packed_at())
+                block, rest = self._cut(rest, fresh)
+                if len(rest) > _LONGEST:
+                    raise UserError(f"{self._file.path}: no line end within {_LONGEST >> 20} MiB after byte {at}: is this a CSV file?")
+                if block:
+                    at += len(block) - len(self._head)
+                    yield partial(self._parse, block, at, stream.packed_at())
         finally:
             stream.close()
 
-    def _cut(self, body: bytes) -> int:
-        if b'"' not in body:
-            return body.rfind(b"\n") + 1
-        return int(whole_records(np.frombuffer(body, dtype=np.uint8), self._separator))
+    def _cut(self, rest: bytes, fresh: bytes) -> tuple[bytes, bytes]:
+        """Whole lines behind the head that the quick way needs, copied once; and what is left. No line: nothing, and all."""
+        if not fresh:
+            return self._head + rest, b""
+        if b'"' in rest or b'"' in fresh:
+            rest, fresh = b"", rest + fresh
+            end = int(whole_records(np.frombuffer(fresh, dtype=np.uint8), self._separator))
+        else:
+            end = fresh.rfind(b"\n") + 1
+        if end == 0:
+            return b"", rest + fresh
+        return b"".join((self._head, rest, memoryview(fresh)[:end])), fresh[end:]
 
-    def _parse(self, body: bytes, mark: int, done: int) -> Parsed:
+    def _parse(self, block: bytes, mark: int, done: int) -> Parsed:
+        plain = parse_plain(block, len(self._wanted), self._fields, self._plan, mark, done)
+        return plain if plain is not None else self._parse_with_care(block[len(self._head) :], mark, done)
+
+    def _parse_with_care(self, body: bytes, mark: int, done: int) -> Parsed:
         data: Bytes = np.frombuffer(body, dtype=np.uint8)
         room = line_ends_in(data) + 1
         begins = np.empty((self._width, room), dtype=np.int32)

@@ -142,13 +142,13 @@ class FileSource:
                     before += sum(self._found[i].size for i in unit.indices)
                     self._done = before
                 else:
-                    if waiting is not None:
-                        yield waiting
-                        waiting = None
                     self._done = before + parsed.done
                     n = len(parsed.time_ns)
                     if n == 0:
-                        continue
+                        continue  # blank lines at the end must not keep the last rows from calling the file finished
+                    if waiting is not None:
+                        yield waiting
+                        waiting = None
                     chunk = self._chunk(unit, parsed, rows, finished)
                     rows += n
                     if self._live:
