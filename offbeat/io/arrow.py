@@ -47,6 +47,12 @@ def hex_ids(ids: npt.NDArray[np.uint8]) -> Array:
     return array
 
 
+def byte_ids(ids: npt.NDArray[np.uint8]) -> Array:
+    """(m, 16) bytes → m values of 16 bytes."""
+    array: Array = _pa.FixedSizeBinaryArray.from_buffers(_pa.binary(16), len(ids), [None, _pa.py_buffer(np.ascontiguousarray(ids))])
+    return array
+
+
 def words(codes: npt.NDArray[Any], texts: Sequence[str | None]) -> Array:
     """(m,) indices into `texts`, -1 for null → text stored once each."""
     indices = np.asarray(codes, dtype=np.int32)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from offbeat.errors import UserError
+from offbeat.io.arrow import fields_of
 from offbeat.io.contract import Position
 from offbeat.io.shape import fitted, widened
 from offbeat.io.staged import PARTIAL, StagedFile, cannot_write, sync_folder
@@ -35,6 +36,10 @@ class Layout:
     """Columns stored as a dictionary and codes; for others it would cost time and gain nothing."""
     sought: tuple[str, ...] = ()
     """Columns with least and greatest value per row group, so that readers may skip groups."""
+    stepwise: tuple[str, ...] = ()
+    """Columns of integers or times stored as differences, which is smaller and cheaper than packing them."""
+    random: tuple[str, ...] = ()
+    """Columns that no packer makes smaller."""
 
 
 ALERTS = Layout(
@@ -43,7 +48,18 @@ ALERTS = Layout(
         "detectors.list.element.name", "detectors.list.element.contributions.list.element.feature",
     ),
     sought=("time", "severity", "key"),
+    stepwise=("time", "revision", "votes", "voters", "window.from", "window.to", "window.n"),
+    random=("alert_id",),
 )  # fmt: skip
+
+
+def _leaves(path: str, kind: pa.DataType) -> list[str]:
+    """Parquet's names of the columns that a field becomes."""
+    if pa.types.is_struct(kind):
+        return [leaf for child in fields_of(kind) for leaf in _leaves(f"{path}.{child.name}", child.type)]
+    if pa.types.is_list(kind):
+        return _leaves(f"{path}.list.element", kind.value_type)
+    return [path]
 
 
 class _File:
@@ -59,8 +75,13 @@ class _File:
         self.writer: pq.ParquetWriter | None = None
 
     def _writer(self) -> pq.ParquetWriter:
+        leaves = [path for field in self.schema for path in _leaves(field.name, field.type)]
+        stepwise = [path for path in self.layout.stepwise if path in leaves]
+        loose = {*stepwise, *self.layout.random}
         options: dict[str, Any] = {
-            "compression": "snappy",  # measured on 1.7 M alerts: zstd makes files 18 % smaller and takes 30 % longer
+            # Measured on 1.7 M alerts: zstd makes files 18 % smaller and takes 30 % longer.
+            "compression": {path: "none" if path in loose else "snappy" for path in leaves},
+            "column_encoding": dict.fromkeys(stepwise, "DELTA_BINARY_PACKED") or None,
             "use_dictionary": list(self.layout.repeated) or False,
             "write_statistics": list(self.layout.sought) or False,
             "store_schema": False,  # dictionaries are ours alone: everybody reads plain text

@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from offbeat.decide.block import AlertBlock
 from offbeat.errors import UserError
-from offbeat.io.arrow import WORD, hex_ids, times, words
+from offbeat.io.arrow import WORD, byte_ids, times, words
 from offbeat.io.contract import Position, Sink
 from offbeat.io.parquet_sink import Layout, ParquetSink, part_files
 
-PROVENANCE = pa.schema([pa.field("alert_id", pa.string()), pa.field("file", WORD), pa.field("row", pa.int64())])
-_LAYOUT = Layout(repeated=("file",), sought=("alert_id",))
+PROVENANCE = pa.schema([pa.field("alert_id", pa.binary(16)), pa.field("file", WORD), pa.field("row", pa.int64())])
+_LAYOUT = Layout(repeated=("file",), stepwise=("row",), random=("alert_id",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ def open_provenance(alerts: str, *, position: Position | None = None, bounded: b
 
 
 def provenance_table(block: AlertBlock, files: Sequence[str]) -> pa.Table:
-    """alert_id, file, row of the m alerts; file and row are null for windows. `files`: names by the index in `block.files`."""
+    """alert_id (its 16 bytes), file, row of the m alerts; file and row are null for windows. `files`: names by the index in `block.files`."""
     absent = np.iinfo(np.int64).min
     rows = times(np.where(block.files >= 0, block.rows, absent)).view(pa.int64())
-    return pa.Table.from_arrays([hex_ids(block.ids), words(block.files, list(files)), rows], schema=PROVENANCE)
+    return pa.Table.from_arrays([byte_ids(block.ids), words(block.files, list(files)), rows], schema=PROVENANCE)
 
 
 def find_origin(alerts: str, alert_id: str) -> Origin | None:
@@ -52,7 +52,7 @@ def find_origin(alerts: str, alert_id: str) -> Origin | None:
     files = part_files(path) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise UserError(f"{path} is missing: it says which row each alert of {alerts} came from")
-    found = pl.scan_parquet(files).filter(pl.col("alert_id") == alert_id).tail(1).collect()
+    found = pl.scan_parquet(files).filter(pl.col("alert_id") == bytes.fromhex(alert_id)).tail(1).collect()
     if found.is_empty() or found["file"][0] is None:
         return None
     return Origin(found["file"][0], found["row"][0])
