@@ -224,11 +224,13 @@ class Oracle:
 
     def _close_windows(self, view: View, rollup: Rollup) -> None:
         folded: dict[str, list[SlidingWindow]] = {}
+        seen: Counter[str] = Counter()
         for (target, start), rows in sorted(self.cells[view.name].items()):
             values = {name: exact_aggregate(aggregate, [row.env for row in rows]) for name, aggregate in rollup.aggregates.items()}
             env: Env = {name: column(values) for name, column in rollup.columns.items()}
             windows = folded.setdefault(target, [SlidingWindow(spec) for spec in view.windows])
-            outcome = self._judge(view, windows, _Unit(target, start, env, dict(env), 1, len(rows)))
+            seen[target] += len(rows)
+            outcome = self._judge(view, windows, _Unit(target, start, env, dict(env), 1, seen[target]))
             for row in rows:
                 if outcome == "scored":
                     self.outcome[row.number] = "scored"

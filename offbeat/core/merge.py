@@ -24,7 +24,7 @@ class Windows:
     targets: I64
     starts: I64
     rows: I64
-    """Rows in each: its revision."""
+    """Rows in each."""
     aggregates: F64
     """(aggregates, w) values as expressions see them."""
 

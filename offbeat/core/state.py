@@ -1,4 +1,4 @@
-"""A snapshot is one Arrow stream, named arrays and a JSON document for what is text, with a checksum of every byte behind it. Never a pickle.
+"""A snapshot is one Arrow stream, named arrays and a JSON document for what is text, then a checksum of it all. Never a pickle.
 
 Nothing of a file is looked at before its checksum is right: Arrow trusts the offsets it reads, and a damaged one would end the process.
 """
@@ -24,7 +24,12 @@ _MARK = b"offbeat\n"
 _TAIL = len(_MARK) + 16
 _DOCUMENT = "json"
 _SCHEMA = pa.schema(
-    [pa.field("name", pa.string()), pa.field("dtype", pa.string()), pa.field("shape", pa.list_(pa.int64())), pa.field("data", pa.large_binary())],
+    [
+        pa.field("name", pa.string()),
+        pa.field("dtype", pa.string()),
+        pa.field("shape", pa.list_(pa.int64())),
+        pa.field("data", pa.large_binary()),
+    ],
     metadata={"offbeat.format": str(FORMAT)},
 )
 
@@ -64,16 +69,16 @@ def store(file: IO[bytes], arrays: Mapping[str, np.ndarray], document: Document)
     checked = _Checked(file)
     text = json.dumps(document, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")  # names of files may be any bytes
     with pa.ipc.new_stream(pa.PythonFile(checked, mode="w"), _SCHEMA) as writer:
-        writer.write_batch(_entry("document", _DOCUMENT, (len(text),), text))
+        writer.write_batch(_entry("document", _DOCUMENT, (len(text),), memoryview(text)))
         for name in sorted(arrays):
             array = np.ascontiguousarray(arrays[name])
-            writer.write_batch(_entry(name, array.dtype.str, array.shape, array))
+            writer.write_batch(_entry(name, array.dtype.str, array.shape, array.data))
     file.write(_MARK + checked.digest.digest())
 
 
-def _entry(name: str, dtype: str, shape: tuple[int, ...], data: bytes | np.ndarray) -> pa.RecordBatch:
+def _entry(name: str, dtype: str, shape: tuple[int, ...], data: memoryview) -> pa.RecordBatch:
     body = pa.py_buffer(data)
-    offsets = pa.py_buffer(np.array([0, body.size], np.int64))
+    offsets = pa.py_buffer(np.array([0, body.size], np.int64).data)
     return pa.record_batch(
         [
             pa.array([name], pa.string()),

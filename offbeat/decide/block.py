@@ -12,6 +12,7 @@ from offbeat.core.batch import F64, I8, I32, I64, Bools
 
 STATUSES = ("early", "provisional", "final", "withdrawn")
 """In rising order of precedence (S22); `AlertBlock.status` holds indices into it."""
+FINAL, WITHDRAWN = STATUSES.index("final"), STATUSES.index("withdrawn")
 
 
 @dataclass(frozen=True, slots=True)

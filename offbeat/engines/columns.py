@@ -57,6 +57,13 @@ class Columns:
             out[row] = _codes(frame.get_column(name), literals)
         return out, nullable
 
+    def recoded(self, numbers: F64, texts: np.ndarray) -> F64:
+        """Kept rows (n, c) with the codes of their texts (n, t) as this plan has them: its rules may name other literals than before."""
+        plain = numbers[:, : len(self._numeric)]
+        place = {name: t for t, name in enumerate(self.texts)}
+        codes = [_codes(pl.Series(texts[:, place[name]].tolist(), dtype=pl.String), literals) for name, literals in self._codes]
+        return np.concatenate([plain, *(code[:, None] for code in codes)], axis=1)
+
     def hashes(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> tuple[U64, U64]:
         """(n,) hashes of the `unique` columns and of all columns; both empty where the plan names none."""
         if not self.unique:

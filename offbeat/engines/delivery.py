@@ -12,40 +12,43 @@ import pyarrow as pa
 
 from offbeat._version import __version__
 from offbeat.core.plan import Plan
-from offbeat.decide.block import AlertBlock, SetAside
+from offbeat.decide.block import WITHDRAWN, AlertBlock, SetAside
+from offbeat.engines.places import Known, Places
 from offbeat.io.alerts import alert_table
 from offbeat.io.console import alert_records
-from offbeat.io.contract import Position, Sink
-from offbeat.io.provenance import open_provenance, provenance_table
+from offbeat.io.contract import Sink
+from offbeat.io.provenance import open_provenance, provenance_path, provenance_table
 from offbeat.io.quarantine import open_quarantine, quarantine_table
 from offbeat.io.shape import plan_schema
-from offbeat.io.sinks import open_sink
+from offbeat.io.sinks import local_path, open_sink
 
 
 class Delivery:
     """The sinks of one run.
 
-    `uris` are the outputs of alerts; `positions` what `commit` returned when the state was last stored ({} at the first run);
-    `bounded` as in `open_sink`.
+    `uris` are the outputs of alerts; `places` says how far they and the others are; `bounded` as in `open_sink`.
     """
 
-    def __init__(self, plan: Plan, uris: Sequence[str], quarantine: Path | None, positions: dict[str, Position], *, bounded: bool) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, uris: Sequence[str], quarantine: Path | None, places: Places, *, bounded: bool) -> None:
+        self._plan, self._places = plan, places
         self.alerts = 0
         self.files: list[str] = []
         self.headers: list[str | None] = []
         self._sinks: dict[str, Sink] = {}
         self._origins: dict[str, Sink] = {}
-        self._quarantine: Sink | None = None
+        self._quarantine: dict[str, Sink] = {}
         schema = plan_schema(plan)
         try:
             for uri in uris:
-                self._sinks[uri] = open_sink(uri, position=positions.get(uri), bounded=bounded, schema=schema)
+                path = None if uri == "-" else local_path(uri)
+                self._sinks[uri] = open_sink(uri, position=places.position(uri, path), bounded=bounded, schema=schema)
                 if uri != "-":
-                    at = positions.get(f"provenance {uri}")
-                    self._origins[f"provenance {uri}"] = open_provenance(uri, position=at, bounded=bounded)
+                    name = f"provenance {uri}"
+                    at = places.position(name, provenance_path(uri))
+                    self._origins[name] = open_provenance(uri, position=at, bounded=bounded)
             if quarantine is not None:
-                self._quarantine = open_quarantine(quarantine, position=positions.get("quarantine"), bounded=bounded)
+                name = f"quarantine {quarantine}"
+                self._quarantine[name] = open_quarantine(quarantine, position=places.position(name, quarantine), bounded=bounded)
         except BaseException:
             self.close(complete=False)
             raise
@@ -62,21 +65,20 @@ class Delivery:
                 origins = provenance_table(block, self.files)
                 for sink in self._origins.values():
                     sink.write(origins)
-        if self._quarantine is not None:
+        for sink in self._quarantine.values():
             for rows in set_aside:
-                self._quarantine.write(quarantine_table(rows, self.files, self.headers))
+                sink.write(quarantine_table(rows, self.files, self.headers))
 
     def table(self, block: AlertBlock) -> pa.Table:
         """Alerts as records."""
         return alert_table(block, pipeline=self._plan.name, plan_hash=self._plan.plan_hash, version=__version__)
 
     def _all(self) -> dict[str, Sink]:
-        quarantine = {"quarantine": self._quarantine} if self._quarantine is not None else {}
-        return self._sinks | self._origins | quarantine
+        return self._sinks | self._origins | self._quarantine
 
-    def commit(self) -> dict[str, Position]:
-        """Make everything handed over durable; what a restart needs, by sink."""
-        return {name: sink.commit() for name, sink in self._all().items()}
+    def commit(self) -> Known:
+        """Make everything handed over durable; what a restart needs for its `Places`."""
+        return self._places.committed({name: sink.commit() for name, sink in self._all().items()})
 
     def close(self, complete: bool) -> None:
         """End of the run. Every sink is closed, even if another one refuses."""
@@ -102,7 +104,7 @@ class Worst:
         """Look through a block."""
         bar = self._heap[0][0] if len(self._heap) == self._most else -1.0
         score = np.sum([np.where(d.voted, d.score, 0.0) for d in block.detectors], axis=0) / np.maximum(block.votes, 1)
-        good = np.flatnonzero(block.severity >= bar)
+        good = np.flatnonzero((block.severity >= bar) & (block.status != WITHDRAWN))
         order = np.lexsort((good, block.time_ns[good], -score[good], -block.votes[good], -block.severity[good]))[: self._most]
         for i in good[order].tolist():
             self._seen += 1

@@ -21,6 +21,7 @@ from offbeat.decide.block import AlertBlock
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.delivery import Delivery, Worst
 from offbeat.engines.merge import Merge
+from offbeat.engines.places import Known, Places
 from offbeat.engines.shard import Output, Shard
 from offbeat.errors import UserError
 from offbeat.io.contract import Chunk, Position, Source
@@ -85,8 +86,8 @@ class LocalEngine:
     """One run of a plan over a source.
 
     alerts: outputs (see `open_sink`). quarantine: where rows set aside go. state: a directory, for runs that can be continued. live: the
-    source has no end that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller. watch: is shown the
-    alerts of each batch, as the sinks get them.
+    source has no end that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller.
+    watch: is shown the alerts of each batch, as the sinks get them.
     """
 
     def __init__(
@@ -110,20 +111,20 @@ class LocalEngine:
         self._merge = Merge(plan)
         self._position: Position | None = None
         self._files: list[str] = []
+        self._headers: dict[str, str] = {}
         self._plans: list[dict[str, Any]] = []
         self._checkpoint = Checkpoint(state, plan) if state is not None else None
         try:
-            positions: dict[str, Position] = {}
             kept = self._checkpoint.load() if self._checkpoint is not None else None
-            if kept is not None:
-                positions = self._take(*kept)
+            places = Places(self._take(*kept) if kept is not None else None)
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
                 self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
-            self._delivery = Delivery(plan, alerts, quarantine, positions, bounded=self._checkpoint is None and not live)
+            self._delivery = Delivery(plan, alerts, quarantine, places, bounded=self._checkpoint is None and not live)
         except BaseException:
             if self._checkpoint is not None:
                 self._checkpoint.close()
             raise
+        self._joined = places.joined
         self._stop = threading.Event()
         self.result = Run(plan.name, self._shard.ledger, 0, 0.0, complete=False)
         self._worst = Worst(WORST)
@@ -139,6 +140,8 @@ class LocalEngine:
         complete = False
         numbers = self._number_files()
         try:
+            if self._joined:
+                self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
             for chunk in self._source.chunks(self._position):
                 self._deliver(self._shard.feed(_renumbered(chunk, numbers)))
                 self._position = chunk.position
@@ -204,9 +207,11 @@ class LocalEngine:
             if name not in known:
                 known[name] = len(self._files)
                 self._files.append(name)
-        self._delivery.files = self._files
-        headers = dict(zip(self._source.files, self._source.headers, strict=True))
-        self._delivery.headers = [headers.get(name) for name in self._files]
+        # A name may be any bytes; what is none of UTF-8 is shown as \udcff, since a text cannot hold it.
+        self._delivery.files = [name.encode("utf-8", "backslashreplace").decode() for name in self._files]
+        # A row held back may be set aside when its file is long done with.
+        self._headers |= {name: header for name, header in zip(self._source.files, self._source.headers, strict=True) if header is not None}
+        self._delivery.headers = [self._headers.get(name) for name in self._files]
         return [known[name] for name in self._source.files]
 
     def _commit(self) -> None:
@@ -217,8 +222,8 @@ class LocalEngine:
         arrays, document = self._shard.state()
         merged = {}
         for name, view in self._merge.views.items():
-            arrays |= prefixed(f"merge/{name}", view.stage.arrays())
-            merged[name] = {"targets": view.stage.keys.names, "delivered": view.delivered}
+            arrays |= prefixed(f"merge/{name}", view.arrays())
+            merged[name] = view.stage.keys.names
         self._checkpoint.save(
             prefixed("shard", arrays),
             {
@@ -226,21 +231,21 @@ class LocalEngine:
                 "merge": merged,
                 "position": self._position,
                 "files": self._files,
+                "headers": self._headers,
                 "sinks": sinks,
                 "plans": self._plans,
             },
         )
 
-    def _take(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> dict[str, Position]:
-        """Go on from a stored state; returns the positions of the sinks."""
+    def _take(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
+        """Go on from a stored state; returns how far the outputs are."""
         mine = under("shard", arrays)
         self._shard.take(mine, document["shard"])
         for name, view in self._merge.views.items():
-            kept = document["merge"][name]
-            view.stage.restore(kept["targets"], under(f"merge/{name}", mine))
-            view.delivered = {mark: (r, s, v) for mark, (r, s, v) in kept["delivered"].items()}
-        self._position, self._files, self._plans = document["position"], document["files"], document["plans"]
-        sinks: dict[str, Position] = document["sinks"]
+            view.restore(document["merge"][name], under(f"merge/{name}", mine))
+        self._position, self._plans = document["position"], document["plans"]
+        self._files, self._headers = document["files"], document["headers"]
+        sinks: Known = document["sinks"]
         return sinks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.engines.delivery import Delivery
-from offbeat.engines.local import LocalEngine, Run
+from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, Run
+from offbeat.engines.places import Places
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 from offbeat.io.frame import FrameSource
@@ -81,11 +83,12 @@ def run(
         quarantine=Path(quarantine) if quarantine is not None else None,
         state=Path(state) if state is not None else None,
         keep=not outputs,
+        commit_seconds=COMMIT_SECONDS if outputs else math.inf,  # what is in memory alone must not count as delivered before the end
     )
     done = engine.run()
     kept = None
     if not outputs:
-        delivery = Delivery(plan, (), None, {}, bounded=True)
+        delivery = Delivery(plan, (), None, Places(None), bounded=True)
         schema = plan_schema(plan)
         tables = [fitted(delivery.table(block), schema) for block in done.blocks]
         kept = latest(typed(pl.DataFrame(pa.concat_tables(tables) if tables else schema.empty_table())))

@@ -14,8 +14,8 @@ from offbeat.core.merge import MergeStage
 from offbeat.core.partials import PartialLayout, Partials, PartialTable
 from offbeat.core.plan import Plan, RollupPlan, ViewPlan
 from offbeat.core.rings import grown_rows
-from offbeat.core.state import Arrays
-from offbeat.decide.block import AlertBlock
+from offbeat.core.state import Arrays, prefixed, under
+from offbeat.decide.block import WITHDRAWN, AlertBlock
 from offbeat.engines.view import Rows, View
 from offbeat.features.tumbling import Tumbling
 
@@ -107,57 +107,78 @@ class Undecided:
 
 
 class MergedView:
-    """The merged half: partials of all shards in, alerts of closed windows out."""
+    """The merged half: partials of all shards in, alerts of closed windows out.
+
+    A window's revision counts the rows of its target up to its end, which is all that its verdict depends on: so it is judged anew exactly
+    when its revision has grown, and what is said of it later always has the greater revision [S22].
+    """
 
     def __init__(self, plan: Plan, view: ViewPlan, rollup: RollupPlan) -> None:
         self._plan, self.view_plan, self._rollup = plan, view, rollup
         self.stage = MergeStage(PartialLayout.of(rollup.aggregates))
         self._judged: Bools = np.zeros(0, np.bool_)
         self._lookup = PartialTable(PartialLayout.of(()))
-        self.delivered: dict[str, tuple[int, int, float]] = {}
-        """Alerts handed over before, by key and start: revision, status, severity."""
+        self._revisions: I64 = np.zeros(0, np.int64)
+        self._standing: Bools = np.zeros(0, np.bool_)
+        """By place in `_lookup`: the revision last judged, and whether an alert stands on it."""
 
     def judge(self) -> tuple[AlertBlock | None, ViewCounts]:
-        """Judge all windows in order of (key, start); gives the alerts that are new or changed since the last time."""
+        """Judge all windows in order of (target, start); gives the alerts on those that have changed since the last time."""
         windows = self.stage.windows()
         inputs = tuple(f"agg{i}" for i in range(len(self._rollup.aggregates)))
         columns = Machine(self._rollup.column_program, inputs).run(windows.aggregates)
         view = View(self._plan, self.view_plan, self._rollup.columns, ())
         n = len(windows.starts)
         slots = windows.targets.astype(np.int32)
+        revisions = _running(slots, windows.rows)
+        before = self._lookup.find(slots, windows.starts)
+        known = before >= 0
+        changed: Bools = np.ones(n, np.bool_)
+        changed[known] = self._revisions[before[known]] != revisions[known]
+        standing: Bools = np.zeros(n, np.bool_)
+        standing[known] = self._standing[before[known]]
         rows = Rows(
             slots=slots,
             time_ns=windows.starts,
             ordinals=np.ones(n, np.int64),
             columns=columns,
             integers=np.empty((0, n), np.int64),
-            revision=windows.rows,
+            revision=revisions,
             files=np.full(n, -1, np.int32),
             numbers=np.full(n, -1, np.int64),
             frame=lambda index: _frame(self._rollup.columns, columns, index),
         )
-        names = self.stage.keys.names
-        marks = zip(windows.starts.tolist(), slots.tolist(), strict=True) if self.delivered else ()
-        before = np.array([f"{start} {names[slot]}" in self.delivered for start, slot in marks], np.bool_)
-        block, self._judged = view.judge(self.stage.keys, rows, before)
+        block, self._judged = view.judge(self.stage.keys, rows, standing)
         view.counts.windows = n
-        self._lookup = PartialTable(PartialLayout.of(()))
-        none = np.empty((0, n))
-        self._lookup.fold(slots, windows.starts, none.astype(np.int64), none)
-        return self._changed(block), view.counts
+        self._remember(slots, windows.starts, revisions)
+        standing[changed] = False
+        if block is not None:
+            names = np.array([self.stage.keys.slot(name) for name in block.keys], np.int32)
+            at = self._lookup.find(names[block.key], block.time_ns)
+            news = np.flatnonzero(changed[at])
+            standing[at[news]] = block.status[news] != WITHDRAWN
+            block = block.take(news) if len(news) else None
+        self._standing = standing
+        return block, view.counts
 
-    def _changed(self, block: AlertBlock | None) -> AlertBlock | None:
-        """Leave out what was delivered just so before [S22]."""
-        if block is None:
-            return None
-        changed = []
-        for i in range(len(block)):
-            mark = f"{block.time_ns[i]} {block.keys[int(block.key[i])]}"
-            now = (int(block.revision[i]), int(block.status[i]), float(block.severity[i]))
-            if self.delivered.get(mark) != now:
-                self.delivered[mark] = now
-                changed.append(i)
-        return block.take(np.array(changed, np.int64)) if changed else None
+    def _remember(self, slots: I32, starts: I64, revisions: I64) -> None:
+        self._lookup = PartialTable(PartialLayout.of(()))
+        none = np.empty((0, len(slots)))
+        self._lookup.fold(slots, starts, none.astype(np.int64), none)
+        self._revisions = revisions
+
+    def arrays(self) -> Arrays:
+        """State; the target keys are `stage.keys.names`."""
+        p = self._lookup.partials()
+        judged: Arrays = {"targets": p.targets, "starts": p.starts, "revisions": self._revisions, "standing": self._standing}
+        return prefixed("stage", self.stage.arrays()) | prefixed("judged", judged)
+
+    def restore(self, names: list[str], arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        self.stage.restore(names, under("stage", arrays))
+        judged = under("judged", arrays)
+        self._remember(judged["targets"], judged["starts"], judged["revisions"])
+        self._standing = judged["standing"]
 
     def judged(self, fold: RollupFold) -> Bools:
         """(windows of the shard's table,) which of them got a verdict in the last `judge`."""
@@ -165,6 +186,14 @@ class MergedView:
         table = np.array([self.stage.keys.slot(name) for name in fold.targets.names] or [0], np.int32)
         verdicts: Bools = self._judged[self._lookup.find(table[partials.targets], partials.starts)]
         return verdicts
+
+
+def _running(slots: I32, rows: I64) -> I64:
+    """(w,) sums of `rows` (w,) within each slot; equal slots stand together."""
+    total: I64 = np.cumsum(rows)
+    first = np.flatnonzero(np.append(True, slots[1:] != slots[:-1])) if len(slots) else np.zeros(0, np.int64)
+    lengths = np.diff(np.append(first, len(slots)))
+    return total - np.repeat(total[first] - rows[first], lengths)
 
 
 def _frame(names: tuple[str, ...], columns: F64, index: I64) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from offbeat.core.admission import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LA
 from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, Batch
 from offbeat.core.held import HeldRows
 from offbeat.core.keys import KeyTable
-from offbeat.core.ledger import Ledger
+from offbeat.core.ledger import Ledger, ViewCounts
 from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays, Document, decode, encode, prefixed, under
 from offbeat.decide.block import AlertBlock, SetAside
@@ -302,8 +303,14 @@ class Shard:
             "held": self._held.words(),
             "targets": targets,
             "ledger": self.ledger.as_dict(),
+            "gaps": self._cadence(),
         }
         return arrays, document
+
+    def _cadence(self) -> list[Any]:
+        """What gaps are counted against; it decides no alert, so it may change: they are then counted from there on."""
+        q = self.plan.quality
+        return [q.cadence_ns, self.plan.source.time.zone, q.calendar]
 
     def take(self, arrays: Arrays, document: Document) -> None:
         """Take over what `state` gave."""
@@ -311,13 +318,14 @@ class Shard:
         self._ledger = Ledger.from_dict(document["ledger"])
         self._admission.restore(under("admission", arrays))
         self._held.restore(under("held", arrays), document["held"])
+        self._held.numbers = self._columns.recoded(self._held.numbers, self._held.texts)
         for view in self._views:
             view.restore(under(f"view/{view.plan.name}", arrays))
-            view.counts = self._ledger.views[view.plan.name]
+            view.counts = self._ledger.views.get(view.plan.name, ViewCounts())  # a view without windows may be new
         for name, rollup in self.rollups.items():
             rollup.restore(under(f"rollup/{name}", arrays), document["targets"][name])
         self.undecided.restore([under(f"undecided/{v}", arrays) for v in range(len(self.undecided.tables))])
-        if self.gaps is not None:
+        if self.gaps is not None and document["gaps"] == self._cadence():
             self.gaps.restore(under("gaps", arrays))
 
     @classmethod

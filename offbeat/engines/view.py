@@ -16,13 +16,12 @@ from offbeat.core.machine import Machine
 from offbeat.core.plan import Plan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
-from offbeat.decide.block import STATUSES, AlertBlock, DetectorBlock
+from offbeat.decide.block import FINAL, WITHDRAWN, AlertBlock, DetectorBlock
 from offbeat.decide.vote import Decisions, Vote
 from offbeat.detectors.rule import Rule
 from offbeat.detectors.verdict import Verdicts
 from offbeat.features.windows import WindowFold, WindowRows
 
-_FINAL, _WITHDRAWN = STATUSES.index("final"), STATUSES.index("withdrawn")
 _NOBODY: Bools = np.zeros(0, np.bool_)
 
 
@@ -101,7 +100,7 @@ class View:
             view=self.plan.name,
             ids=ids,
             revision=rows.revision[index],
-            status=np.where(decisions.alert, _FINAL, _WITHDRAWN).astype(np.int8),
+            status=np.where(decisions.alert, FINAL, WITHDRAWN).astype(np.int8),
             key=key,
             keys=names,
             time_ns=time_ns,
