@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
+from hashlib import blake2b
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_PACKAGE = Path(__file__).parents[1]
 _numba: Any = import_module("numba")
+
+
+def _cache_directory() -> Path:
+    """Where compiled kernels are kept, named by the state of the package's sources.
+
+    Numba renews a cached kernel only when its own file changes, and would go on with an old copy of a kernel that it calls in another.
+    """
+    stamp = blake2b(digest_size=8)
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        status = file.stat()
+        stamp.update(f"{file.relative_to(_PACKAGE)} {status.st_mtime_ns} {status.st_size}\n".encode())
+    name = f"kernels-{stamp.hexdigest()}"
+    beside = _PACKAGE / "__pycache__"
+    try:
+        beside.mkdir(exist_ok=True)
+        writable = os.access(beside, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        return Path(home) / "offbeat" / name
+    for old in beside.glob("kernels-*"):
+        if old.name != name:
+            shutil.rmtree(old, ignore_errors=True)
+    return beside / name
+
+
+if not os.environ.get("NUMBA_CACHE_DIR"):
+    _numba.config.CACHE_DIR = str(_cache_directory())
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

@@ -10,11 +10,15 @@ from offbeat.core.compiled import compiled
 CLASSES = 64
 FIRST = 4
 """Elements of a ring's first stretch."""
+SMALL = 16
+"""A ring of at most so many elements gets them all at once: growing would leave more behind than it saves."""
 
 
 @compiled
 def next_capacity(capacity: int, most: int) -> int:
     """The stretch after one of `capacity` elements; `most` > 0 bounds it."""
+    if 0 < most <= SMALL:
+        return most
     wanted = FIRST if capacity == 0 else 2 * capacity
     return min(wanted, most) if most > 0 else wanted
 
@@ -64,14 +68,18 @@ def grown_rows(array: np.ndarray, rows: int, fill: float | int = 0) -> np.ndarra
     if len(array) >= rows:
         return array
     size = max(rows, 2 * len(array), 16)
-    out = np.empty((size, *array.shape[1:]), array.dtype)
+    # Zeros cost no memory before they are written to.
+    out = np.zeros((size, *array.shape[1:]), array.dtype)
     out[: len(array)] = array
-    out[len(array) :] = fill
+    if fill != 0:
+        out[len(array) :] = fill
     return out
 
 
 def stretch_capacity(sizes: I64, most: int) -> I64:
     """Capacities as growth would have given them, so that freed stretches fit the free lists."""
+    if 0 < most <= SMALL:
+        return np.where(sizes > 0, np.int64(most), np.int64(0))
     capacity = np.zeros(len(sizes), np.int64)
     while (short := capacity < sizes).any():
         grown = np.where(capacity == 0, FIRST, 2 * capacity)

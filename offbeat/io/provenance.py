@@ -40,7 +40,7 @@ def open_provenance(alerts: str, *, position: Position | None = None, bounded: b
 
 
 def provenance_table(block: AlertBlock, files: Sequence[str]) -> pa.Table:
-    """alert_id (its 16 bytes), file, row of the m alerts; file and row are null for windows. `files`: names by the index in `block.files`."""
+    """alert_id (its 16 bytes), file, row of the m alerts; file and row are null for windows. `files`: names by `block.files`."""
     absent = np.iinfo(np.int64).min
     rows = times(np.where(block.files >= 0, block.rows, absent)).view(pa.int64())
     return pa.Table.from_arrays([byte_ids(block.ids), words(block.files, list(files)), rows], schema=PROVENANCE)
