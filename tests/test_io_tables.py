@@ -86,6 +86,37 @@ def test_dates_texts_and_epochs(tmp_path: Path) -> None:
         both(tmp_path, {"k": ["a"], "t": [NS], "x": [1]})
 
 
+def test_dates_that_nanoseconds_do_not_reach(tmp_path: Path) -> None:
+    got = both(tmp_path, table(t=[date(9999, 12, 31), date(2262, 4, 1), date(1, 1, 1)]))
+    assert [r[2] for r in got] == ["time", "missing", "time"]
+
+
+def test_an_empty_text_is_no_time_in_any_format(tmp_path: Path) -> None:
+    for form in ("auto", "s", "%Y"):
+        got = both(tmp_path, table(t=["", "", None]), time=TimePlan(("t",), form, "UTC"))
+        assert {r[2] for r in got} == {"missing"}, form
+
+
+def test_keys_beyond_signed_integers(tmp_path: Path) -> None:
+    got = both(tmp_path, table(k=pl.Series([2**64 - 1, 2**63, 7], dtype=pl.UInt64)))
+    assert [r[0] for r in got] == [str(2**64 - 1), str(2**63), "7"]
+
+
+def test_text_with_line_ends_of_its_own_stays_one_row() -> None:
+    text = "a\u2028b\u0085c\nd\x0be"
+    chunk = next(iter(FrameSource(keyed(), pl.DataFrame(table(s=[text, text, text]))).chunks(None)))
+    raw = chunk.raw(np.arange(3))
+    assert [json.loads(line)["s"] for line in raw] == [text] * 3
+
+
+def test_a_key_as_integers_in_one_file_and_as_text_in_the_other(tmp_path: Path) -> None:
+    times = [AT + timedelta(seconds=i) for i in range(3)]
+    pl.DataFrame(table(k=[1, 1, 1], t=times)).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame(table(k=["1", "1", "1"], t=times)).write_parquet(tmp_path / "b.parquet")
+    got = read(source(keyed(), tmp_path))
+    assert [(str(r[0]), r[4]) for r in got] == [("1", 1), ("1", 1), ("1", 2), ("1", 2), ("1", 3), ("1", 3)]
+
+
 def test_fixed_point_of_integers_decimals_and_doubles(tmp_path: Path) -> None:
     base = {"k": ["a"] * 3, "t": [AT] * 3, "x": [1.0] * 3}
     assert [r[6] for r in both(tmp_path, base | {"n": [5, -(2**62), None]})] == [500, None, None]

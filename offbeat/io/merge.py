@@ -128,7 +128,8 @@ class Merged:
                 n = len(parsed.time_ns)
                 if n == 0:
                     continue
-                key = parsed.keys if parsed.keys is not None else pl.Series([""]).new_from_index(0, n)
+                # As text, since one file may have as integers what another has as text.
+                key = parsed.keys.cast(pl.String) if parsed.keys is not None else pl.Series([""]).new_from_index(0, n)
                 time = pl.Series(parsed.time_ns)
                 about = pl.DataFrame(
                     {

@@ -18,6 +18,7 @@ from offbeat.io.timestamps import EPOCH_DIGITS, by_format, epoch_floats, epoch_i
 
 _UNITS = {"ms": 1_000_000, "us": 1_000, "ns": 1}
 _DAY_NS = 86_400 * 1_000_000_000
+_MOST_DAYS = (2**63 - 1) // _DAY_NS - 1
 
 
 def _is_text(kind: pl.DataType) -> bool:
@@ -92,7 +93,7 @@ def _times(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
     """UTC nanoseconds (NULL_INT: none) and which values are there but are no time."""
     kind = series.dtype
     if _is_text(kind):
-        return _text_times(series.cast(pl.String), plan)
+        return _text_times(_text(series), plan)
     if isinstance(kind, pl.Datetime):
         values = _integers(series.to_physical())
         factor = _UNITS[kind.time_unit]
@@ -103,9 +104,9 @@ def _times(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
         if kind.time_zone is not None:
             return out, bad
     elif isinstance(kind, pl.Date):
-        out = _integers(series.to_physical().cast(pl.Int64))
-        bad = np.zeros(len(out), dtype=np.bool_)
-        out = np.where(out != NULL_INT, out * _DAY_NS, NULL_INT)
+        days = _integers(series.to_physical().cast(pl.Int64))
+        bad = (days != NULL_INT) & (np.abs(days) > _MOST_DAYS)
+        out = np.where((days != NULL_INT) & ~bad, days * _DAY_NS, NULL_INT)
     elif kind.is_integer():
         out, bad = epoch_integers(_integers(series), EPOCH_DIGITS[plan.time.format])
         return out, bad | (series.is_not_null().to_numpy() & (out == NULL_INT))
@@ -136,7 +137,7 @@ def _fixed(series: pl.Series, column: Column) -> tuple[I64, Bools]:
 
 def _rows_as_json(frame: pl.DataFrame) -> Callable[[npt.NDArray[np.intp]], list[str]]:
     def raw(rows: npt.NDArray[np.intp]) -> list[str]:
-        return frame[np.asarray(rows, dtype=np.int64)].write_ndjson().splitlines() if len(rows) else []
+        return frame[np.asarray(rows, dtype=np.int64)].write_ndjson().split("\n")[:-1] if len(rows) else []
 
     return raw
 
@@ -158,7 +159,9 @@ def parse_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, mark: int
     keys = None
     if layout.key >= 0:
         given = series_at[layout.fields[layout.key]]
-        keys = given.cast(pl.Int64, strict=False) if given.dtype.is_integer() else _text(given)
+        # The greatest integers have no place in Int64: those keys go by their decimal form at once.
+        small = given.dtype.is_integer() and given.dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
+        keys = given.cast(pl.Int64) if small else _text(given)
         missing |= keys.is_null().to_numpy()
     out: list[pl.Series] = []
     matrix = np.empty((sum(c.kind == "float" for c in plan.columns), n))
