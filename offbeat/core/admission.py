@@ -313,14 +313,15 @@ class Admission:
 
     def settle(self, slots: I32, places: I64) -> None:
         """Give the batch's held rows their places in the store; `places` (n,) by batch row."""
-        rename(slots, places, self._candidate, self._buffer, self._b_pool)
+        rename(np.unique(slots), places, self._candidate, self._buffer, self._b_pool)
 
     def finish(self, keys: int, held: int, *, unique: bool) -> Admitted:
         """End of bounded input: everything held is folded."""
         self._grow_slots(keys)
         if unique:
-            candidates = int((self._candidate[:keys, ROW] != NOBODY).sum())
-            self._grow_seen(int(self._s_used[0]) + (2 * self.order.dedup_rows + 4) * candidates)
+            seen = self._seen[:keys][self._candidate[:keys, ROW] != NOBODY]
+            full = seen[(seen[:, LENGTH] == seen[:, CAPACITY]) & (seen[:, LENGTH] < self.order.dedup_rows), CAPACITY]
+            self._grow_seen(int(self._s_used[0]) + int(np.maximum(2 * full, 16).sum()))
         emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
         m = finish(
             keys, unique, self.order.dedup_rows, self._keys, self._candidate, self._candidate_hash,

@@ -129,7 +129,7 @@ class WindowFold:
             )  # fmt: skip
             if done == n:
                 break
-            self._grow_pool(2 * len(self._times) + 2 * plan.rows + 64)
+            self._grow_pool(int(self._used[0]) + 2 * int(self._ring[:, k.CAPACITY].max(initial=0)) + 64)
         return WindowRows(self._features.run(aggregates), rows.n, rows.from_ns)
 
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
