@@ -51,7 +51,7 @@ def run(
     pipeline: Any,
     source: Any,
     *,
-    alerts: str | Sequence[str] = (),
+    alerts: str | Path | Sequence[str | Path] = (),
     quarantine: str | Path | None = None,
     state: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -59,14 +59,14 @@ def run(
     """Judge every row of a source and return the alerts.
 
     pipeline: a shipped name (`"bars"`), the path of a YAML file, a mapping, or a `PipelineSpec`. source: a path, folder or glob, a list of
-    these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`); without
-    any, alerts are kept in memory. state: a directory that lets the next call go on where this one ended. overrides: as `--set`,
-    `"bar.price_jump.when=…"`.
+    these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`);
+    without any, alerts are kept in memory. state: a directory that lets the next call go on where this one ended. overrides: as
+    `--set`, `"bar.price_jump.when=…"`.
 
     Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
     """
     plan = load_plan(pipeline, overrides)
-    outputs = (alerts,) if isinstance(alerts, str) else tuple(alerts)
+    outputs = tuple(str(uri) for uri in ((alerts,) if isinstance(alerts, str | Path) else alerts))
     reader: Source
     if isinstance(source, str | Path):
         reader = open_source(plan.source, [str(source)])
