@@ -13,6 +13,7 @@ import numpy as np
 
 from offbeat.core.batch import I8, I32, I64, NULL_INT, U64
 from offbeat.core.compiled import compiled
+from offbeat.core.exact import minus
 from offbeat.core.rings import give, grown_rows, next_capacity, no_free, stretch_capacity, stretches, take
 
 FOLDED, HELD, DUPLICATE, CONFLICT, LATE, FUTURE = range(6)
@@ -51,7 +52,9 @@ NEWEST, LAST_TIME, LAST_ORDER, ORDINAL = range(4)
 # candidate: row, time, order.
 ROW, TIME, ORDER = range(3)
 # seen (rows remembered for S8) and buffer (rows waiting for their order): a stretch of a pool each.
+# OLDEST: the one to be overwritten next (seen); HEAD: where in its stretch the buffer begins.
 OFFSET, CAPACITY, LENGTH, OLDEST = range(4)
+HEAD = OLDEST
 
 
 @compiled
@@ -94,18 +97,23 @@ def _remember(slot: int, identity: int, content: int, most: int, seen: I64, used
 def _push_buffer(slot: int, row: int, time: int, order: int, buffer: I64, used: I64, free: I64, link: I64, pool: I64) -> None:
     """Insert into the key's buffer, sorted by (time, order, arrival); the caller has seen to space in the pool."""
     n = buffer[slot, LENGTH]
-    if n == buffer[slot, CAPACITY]:
+    capacity = buffer[slot, CAPACITY]
+    if buffer[slot, HEAD] + n == capacity:
         offset = buffer[slot, OFFSET]
-        size = next_capacity(n, 0)
-        to = take(size, used, free, link)
+        first = offset + buffer[slot, HEAD]
+        # Half empty: moved down, which at least n releases have paid for. Else it grows.
+        grow = buffer[slot, HEAD] <= n
+        to = take(next_capacity(capacity, 0), used, free, link) if grow else offset
         for k in range(n):
             for j in range(3):
-                pool[to + k, j] = pool[offset + k, j]
-        if n:
-            give(offset, n, free, link)
-        buffer[slot, OFFSET] = to
-        buffer[slot, CAPACITY] = size
-    base = buffer[slot, OFFSET]
+                pool[to + k, j] = pool[first + k, j]
+        if grow:
+            if capacity:
+                give(offset, capacity, free, link)
+            buffer[slot, OFFSET] = to
+            buffer[slot, CAPACITY] = next_capacity(capacity, 0)
+        buffer[slot, HEAD] = 0
+    base = buffer[slot, OFFSET] + buffer[slot, HEAD]
     k = n
     while k > 0 and (pool[base + k - 1, TIME] > time or (pool[base + k - 1, TIME] == time and pool[base + k - 1, ORDER] > order)):
         for j in range(3):
@@ -131,17 +139,14 @@ def _emit(row: int, time: int, order: int, slot: int, keys: I64, emitted: I64, o
 @compiled
 def _release(slot: int, until: int, keys: I64, buffer: I64, pool: I64, emitted: I64, ordinals: I64, m: int) -> int:
     """Emit every buffered row of the slot with time ≤ until."""
-    base = buffer[slot, OFFSET]
+    base = buffer[slot, OFFSET] + buffer[slot, HEAD]
     n = buffer[slot, LENGTH]
     k = 0
     while k < n and pool[base + k, TIME] <= until:
         m = _emit(pool[base + k, ROW], pool[base + k, TIME], pool[base + k, ORDER], slot, keys, emitted, ordinals, m)
         k += 1
-    if k:
-        for i in range(k, n):
-            for j in range(3):
-                pool[base + i - k, j] = pool[base + i, j]
-        buffer[slot, LENGTH] = n - k
+    buffer[slot, LENGTH] = n - k
+    buffer[slot, HEAD] = buffer[slot, HEAD] + k if k < n else 0
     return m
 
 
@@ -162,7 +167,8 @@ def admit(
         if unique and seen[s, LENGTH] + 2 > seen[s, CAPACITY] and seen[s, CAPACITY] < most and s_used[0] + 4 * most + 8 > len(s_link):
             progress[0], progress[1] = m, refuted_n
             return i
-        if lateness > 0 and buffer[s, LENGTH] + 2 > buffer[s, CAPACITY] and b_used[0] + 4 * buffer[s, CAPACITY] + 16 > len(b_link):
+        held = buffer[s, HEAD] + buffer[s, LENGTH]
+        if lateness > 0 and held + 2 > buffer[s, CAPACITY] and b_used[0] + 4 * buffer[s, CAPACITY] + 16 > len(b_link):
             progress[0], progress[1] = m, refuted_n
             return i
         if candidate[s, ROW] != NOBODY:
@@ -172,7 +178,7 @@ def admit(
                 continue
             row = candidate[s, ROW]
             candidate[s, ROW] = NOBODY
-            if t >= c_time - max_jump:
+            if t >= minus(c_time, max_jump):
                 if unique:
                     _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, seen, s_used, s_free, s_link, s_pool)
                 keys[s, NEWEST] = max(keys[s, NEWEST], c_time)
@@ -180,7 +186,7 @@ def admit(
                     status[row] = FOLDED
                 if lateness > 0:
                     _push_buffer(s, row, c_time, candidate[s, ORDER], buffer, b_used, b_free, b_link, b_pool)
-                    m = _release(s, keys[s, NEWEST] - lateness, keys, buffer, b_pool, emitted, ordinals, m)
+                    m = _release(s, minus(keys[s, NEWEST], lateness), keys, buffer, b_pool, emitted, ordinals, m)
                 else:
                     m = _emit(row, c_time, candidate[s, ORDER], s, keys, emitted, ordinals, m)
             elif row >= 0:
@@ -195,10 +201,10 @@ def admit(
                 status[i] = DUPLICATE if known == 1 else CONFLICT
                 continue
         last = keys[s, LAST_TIME]
-        if newest != NULL_INT and (t < newest - lateness or t < last or (t == last and order[i] < keys[s, LAST_ORDER])):
+        if newest != NULL_INT and (t < minus(newest, lateness) or t < last or (t == last and order[i] < keys[s, LAST_ORDER])):
             status[i] = LATE
             continue
-        if newest == NULL_INT or t - newest > max_jump:
+        if newest == NULL_INT or minus(t, max_jump) > newest:
             status[i] = HELD
             candidate[s, ROW] = i
             candidate[s, TIME] = t
@@ -220,7 +226,7 @@ def admit(
         status[i] = FOLDED
         if lateness > 0:
             _push_buffer(s, i, t, order[i], buffer, b_used, b_free, b_link, b_pool)
-            m = _release(s, keys[s, NEWEST] - lateness, keys, buffer, b_pool, emitted, ordinals, m)
+            m = _release(s, minus(keys[s, NEWEST], lateness), keys, buffer, b_pool, emitted, ordinals, m)
         else:
             m = _emit(i, t, order[i], s, keys, emitted, ordinals, m)
     progress[0], progress[1] = m, refuted_n
@@ -254,7 +260,8 @@ def rename(slots: I32, places: I64, candidate: I64, buffer: I64, pool: I64) -> N
         s = slots[i]
         if candidate[s, ROW] >= 0:
             candidate[s, ROW] = -1 - places[candidate[s, ROW]]
-        for k in range(buffer[s, OFFSET], buffer[s, OFFSET] + buffer[s, LENGTH]):
+        first = buffer[s, OFFSET] + buffer[s, HEAD]
+        for k in range(first, first + buffer[s, LENGTH]):
             if pool[k, ROW] >= 0:
                 pool[k, ROW] = -1 - places[pool[k, ROW]]
 
@@ -267,7 +274,7 @@ class Admission:
         self._keys = np.zeros((0, 4), np.int64)
         self._candidate = np.zeros((0, 3), np.int64)
         self._candidate_hash = np.zeros((0, 2), np.uint64)
-        self._seen, self._buffer = np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
+        self._seen, self._buffer = np.zeros((0, 4), np.int64), np.zeros((0, 4), np.int64)
         self._s_used, self._s_free, self._s_link = np.zeros(1, np.int64), no_free(), np.zeros(0, np.int64)
         self._b_used, self._b_free, self._b_link = np.zeros(1, np.int64), no_free(), np.zeros(0, np.int64)
         self._s_pool, self._b_pool = np.zeros((0, 2), np.uint64), np.zeros((0, 3), np.int64)
@@ -341,7 +348,7 @@ class Admission:
             "seen_oldest": seen[:, OLDEST].copy(),
             "seen": self._s_pool[stretches(seen[:, OFFSET], seen[:, LENGTH])],
             "buffer_n": buffer[:, LENGTH].copy(),
-            "buffer": self._b_pool[stretches(buffer[:, OFFSET], buffer[:, LENGTH])],
+            "buffer": self._b_pool[stretches(buffer[:, OFFSET] + buffer[:, HEAD], buffer[:, LENGTH])],
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:

@@ -10,6 +10,13 @@ from offbeat.core.program import Program
 
 
 @compiled
+def minus(a: int, b: int) -> int:
+    """a - b for b ≥ 0; the least int64 where that would be lower still."""
+    difference = a - b
+    return difference if difference <= a else NULL_INT
+
+
+@compiled
 def add128(pairs: I64, row: int, at: int, low: int, high: int) -> None:
     """Add a 128-bit integer to the pair (low, high) at columns at, at + 1 of a row."""
     before = np.uint64(pairs[row, at])

@@ -207,6 +207,10 @@ class PartialTable:
             self._table = np.full(4 * len(self._table), _EMPTY, np.int64)
             _index(self._count, self._table, self._targets, self._starts)
 
+    def rows(self) -> int:
+        """Rows in all windows together."""
+        return int(self._ints[: self._count, ROWS].sum())
+
     def partials(self) -> Partials:
         """All windows as they stand."""
         n = self._count

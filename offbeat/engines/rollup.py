@@ -103,7 +103,7 @@ class Undecided:
 
     def rows(self) -> int:
         """Rows filed."""
-        return int(self.tables[-1].partials().ints[:, 0].sum())
+        return self.tables[-1].rows()
 
 
 class MergedView:

@@ -8,7 +8,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
-from offbeat.core.exact import add128, double128
+from offbeat.core.exact import add128, double128, minus
 from offbeat.core.rings import give, next_capacity, take
 
 COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE = range(15)
@@ -233,6 +233,7 @@ def fold(
     for i in range(begin, len(slots)):
         s = slots[i]
         t = time_ns[i]
+        begins = minus(t, duration)
         if ring[s, LENGTH] + ring[s, WAITING] == ring[s, CAPACITY] and not _make_room(
             s, most, ring, used, free, times, values, integers, suffix, ordered
         ):
@@ -274,7 +275,7 @@ def fold(
         while n > 0:
             if duration > 0:
                 oldest = times[offset + head]
-                if (oldest > t - duration) if current else (oldest >= t - duration):
+                if (oldest > begins) if current else (oldest >= begins):
                     break
             elif n <= rows:
                 break

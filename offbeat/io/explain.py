@@ -74,7 +74,7 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None) -> list[str]:
     if len(parts) > 1:
         whole = sum(abs(part["value"]) for part in parts)
         worst = sorted(parts, key=lambda part: -abs(part["value"]))[:5]
-        lines.append("    because of " + ", ".join(f"{safe(part['feature'])} ({abs(part['value']) / whole:.0%})" for part in worst))
+        lines.append("    because of " + ", ".join(f"{safe(part['feature'])} ({abs(part['value']) / whole * 100:.0f} %)" for part in worst))
     return lines
 
 
@@ -102,7 +102,7 @@ def _against_limit(observed: float, threshold: float, voted: bool, rule: RulePla
     upper = rule.comparison.startswith(">") if rule is not None and rule.comparison else (observed >= threshold) == voted
     limit = f"the {'' if upper else 'lower '}limit ({number(threshold)})"
     if not voted:
-        share = f", {observed / threshold:.0%} of it" if threshold > 0 and observed >= 0 else ""
+        share = f", {observed / threshold * 100:.0f} % of it" if threshold > 0 and observed >= 0 else ""
         return f"within {limit}{share}"
     if observed == threshold:
         return f"at {limit}"
@@ -128,7 +128,10 @@ def _times(ratio: float) -> str:
 def _window(window: Mapping[str, Any] | None, zone: str) -> list[str]:
     if window is None:
         return ["It was judged on its own, without a window of earlier rows."]
-    text = f"Judged against {_count(int(window['n']), 'row')} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
+    if window["from"] is None:
+        text = f"No earlier rows in the window up to {moment(window['to'], zone)}"
+    else:
+        text = f"Judged against {_count(int(window['n']), 'row')} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
     known = {name: value for name, value in (window["statistics"] or {}).items() if value is not None}
     return [text + (f": {_pairs(known)}." if known else ".")]
 

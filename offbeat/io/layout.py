@@ -43,11 +43,19 @@ def _place(fields: Sequence[str], spellings: Sequence[str]) -> int:
 def _absent(name: str, what: str, fields: Sequence[str], spellings: Sequence[str]) -> MissingColumnError:
     folded = {field.casefold(): field for field in fields}
     near = [hit for s in spellings for hit in get_close_matches(s.casefold(), folded, 1, 0.6)]
-    hint = f"did you mean {folded[near[0]]!r}? Add it to" if near else "add its spelling to"
+    hint = (f"did you mean {folded[near[0]]!r}? Add it to" if near else "add its spelling to") + " the column's `headers`"
+    if len(fields) == 1 and (separator := _separator_of(fields[0], spellings)):
+        hint = f"set the source's `separator: {separator}`"
     asked = " or ".join(repr(s) for s in spellings)
     has = ", ".join(repr(f) for f in fields[:20]) + (f" and {len(fields) - 20} more" if len(fields) > 20 else "")
-    message = f"{name}: {what} column {asked} is missing; the file has {has or 'no columns'}; {hint} the column's `headers`"
+    message = f"{name}: {what} column {asked} is missing; the file has {has or 'no columns'}; {hint}"
     return MissingColumnError(message, spellings[0])
+
+
+def _separator_of(header: str, spellings: Sequence[str]) -> str:
+    """The separator, quoted, that brings one of the spellings out of a header taken for one field; empty where none does."""
+    shown = {";": "';'", "\t": '"\\t"', "|": "'|'", ",": "','"}
+    return next((quoted for one, quoted in shown.items() if {f.strip(' "') for f in header.split(one)} & set(spellings)), "")
 
 
 def lay_out(name: str, fields: Sequence[str], plan: SourcePlan) -> Layout:

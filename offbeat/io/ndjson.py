@@ -69,6 +69,7 @@ class NdjsonReader:
                     return
                 if at == 0:
                     check_text(self._file, body[: 1 << 16])
+                    self._check_json(body)
                     if body.startswith(b"\xef\xbb\xbf"):
                         body = body[3:]
                         at = 3
@@ -83,6 +84,14 @@ class NdjsonReader:
                 yield partial(self._parse, body[:end] if rest else body, at, stream.packed_at())
         finally:
             stream.close()
+
+    def _check_json(self, body: bytes) -> None:
+        """Raise UserError if the first line is the header of a CSV file; any other line that is no JSON object goes to quarantine."""
+        first = body.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
+        fields = first.split(self._plan.separator)
+        if first[:1] not in "{[" and len(fields) > 1 and {field.strip(' "\r') for field in fields} & set(self._plan.time.headers):
+            name = "standard input" if self.live else self._file.path
+            raise UserError(f"{name}: JSON lines are read here, and this begins with the header of a CSV file; name a .csv file instead")
 
     def _parse(self, body: bytes, mark: int, done: int) -> Parsed:
         lines = [line for ended in body.split(b"\n") if (line := ended.removesuffix(b"\r")).strip(b" \t\r")]

@@ -133,11 +133,13 @@ def _figure(alert: Record, rows: pl.DataFrame, columns: list[str], zone: str) ->
             figure.add_trace(odd, row=panel, col=1)
         figure.update_yaxes(title_text=label, gridcolor=_GRID, zeroline=False, row=panel, col=1)
     window = alert["window"]
-    if window is not None and window["from"] is not None:
+    shaded = window is not None and window["from"] is not None
+    if shaded:
         start, end = _local([window["from"], window["to"]], zone)
         figure.add_vrect(x0=start, x1=end, fillcolor=_WINDOW, line_width=0, layer="below", row="all", col=1)
     figure.update_xaxes(gridcolor=_GRID, zeroline=False)
-    figure.update_xaxes(title_text=f"{html.escape(zone)}; shaded: the window it was judged against", row=len(columns), col=1)
+    legend = "; shaded: the window it was judged against" if shaded else ""
+    figure.update_xaxes(title_text=html.escape(zone) + legend, row=len(columns), col=1)
     figure.update_layout(
         height=160 + 260 * len(columns),
         margin={"l": 60, "r": 20, "t": 30, "b": 50},

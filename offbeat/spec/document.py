@@ -88,8 +88,14 @@ def _value(node: yaml.Node, path: Path, document: Document, above: tuple[int, ..
 
 def _mapping(node: yaml.MappingNode, path: Path, document: Document, above: tuple[int, ...]) -> dict[str, Any]:
     result: dict[str, Any] = {}
+    last = ""
+    torn: set[str] = set()
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
+        if node.flow_style and _is_rest(key_node, value_node, result.get(last)):
+            result[last] += f", {key_node.value}"
+            torn.add(last)
+            continue
         if not isinstance(key_node, yaml.ScalarNode):
             document.problems.append((path, line, "a key must be a plain word"))
             continue
@@ -100,7 +106,21 @@ def _mapping(node: yaml.MappingNode, path: Path, document: Document, above: tupl
             continue
         document.lines[inner] = line
         result[key] = _value(value_node, inner, document, above)
+        last = key
+    for key in torn:
+        message = f"in {{ }} a comma ends the value: put it in quotes, {key}: {_quoted(result[key])}"
+        document.problems.append(((*path, key), document.lines[*path, key], message))
     return result
+
+
+def _is_rest(key: yaml.Node, value: yaml.Node, before: Any) -> bool:
+    """Whether what looks like a key without a value is the rest of an expression: `{low: quantile(x, 0.1)}` has a comma in its brackets."""
+    empty = isinstance(value, yaml.ScalarNode) and value.value == "" and value.style is None
+    return empty and isinstance(key, yaml.ScalarNode) and isinstance(before, str) and before.count("(") > before.count(")")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _scalar(node: yaml.Node, path: Path, document: Document) -> Any:
