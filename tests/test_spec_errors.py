@@ -143,6 +143,17 @@ CASES = [
         "{usual: mean(price)}}\n      more: {over: 1s, features: {usual: max(price)}}",
         "p.yaml:19: views.tick.windows.more.features.usual: feature 'usual' already exists in window 'recent'",
     ),
+    (
+        "{usual: mean(price)}",
+        "{usual: coalesce(quantile(price, 0.9), 0)}",
+        "p.yaml:18: views.tick.windows.recent.features.usual: in { } a comma ends the value: put it in quotes, "
+        "usual: 'coalesce(quantile(price, 0.9), 0)'",
+    ),
+    (
+        "when: price >",
+        "when: greatest(price, 1) >",
+        "p.yaml:20: views.tick.detectors.far.when: in { } a comma ends the value: put it in quotes, when: 'greatest(price, 1) > 2 * usual'",
+    ),
     ("      recent:", "      vote:", "p.yaml:18: views.tick.windows.vote: a window cannot be called 'vote'"),
     # detectors, vote, severity
     ("type: rule, when: price", "type: rul, when: price", "p.yaml:20: views.tick.detectors.far: unknown type 'rul'; did you mean 'rule'?"),
