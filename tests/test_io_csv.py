@@ -212,6 +212,8 @@ def test_a_broken_packed_file(tmp_path: Path, name: str) -> None:
         ("k,t,x\n".encode("utf-16"), r"in\.csv: this is UTF-16 text: save it as UTF-8"),
         (b"k,t,x\ra,b,c\r", r"in\.csv: lines end with a bare carriage return"),
         (b"k,t\xff,x\n", r"in\.csv: the header is not UTF-8"),
+        (b"k;t;x\n", r"in\.csv: the time column 't' is missing; the file has 'k;t;x'; set the source's `separator: ';'`"),
+        (b"k\tt\tx\n", r"in\.csv: the time column 't' is missing; .*; set the source's `separator: \"\\t\"`"),
         (b"k,t,y\n", r"in\.csv: the column 'x' is missing; the file has 'k', 't', 'y'; add its spelling to the column's `headers`"),
         (b"k,T,x\n", r"in\.csv: the time column 't' is missing; .* did you mean 'T'\? Add it to the column's `headers`"),
         (b"key,t,x\n", r"in\.csv: the key column 'k' is missing"),

@@ -126,6 +126,15 @@ def test_fixed_point_of_integers_decimals_and_doubles(tmp_path: Path) -> None:
     assert [(r[6], r[2]) for r in both(tmp_path, base | {"n": [0.125, float("nan"), 1e300]})] == [(12, ""), (None, "type"), (None, "type")]
 
 
+def test_csv_where_json_lines_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'\xef\xbb\xbfk,"t",x\r\na,2024-01-01,1\r\n')
+    with pytest.raises(UserError, match=r"in\.ndjson: JSON lines are read here, and this begins with the header of a CSV file"):
+        read(source(keyed(), path))
+    path.write_text('{"k": "a", "z": ["u", "t", "v"]}\nk,t\n')
+    assert [r[2] for r in read(source(keyed(), path))] == ["missing", "type"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
