@@ -54,6 +54,7 @@ def test_limit_and_expectation_of_the_column_itself(tmp_path: Path) -> None:
     assert traces[0]["name"] == "volume"
     assert traces[0]["x"][30] == "2023-11-15 03:43:20.000000"
     assert [s["y0"] for s in layout["shapes"]] == [100.0, 102.0]
+    assert layout["xaxis"]["title"]["text"] == "Asia/Kolkata", "nothing is shaded"
     assert [a["text"] for a in layout["annotations"]] == ["volume_surge: expected 100", "volume_surge: limit 102"]
 
 

@@ -76,7 +76,7 @@ def test_the_rule_of_another_plan_is_not_shown() -> None:
         (105.0, 100.0, True, None, "was 105, 5 % above the limit (100)."),
         (100.1, 100.0, True, None, "was 100.1, 0.1 % above the limit (100)."),
         (50.0, 100.0, True, 80.0, "was 50, 50 % below the lower limit (100); expected was 80, so it was 38 % below that."),
-        (30.0, 100.0, False, 30.0, "was 30, within the limit (100), 30% of it; expected was 30."),
+        (30.0, 100.0, False, 30.0, "was 30, within the limit (100), 30 % of it; expected was 30."),
         (-3.0, -5.0, True, 0.0, "was -3, above the limit (-5); expected was 0."),
         (7.0, 0.0, True, None, "was 7, above the limit (0)."),
         (None, None, True, None, "its condition holds."),
@@ -90,6 +90,11 @@ def test_every_kind_of_comparison(observed: float | None, threshold: float | Non
     assert next(line for line in lines if line.startswith("volume_surge")).endswith(words)
 
 
+def test_an_empty_window_says_so() -> None:
+    window = {"from": None, "to": "2023-11-14T22:13:20.000000000Z", "n": 0, "statistics": {"usual": 69.5, "other": None}}
+    assert "No earlier rows in the window up to 2023-11-14 22:13:20 UTC: usual 69.5." in explain_words(records()[0] | {"window": window})
+
+
 def test_several_features_share_the_blame() -> None:
     alert = records()[1]
     parts = [
@@ -99,7 +104,7 @@ def test_several_features_share_the_blame() -> None:
         {"feature": "x", "value": None},
     ]
     words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"contributions": parts}]})
-    assert "because of volume (75%), spread (25%)" in words
+    assert "because of volume (75 %), spread (25 %)" in words
 
 
 def test_an_alert_that_may_change_says_so() -> None:
