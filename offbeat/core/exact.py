@@ -11,9 +11,8 @@ from offbeat.core.program import Program
 
 @compiled
 def minus(a: int, b: int) -> int:
-    """a - b for b ≥ 0; the least int64 where that would be lower still."""
-    difference = a - b
-    return difference if difference <= a else NULL_INT
+    """Difference a - b for b ≥ 0; the least int64 where that would be lower still."""
+    return a - b if a >= NULL_INT + b else NULL_INT
 
 
 @compiled
