@@ -56,7 +56,7 @@ def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]
     elif aside:
         lines.append(f"rows set aside: {aside:,} in {quarantine}   →   offbeat quarantine list {shlex.quote(str(quarantine))}")
     files = [uri for uri in request.alerts if uri != "-"]
-    if kept and files:
+    if kept and files and run.alerts:
         own = "" if request.pipeline == run.pipeline else f" --pipeline {shlex.quote(request.pipeline)}"
         lines.append(f"alerts: {', '.join(files)}   →   offbeat explain worst --alerts {shlex.quote(files[0])}{own}")
     elif run.alerts and not request.alerts:

@@ -50,4 +50,6 @@ def draw(alert: Record, uri: str, path: Path, plan: Plan | None) -> Path:
     origin = find_origin(uri, alert["alert_id"])
     if origin is None:
         raise UserError("this alert judges a window, not a row: there are no rows around it to draw")
-    return plot_alert(alert, neighbours(plan.source, origin, alert["key"]), path, plan=plan, zone=plan.source.time.zone)
+    window = (alert["window"] or {}).get("n") or 0
+    rows = neighbours(plan.source, origin, alert["key"], each_side=max(120, window))
+    return plot_alert(alert, rows, path, plan=plan, zone=plan.source.time.zone)

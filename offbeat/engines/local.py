@@ -57,7 +57,7 @@ class Run:
     worst: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     gaps: pl.DataFrame | None = None
-    blocks: list[AlertBlock] = field(default_factory=list)
+    blocks: list[AlertBlock] = field(default_factory=list, repr=False)
     """The alerts themselves, where the caller asked to keep them."""
 
     @property
@@ -127,6 +127,7 @@ class LocalEngine:
         self._joined = places.joined
         self._stop = threading.Event()
         self.result = Run(plan.name, self._shard.ledger, 0, 0.0, complete=False)
+        self._first_aside: str | None = None
         self._worst = Worst(WORST)
 
     def stop(self) -> None:
@@ -182,11 +183,22 @@ class LocalEngine:
             result.ledger = self._shard.ledger
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
-        result.notes = list(self._source.notes)
+        result.notes = [*self._source.notes, *self._nothing_judged()]
         result.worst = self._worst.records(self._delivery)
         if self._shard.gaps is not None:
             result.gaps = self._shard.gaps.report(self._shard.keys.names)
         return result
+
+    def _nothing_judged(self) -> list[str]:
+        """A word where a run over many rows came to nothing: mostly the pipeline does not fit the data."""
+        ledger = self.result.ledger
+        if ledger.scored or not ledger.rows_in or ledger.pending:
+            return []
+        if self._first_aside is not None and not ledger.warming_up:
+            return [f"no row could be used; the first: {self._first_aside}"]
+        if ledger.warming_up:
+            return ["no detector ever gave a verdict: do its windows (`over`, `at_least`) fit the distance between the rows?"]
+        return []
 
     def _progress(self) -> Progress:
         return Progress(self._shard.ledger.rows_in, self._delivery.alerts, self._source.done_bytes(), self._source.size_bytes())
@@ -196,6 +208,9 @@ class LocalEngine:
             self._worst.add(block)
             if self._watch is not None:
                 self._watch(self._delivery.table(block))
+        for rows in output.set_aside if self._first_aside is None else ():
+            self._first_aside = f"{self._delivery.files[rows.files[0]]}, row {rows.rows[0]} ({rows.reasons[0]}): {rows.raw[0][:100]}"
+            break
         if self._keep:
             self.result.blocks += output.alerts
         self._delivery.deliver(output.alerts, output.set_aside)

@@ -23,13 +23,18 @@ from offbeat.io.shape import fitted, plan_schema
 from offbeat.spec.load import load_plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """What a run gave."""
 
     run: Run
     outputs: tuple[str, ...]
     kept: pl.DataFrame | None
+
+    def __repr__(self) -> str:
+        ledger = self.run.ledger
+        aside = ledger.late + sum(ledger.quarantined.values())
+        return f"<{self.run.pipeline}: {ledger.rows_in:,} rows, {self.run.alerts:,} alerts, {aside:,} set aside, {self.run.seconds:.1f} s>"
 
     @property
     def alerts(self) -> pl.DataFrame:

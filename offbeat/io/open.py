@@ -275,4 +275,6 @@ def open_source(plan: SourcePlan, paths: Sequence[str]) -> Source:
 
     Raises UserError, one line that names the file and what to do: nothing found, unreadable, wrong format, columns missing, mixed schemas.
     """
+    if "-" in paths and plan.format not in {"auto", "ndjson"}:
+        raise UserError(f"standard input is read as JSON lines, the pipeline says `format: {plan.format}`; name a file, or send JSON lines")
     return FileSource(plan, paths)

@@ -114,4 +114,6 @@ def _share(n: int, of: int) -> str:
     if not of:
         return ""
     share = 100 * n / of
+    if n < of and share > 99.9:
+        return "> 99.9 %"
     return f"{share:.1f} %" if share >= 0.1 or not n else "< 0.1 %"
