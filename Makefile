@@ -39,6 +39,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.bars_vs_spark
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.state_size
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

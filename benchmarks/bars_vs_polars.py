@@ -70,12 +70,12 @@ READERS = {
 }
 
 
-def fastest_reader(kind: str, folder: Path) -> tuple[str, Job, str]:
-    """The way to read with the least median of three turns; its job, and all medians in words."""
+def fastest_reader(kind: str, folder: Path) -> tuple[str, Job, dict[str, float]]:
+    """The way to read with the least median of three turns; its job, and the medians of all."""
     jobs: dict[str, Job] = {reader.__name__: partial(reader, folder) for reader in READERS[kind]}
     times = alternate(jobs, 3)
     best = min(times, key=lambda name: median(times[name]))
-    return best, jobs[best], "Bare reads: " + ", ".join(f"{name} {median(spent):.2f} s" for name, spent in times.items()) + "."
+    return best, jobs[best], {name: median(spent) for name, spent in times.items()}
 
 
 def read_and_write(read: Job, alerts: pl.DataFrame, out: Path) -> None:
@@ -98,11 +98,17 @@ def compare(kind: Literal["csv", "parquet"], folder: Path, rounds: int) -> str:
     peer = f"Polars reads ({best}) and writes the alerts"
     times = alternate({peer: partial(read_and_write, read, alerts, theirs), "offbeat": partial(run_ours, folder, mine, pipeline)}, rounds)
     alone_peak = float(alone("benchmarks.bars_vs_polars", "--kind", kind, "--peak", str(folder)))
-    ratio = median(times["offbeat"]) / median(times[peer])
+    ours = median(times["offbeat"])
+    ratio = ours / median(times[peer])
+    fair = ""
+    if kind == "csv":
+        # The fastest peer has the offset of these very files in its format; any other would stop it.
+        any_offset = median(times[peer]) - reads[best] + reads["csv_any_offset"]
+        fair = f" Beside a read that takes any offset, as ours does ({any_offset:.2f} s with writing): {ours / any_offset:.2f} times."
     return (
         f"### {kind}\n\n{rows:,} rows, {alerts.height:,} alerts with {expected.height:,} votes: the same (symbol, time, rule) as an "
-        f"independent computation in Polars. {reads}\n\n"
-        f"{table(times, peer, rows)}\n\noffbeat takes **{ratio:.2f} times** the bare read and write (owed for CSV: at most 1.5). "
+        f"independent computation in Polars. Bare reads: {', '.join(f'{name} {spent:.2f} s' for name, spent in reads.items())}.\n\n"
+        f"{table(times, peer, rows)}\n\noffbeat takes **{ratio:.2f} times** the bare read and write (owed for CSV: at most 1.5).{fair} "
         f"Peak memory of offbeat in a process of its own: {alone_peak:,.0f} MiB (owed: below 2,048)."
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
-from offbeat.core.exact import add128, double128, minus
+from offbeat.core.exact import add128, double128
 from offbeat.core.rings import give, next_capacity, take
 
 COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE = range(15)
@@ -230,10 +230,11 @@ def fold(
     # The new row is written before the oldest leaves, and one may wait outside.
     most = rows + 2 if rows > 0 else 0
     stay = 0 if current else 1
+    earliest = NULL_INT + duration
     for i in range(begin, len(slots)):
         s = slots[i]
         t = time_ns[i]
-        begins = minus(t, duration)
+        begins = t - duration if t >= earliest else NULL_INT
         if ring[s, LENGTH] + ring[s, WAITING] == ring[s, CAPACITY] and not _make_room(
             s, most, ring, used, free, times, values, integers, suffix, ordered
         ):
@@ -267,7 +268,11 @@ def fold(
             for e in range(len(exact)):
                 v = integers[p, e]
                 if v != NULL_INT:
-                    add128(running, s, exact[e], v, -1 if v < 0 else 0)
+                    # As add128, which would cost a call here.
+                    low = np.uint64(running[s, exact[e]])
+                    total = low + np.uint64(v)
+                    running[s, exact[e]] = np.int64(total)
+                    running[s, exact[e] + 1] += (1 if total < low else 0) - (1 if v < 0 else 0)
             if len(sorts):
                 _sort(s, p, True, offset, sorts, sorted_n, values, ordered)
             n += 1
@@ -292,7 +297,10 @@ def fold(
             for e in range(len(exact)):
                 v = integers[p, e]
                 if v != NULL_INT:
-                    add128(running, s, exact[e], -v, -1 if v > 0 else 0)
+                    low = np.uint64(running[s, exact[e]])
+                    total = low - np.uint64(v)
+                    running[s, exact[e]] = np.int64(total)
+                    running[s, exact[e] + 1] += (1 if v < 0 else 0) - (1 if total > low else 0)
             if len(sorts):
                 _sort(s, p, False, offset, sorts, sorted_n, values, ordered)
             head = head + 1 if head + 1 < capacity else 0
@@ -326,7 +334,11 @@ def fold(
                 value = values[first, a]
             elif kind == SUM_EXACT:
                 if running[s, counts[k]] > 0:
-                    value = double128(running[s, a + 1], running[s, a]) / scales[k]
+                    whole = running[s, a]
+                    if running[s, a + 1] == (-1 if whole < 0 else 0):
+                        value = float(whole) / scales[k]
+                    else:
+                        value = double128(running[s, a + 1], whole) / scales[k]
             elif kind == COUNT:
                 value = float(running[s, counts[k]])
             elif kind == SPAN:
