@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,10 @@ from benchmarks.make_bars import BUILD, TIME_FORMAT, make_bars
 from benchmarks.measure import Job, alone, alternate, own_peak_mib, table
 from benchmarks.ours import alerts_of, bars, run_ours
 from benchmarks.results import record
+from offbeat.engines.local import LocalEngine
+from offbeat.io.open import open_source
+from offbeat.spec.load import load_plan
+from offbeat.spec.models import PipelineSpec
 
 _NUMBERS: dict[str, pl.DataType] = {name: pl.Float64() for name in ("open", "high", "low", "close", "volume")}
 _TEXT: dict[str, pl.DataType] = {"timestamp": pl.String(), **_NUMBERS}
@@ -84,6 +89,22 @@ def read_and_write(read: Job, alerts: pl.DataFrame, out: Path) -> None:
     alerts.write_parquet(out)
 
 
+def cpu_seconds(job: Job) -> float:
+    """Seconds of CPU of all threads during one call."""
+    start = time.process_time()
+    job()
+    return time.process_time() - start
+
+
+def cpu_parts(folder: Path, pipeline: PipelineSpec, out: Path) -> dict[str, float]:
+    """Where a run's seconds of CPU go, by leaving out one part after the other."""
+    plan = load_plan(pipeline)
+    read = cpu_seconds(lambda: sum(chunk.frame.height for chunk in open_source(plan.source, [str(folder)]).chunks(None)))
+    judged = cpu_seconds(lambda: LocalEngine(plan, open_source(plan.source, [str(folder)])).run())
+    whole = cpu_seconds(lambda: run_ours(folder, out, pipeline))
+    return {"reading": read, "judging": judged - read, "writing": whole - judged}
+
+
 def compare(kind: Literal["csv", "parquet"], folder: Path, rounds: int) -> str:
     """The section's part for one kind of file. Raises SystemExit where the answers differ."""
     mine, theirs = BUILD / f"our_alerts_{kind}.parquet", BUILD / f"peer_alerts_{kind}.parquet"
@@ -105,10 +126,13 @@ def compare(kind: Literal["csv", "parquet"], folder: Path, rounds: int) -> str:
         # The fastest peer has the offset of these very files in its format; any other would stop it.
         any_offset = median(times[peer]) - reads[best] + reads["csv_any_offset"]
         fair = f" Beside a read that takes any offset, as ours does ({any_offset:.2f} s with writing): {ours / any_offset:.2f} times."
+    parts = cpu_parts(folder, pipeline, mine)
     return (
         f"### {kind}\n\n{rows:,} rows, {alerts.height:,} alerts with {expected.height:,} votes: the same (symbol, time, rule) as an "
         f"independent computation in Polars. Bare reads: {', '.join(f'{name} {spent:.2f} s' for name, spent in reads.items())}.\n\n"
         f"{table(times, peer, rows)}\n\noffbeat takes **{ratio:.2f} times** the bare read and write (owed for CSV: at most 1.5).{fair} "
+        f"Seconds of CPU: the peer {cpu_seconds(partial(read_and_write, read, alerts, theirs)):.1f}; offbeat "
+        f"{', '.join(f'{name} {spent:.1f}' for name, spent in parts.items())}, on two cores. "
         f"Peak memory of offbeat in a process of its own: {alone_peak:,.0f} MiB (owed: below 2,048)."
     )
 

@@ -104,7 +104,8 @@ def _time_range(metadata: Any, name: str, schema: Any) -> tuple[int, int] | None
             return None
         try:
             lows.append(pa.scalar(statistics.min, kind).cast(pa.int64()).as_py() * factor)
-            highs.append(pa.scalar(statistics.max, kind).cast(pa.int64()).as_py() * factor)
+            # Statistics come as Python's datetimes, which end at the microsecond.
+            highs.append(pa.scalar(statistics.max, kind).cast(pa.int64()).as_py() * factor + (999 if kind.unit == "ns" else 0))
         except (pa.ArrowException, ValueError, OverflowError):
             return None
     return (min(lows), max(highs)) if lows else None

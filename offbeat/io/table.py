@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.days import DAY_NS
 from offbeat.core.plan import Column, SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.columns import Bools, Parsed, fault_codes, number_series, scaled
@@ -17,8 +18,7 @@ from offbeat.io.layout import Layout
 from offbeat.io.timestamps import EPOCH_DIGITS, by_format, epoch_floats, epoch_integers, finish_iso, local_to_utc, read_iso
 
 _UNITS = {"ms": 1_000_000, "us": 1_000, "ns": 1}
-_DAY_NS = 86_400 * 1_000_000_000
-_MOST_DAYS = (2**63 - 1) // _DAY_NS - 1
+_MOST_DAYS = (2**63 - 1) // DAY_NS - 1
 
 
 def _is_text(kind: pl.DataType) -> bool:
@@ -106,7 +106,7 @@ def _times(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
     elif isinstance(kind, pl.Date):
         days = _integers(series.to_physical().cast(pl.Int64))
         bad = (days != NULL_INT) & (np.abs(days) > _MOST_DAYS)
-        out = np.where((days != NULL_INT) & ~bad, days * _DAY_NS, NULL_INT)
+        out = np.where((days != NULL_INT) & ~bad, days * DAY_NS, NULL_INT)
     elif kind.is_integer():
         out, bad = epoch_integers(_integers(series), EPOCH_DIGITS[plan.time.format])
         return out, bad | (series.is_not_null().to_numpy() & (out == NULL_INT))

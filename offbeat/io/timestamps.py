@@ -12,6 +12,7 @@ import polars as pl
 
 from offbeat.core.batch import I8, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
+from offbeat.core.days import DAY_NS
 from offbeat.errors import UserError
 from offbeat.io.tokens import Bytes
 
@@ -22,8 +23,7 @@ EPOCH_DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
 """Epoch formats of `time.format`, and the decimal digits from their unit down to nanoseconds."""
 
 _NS = 1_000_000_000
-_DAY_NS = 86_400 * _NS
-_DAY_LIMIT = (2**63 - 1) // _DAY_NS - 1
+_DAY_LIMIT = (2**63 - 1) // DAY_NS - 1
 _SCALES = np.array([10**i for i in range(10)], dtype=np.int64)
 
 
@@ -76,7 +76,7 @@ def _one(data: Bytes, begin: int, end: int) -> tuple[int, int]:
         return UNREADABLE, NULL_INT
     at += 10
     if at == end:
-        return LOCAL, days * _DAY_NS
+        return LOCAL, days * DAY_NS
     if (data[at] != 32 and data[at] | 32 != 116) or end - at < 6 or data[at + 3] != 58:
         return UNREADABLE, NULL_INT
     hour, minute, second, fraction = _number(data, at + 1, 2), _number(data, at + 4, 2), 0, 0
@@ -97,7 +97,7 @@ def _one(data: Bytes, begin: int, end: int) -> tuple[int, int]:
             fraction *= _SCALES[9 - (at - first)]
     if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 59:
         return UNREADABLE, NULL_INT
-    local = days * _DAY_NS + (hour * 3600 + minute * 60 + second) * _NS + fraction
+    local = days * DAY_NS + (hour * 3600 + minute * 60 + second) * _NS + fraction
     if at == end:
         return LOCAL, local
     mark = data[at]
@@ -159,7 +159,7 @@ def local_to_utc(local: I64, zone: str) -> I64:
     zone_of(zone)
     if len(local) == 0:
         return local
-    days = local // _DAY_NS
+    days = local // DAY_NS
     distinct, where = np.unique(days, return_inverse=True) if np.any(days != days[0]) else (days[:1], np.zeros(len(days), dtype=np.intp))
     offsets = np.full(len(distinct), NULL_INT, dtype=np.int64)
     for i, day in enumerate(distinct):

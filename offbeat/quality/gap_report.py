@@ -8,13 +8,12 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import I32
-from offbeat.core.days import local_midnights
+from offbeat.core.days import DAY_NS, local_midnights
 from offbeat.quality.sessions import Sessions
 
 WORST = 10
 """Length of the lists in a report; the counts beside them are of all."""
 
-_DAY_NS = 86_400_000_000_000
 _INSTANT = pl.Datetime("ns", "UTC")
 _GAP = pl.Struct({"from": _INSTANT, "to": _INSTANT, "bars": pl.Int64})
 
@@ -68,7 +67,7 @@ def gap_report(records: pl.DataFrame, keys: Sequence[str], cadence_ns: int, zone
 def _without_calendar(days: pl.DataFrame, cadence_ns: int, zone: str) -> pl.DataFrame:
     """Days seen and the longest gap between two rows of one day; nobody knows when a day should begin or end."""
     numbers = days["day"].to_numpy()
-    first, midnights = local_midnights(zone, int(numbers.min()) * _DAY_NS, int(numbers.max()) * _DAY_NS)
+    first, midnights = local_midnights(zone, int(numbers.min()) * DAY_NS, int(numbers.max()) * DAY_NS)
     days = days.with_columns(start=pl.Series(midnights[numbers - first]))
     gap = _longest(days.select("slot", "start", cell="gap_from", cells="gap", end=pl.lit(np.iinfo(np.int64).max)), cadence_ns)
     seen = days.group_by("slot").agg(

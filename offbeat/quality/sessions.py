@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from offbeat.core.batch import I32, I64, NULL_INT
+from offbeat.core.days import DAY_NS
 from offbeat.errors import UserError
 
-_DAY_NS = 86_400_000_000_000
 _EPOCH = date(1970, 1, 1)
 _DEFAULT_FROM, _DEFAULT_TO = "1990-01-01", "2050-12-31"
 """Range asked of a calendar that states no bounds of its own; fixed, because its default depends on today."""
@@ -56,7 +56,7 @@ def sessions(code: str) -> Sessions:
         start = _DEFAULT_FROM if first is None else str(first.date())
         end = _DEFAULT_TO if last is None else str(last.date())
         calendar: Any = calendars.get_calendar(code, start=start, end=end)
-    days = (np.asarray(calendar.sessions_nanos, dtype=np.int64) // _DAY_NS).astype(np.int32)
+    days = (np.asarray(calendar.sessions_nanos, dtype=np.int64) // DAY_NS).astype(np.int32)
     opens = np.asarray(calendar.opens_nanos, dtype=np.int64)
     closes = np.asarray(calendar.closes_nanos, dtype=np.int64)
     pause = np.asarray(calendar.break_starts_nanos, dtype=np.int64)
