@@ -76,7 +76,7 @@ def process(
     return subprocess.Popen(
         [OFFBEAT, *map(str, args)],
         env={**os.environ, **(env or {})},
-        preexec_fn=before,  # noqa: PLW1509
+        preexec_fn=before,
         **{**pipes, **more},
     )
 

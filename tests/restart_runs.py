@@ -237,7 +237,7 @@ def line(case: Case, key: str, second: int, chance: random.Random, number: int) 
 
 def disordered(case: Case, rows: int, *, step: int, reach: int, seed: int, start: int = START) -> list[str]:
     """Lines of four keys whose times go forward by `step` seconds and back by up to `reach`, with repetitions."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     lines: list[str] = []
     now = start
     for number in range(rows):
@@ -260,7 +260,7 @@ def small_pieces() -> Iterator[None]:
 def split_over(folder: Path, case: Case, lines: Sequence[str], names: Sequence[str], seed: int) -> tuple[str, ...]:
     """The lines dealt out to files whose times overlap and that share keys."""
     folder.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     hands: dict[str, list[str]] = {name: [] for name in names}
     for each in lines:
         hands[chance.choice(names)].append(each)

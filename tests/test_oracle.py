@@ -55,9 +55,9 @@ def test_quantile_interpolates() -> None:
 SUMS = {"sum": Agg("sum", lambda env: env["x"]), "n": Agg("count_rows")}
 
 
-def _window(**parameters: int | bool) -> SlidingWindow:
+def _window(duration_ns: int = 0, rows: int = 0, *, current: bool = False, at_least: int | None = None) -> SlidingWindow:
     features = {"sum": lambda a: a["sum"], "n": lambda a: a["n"]}
-    return SlidingWindow(Window("w", SUMS, features, **parameters))  # type: ignore[arg-type]
+    return SlidingWindow(Window("w", SUMS, features, duration_ns, rows, current, at_least))
 
 
 def test_duration_window_without_the_current_row_is_closed_left_open_right() -> None:
@@ -118,8 +118,16 @@ def _stream(p: Pipeline, *rows: tuple[int, float] | tuple[int, float, int]) -> t
 def _pipeline(lateness: int = 0, unique: tuple[str, ...] = ("time",), dedup: int = 64, jump: int = 10_000) -> Pipeline:
     always = View("v", (), (Rule("r", lambda env: Verdict(compare(env["x"], ">", 0.0), env["x"], ">", 0.0, None)),))
     columns = (Column("x"), Column("seq", "fixed"))
-    limits = {"lateness_ns": lateness * SECOND, "dedup_rows": dedup, "max_jump_ns": jump * SECOND}
-    return Pipeline("p", columns, (always,), unique=unique, order="seq", **limits)  # type: ignore[arg-type]
+    return Pipeline(
+        "p",
+        columns,
+        (always,),
+        unique=unique,
+        order="seq",
+        lateness_ns=lateness * SECOND,
+        dedup_rows=dedup,
+        max_jump_ns=jump * SECOND,
+    )
 
 
 def _final(p: Pipeline, rows: Sequence[tuple[int, float] | tuple[int, float, int]]) -> list[str]:

@@ -73,7 +73,7 @@ def test_days_of_bars(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_keys_that_go_on_at_their_own_pace(tmp_path: Path, seed: int) -> None:
     """Each run brings some more rows of each key, so windows that several keys feed are judged again and again."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     lines: dict[str, list[str]] = {}
     for each in disordered(ROLLED, 160, step=2400, reach=0, seed=seed):
         lines.setdefault(each[:2], []).append(each)
@@ -151,14 +151,14 @@ def test_a_file_delivered_again_is_left_out_and_a_changed_one_adds_nothing_old(t
     assert again.alerts == 0
 
     # The day comes once more, with its first rows missing and one row more at its end.
-    write(folder / "a.csv", [*first[5:], line(ROLLED, "k0", 1_600_400_000, random.Random(1), 0)], HEADERS[ROLLED.name])  # noqa: S311
+    write(folder / "a.csv", [*first[5:], line(ROLLED, "k0", 1_600_400_000, random.Random(1), 0)], HEADERS[ROLLED.name])
     changed = job.run()
     old, new = before.ledger, changed.ledger
     assert new.rows_in == old.rows_in + 36
     repeated = new.late + new.duplicate + sum(new.quarantined.values()) - (old.late + old.duplicate + sum(old.quarantined.values()))
     assert repeated == 35
     assert set(alerts) - set(standing(job.outputs[0])) == set(), "what was said stays"
-    write(folder / "b.csv", [line(ROLLED, "k1", 1_600_500_000, random.Random(2), 0)], HEADERS[ROLLED.name])  # noqa: S311
+    write(folder / "b.csv", [line(ROLLED, "k1", 1_600_500_000, random.Random(2), 0)], HEADERS[ROLLED.name])
     assert job.run().ledger.rows_in == new.rows_in + 1
 
 

@@ -51,7 +51,7 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
         "--json",
     ]
     command = [sys.executable, "-c", COMMAND, *arguments]
-    chance = random.Random(4)  # noqa: S311
+    chance = random.Random(4)
     began = time.monotonic()
     kills = at_work = 0
     while True:
@@ -87,7 +87,7 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
 
 def _progress(job: Job) -> tuple[int, int]:
     try:
-        found = os.stat(job.state / "state.arrow")  # noqa: PTH116
+        found = os.stat(job.state / "state.arrow")
     except FileNotFoundError:
         return (0, 0)
     return (found.st_mtime_ns, found.st_ino)

@@ -164,7 +164,7 @@ def test_rows_held_back_meet_new_literals(tmp_path: Path) -> None:
 def test_a_flipped_byte_anywhere(job: Job) -> None:
     """Refused before anything is made of it: Arrow would follow damaged offsets out of the process's memory."""
     data = (job.state / "state.arrow").read_bytes()
-    chance = random.Random(3)  # noqa: S311
+    chance = random.Random(3)
     places = [*range(200), *range(len(data) - 200, len(data)), *(chance.randrange(len(data)) for _ in range(1500))]
     for place in places:
         damaged = bytearray(data)

@@ -84,8 +84,8 @@ def _leaf(values: F64, p: int, layout: I64, out: F64, o: int) -> None:
 
 
 @compiled
-def _insert_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int:
-    """Insert into the sorted stretch of n values; 1 if the value is new there."""
+def _place_of(pool: F64, column: int, offset: int, n: int, x: float) -> int:
+    """How many of the n sorted values are less than x."""
     lo, hi = 0, n
     while lo < hi:
         mid = (lo + hi) >> 1
@@ -93,6 +93,13 @@ def _insert_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int
             lo = mid + 1
         else:
             hi = mid
+    return lo
+
+
+@compiled
+def _insert_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int:
+    """Insert into the sorted stretch of n values; 1 if the value is new there."""
+    lo = _place_of(pool, column, offset, n, x)
     new = 1 if lo == n or pool[offset + lo, column] != x else 0
     for k in range(n, lo, -1):
         pool[offset + k, column] = pool[offset + k - 1, column]
@@ -103,13 +110,7 @@ def _insert_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int
 @compiled
 def _remove_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int:
     """Remove one value; 1 if none like it is left."""
-    lo, hi = 0, n
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        if pool[offset + mid, column] < x:
-            lo = mid + 1
-        else:
-            hi = mid
+    lo = _place_of(pool, column, offset, n, x)
     for k in range(lo, n - 1):
         pool[offset + k, column] = pool[offset + k + 1, column]
     return 0 if lo < n - 1 and pool[offset + lo, column] == x else 1
