@@ -217,6 +217,7 @@ def test_a_broken_packed_file(tmp_path: Path, name: str) -> None:
         (b"k,t,y\n", r"in\.csv: the column 'x' is missing; the file has 'k', 't', 'y'; add its spelling to the column's `headers`"),
         (b"k,T,x\n", r"in\.csv: the time column 't' is missing; .* did you mean 'T'\? Add it to the column's `headers`"),
         (b"key,t,x\n", r"in\.csv: the key column 'k' is missing"),
+        (b"ann,2024-01-01 10:00:00,7.5\n", r"in\.csv: the time column 't' is missing; .*; if its first line is data, .* `header: false`"),
     ],
 )
 def test_files_that_are_no_csv_or_lack_a_column(tmp_path: Path, content: bytes, message: str) -> None:

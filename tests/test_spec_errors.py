@@ -63,7 +63,7 @@ CASES = [
     ("format: csv", "separator: ', '", "p.yaml:3: source.separator: a separator is one ASCII character, not ', '"),
     ("format: csv", "separator: ;;", "p.yaml:3: source.separator: a separator is one ASCII character, not ';;'"),
     ("  lateness: 5s", "  latenes: 5s", "p.yaml:14: quality.latenes: unknown key 'latenes'; did you mean 'lateness'?"),
-    ("  lateness: 5s", "  lateness: 5", "p.yaml:14: quality.lateness: expected text, got 5"),
+    ("  lateness: 5s", "  lateness: 5", "p.yaml:14: quality.lateness: expected a length with its unit, such as 5s or 5m, got 5"),
     ("  lateness: 5s", "  lateness: -5s", "p.yaml:14: quality.lateness: a duration cannot be negative: '-5s'"),
     ("  lateness: 5s", "  max_jump: 0s", "p.yaml:14: quality.max_jump: a duration above zero is needed here, not '0s'"),
     ("  lateness: 5s", "  dedup_rows: 0", "p.yaml:14: quality.dedup_rows: must be at least 1, not 0"),
@@ -120,6 +120,7 @@ CASES = [
     ("price > 0}", "price + 1}", "p.yaml:12: quality.rules.positive: a condition is needed, but `price + 1` is a number"),
     ("price > 0}", "[1]}", "p.yaml:12: quality.rules.positive: expected text, got a list"),
     # windows and features
+    ("100 rows", "10", "p.yaml:18: views.tick.windows.recent.over: expected a length with its unit, such as 10s or 10m, got 10"),
     ("100 rows", "0 rows", "p.yaml:18: views.tick.windows.recent.over: a window needs at least one row, not '0 rows'"),
     ("100 rows", "-1 rows", "p.yaml:18: views.tick.windows.recent.over: a window needs at least one row, not '-1 rows'"),
     ("100 rows", "-60s", "p.yaml:18: views.tick.windows.recent.over: a duration cannot be negative: '-60s'"),

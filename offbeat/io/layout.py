@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -33,6 +34,10 @@ class Layout:
     """In the order of the plan's columns."""
 
 
+_NUMERIC = re.compile(r"[-+]?\d[\d.,:+\-TZ ]*")
+"""A number or a time, which nobody calls a column."""
+
+
 def _place(fields: Sequence[str], spellings: Sequence[str]) -> int:
     for spelling in spellings:
         if spelling in fields:
@@ -44,6 +49,8 @@ def _absent(name: str, what: str, fields: Sequence[str], spellings: Sequence[str
     folded = {field.casefold(): field for field in fields}
     near = [hit for s in spellings for hit in get_close_matches(s.casefold(), folded, 1, 0.6)]
     hint = (f"did you mean {folded[near[0]]!r}? Add it to" if near else "add its spelling to") + " the column's `headers`"
+    if any(_NUMERIC.fullmatch(field.strip()) for field in fields):
+        hint = "if its first line is data, set the source's `header: false` and list the columns in `names`"
     if len(fields) == 1 and (separator := _separator_of(fields[0], spellings)):
         hint = f"set the source's `separator: {separator}`"
     asked = " or ".join(repr(s) for s in spellings)

@@ -27,6 +27,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping (key: value)",
     "list_type": "a list",
 }
+_LENGTHS = {"over", "every", "lateness", "cadence", "max_jump"}
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
@@ -132,6 +133,8 @@ def _message(found: ErrorDetails, path: Path, value: Any) -> str:
         name, words = _BOUNDS[kind]
         return f"must be {words} {context[name]}, not {_shown(given)}"
     expected = _EXPECTED.get(kind)
+    if kind == "string_type" and isinstance(given, int | float) and path[-1] in _LENGTHS:
+        expected = f"a length with its unit, such as {given}s or {given}m"
     return f"expected {expected}, got {_shown(given)}" if expected else f"{found['msg'][:1].lower()}{found['msg'][1:]}"
 
 
