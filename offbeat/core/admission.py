@@ -215,6 +215,7 @@ def admit(
             continue
         if unique:
             if seen[s, LENGTH] == most:
+                # As _remember does it, whose call would cost more than all the rest of the row.
                 oldest = seen[s, OLDEST]
                 at = seen[s, OFFSET] + oldest
                 seen[s, OLDEST] = oldest + 1 if oldest + 1 < most else 0

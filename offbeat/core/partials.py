@@ -196,6 +196,11 @@ class PartialTable:
             self._grow(self._count + 1)
         return places
 
+    def count(self, target: I32, start: I64) -> I64:
+        """Fold n rows of which nothing but their number is kept, in a table without aggregates; returns as `fold`."""
+        nothing = np.empty((0, len(target)))
+        return self.fold(target, start, nothing.astype(np.int64), nothing)
+
     def find(self, target: I32, start: I64) -> I64:
         """(n,) places of these windows, -1 for those that are not here."""
         return _find(target, start, self._table, self._targets, self._starts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,29 @@ from offbeat.io.shape import plan_schema
 from offbeat.io.sinks import local_path, open_sink
 
 
+def table_of(plan: Plan, block: AlertBlock) -> pa.Table:
+    """Alerts of a plan as records."""
+    return alert_table(block, pipeline=plan.name, plan_hash=plan.plan_hash, version=__version__)
+
+
 class Delivery:
     """The sinks of one run.
 
-    `uris` are the outputs of alerts; `places` says how far they and the others are; `bounded` as in `open_sink`.
+    `uris` are the outputs of alerts; `places` says how far they and the others are; `bounded` as in `open_sink`; `watch` is shown what the
+    sinks get.
     """
 
-    def __init__(self, plan: Plan, uris: Sequence[str], quarantine: Path | None, places: Places, *, bounded: bool) -> None:
-        self._plan, self._places = plan, places
+    def __init__(
+        self,
+        plan: Plan,
+        uris: Sequence[str],
+        quarantine: Path | None,
+        places: Places,
+        *,
+        bounded: bool,
+        watch: Callable[[pa.Table], None] | None = None,
+    ) -> None:
+        self._plan, self._places, self._watch = plan, places, watch
         self.alerts = 0
         self.files: list[str] = []
         self.headers: list[str | None] = []
@@ -57,8 +72,10 @@ class Delivery:
         """Hand everything to the sinks; it counts as delivered from the next `commit`."""
         for block in blocks:
             self.alerts += len(block)
-            if self._sinks:
-                table = self.table(block)
+            if self._sinks or self._watch is not None:
+                table = table_of(self._plan, block)
+                if self._watch is not None:
+                    self._watch(table)
                 for sink in self._sinks.values():
                     sink.write(table)
             if self._origins:
@@ -68,10 +85,6 @@ class Delivery:
         for sink in self._quarantine.values():
             for rows in set_aside:
                 sink.write(quarantine_table(rows, self.files, self.headers))
-
-    def table(self, block: AlertBlock) -> pa.Table:
-        """Alerts as records."""
-        return alert_table(block, pipeline=self._plan.name, plan_hash=self._plan.plan_hash, version=__version__)
 
     def _all(self) -> dict[str, Sink]:
         return self._sinks | self._origins | self._quarantine
@@ -114,7 +127,7 @@ class Worst:
             elif rank > self._heap[0][:5]:
                 heapq.heapreplace(self._heap, (*rank, block.take(np.array([i]))))
 
-    def records(self, delivery: Delivery) -> list[dict[str, Any]]:
+    def records(self, plan: Plan) -> list[dict[str, Any]]:
         """The worst first, as records: as their JSON lines read."""
         best = sorted(self._heap, key=lambda entry: entry[:5], reverse=True)
-        return [record for entry in best for record in alert_records(delivery.table(entry[5]))]
+        return [record for entry in best for record in alert_records(table_of(plan, entry[5]))]

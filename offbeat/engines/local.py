@@ -105,7 +105,7 @@ class LocalEngine:
     ) -> None:
         _check_apart(source.files, alerts, quarantine)
         self._plan, self._source = plan, source
-        self._live, self._keep, self._watch = live, keep, watch
+        self._live, self._keep = live, keep
         self._commit_seconds = 0.0 if live else commit_seconds
         self._shard = Shard(plan)
         self._merge = Merge(plan)
@@ -119,7 +119,8 @@ class LocalEngine:
             places = Places(self._take(*kept) if kept is not None else None)
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
                 self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
-            self._delivery = Delivery(plan, alerts, quarantine, places, bounded=self._checkpoint is None and not live)
+            bounded = self._checkpoint is None and not live
+            self._delivery = Delivery(plan, alerts, quarantine, places, bounded=bounded, watch=watch)
         except BaseException:
             if self._checkpoint is not None:
                 self._checkpoint.close()
@@ -184,7 +185,7 @@ class LocalEngine:
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
         result.notes = [*self._source.notes, *self._nothing_judged()]
-        result.worst = self._worst.records(self._delivery)
+        result.worst = self._worst.records(self._plan)
         if self._shard.gaps is not None:
             result.gaps = self._shard.gaps.report(self._shard.keys.names)
         return result
@@ -206,8 +207,6 @@ class LocalEngine:
     def _deliver(self, output: Output) -> None:
         for block in output.alerts:
             self._worst.add(block)
-            if self._watch is not None:
-                self._watch(self._delivery.table(block))
         for rows in output.set_aside if self._first_aside is None else ():
             self._first_aside = f"{self._delivery.files[rows.files[0]]}, row {rows.rows[0]} ({rows.reasons[0]}): {rows.raw[0][:100]}"
             break

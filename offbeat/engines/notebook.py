@@ -11,9 +11,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from offbeat.engines.delivery import Delivery
+from offbeat.engines.delivery import table_of
 from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, Run
-from offbeat.engines.places import Places
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 from offbeat.io.frame import FrameSource
@@ -93,8 +92,7 @@ def run(
     done = engine.run()
     kept = None
     if not outputs:
-        delivery = Delivery(plan, (), None, Places(None), bounded=True)
         schema = plan_schema(plan)
-        tables = [fitted(delivery.table(block), schema) for block in done.blocks]
+        tables = [fitted(table_of(plan, block), schema) for block in done.blocks]
         kept = latest(typed(pl.DataFrame(pa.concat_tables(tables) if tables else schema.empty_table())))
     return Result(done, outputs, kept)

@@ -81,9 +81,8 @@ class Undecided:
     def file(self, places: list[I64]) -> None:
         """File n rows under their places in each view's table (-1: not selected)."""
         chain: I64 = np.zeros(len(places[0]), np.int64)
-        none = np.empty((0, len(chain)))
         for table, place in zip(self.tables, places, strict=True):
-            chain = table.fold(chain.astype(np.int32), place, none.astype(np.int64), none)
+            chain = table.count(chain.astype(np.int32), place)
 
     def counts(self) -> tuple[I64, I64]:
         """(combinations, views) places and (combinations,) rows."""
@@ -163,8 +162,7 @@ class MergedView:
 
     def _remember(self, slots: I32, starts: I64, revisions: I64) -> None:
         self._lookup = PartialTable(PartialLayout.of(()))
-        none = np.empty((0, len(slots)))
-        self._lookup.fold(slots, starts, none.astype(np.int64), none)
+        self._lookup.count(slots, starts)
         self._revisions = revisions
 
     def arrays(self) -> Arrays:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -230,9 +230,3 @@ def epoch_integers(values: I64, digits: int) -> tuple[I64, npt.NDArray[np.bool_]
     there = values != NULL_INT
     bad = there & ((values > limit) | (values < -limit))
     return np.where(there & ~bad, values * 10**digits, NULL_INT), bad
-
-
-def to_text(time_ns: int) -> str:
-    """RFC 3339 with nanoseconds, UTC."""
-    seconds, nanos = divmod(time_ns, _NS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
