@@ -45,13 +45,10 @@ class Model(Protocol):
         """Replace the models of some slots. A degenerate fit leaves a model that abstains."""
 
     def score(self, slots: I32, rows: F64) -> F64:
-        """(n,) raw scores of (n, k) finite rows, higher = odder; rows of one slot stand together. NaN where there is no model or it abstains."""
+        """(n,) raw scores of (n, k) finite rows, higher = odder; NaN where no model speaks. Rows of a slot stand together."""
 
     def contributions(self, slots: I32, rows: F64) -> F64:
         """(k, n) parts of the raw score by feature; the class says what they sum to."""
-
-    def normal(self, slots: I32) -> tuple[F64, F64]:
-        """(n, k) what the models of n slots hold for usual, and (n, k) how far from it is still usual; NaN where there is no such value."""
 
     def note(self, slot: int) -> str:
         """What a reader of an alert should know of the slot's model, such as why it abstains; '' for nothing."""
