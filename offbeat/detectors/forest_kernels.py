@@ -1,0 +1,258 @@
+"""The compiled isolation forest: growing, scoring and attribution on whole pools of models.
+
+A tree is an implicit heap: node i has the children 2i and 2i + 1, the root is 1, and with depth d the nodes from 2^d on are leaves. A node
+that is not split sends every row left (threshold +inf), so that scoring needs no test for leaves and no pointers.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from offbeat.core.batch import F64, I32, I64, U64
+from offbeat.core.compiled import compiled
+from offbeat.detectors.random import advance, below, fraction, stream
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+I8 = npt.NDArray[np.int8]
+
+LARGEST = float(np.finfo(np.float32).max)
+UNTRAINED, SPEAKS, TOO_FEW, ALIKE = range(4)
+"""What became of a slot's training: none yet; a forest; fewer than two rows; rows between which no tree found a difference."""
+
+
+def _average_paths(largest: int) -> F64:
+    """c(n) = 2 H(n - 1) - 2 (n - 1) / n for n = 0…largest, from exact fractions; 0 below 2."""
+    table, harmonic = [Fraction(0), Fraction(0)], Fraction(0)
+    for n in range(2, largest + 1):
+        harmonic += Fraction(1, n - 1)
+        table.append(2 * harmonic - Fraction(2 * (n - 1), n))
+    return np.array([float(c) for c in table])
+
+
+AVERAGE_PATH = _average_paths(256)
+"""(257,) c(n): average path length of an unsuccessful search in a binary search tree of n keys (Liu, Ting, Zhou 2008, equation 1)."""
+
+
+@compiled
+def single(x: float) -> np.float32:
+    """The nearest float32; values beyond its range are cut to its largest."""
+    return np.float32(min(max(x, -LARGEST), LARGEST))
+
+
+@compiled
+def by_column(rows: F64, start: int, count: int, columns: F32, varying: I32) -> int:
+    """Copy rows[start : start + count] into `columns` (k, ≥ count) and return how many columns vary; their numbers go into `varying`."""
+    found = 0
+    for f in range(rows.shape[1]):
+        least = greatest = single(rows[start, f])
+        for i in range(count):
+            x = single(rows[start + i, f])
+            columns[f, i] = x
+            least = min(least, x)
+            greatest = max(greatest, x)
+        if least < greatest:
+            varying[found] = f
+            found += 1
+    return found
+
+
+@compiled
+def grow_forests(
+    rows: F64, starts: I64, counts: I64, seeds: U64, places: I64, sample: int, feature: U8, threshold: F32, leaf: F32, size: U8, states: I8
+) -> None:
+    """Fit forest i on rows[starts[i] : starts[i] + counts[i]] into pool place places[i]; states[i] says what became of it.
+
+    Pools: feature, threshold, size (places, trees, 2^d), by node: column, split (right iff x >= threshold), sample rows minus 1;
+    leaf (places, trees, 2^d): path length of a row that ends there.
+    """
+    most = np.int64(2)
+    for i in range(len(counts)):
+        most = max(most, counts[i])
+    trees, bottom = feature.shape[1], feature.shape[2]
+    columns = np.empty((rows.shape[1], most), np.float32)
+    varying = np.empty(rows.shape[1], np.int32)
+    order = np.empty(most, np.int32)
+    inside = np.empty(sample, np.int32)
+    right = np.empty(sample, np.int32)
+    value = np.empty(sample, np.float32)
+    stack = np.empty((64, 4), np.int64)
+    for g in range(len(places)):
+        count, p = counts[g], places[g]
+        if count < 2:
+            states[g] = TOO_FEW
+            continue
+        candidates = by_column(rows, starts[g], count, columns, varying)
+        states[g] = ALIKE
+        if candidates == 0:
+            continue
+        drawn = min(np.int64(sample), count)
+        depth_limit = 0
+        while (1 << depth_limit) < drawn:
+            depth_limit += 1
+        for i in range(count):
+            order[i] = i
+        for t in range(trees):
+            state = stream(seeds[g], t)
+            for i in range(drawn):
+                state = advance(state)
+                j = i + below(state, count - i)
+                order[i], order[j] = order[j], order[i]
+                inside[i] = order[i]
+            top = 1
+            stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 1, 0, drawn, 0
+            while top > 0:
+                top -= 1
+                node, low, high, depth = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
+                n = high - low
+                least = greatest = np.float32(0.0)
+                column = 0
+                if n > 1 and depth < depth_limit:
+                    # Draw columns without replacement until one varies among the node's rows: each that varies is equally likely.
+                    left_to_try = candidates
+                    while left_to_try > 0 and not least < greatest:
+                        state = advance(state)
+                        j = below(state, left_to_try)
+                        left_to_try -= 1
+                        column = varying[j]
+                        varying[j] = varying[left_to_try]
+                        varying[left_to_try] = column
+                        least = greatest = columns[column, inside[low]]
+                        for i in range(low, high):
+                            x = columns[column, inside[i]]
+                            value[i] = x
+                            least = min(least, x)
+                            greatest = max(greatest, x)
+                if not least < greatest:
+                    while node < bottom:
+                        feature[p, t, node] = 0
+                        threshold[p, t, node] = np.inf
+                        size[p, t, node] = n - 1
+                        node *= 2
+                    leaf[p, t, node - bottom] = depth + AVERAGE_PATH[n]
+                    continue
+                wide = np.float64(least) + fraction(state) * (np.float64(greatest) - np.float64(least))
+                cut = np.float32(wide)
+                # Rounding must not leave a side without rows.
+                cut = greatest if not least < cut else min(cut, greatest)
+                feature[p, t, node] = column
+                threshold[p, t, node] = cut
+                size[p, t, node] = n - 1
+                lefts, rights = low, 0
+                for i in range(low, high):
+                    row = inside[i]
+                    inside[lefts] = row
+                    right[rights] = row
+                    over = value[i] >= cut
+                    rights += over
+                    lefts += not over
+                for i in range(rights):
+                    inside[lefts + i] = right[i]
+                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = 2 * node + 1, lefts, high, depth + 1
+                stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = 2 * node, low, lefts, depth + 1
+                top += 2
+                states[g] = SPEAKS
+
+
+@compiled
+def _to_single(rows: F64) -> F32:
+    """(n, k) rows as float32."""
+    out = np.empty(rows.shape, np.float32)
+    for i in range(rows.shape[0]):
+        for f in range(rows.shape[1]):
+            out[i, f] = single(rows[i, f])
+    return out
+
+
+@compiled
+def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, threshold: F32, leaf: F32, size: U8) -> F64:
+    """(n,) c(ψ) / mean path length of each row in its slot's forest; NaN where that does not speak."""
+    n = len(slots)
+    trees, bottom = feature.shape[1], feature.shape[2]
+    levels = 0
+    while (1 << levels) < bottom:
+        levels += 1
+    x = _to_single(rows)
+    paths = np.zeros(n)
+    start = 0
+    while start < n:
+        slot = slots[start]
+        stop = start + 1
+        while stop < n and slots[stop] == slot:
+            stop += 1
+        if states[slot] != SPEAKS:
+            for r in range(start, stop):
+                paths[r] = np.nan
+            start = stop
+            continue
+        p = places[slot]
+        eights = start + (stop - start) // 8 * 8
+        # Eight rows in flight hide the latency of the loads that each step waits for.
+        for t in range(trees):
+            for r in range(start, eights, 8):
+                a, b, c, d, e, f, g, h = 1, 1, 1, 1, 1, 1, 1, 1
+                for _ in range(levels):
+                    a = 2 * a + (x[r, feature[p, t, a]] >= threshold[p, t, a])
+                    b = 2 * b + (x[r + 1, feature[p, t, b]] >= threshold[p, t, b])
+                    c = 2 * c + (x[r + 2, feature[p, t, c]] >= threshold[p, t, c])
+                    d = 2 * d + (x[r + 3, feature[p, t, d]] >= threshold[p, t, d])
+                    e = 2 * e + (x[r + 4, feature[p, t, e]] >= threshold[p, t, e])
+                    f = 2 * f + (x[r + 5, feature[p, t, f]] >= threshold[p, t, f])
+                    g = 2 * g + (x[r + 6, feature[p, t, g]] >= threshold[p, t, g])
+                    h = 2 * h + (x[r + 7, feature[p, t, h]] >= threshold[p, t, h])
+                paths[r] += leaf[p, t, a - bottom]
+                paths[r + 1] += leaf[p, t, b - bottom]
+                paths[r + 2] += leaf[p, t, c - bottom]
+                paths[r + 3] += leaf[p, t, d - bottom]
+                paths[r + 4] += leaf[p, t, e - bottom]
+                paths[r + 5] += leaf[p, t, f - bottom]
+                paths[r + 6] += leaf[p, t, g - bottom]
+                paths[r + 7] += leaf[p, t, h - bottom]
+        for r in range(eights, stop):
+            path = 0.0
+            for t in range(trees):
+                a = 1
+                for _ in range(levels):
+                    a = 2 * a + (x[r, feature[p, t, a]] >= threshold[p, t, a])
+                path += leaf[p, t, a - bottom]
+            paths[r] = path
+        whole = AVERAGE_PATH[size[p, 0, 1] + 1]
+        for r in range(start, stop):
+            paths[r] = whole / (paths[r] / trees)
+        start = stop
+    return paths
+
+
+@compiled
+def attribute_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, threshold: F32, leaf: F32, size: U8) -> F64:
+    """(k, n) parts of 1 - 1/score by column: what each split took off the path length that was expected above it."""
+    n, k = rows.shape
+    trees, bottom = feature.shape[1], feature.shape[2]
+    x = _to_single(rows)
+    out = np.zeros((k, n))
+    for r in range(n):
+        if states[slots[r]] != SPEAKS:
+            for f in range(k):
+                out[f, r] = np.nan
+            continue
+        p = places[slots[r]]
+        for t in range(trees):
+            node, depth = 1, 0
+            expected = AVERAGE_PATH[size[p, t, 1] + 1]
+            while node < bottom:
+                column = feature[p, t, node]
+                split = threshold[p, t, node] < np.inf
+                node = 2 * node + (x[r, column] >= threshold[p, t, node])
+                if not split:
+                    continue
+                depth += 1
+                rest = np.float64(leaf[p, t, node - bottom]) - depth if node >= bottom else AVERAGE_PATH[size[p, t, node] + 1]
+                out[column, r] += expected - 1.0 - rest
+                expected = rest
+        whole = AVERAGE_PATH[size[p, 0, 1] + 1]
+        for f in range(k):
+            out[f, r] = out[f, r] / trees / whole
+    return out
