@@ -36,7 +36,7 @@ class TimePlan:
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    format: Literal["auto", "csv", "parquet", "ndjson"]
+    format: Literal["auto", "csv", "parquet", "ndjson", "databento"]
     header: bool
     """CSV: whether the first line names the columns; without it, `names` does."""
     names: tuple[str, ...]

@@ -166,8 +166,11 @@ class ColumnSpec(Settings):
 class SourceSpec(Settings):
     """Where rows come from and how to read them."""
 
-    format: Literal["auto", "csv", "parquet", "ndjson"] = Field(
-        default="auto", description="`auto` goes by the file's name.", examples=["csv"]
+    format: Literal["auto", "csv", "parquet", "ndjson", "databento"] = Field(
+        default="auto",
+        description="`auto` goes by the file's name. `databento` does so, too, and knows how Databento writes prices, times and what is "
+        "undefined in each of them.",
+        examples=["csv"],
     )
     header: bool = Field(default=True, description="CSV: whether the first line names the columns; without it, `names` does.")
     names: list[Text] = Field(
