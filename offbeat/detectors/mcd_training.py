@@ -1,0 +1,126 @@
+"""Training of robust covariances: standardise, drop dependent columns, concentrate, reweight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offbeat.core.batch import F64, I64, U64
+from offbeat.core.compiled import compiled
+from offbeat.detectors.cholesky import independent
+from offbeat.detectors.distances import LANES, distances, nearest, scatter
+from offbeat.detectors.mcd import HOPELESS, STEPS, cold_start, concentrate, pack, regularised
+from offbeat.detectors.standardise import robust_scales, standardise, varying
+
+COLD_EVERY = 20
+_STEADY = 4
+"""Of columns that depend on each other, those of the model before stay unless another has so many times their pivot."""
+_FAR, _WIDE = 100.0, 1e6
+"""A column whose mean or variance has left these bounds in the last model's scales needs new scales."""
+
+
+@compiled
+def _fits(covariance: F64, mean: F64, scale: F64, moves: np.ndarray) -> bool:
+    """Whether the scales of the last model still suit the columns that vary."""
+    for c in range(len(scale)):
+        if moves[c]:
+            if scale[c] == 0.0 or not abs(mean[c]) < _FAR:
+                return False
+            spread = covariance[c, c]
+            if not (spread < _WIDE and spread * _WIDE > 1.0):
+                return False
+    return True
+
+
+@compiled
+def train(
+    models: I64, starts: I64, counts: I64, rows: F64, numbers: I64, seeds: U64,
+    tables: I64, corrections: F64, limits: F64, reweighting: F64,
+    order: I64, ranks: I64, levels: I64, locations: F64, scales: F64, factors: F64, determinants: F64,
+) -> None:
+    """Fit the models models[g] on rows[starts[g] : starts[g] + counts[g]].
+
+    corrections[tables[g], p]: consistency factor of h of counts[g] rows in p columns; limits[p], reweighting[p]: quantile and consistency
+    factor of χ²_p at 0.975. The arrays after that have a row a model: order (k,) columns, the kept ones first; ranks, how many are kept,
+    0 = the model abstains; levels, number of rho; locations (k,); scales (k,), 0 = constant; factors (k, k) in the order and scales of
+    the kept columns; determinants (2,) of the scaled columns' covariance before reweighting.
+    """
+    k = rows.shape[1]
+    most = 0
+    for g in range(len(models)):
+        most = max(most, counts[g])
+    blocks = (most + LANES - 1) // LANES
+    standard, packed, lanes = np.empty((most, k)), np.empty((most, k)), np.zeros((blocks, k, LANES))
+    squares, scratch, column = np.empty(blocks * LANES), np.empty(most), np.empty(most)
+    chosen, everyone = np.zeros(most, np.int64), np.arange(most)
+    location, centre, inverse, mean, low, high = np.empty(k), np.empty(k), np.empty(k), np.empty(k), np.empty(k), np.empty(k)
+    covariance, matrix, factor = np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
+    solved, determinant = np.empty((k, LANES)), np.empty(2)
+    moves, preferred, ordered = np.empty(k, np.bool_), np.empty(k, np.int64), np.empty(k, np.int64)
+    for g in range(len(models)):
+        model, start, n = models[g], starts[g], counts[g]
+        warm = ranks[model] > 0 and numbers[g] % COLD_EVERY != 1
+        if warm:
+            for c in range(k):
+                centre[c] = locations[model, c]
+                inverse[c] = 1.0 / scales[model, c] if scales[model, c] > 0.0 else 0.0
+                preferred[c] = 0
+            for j in range(ranks[model]):
+                preferred[order[model, j]] = _STEADY
+            varying(rows, start, n, centre, low, high, moves)
+            standardise(rows, start, n, centre, inverse, standard)
+            scatter(standard, everyone, n, k, mean, covariance)
+            warm = _fits(covariance, mean, scales[model], moves)
+        if not warm:
+            robust_scales(rows, start, n, centre, scales[model], column, scratch)
+            for c in range(k):
+                moves[c] = scales[model, c] > 0.0
+                inverse[c] = 1.0 / scales[model, c] if moves[c] else 0.0
+                preferred[c] = 0
+            standardise(rows, start, n, centre, inverse, standard)
+            scatter(standard, everyone, n, k, mean, covariance)
+        for c in range(k):
+            ordered[c] = c
+            if not moves[c]:
+                covariance[c, c] = 0.0
+        rank = independent(covariance, k, preferred, ordered)
+        if rank == 0:
+            ranks[model] = levels[model] = 0
+            continue
+        wanted = (n + rank + 1) // 2
+        correction = corrections[tables[g], rank]
+        if warm:
+            pack(standard, everyone, n, order[model], ranks[model], packed, lanes)
+            for c in range(k):
+                mean[c] = 0.0
+            distances(lanes, n, order[model], ranks[model], mean, factors[model], solved, squares)
+            nearest(squares, n, wanted, scratch, chosen)
+        pack(standard, everyone, n, ordered, rank, packed, lanes)
+        level = 0
+        if not warm:
+            level = cold_start(
+                standard, n, wanted, ordered, rank, correction, seeds[g], packed, lanes, chosen,
+                location, covariance, matrix, factor, determinant, solved, squares, scratch,
+            )
+        if level >= 0:
+            level = concentrate(
+                lanes, packed, n, wanted, ordered, rank, correction, level, STEPS, chosen,
+                location, covariance, matrix, factor, determinant, solved, squares, scratch,
+            )
+        if 0 <= level < HOPELESS:
+            determinants[model] = determinant
+            inside = 0
+            for r in range(n):
+                if squares[r] <= limits[rank]:
+                    chosen[inside] = r
+                    inside += 1
+            scatter(packed, chosen, inside, rank, location, covariance)
+            level = regularised(covariance, rank, reweighting[rank], 0, matrix, factor, determinant)
+        ranks[model] = rank if 0 <= level < HOPELESS else 0
+        levels[model] = level if level >= 0 else HOPELESS
+        for j in range(k):
+            c = ordered[j]
+            order[model, j] = c
+            locations[model, c] = centre[c] + location[j] * scales[model, c] if j < rank else centre[c]
+        for i in range(rank):
+            for j in range(i + 1):
+                factors[model, i, j] = factor[i, j]
