@@ -9,21 +9,21 @@ import typer
 
 from offbeat.errors import UserError
 
-EXAMPLES = """\b
+BARS_EXAMPLES = """\b
 Examples:
   offbeat generate bars --out bars
   offbeat generate bars --symbols 25 --days 250 --seed 7 --out many
+"""
+TRADES_EXAMPLES = """\b
+Examples:
+  offbeat generate trades --out trades.csv
+  offbeat generate trades --rows 5000000 --symbols 20 --seed 7 --out many.csv.zst --labels labels.csv
 """
 
 generate = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make up data with planted, labelled anomalies.")
 
 
-@generate.callback()
-def _kinds() -> None:
-    """Keeps `bars` a command of its own as long as it is the only one."""
-
-
-@generate.command("bars", epilog=EXAMPLES)
+@generate.command("bars", epilog=BARS_EXAMPLES)
 def bars(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the files go.", show_default=False)],
     symbols: Annotated[int, typer.Option(min=1, metavar="N", help="Stocks, a file each.")] = 5,
@@ -44,3 +44,36 @@ def bars(
     except OSError as error:
         raise UserError(f"cannot write to {out}: {'it is a file' if out.is_file() else error.strerror or error}") from error
     put(f"{symbols:,} file{'s' * (symbols != 1)} of {days:,} trading days in {folder}")
+
+
+@generate.command("trades", epilog=TRADES_EXAMPLES)
+def trades(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .csv, .csv.gz, .csv.zst or .parquet file.", show_default=False)],
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .parquet or .csv file.", show_default="_NAME_labels.parquet beside"),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="Trades in all.")] = 1_000_000,
+    symbols: Annotated[int, typer.Option(min=1, metavar="N", help="Stocks, all in one file.")] = 5,
+    every: Annotated[int, typer.Option(min=1_000, metavar="N", help="An anomaly in so many trades of a stock.")] = 2_000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Equal seeds give equal bytes.")] = 1,
+) -> None:
+    """Write stock trades in Databento's columns, in the order of time, and what was planted where.
+
+    The file fits the shipped pipeline `trades`. Planted are price spikes, size spikes, bursts, stuck prices and runs of one side, none
+    within the first 2,000 trades of a stock; the labels name key, kind, and time and sequence of the first and last trade.
+    """
+    from offbeat.cli.say import put, say
+    from offbeat.evaluate.generate_trades import generate_trades
+
+    where = labels or out.with_name(f"_{out.name.split('.')[0]}_labels.parquet")
+    try:
+        made = generate_trades(out, where, rows=rows, symbols=symbols, seed=seed, every=every)
+    except ValueError as error:
+        raise UserError(f"cannot make such trades: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot write to {out} and {where}: {error.strerror or error}") from error
+    if made.anomalies == 0:
+        say("too few trades of each stock for an anomaly: give more --rows, or fewer --symbols")
+    stocks = f"{symbols:,} stock{'s' * (symbols != 1)}"
+    put(f"{made.rows:,} trades of {stocks} on {made.days:,} days in {out}; {made.anomalies:,} anomalies in {where}")
