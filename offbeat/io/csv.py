@@ -83,6 +83,9 @@ class CsvReader:
         finally:
             stream.close()
 
+    def statistics(self) -> None:
+        """A text file has none."""
+
     def _header(self, stream: ByteStream) -> None:
         head = stream.read(1 << 16)
         check_text(self._file, head)

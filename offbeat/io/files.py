@@ -15,9 +15,19 @@ from typing import Any, Literal, cast
 
 from offbeat.errors import UserError
 
-Kind = Literal["csv", "parquet", "ndjson"]
+Kind = Literal["csv", "parquet", "ndjson", "dbn"]
 
-_ENDINGS: dict[str, Kind] = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+_ENDINGS: dict[str, Kind] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".dbn": "dbn",
+}
+_FREE = frozenset({"auto", "databento"})
+"""Formats of a plan that leave the kind of a file to its name."""
 _PACKED = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {
     b"\x1f\x8b": "gzip (name it .gz)",
@@ -25,8 +35,11 @@ _MAGIC = {
     b"PAR1": "Parquet (name it .parquet)",
     b"PK\x03\x04": "a zip archive (unpack it)",
     b"ARROW1": "an Arrow file",
+    b"DBN\x01": "DBN (name it .dbn)",
+    b"DBN\x02": "DBN (name it .dbn)",
+    b"DBN\x03": "DBN (name it .dbn)",
 }
-_ACCEPTED = ".csv, .tsv, .txt, .ndjson, .jsonl (each also .gz, .zst) or .parquet"
+_ACCEPTED = ".csv, .tsv, .txt, .ndjson, .jsonl, .dbn (each also .gz, .zst) or .parquet"
 _BLOCK = 1 << 20
 
 
@@ -51,7 +64,7 @@ def _kind_of(path: str, wanted: str) -> tuple[Kind, Literal["", "gzip", "zstd"]]
     ending = (suffixes[-2] if len(suffixes) > 1 else "") if packing else (suffixes[-1] if suffixes else "")
     kind = _ENDINGS.get(ending)
     if kind is None:
-        if wanted == "auto" or ending in {".json", ".xlsx", ".xls", ".zip"}:
+        if wanted in _FREE or ending in {".json", ".xlsx", ".xls", ".zip"}:
             return None
         kind = cast("Kind", wanted)
     return kind, cast('Literal["", "gzip", "zstd"]', packing)

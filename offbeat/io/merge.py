@@ -77,6 +77,10 @@ class Merged:
     """Several files as one reader; `Parsed.mark` counts rows. Memory is bounded by buckets of keys, sorted one at a time."""
 
     layout = None
+    header = None
+
+    def statistics(self) -> None:
+        """See `Reader`."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         """members: in the order of their paths."""

@@ -29,6 +29,7 @@ class NdjsonReader:
     """Reads one NDJSON file, or standard input (`live`: then rows are handed over as they arrive)."""
 
     layout = None
+    header = None
 
     def __init__(self, file: InputFile, plan: SourcePlan, block: int = BLOCK) -> None:
         self._file = file
@@ -53,6 +54,9 @@ class NdjsonReader:
             row = msgspec.defstruct("Row", fields, rename={f"f{i}": name for i, name in enumerate(self._names)}, gc=False)
             self._decode = msgspec.json.Decoder(row).decode
             self._values = self._strictly
+
+    def statistics(self) -> None:
+        """Lines have none."""
 
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
         """Work to be done for each block after byte `mark`."""
@@ -86,11 +90,13 @@ class NdjsonReader:
             stream.close()
 
     def _check_json(self, body: bytes) -> None:
-        """Raise UserError if the first line is the header of a CSV file; any other line that is no JSON object goes to quarantine."""
+        """Raise UserError if the first line is one of another kind of file; any other line that is no JSON object goes to quarantine."""
         first = body.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
         fields = first.split(self._plan.separator)
+        name = "standard input" if self.live else self._file.path
+        if self._plan.format == "databento" and '"hd":{' in first.replace(" ", ""):
+            raise UserError(f"{name}: Databento's own JSON, which nests fields under `hd`, is not read; fetch DBN or CSV")
         if first[:1] not in "{[" and len(fields) > 1 and {field.strip(' "\r') for field in fields} & set(self._plan.time.headers):
-            name = "standard input" if self.live else self._file.path
             raise UserError(f"{name}: JSON lines are read here, and this begins with the header of a CSV file; name a .csv file instead")
 
     def _parse(self, body: bytes, mark: int, done: int) -> Parsed:

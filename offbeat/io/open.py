@@ -13,6 +13,8 @@ from offbeat.io.ahead import Ahead
 from offbeat.io.columns import Parsed
 from offbeat.io.contract import Chunk, Position, Source
 from offbeat.io.csv import BLOCK, CsvReader
+from offbeat.io.databento import DatabentoReader
+from offbeat.io.dbn import DbnReader
 from offbeat.io.files import InputFile, find_files, fingerprint
 from offbeat.io.layout import MissingColumnError
 from offbeat.io.merge import Member, Merged, clusters, time_range
@@ -30,12 +32,23 @@ _UNPACKED = 6
 class Reader(Protocol):
     """Rows of one file, or of several merged."""
 
+    @property
+    def header(self) -> str | None:
+        """The line of column names as it stands in the file; None where there is none."""
+
+    def statistics(self) -> tuple[int, int] | None:
+        """Least and greatest time as ns UTC, where the file says them itself; None: read the rows."""
+
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
         """Independent pieces of work, in order, after `mark` (a `Parsed.mark`; 0: from the beginning)."""
 
 
 def reader_of(file: InputFile, plan: SourcePlan, block: int = BLOCK) -> Reader:
     """The reader of the file's format, its header read and its columns found. Raises UserError."""
+    if file.kind == "dbn":
+        return DbnReader(file, plan)
+    if plan.format == "databento":
+        return DatabentoReader(file, plan, block)
     if file.kind == "csv":
         return CsvReader(file, plan, block)
     if file.kind == "ndjson":
@@ -76,7 +89,7 @@ class FileSource:
         self.files = [f.path for f in self._found]
         self.notes: list[str] = []
         self._readers = self._open_all()
-        self.headers = [r.header if isinstance(r, CsvReader) else None for r in self._readers]
+        self.headers = [r.header for r in self._readers]
         self._live = "-" in self.files
         self._done = 0
         self._ahead: Ahead[Step] | None = None
@@ -227,14 +240,13 @@ class FileSource:
 
     def _member(self, index: int) -> Member:
         file = self._found[index]
-        packed = bool(file.packing) or file.kind == "parquet"
+        packed = bool(file.packing) or file.kind in {"parquet", "dbn"}
         return Member(index, file.path, file.size * (_UNPACKED if packed else 1), file.size, self._readers[index])
 
     def _range(self, index: int) -> tuple[int, int]:
         """Times of a file, read from its footer or its time column alone."""
         reader = self._readers[index]
-        known = reader.statistics() if isinstance(reader, ParquetReader) else None
-        return known or time_range(
+        return reader.statistics() or time_range(
             reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=()), self._block)
         )
 
@@ -275,6 +287,6 @@ def open_source(plan: SourcePlan, paths: Sequence[str]) -> Source:
 
     Raises UserError, one line that names the file and what to do: nothing found, unreadable, wrong format, columns missing, mixed schemas.
     """
-    if "-" in paths and plan.format not in {"auto", "ndjson"}:
+    if "-" in paths and plan.format not in {"auto", "ndjson", "databento"}:
         raise UserError(f"standard input is read as JSON lines, the pipeline says `format: {plan.format}`; name a file, or send JSON lines")
     return FileSource(plan, paths)

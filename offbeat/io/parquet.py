@@ -26,6 +26,8 @@ _parquet: Any = import_module("pyarrow.parquet")
 class ParquetReader:
     """Reads one Parquet file; `Parsed.mark` counts rows."""
 
+    header = None
+
     def __init__(self, file: InputFile, plan: SourcePlan) -> None:
         """Reads the footer only. Raises UserError if the file is no (whole) Parquet file, lacks a column, or has one of a wrong type."""
         self._file = file
