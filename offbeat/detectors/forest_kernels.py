@@ -9,19 +9,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from offbeat.core.batch import F64, I32, I64, U64
 from offbeat.core.compiled import compiled
+from offbeat.detectors.places import ALIKE, I8, SPEAKS, TOO_FEW, U8
 from offbeat.detectors.random import advance, below, fraction, stream
-
-F32 = npt.NDArray[np.float32]
-U8 = npt.NDArray[np.uint8]
-I8 = npt.NDArray[np.int8]
-
-LARGEST = float(np.finfo(np.float32).max)
-UNTRAINED, SPEAKS, TOO_FEW, ALIKE = range(4)
-"""What became of a slot's training: none yet; a forest; fewer than two rows; rows between which no tree found a difference."""
+from offbeat.detectors.single import F32, by_column, by_row
 
 
 def _average_paths(largest: int) -> F64:
@@ -38,29 +31,6 @@ AVERAGE_PATH = _average_paths(256)
 
 
 @compiled
-def single(x: float) -> np.float32:
-    """The nearest float32; values beyond its range are cut to its largest."""
-    return np.float32(min(max(x, -LARGEST), LARGEST))
-
-
-@compiled
-def by_column(rows: F64, start: int, count: int, columns: F32, varying: I32) -> int:
-    """Copy rows[start : start + count] into `columns` (k, ≥ count) and return how many columns vary; their numbers go into `varying`."""
-    found = 0
-    for f in range(rows.shape[1]):
-        least = greatest = single(rows[start, f])
-        for i in range(count):
-            x = single(rows[start + i, f])
-            columns[f, i] = x
-            least = min(least, x)
-            greatest = max(greatest, x)
-        if least < greatest:
-            varying[found] = f
-            found += 1
-    return found
-
-
-@compiled
 def grow_forests(
     rows: F64, starts: I64, counts: I64, seeds: U64, places: I64, sample: int, feature: U8, threshold: F32, leaf: F32, size: U8, states: I8
 ) -> None:
@@ -74,6 +44,7 @@ def grow_forests(
         most = max(most, counts[i])
     trees, bottom = feature.shape[1], feature.shape[2]
     columns = np.empty((rows.shape[1], most), np.float32)
+    ends = np.empty((2, rows.shape[1]), np.float32)
     varying = np.empty(rows.shape[1], np.int32)
     order = np.empty(most, np.int32)
     inside = np.empty(sample, np.int32)
@@ -85,7 +56,7 @@ def grow_forests(
         if count < 2:
             states[g] = TOO_FEW
             continue
-        candidates = by_column(rows, starts[g], count, columns, varying)
+        candidates = by_column(rows, starts[g], count, columns, ends, varying)
         states[g] = ALIKE
         if candidates == 0:
             continue
@@ -158,16 +129,6 @@ def grow_forests(
 
 
 @compiled
-def _to_single(rows: F64) -> F32:
-    """(n, k) rows as float32."""
-    out = np.empty(rows.shape, np.float32)
-    for i in range(rows.shape[0]):
-        for f in range(rows.shape[1]):
-            out[i, f] = single(rows[i, f])
-    return out
-
-
-@compiled
 def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, threshold: F32, leaf: F32, size: U8) -> F64:
     """(n,) c(ψ) / mean path length of each row in its slot's forest; NaN where that does not speak."""
     n = len(slots)
@@ -175,7 +136,7 @@ def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, thre
     levels = 0
     while (1 << levels) < bottom:
         levels += 1
-    x = _to_single(rows)
+    x = by_row(rows)
     paths = np.zeros(n)
     start = 0
     while start < n:
@@ -231,7 +192,7 @@ def attribute_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, 
     """(k, n) parts of 1 - 1/score by column: what each split took off the path length that was expected above it."""
     n, k = rows.shape
     trees, bottom = feature.shape[1], feature.shape[2]
-    x = _to_single(rows)
+    x = by_row(rows)
     out = np.zeros((k, n))
     for r in range(n):
         if states[slots[r]] != SPEAKS:

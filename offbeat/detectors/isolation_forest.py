@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from offbeat.core.batch import F64, I32
-from offbeat.detectors.forest_kernels import ALIKE, F32, SPEAKS, TOO_FEW, U8, attribute_rows, grow_forests, score_rows
+from offbeat.detectors.forest_kernels import attribute_rows, grow_forests, score_rows
 from offbeat.detectors.model import Training
+from offbeat.detectors.places import ALIKE, TOO_FEW, U8, Places
+from offbeat.detectors.single import F32
 
 _NOTES = {
     TOO_FEW: "the isolation forest abstains: it had fewer than two rows to learn from",
-    ALIKE: "the isolation forest abstains: the rows it had to learn from are all the same",
+    ALIKE: "the isolation forest abstains: it found no difference between the rows it had to learn from",
 }
 
 
@@ -57,62 +59,49 @@ class IsolationForest:
         if not (1 <= features <= 255 and trees >= 1 and 2 <= sample <= 256):
             raise ValueError(f"an isolation forest has 1…255 features, trees and a sample of 2…256, not {features}, {trees}, {sample}")
         self._sample = sample
-        self._states = np.zeros(0, np.int8)
-        self._places = np.zeros(0, np.int32)
-        self._held = 0
+        self._places = Places()
         self._pool = _room(0, trees, 1 << (sample - 1).bit_length())
 
     def forest(self, slot: int) -> Forests:
         """Trees of the slot's forest: its own row of the pool, (trees, 2^depth) arrays. Raises LookupError where it has none."""
-        if self._states[slot] != SPEAKS:
-            raise LookupError(f"slot {slot} has no forest")
-        return Forests(*(array[self._places[slot]] for array in self._pool))
+        place = self._places.place(slot)
+        return Forests(*(array[place] for array in self._pool))
 
     def grow(self, slots: int) -> None:
-        """Make room for at least so many slots, five bytes each until they are trained."""
-        have = len(self._states)
-        if slots > have:
-            room = max(slots, 2 * have)
-            self._states = np.concatenate([self._states, np.zeros(room - have, np.int8)])
-            self._places = np.concatenate([self._places, np.full(room - have, -1, np.int32)])
+        """Make room for at least so many slots, which cost five bytes each until they are trained."""
+        self._places.grow(slots)
 
     def train(self, training: Training) -> None:
         """Fit a forest on each key's rows."""
-        places = self._places[training.slots].astype(np.int64)
-        new = np.flatnonzero(places < 0)
-        if len(new):
-            places[new] = self._held + np.arange(len(new))
-            self._places[training.slots] = places
-            self._make_room(self._held + len(new))
-            self._held += len(new)
+        before = self._places.used
+        places = self._places.take(training.slots)
+        self._make_room(before)
         states = np.zeros(len(places), np.int8)
-        grow_forests(
-            training.rows, training.starts, training.counts, training.seeds, places, self._sample, *self._pool, states
-        )  # fmt: skip
-        self._states[training.slots] = states
+        grow_forests(training.rows, training.starts, training.counts, training.seeds, places, self._sample, *self._pool, states)
+        self._places.states[training.slots] = states
 
-    def _make_room(self, forests: int) -> None:
+    def _make_room(self, used: int) -> None:
+        """Pools for all places, with the forests of the first `used` of them."""
         have, trees, nodes = self._pool.feature.shape
-        if forests > have:
-            pool = _room(max(forests, 2 * have), trees, nodes)
-            held = self._held
-            pool.feature[:held] = self._pool.feature[:held]
-            pool.threshold[:held] = self._pool.threshold[:held]
-            pool.leaf[:held] = self._pool.leaf[:held]
-            pool.size[:held] = self._pool.size[:held]
+        if self._places.used > have:
+            pool = _room(max(self._places.used, 2 * have), trees, nodes)
+            pool.feature[:used] = self._pool.feature[:used]
+            pool.threshold[:used] = self._pool.threshold[:used]
+            pool.leaf[:used] = self._pool.leaf[:used]
+            pool.size[:used] = self._pool.size[:used]
             self._pool = pool
 
     def score(self, slots: I32, rows: F64) -> F64:
         """(n,) c(ψ) / mean path length of (n, k) rows, NaN where the slot has no forest."""
-        return score_rows(slots, rows, self._places, self._states, *self._pool)
+        return score_rows(slots, rows, self._places.of, self._places.states, *self._pool)
 
     def contributions(self, slots: I32, rows: F64) -> F64:
         """(k, n) parts of 1 - 1/raw by column, NaN where the slot has no forest."""
-        return attribute_rows(slots, rows, self._places, self._states, *self._pool)
+        return attribute_rows(slots, rows, self._places.of, self._places.states, *self._pool)
 
     def note(self, slot: int) -> str:
         """Why the slot's forest abstains, '' where it does not."""
-        return _NOTES.get(int(self._states[slot]), "")
+        return _NOTES.get(int(self._places.states[slot]), "")
 
     def snapshot(self, slots: int) -> dict[str, np.ndarray]:
         """Nothing: forests are fitted again."""
