@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from offbeat.core.odd import Odd
 from offbeat.decide.block import AlertBlock, DetectorBlock
 from offbeat.io.alerts import alert_table
 from offbeat.io.contract import Sink
@@ -32,7 +33,8 @@ def bars(m: int, seed: int) -> AlertBlock:
     def detector(name: str) -> DetectorBlock:
         values = [np.round(random.random(m) * 1000, 2) for _ in range(3)]
         return DetectorBlock(
-            name, random.random(m), values[0], random.random(m) > 0.5, values[1], values[2], (name,), random.random((1, m))
+            name, random.random(m), values[0], random.random(m) > 0.5, values[1], values[2], (name,), random.random((1, m)),
+            Odd.none(m), (), np.zeros(m, np.int64),
         )
 
     key = np.sort(random.integers(0, 25, m)).astype(np.int32)

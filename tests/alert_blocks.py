@@ -6,12 +6,18 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from offbeat.core.batch import NULL_INT
+from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.odd import Odd
 from offbeat.decide.block import AlertBlock, DetectorBlock
 from offbeat.io.alerts import alert_table
 
 NAN = float("nan")
 PLAN_HASH = "0123456789abcdef" * 2
+
+
+def nothing_more(m: int) -> tuple[Odd, tuple[str, ...], I64]:
+    """What a rule leaves open: odd features, notes, version of a model."""
+    return Odd.none(m), (), np.zeros(m, np.int64)
 
 
 def two_bars(view: str = "bar") -> AlertBlock:
@@ -27,6 +33,7 @@ def two_bars(view: str = "bar") -> AlertBlock:
         np.array([0.0, NAN]),
         ("abs(close / previous_close - 1)",),
         np.array([[0.75, NAN]]),
+        *nothing_more(2),
     )
     surge = DetectorBlock(
         "volume_surge",
@@ -37,6 +44,7 @@ def two_bars(view: str = "bar") -> AlertBlock:
         np.array([NAN, 100.0]),
         ("volume", "calm"),
         np.array([[NAN, 0.8], [NAN, 0.0]]),
+        *nothing_more(2),
     )
     return AlertBlock(
         view=view,
@@ -76,6 +84,7 @@ def many(count: int, seed: int = 0, view: str = "bar", columns: tuple[str, ...] 
         np.ones(count),
         ("x",),
         random.random((1, count)),
+        *nothing_more(count),
     )
     block = AlertBlock(
         view=view,

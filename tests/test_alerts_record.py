@@ -42,6 +42,8 @@ FIRST = {
             "observed": 0.015,
             "expected": 0.0,
             "contributions": [{"feature": "abs(close / previous_close - 1)", "value": 0.75}],
+            "odd": [],
+            "note": None,
         },
         {
             "name": "volume_surge",
@@ -51,6 +53,8 @@ FIRST = {
             "observed": None,
             "expected": None,
             "contributions": [{"feature": "volume", "value": None}, {"feature": "calm", "value": None}],
+            "odd": [],
+            "note": None,
         },
     ],
     "row": {"close": 101.5, "volume": 7, "side": "A", "halted": False},

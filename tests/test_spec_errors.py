@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from offbeat.detectors.spec import detector_types
 from offbeat.errors import SpecError
 from offbeat.spec.lint import lint_text
 from offbeat.spec.load import load_plan, load_text
@@ -158,7 +159,11 @@ CASES = [
     ("      recent:", "      vote:", "p.yaml:18: views.tick.windows.vote: a window cannot be called 'vote'"),
     # detectors, vote, severity
     ("type: rule, when: price", "type: rul, when: price", "p.yaml:20: views.tick.detectors.far: unknown type 'rul'; did you mean 'rule'?"),
-    ("type: rule, when: price", "when: price", "p.yaml:20: views.tick.detectors.far: missing key 'type'; valid here: rule"),
+    (
+        "type: rule, when: price",
+        "when: price",
+        f"p.yaml:20: views.tick.detectors.far: missing key 'type'; valid here: {', '.join(detector_types())}",
+    ),
     ("when: price >", "wehn: price >", "p.yaml:20: views.tick.detectors.far: missing key 'when'"),
     ("2 * usual,", "2 * usaul,", "p.yaml:20: views.tick.detectors.far.when: unknown column 'usaul'; did you mean 'usual'?"),
     (

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from interpreter import run
 
-from offbeat.core.plan import Aggregate, Column, Plan
+from offbeat.core.plan import Aggregate, Column, Plan, RulePlan, ViewPlan
 from offbeat.detectors.rule_spec import RuleSpec
 from offbeat.errors import SpecError
 from offbeat.spec.load import load, load_plan, load_text, shipped
@@ -65,6 +65,10 @@ MARKET = {
 }
 
 
+def rules_of(view: ViewPlan) -> list[RulePlan]:
+    return [detector for detector in view.detectors if isinstance(detector, RulePlan)]
+
+
 def bars_text() -> str:
     return files("offbeat.pipelines").joinpath("bars.yaml").read_text(encoding="utf-8")
 
@@ -97,8 +101,8 @@ def test_bars_rules_on_a_row() -> None:
     row = {"open": 10.0, "high": 9.0, "low": 9.5, "close": 10.2, "volume": 0.0}
     assert run(plan.quality.program, row) == [1.0, 0.0, 1.0, 1.0]
     view = plan.views[0]
-    outputs = run(view.rule_program, {**row, "previous_close": 10.0, "mean_volume": None})
-    jump, surge = view.rules
+    outputs = run(view.program, {**row, "previous_close": 10.0, "mean_volume": None})
+    jump, surge = rules_of(view)
     assert (jump.comparison, jump.measure, jump.text) == (
         ">",
         "abs(close / previous_close - 1)",
@@ -117,10 +121,10 @@ def test_several_views_share_codes() -> None:
     assert trade.columns == ("sequence", "price", "odd", "side@code")
     assert trade.windows[0].at_least == 100
     assert trade.at_least == 2
-    far, odd = trade.rules
+    far, odd = rules_of(trade)
     assert (far.comparison, far.observed, far.threshold, far.measure) == ("", -1, -1, "")
     assert (odd.comparison, odd.measure, odd.expected) == (">", "buys", -1)
-    outputs = run(trade.rule_program, {"side@code": 2.0, "price": 1.0, "mid": 3.0, "odd": 1.0, "buys": 0.6})
+    outputs = run(trade.program, {"side@code": 2.0, "price": 1.0, "mid": 3.0, "odd": 1.0, "buys": 0.6})
     assert [outputs[far.when], outputs[odd.when]] == [1.0, 1.0]
     assert minute.rollup is not None
     assert (minute.rollup.key_constant, minute.rollup.every_ns, minute.columns) == ("market", MINUTE, ("trades", "sold", "top"))
@@ -161,7 +165,7 @@ def test_a_pipeline_in_python() -> None:
     )
     plan = load_plan(spec)
     assert plan.quality.lateness_ns == 5_000_000_000
-    assert plan.views[0].rules[0].name == "far"
+    assert plan.views[0].detectors[0].name == "far"
     text = """
     name: mine
     source: {key: symbol, time: ts, columns: {price: float}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offbeat.core.plan import Plan
+from offbeat.core.plan import Plan, RulePlan
 from offbeat.errors import SpecError
 from offbeat.spec.load import load, load_plan
 
@@ -16,7 +16,7 @@ def problems(*overrides: str) -> list[str]:
 
 
 def rule_texts(plan: Plan) -> list[str]:
-    return [rule.text for rule in plan.views[0].rules]
+    return [rule.text for rule in plan.views[0].detectors if isinstance(rule, RulePlan)]
 
 
 def test_a_detectors_parameter() -> None:

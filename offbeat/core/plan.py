@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from offbeat.core.program import Program
+from offbeat.core.program import NOTHING, Program
 
 Kind = Literal["float", "fixed", "text", "bool"]
 
@@ -73,7 +73,7 @@ class Aggregate:
     """One aggregate of a window: `function` over the output `argument` of the window's argument program (-1: none)."""
 
     function: str
-    """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, distinct, span, rate.
+    """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, mad, distinct, span, rate.
     A rollup has only count_rows, count, sum_exact, min, max and mean_exact: (S1 / n) / 10^scale with S1 the exact sum of the n values."""
     argument: int = -1
     q: float = 0.5
@@ -98,6 +98,9 @@ class WindowPlan:
     features: tuple[str, ...]
     feature_program: Program
     """Inputs `agg0`, `agg1`, … (in the order of `aggregates`); one output for each of `features`."""
+    changes: Program = NOTHING
+    """Row expressions, over the view's columns, whose change against the key's row before is read by `arguments` as `diff@0`, `diff@1`, …;
+    `gap@` is the time since that row, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,66 @@ class RulePlan:
     """The observed side as text, for contributions and explanations."""
     text: str
     """The whole rule as the user wrote it."""
+    type: str = "rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A value and what is usual for it: outputs of the view's program, and the limit in units of the spread."""
+
+    feature: str
+    """The value as text."""
+    value: int
+    center: int
+    below: int
+    """How far under the center is still usual, and for `above` over it: distances."""
+    above: int
+    limit: float
+    """The reach in the detector's own unit: 4 for four standard deviations, 1 where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangePlan:
+    """A detector that holds values against what was usual for them: z-score, band, quantiles."""
+
+    name: str
+    type: str
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """A detector that is trained for each key on its last rows [S14, S17]."""
+
+    name: str
+    type: str
+    features: tuple[str, ...]
+    """The features as text."""
+    inputs: tuple[int, ...]
+    """Outputs of the view's program, one a feature."""
+    settings: tuple[tuple[str, int], ...]
+    """Arguments of the model's class."""
+    train_on: int
+    retrain_every: int
+    train_min: int
+    contamination: float
+    """0 where `limit` is given."""
+    limit: float | None
+    """A fixed threshold on the raw score."""
+
+
+DetectorPlan = RulePlan | RangePlan | ModelPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the severity: `score`, `confidence`, or how far a feature of a range detector lies from what is usual."""
+
+    name: str
+    weight: float
+    detector: int = -1
+    """Number of the detector in the view; -1 for the first two."""
+    term: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +208,16 @@ class ViewPlan:
     """Numeric names that expressions of this view may use before features: number columns of the source and `@code`s of texts, or the
     rollup's columns."""
     windows: tuple[WindowPlan, ...]
-    rules: tuple[RulePlan, ...]
-    rule_program: Program
-    """Over the view's columns and features."""
+    detectors: tuple[DetectorPlan, ...]
+    program: Program
+    """Over the view's columns, features, and features of `backgrounds`: what the detectors read."""
     at_least: int
     levels: tuple[tuple[str, float], ...]
     """Greatest first: ('critical', 0.8), ('high', 0.6), ('medium', 0.4)."""
+    backgrounds: tuple[WindowPlan, ...] = ()
+    """Windows over columns and features that detectors asked for themselves; not shown in alerts."""
+    weights: tuple[Part, ...] = ()
+    """Empty: the severity is that of the detector furthest over its threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +238,5 @@ class Plan:
     difference can be named."""
     text: str = ""
     """The pipeline as canonical YAML or JSON."""
+    seed: int = 0
+    """What all random choices derive from, with key, detector and training number [S14]."""

@@ -54,3 +54,7 @@ class Program:
     code: tuple[tuple[int, int, int, int], ...]
     registers: int
     outputs: tuple[int, ...]
+
+
+NOTHING = Program((), (), (), 0, ())
+"""Computes nothing."""

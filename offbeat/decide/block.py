@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.batch import F64, I8, I32, I64, Bools
+from offbeat.core.odd import Odd
 
 STATUSES = ("early", "provisional", "final", "withdrawn")
 """In rising order of precedence (S22); `AlertBlock.status` holds indices into it."""
@@ -27,7 +28,13 @@ class DetectorBlock:
     expected: F64
     features: tuple[str, ...]
     contributions: F64
-    """(len(features), m): the parts of the score by feature; they sum to the score."""
+    """(len(features), m): by feature, why the score is what it is."""
+    odd: Odd
+    """Features outside what is usual for them, by their number in `features`."""
+    notes: tuple[str, ...]
+    """(m,) what a reader should know of the verdict; () for nothing at all."""
+    version: I64
+    """(m,) number of the training the model came from; 0 without one."""
 
     def take(self, index: I64) -> DetectorBlock:
         """What it said of the alerts at `index`."""
@@ -40,6 +47,9 @@ class DetectorBlock:
             expected=self.expected[index],
             features=self.features,
             contributions=self.contributions[:, index],
+            odd=self.odd.take(index),
+            notes=tuple(self.notes[i] for i in index.tolist()) if self.notes else (),
+            version=self.version[index],
         )
 
 

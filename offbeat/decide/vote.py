@@ -8,6 +8,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I8, I32, I64, Bools
 from offbeat.core.compiled import compiled
+from offbeat.core.plan import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,43 @@ class Decisions:
 
 
 @compiled
+def _reported(score: F64, voted: Bools, at_least: int, rows: I64, out: Bools) -> None:
+    for p in range(len(rows)):
+        i = rows[p]
+        v = 0
+        for d in range(score.shape[0]):
+            if score[d, i] == score[d, i] and voted[d, i]:
+                v += 1
+        if v >= at_least:
+            out[i] = True
+
+
+@compiled
+def _severity(i: int, score: F64, voted: Bools, v: int, k: int, ratios: F64, kinds: I64, weights: F64) -> float:
+    """Weighted mean of the parts that have a value, each 0…1: r / (1 + r) for a ratio."""
+    total = 0.0
+    weight = 0.0
+    for w in range(len(weights)):
+        value = np.nan
+        if kinds[w] == -1:
+            value = 0.0
+            for d in range(score.shape[0]):
+                if score[d, i] == score[d, i] and voted[d, i]:
+                    value += score[d, i] / v
+        elif kinds[w] == -2:
+            value = v / k
+        else:
+            r = abs(ratios[kinds[w], i])
+            value = r / (1.0 + r) if r <= 1e300 else (1.0 if r > 1e300 else np.nan)
+        if value == value:
+            total += weights[w] * value
+            weight += weights[w]
+    return total / weight if weight > 0.0 else 0.0
+
+
+@compiled
 def _decide(
-    score: F64, voted: Bools, exceedance: F64, at_least: int, limits: F64, before: Bools,
+    score: F64, voted: Bools, exceedance: F64, at_least: int, limits: F64, before: Bools, ratios: F64, kinds: I64, weights: F64,
     index: I64, alert: Bools, votes: I32, voters: I32, severity: F64, level: I8, judged: Bools, counts: I64,
 ) -> int:
     m = 0
@@ -55,7 +91,10 @@ def _decide(
             counts[0] += 1
         fires = k >= at_least and v >= at_least
         if fires or (len(before) > 0 and before[i]):
-            s = max(0.0, 1.0 - 1.0 / r) if r > 0.0 else 0.0
+            if len(weights) and v > 0:
+                s = _severity(i, score, voted, v, k, ratios, kinds, weights)
+            else:
+                s = max(0.0, 1.0 - 1.0 / r) if r > 0.0 else 0.0
             index[m] = i
             alert[m] = fires
             votes[m] = v
@@ -71,20 +110,36 @@ def _decide(
 
 
 class Vote:
-    """`at_least` votes make an alert; `limits` are the severities above which the levels begin, greatest first."""
+    """`at_least` votes make an alert; `limits` are the severities above which the levels begin, greatest first.
 
-    def __init__(self, at_least: int, limits: tuple[float, ...]) -> None:
+    Without `weights` the severity is 1 - 1/r of the detector furthest over its threshold. With them it is their weighted mean of: `score`,
+    the mean calibrated score of those that voted; `confidence`, votes / voters; and r / (1 + r) for each value of a range detector, r being
+    how far it lies from the center in units of its reach. A part without a value is left out.
+    """
+
+    def __init__(self, at_least: int, limits: tuple[float, ...], weights: tuple[Part, ...]) -> None:
         self._at_least = at_least
         self._limits = np.array(limits, np.float64)
+        self._weights = np.array([part.weight for part in weights], np.float64)
+        named = [part for part in weights if part.detector >= 0]
+        self.ratios = [(part.detector, part.term) for part in named]
+        """(detector, term) of each row of the `ratios` that `decide` is given."""
+        kinds = [-1 if part.name == "score" else -2 if part.name == "confidence" else named.index(part) for part in weights]
+        self._kinds = np.array(kinds, np.int64)
 
-    def decide(self, score: F64, voted: Bools, exceedance: F64, before: Bools) -> Decisions:
-        """The first three (detectors, n); `before` (n,) marks rows to report in any case, or is empty."""
+    def mark(self, score: F64, voted: Bools, rows: I64, reported: Bools) -> None:
+        """Set `reported` (n,) where some `rows` are alerts; score and voted (detectors, n)."""
+        _reported(score, voted, self._at_least, rows, reported)
+
+    def decide(self, score: F64, voted: Bools, exceedance: F64, before: Bools, ratios: F64) -> Decisions:
+        """The first three (detectors, n); `before` (n,) marks rows to report in any case, or is empty; `ratios` (len(self.ratios), n)."""
         n = score.shape[1]
         index, severity = np.empty(n, np.int64), np.empty(n)
         votes, voters, level = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int8)
         alert, judged, counts = np.empty(n, np.bool_), np.empty(n, np.bool_), np.zeros(3, np.int64)
         m = _decide(
-            score, voted, exceedance, self._at_least, self._limits, before, index, alert, votes, voters, severity, level, judged, counts
-        )
+            score, voted, exceedance, self._at_least, self._limits, before, ratios, self._kinds, self._weights,
+            index, alert, votes, voters, severity, level, judged, counts,
+        )  # fmt: skip
         scored, warming_up, abstained = (int(c) for c in counts)
         return Decisions(index[:m], alert[:m], votes[:m], voters[:m], severity[:m], level[:m], judged, scored, warming_up, abstained)

@@ -6,6 +6,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I64, Bools
 from offbeat.core.compiled import compiled
+from offbeat.core.odd import Odd
 from offbeat.core.plan import RulePlan
 from offbeat.detectors.verdict import Evidence, Verdicts
 
@@ -57,7 +58,7 @@ class Rule:
         observed = outputs[self._plan.observed] if self._side else when
         threshold = outputs[self._plan.threshold] if self._side else when
         _judge(self._side, when, observed, threshold, score, voted, exceedance)
-        return Verdicts(score, voted, exceedance)
+        return Verdicts(score, voted, exceedance, np.empty((0, n)))
 
     def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
         """Reasons for the rows at `index`."""
@@ -70,4 +71,13 @@ class Rule:
 
         features = (self._plan.measure,) if self._plan.measure else ()
         contributions = score[np.newaxis] if features else np.empty((0, len(index)))
-        return Evidence(pick(self._plan.threshold), pick(self._plan.observed), pick(self._plan.expected), features, contributions)
+        return Evidence(
+            threshold=pick(self._plan.threshold),
+            observed=pick(self._plan.observed),
+            expected=pick(self._plan.expected),
+            features=features,
+            contributions=contributions,
+            odd=Odd.none(len(index)),
+            notes=(),
+            version=np.zeros(len(index), np.int64),
+        )

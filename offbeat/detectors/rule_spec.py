@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from offbeat.detectors.spec import DetectorSpec, Expression
+from offbeat.core.plan import DetectorPlan
+from offbeat.detectors.spec import DetectorSpec, Expression, Expressions
 
 
 class RuleSpec(DetectorSpec):
@@ -22,3 +23,7 @@ class RuleSpec(DetectorSpec):
         description="What a normal row would have shown, for the explanation.",
         examples=["0", "mean_volume"],
     )
+
+    def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
+        """The detector's part of the Plan; None after a mistake."""
+        return view.rule(name, self.when, self.expected)

@@ -6,16 +6,18 @@ Literal. Nothing else is needed: the file is found by its name, and parsing, lin
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 import offbeat.detectors
+from offbeat.core.plan import DetectorPlan, ModelPlan, RulePlan
 
 
 class Settings(BaseModel):
@@ -57,10 +59,94 @@ Expression = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str
 """An expression as text; checked when the plan is made, where the columns are known."""
 
 
+class Expressions(Protocol):
+    """What a detector's settings may ask of the view they stand in, while its plan is made. Mistakes are noted with their place."""
+
+    features: tuple[str, ...]
+    """Features of all windows of the view."""
+
+    def rule(self, name: str, when: str, expected: str | None) -> RulePlan | None:
+        """A condition with its measure."""
+
+    def number(self, field: tuple[str, ...], text: str) -> int:
+        """Output of the view's program for an expression; -1 after a mistake."""
+
+    def background(self, name: str, over: str, features: Mapping[str, str]) -> None:
+        """A window of the rows before the one judged, over columns and features; its features can be named in `number`, in quotes."""
+
+    def problem(self, field: tuple[str, ...], message: str) -> None:
+        """Note a mistake."""
+
+
 class DetectorSpec(Settings):
     """Settings of one detector; each kind has its own subclass with a `type`."""
 
     type: str
+
+    def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
+        """The detector's part of the Plan; None after a mistake."""
+        raise NotImplementedError
+
+    def training(self) -> dict[str, Any]:
+        """Settings that kept state depends on [S24]."""
+        return {}
+
+
+class ModelSpec(DetectorSpec):
+    """Settings that all trained detectors share."""
+
+    features: list[Expression] = Field(
+        default=[],
+        description="What the model sees: names or expressions. Default: all features of the view's windows.",
+        examples=[["price", "price / mean_price"]],
+    )
+    train_on: int = Field(default=2000, ge=2, le=100_000, description="How many of a key's last complete rows a model is trained on.")
+    retrain_every: int = Field(default=500, ge=1, description="After so many complete rows of a key its model is trained anew.")
+    train_min: int = Field(default=500, ge=2, description="A key's first model waits for so many complete rows.")
+    contamination: float = Field(
+        default=0.01,
+        gt=0,
+        le=0.5,
+        description="Share of rows held to be odd: the threshold is that quantile of the last 2,000 scores that were given live.",
+    )
+    limit: float | None = Field(default=None, gt=0, description="A fixed threshold on the raw score, instead of `contamination`.")
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if self.limit is not None and "contamination" in self.model_fields_set:
+            raise ValueError("give either `contamination` or `limit`")
+        if self.train_min > self.train_on:
+            raise ValueError(f"`train_min` ({self.train_min}) lies above `train_on` ({self.train_on}): a model never sees so many rows")
+        return self
+
+    def settings(self) -> dict[str, int]:
+        """Arguments of the model's class beyond the number of features."""
+        return {}
+
+    def training(self) -> dict[str, Any]:
+        """Settings that kept state depends on [S24]."""
+        return {**self.settings(), "train_on": self.train_on, "retrain_every": self.retrain_every, "train_min": self.train_min}
+
+    def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
+        """The detector's part of the Plan; None after a mistake."""
+        texts = tuple(self.features) or view.features
+        if not texts:
+            view.problem(("features",), "the view has no windows whose features could be taken: name the features")
+        inputs = tuple(view.number(("features", str(i)) if self.features else (), text) for i, text in enumerate(texts))
+        if not texts or -1 in inputs:
+            return None
+        return ModelPlan(
+            name=name,
+            type=self.type,
+            features=texts,
+            inputs=inputs,
+            settings=tuple(sorted(self.settings().items())),
+            train_on=self.train_on,
+            retrain_every=self.retrain_every,
+            train_min=self.train_min,
+            contamination=0.0 if self.limit is not None else self.contamination,
+            limit=self.limit,
+        )
 
 
 @cache
@@ -69,4 +155,12 @@ def detector_types() -> dict[str, type[DetectorSpec]]:
     for module in sorted(found.name for found in iter_modules(offbeat.detectors.__path__)):
         if module.endswith("_spec"):
             import_module(f"offbeat.detectors.{module}")
-    return {kind.model_fields["type"].default: kind for kind in DetectorSpec.__subclasses__()}
+    kinds = {str(kind.model_fields["type"].default): kind for kind in _kinds(DetectorSpec)}
+    return dict(sorted(kinds.items()))
+
+
+def _kinds(base: type[DetectorSpec]) -> Iterator[type[DetectorSpec]]:
+    for kind in base.__subclasses__():
+        if not kind.model_fields["type"].is_required():
+            yield kind
+        yield from _kinds(kind)

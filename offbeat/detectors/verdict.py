@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offbeat.core.batch import F64, Bools
+from offbeat.core.batch import F64, I64, Bools
+from offbeat.core.odd import Odd
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class Verdicts:
     """(n,) whether it says anomaly."""
     exceedance: F64
     """(n,) r: how many times the threshold was reached; severity of a rule is 1 - 1/r [S19]."""
+    ratios: F64
+    """(terms, n) r of each value of a range detector, with the sign of its side; (0, n) for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +31,9 @@ class Evidence:
     expected: F64
     features: tuple[str, ...]
     contributions: F64
-    """(len(features), m): parts of the score, summing to it."""
+    """(len(features), m); what they sum to is the detector's business."""
+    odd: Odd
+    notes: tuple[str, ...]
+    """(m,) what a reader should know of the verdict, "" for nothing; () where there is nothing for any row."""
+    version: I64
+    """(m,) number of the training that the model came from; 0 for detectors that are not trained, and before the first."""

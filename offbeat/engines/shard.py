@@ -320,7 +320,7 @@ class Shard:
         self._held.restore(under("held", arrays), document["held"])
         self._held.numbers = self._columns.recoded(self._held.numbers, self._held.texts)
         for view in self._views:
-            view.restore(under(f"view/{view.plan.name}", arrays))
+            view.restore(under(f"view/{view.plan.name}", arrays), self.keys.names)
             view.counts = self._ledger.views.get(view.plan.name, ViewCounts())  # a view without windows may be new
         for name, rollup in self.rollups.items():
             rollup.restore(under(f"rollup/{name}", arrays), document["targets"][name])

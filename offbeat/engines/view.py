@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,14 @@ from offbeat.core.machine import Machine
 from offbeat.core.plan import Plan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
-from offbeat.decide.block import FINAL, WITHDRAWN, AlertBlock, DetectorBlock
-from offbeat.decide.vote import Decisions, Vote
-from offbeat.detectors.rule import Rule
-from offbeat.detectors.verdict import Verdicts
+from offbeat.decide.block import FINAL, WITHDRAWN, AlertBlock
+from offbeat.decide.vote import Decisions
+from offbeat.engines.jury import Jury
 from offbeat.features.windows import WindowFold, WindowRows
 
 _NOBODY: Bools = np.zeros(0, np.bool_)
+_MODELS = "(models)"
+"""Stands among the names of windows in the state, where no window can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,10 @@ class View:
         self._pipeline = plan.name
         self._windows = [WindowFold(window, columns, fixed) for window in view.windows]
         self._features = tuple(name for window in view.windows for name in window.features)
-        self._machine = Machine(view.rule_program, columns, self._features)
-        self._rules = [Rule(rule) for rule in view.rules]
-        self._vote = Vote(view.at_least, tuple(limit for _, limit in view.levels))
+        self._backgrounds = [WindowFold(window, columns, (), self._features) for window in view.backgrounds]
+        behind = tuple(name for window in view.backgrounds for name in window.features)
+        self._machine = Machine(view.program, columns, self._features + behind)
+        self._jury = Jury(view, plan.seed)
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = _evidence_window(view)
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
@@ -70,25 +72,20 @@ class View:
         n = len(rows.slots)
         windows = [w.fold(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys)) for w in self._windows]
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
-        outputs = self._machine.run(rows.columns, features)
-        verdicts = [rule.judge(outputs) for rule in self._rules]
-        decisions = self._vote.decide(
-            np.array([v.score for v in verdicts]),
-            np.array([v.voted for v in verdicts]),
-            np.array([v.exceedance for v in verdicts]),
-            before,
-        )
+        nothing = np.empty((0, n), np.int64)
+        behind = [
+            w.fold(rows.slots, rows.time_ns, rows.columns, nothing, len(keys), features).features for w in self._backgrounds
+        ]
+        outputs = self._machine.run(rows.columns, np.concatenate([features, *behind]) if behind else features)
+        decisions = self._jury.judge(keys.names, rows.slots, outputs, before)
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained
         if not len(decisions.index):
             return None, decisions.judged
-        return self._alerts(keys, rows, windows, features, outputs, verdicts, decisions), decisions.judged
+        return self._alerts(keys, rows, windows, features, decisions), decisions.judged
 
-    def _alerts(
-        self, keys: KeyTable, rows: Rows, windows: list[WindowRows], features: F64, outputs: F64,
-        verdicts: list[Verdicts], decisions: Decisions,
-    ) -> AlertBlock:  # fmt: skip
+    def _alerts(self, keys: KeyTable, rows: Rows, windows: list[WindowRows], features: F64, decisions: Decisions) -> AlertBlock:
         index = decisions.index
         slots, time_ns = rows.slots[index], rows.time_ns[index]
         ids = np.empty((len(index), 16), np.uint8)
@@ -109,7 +106,7 @@ class View:
             levels=self._levels,
             votes=decisions.votes,
             voters=decisions.voters,
-            detectors=tuple(_detector(r, outputs, v, index) for r, v in zip(self._rules, verdicts, strict=True)),
+            detectors=self._jury.blocks(index),
             row=rows.frame(index),
             window_from_ns=evidence.from_ns[index] if evidence else nothing,
             window_to_ns=time_ns,
@@ -139,16 +136,17 @@ class View:
         return key.astype(np.int32), pl.Series([keys.names[slot] for slot in distinct.tolist()], dtype=pl.String)
 
     def snapshot(self, keys: int) -> Arrays:
-        """State of the view's windows for the first `keys` slots."""
+        """State of the view's windows and models for the first `keys` slots."""
         out: Arrays = {}
-        for window in self._windows:
+        for window in (*self._windows, *self._backgrounds):
             out |= prefixed(window.plan.name, window.snapshot(keys))
-        return out
+        return out | prefixed(_MODELS, self._jury.snapshot(keys))
 
-    def restore(self, arrays: Arrays) -> None:
-        """Take over a snapshot."""
-        for window in self._windows:
+    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
+        """Take over a snapshot; `names` are the keys of its slots."""
+        for window in (*self._windows, *self._backgrounds):
             window.restore(under(window.plan.name, arrays))
+        self._jury.restore(under(_MODELS, arrays), names)
 
 
 def _evidence_window(view: ViewPlan) -> int:
@@ -156,16 +154,3 @@ def _evidence_window(view: ViewPlan) -> int:
     sizes = [(w.duration_ns > 0, w.duration_ns or w.rows) for w in view.windows]
     return sizes.index(max(sizes)) if sizes else -1
 
-
-def _detector(rule: Rule, outputs: F64, verdicts: Verdicts, index: I64) -> DetectorBlock:
-    evidence = rule.evidence(outputs, verdicts, index)
-    return DetectorBlock(
-        name=rule.name,
-        score=verdicts.score[index],
-        threshold=evidence.threshold,
-        voted=verdicts.voted[index],
-        observed=evidence.observed,
-        expected=evidence.expected,
-        features=evidence.features,
-        contributions=evidence.contributions,
-    )

@@ -10,8 +10,9 @@ from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.core.exact import add128, double128
 from offbeat.core.rings import give, next_capacity, take
+from offbeat.features.ordered import mad, move, quantile
 
-COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE = range(15)
+COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE, MAD = range(16)
 
 # Rows of `layout`: where an argument keeps its parts in a stack aggregate; -1 where it does not need them.
 AT_N, AT_SUM, AT_MEAN, AT_MIN, AT_MAX, AT_SORTED = range(6)
@@ -84,55 +85,6 @@ def _leaf(values: F64, p: int, layout: I64, out: F64, o: int) -> None:
 
 
 @compiled
-def _place_of(pool: F64, column: int, offset: int, n: int, x: float) -> int:
-    """How many of the n sorted values are less than x."""
-    lo, hi = 0, n
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        if pool[offset + mid, column] < x:
-            lo = mid + 1
-        else:
-            hi = mid
-    return lo
-
-
-@compiled
-def _insert_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int:
-    """Insert into the sorted stretch of n values; 1 if the value is new there."""
-    lo = _place_of(pool, column, offset, n, x)
-    new = 1 if lo == n or pool[offset + lo, column] != x else 0
-    for k in range(n, lo, -1):
-        pool[offset + k, column] = pool[offset + k - 1, column]
-    pool[offset + lo, column] = x
-    return new
-
-
-@compiled
-def _remove_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int:
-    """Remove one value; 1 if none like it is left."""
-    lo = _place_of(pool, column, offset, n, x)
-    for k in range(lo, n - 1):
-        pool[offset + k, column] = pool[offset + k + 1, column]
-    return 0 if lo < n - 1 and pool[offset + lo, column] == x else 1
-
-
-@compiled
-def _sort(s: int, p: int, entering: bool, offset: int, sorts: I64, sorted_n: I64, values: F64, ordered: F64) -> None:
-    """The element at pool place p enters or leaves the sorted values of slot s."""
-    for q in range(len(sorts)):
-        x = values[p, sorts[q]]
-        if x != x:
-            continue
-        n = sorted_n[s, 2 * q]
-        if entering:
-            sorted_n[s, 2 * q + 1] += _insert_sorted(ordered, q, offset, n, x)
-            sorted_n[s, 2 * q] = n + 1
-        else:
-            sorted_n[s, 2 * q + 1] -= _remove_sorted(ordered, q, offset, n, x)
-            sorted_n[s, 2 * q] = n - 1
-
-
-@compiled
 def _flip(s: int, layout: I64, ring: I64, back: F64, values: F64, suffix: F64) -> None:
     """Move the back to the front: suffix aggregates from the newest to the oldest."""
     newer = -1
@@ -196,18 +148,6 @@ def _read_stack(kind: int, a: int, layout: I64, total: F64, t: int) -> float:
     if kind == MEAN:
         return float(total[t, layout[AT_MEAN, a]])
     return float(total[t, layout[AT_MIN if kind == MIN else AT_MAX, a]])
-
-
-@compiled
-def _quantile(q: float, column: int, offset: int, m: int, ordered: F64) -> float:
-    if m == 0:
-        return np.nan
-    h = (m - 1) * q
-    low = int(np.floor(h))
-    value = float(ordered[offset + low, column])
-    if low < m - 1:
-        value = value + (ordered[offset + low + 1, column] - value) * (h - low)
-    return value
 
 
 @compiled
@@ -275,7 +215,7 @@ def fold(
                     running[s, exact[e]] = np.int64(total)
                     running[s, exact[e] + 1] += (1 if total < low else 0) - (1 if v < 0 else 0)
             if len(sorts):
-                _sort(s, p, True, offset, sorts, sorted_n, values, ordered)
+                move(s, p, True, offset, sorts, sorted_n, values, ordered)
             n += 1
             waiting -= 1
         while n > 0:
@@ -303,7 +243,7 @@ def fold(
                     running[s, exact[e]] = np.int64(total)
                     running[s, exact[e] + 1] += (1 if v < 0 else 0) - (1 if total > low else 0)
             if len(sorts):
-                _sort(s, p, False, offset, sorts, sorted_n, values, ordered)
+                move(s, p, False, offset, sorts, sorted_n, values, ordered)
             head = head + 1 if head + 1 < capacity else 0
             n -= 1
             front -= 1
@@ -350,7 +290,10 @@ def fold(
                     value = (n - 1) / span
             elif kind == QUANTILE:
                 q = layout[AT_SORTED, a]
-                value = _quantile(quantiles[k], q, offset, sorted_n[s, 2 * q], ordered)
+                value = quantile(quantiles[k], q, offset, sorted_n[s, 2 * q], ordered)
+            elif kind == MAD:
+                q = layout[AT_SORTED, a]
+                value = mad(q, offset, sorted_n[s, 2 * q], ordered)
             elif kind == DISTINCT:
                 value = float(sorted_n[s, 2 * layout[AT_SORTED, a] + 1])
             elif both:
@@ -403,5 +346,5 @@ def rebuild(
                 v = integers[p, e]
                 if v != NULL_INT:
                     add128(running, s, exact[e], v, -1 if v < 0 else 0)
-            _sort(s, p, True, ring[s, OFFSET], sorts, sorted_n, values, ordered)
+            move(s, p, True, ring[s, OFFSET], sorts, sorted_n, values, ordered)
         ring[s, LENGTH] = length

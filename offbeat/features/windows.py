@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32, I64
+from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.exact import ExactArguments
 from offbeat.core.machine import Machine
 from offbeat.core.plan import WindowPlan
 from offbeat.core.rings import grown_rows, no_free, stretch_capacity, stretches
 from offbeat.features import kernels as k
+from offbeat.features.changes import changes
 
 _KINDS = {
     "count_rows": k.COUNT_ROWS, "count": k.COUNT, "sum": k.SUM, "sum_exact": k.SUM_EXACT, "mean": k.MEAN, "std": k.STD,
     "var": k.VAR, "min": k.MIN, "max": k.MAX, "first": k.FIRST, "last": k.LAST, "quantile": k.QUANTILE, "median": k.QUANTILE,
-    "distinct": k.DISTINCT, "span": k.SPAN, "rate": k.RATE,
+    "mad": k.MAD, "distinct": k.DISTINCT, "span": k.SPAN, "rate": k.RATE,
 }
 _STACKED = {k.SUM: k.AT_SUM, k.MEAN: k.AT_MEAN, k.STD: k.AT_MEAN, k.VAR: k.AT_MEAN, k.MIN: k.AT_MIN, k.MAX: k.AT_MAX}
 
@@ -36,12 +37,17 @@ class WindowRows:
 class WindowFold:
     """One window for all keys of a shard.
 
-    `columns` names the rows of the matrix given to `fold`, `fixed` those of the exact integers.
+    `columns` names the rows of the matrix given to `fold`, `fixed` those of the exact integers, `features` those of the features.
     """
 
-    def __init__(self, plan: WindowPlan, columns: tuple[str, ...], fixed: tuple[str, ...]) -> None:
+    def __init__(self, plan: WindowPlan, columns: tuple[str, ...], fixed: tuple[str, ...], features: tuple[str, ...] = ()) -> None:
         self.plan = plan
-        self._arguments = Machine(plan.arguments, columns)
+        names = tuple(f"diff@{j}" for j in range(len(plan.changes.outputs)))
+        self._neighbours = bool(names) or "gap@" in plan.arguments.inputs
+        self._changes = Machine(plan.changes, columns, features)
+        self._previous = np.zeros((0, len(names)))
+        self._last = np.zeros(0, np.int64)
+        self._arguments = Machine(plan.arguments, columns, (*features, *names, "gap@") if self._neighbours else features)
         self._features = Machine(plan.feature_program, tuple(f"agg{i}" for i in range(len(plan.aggregates))))
         self._lay_out(fixed)
         arguments = len(plan.arguments.outputs)
@@ -82,7 +88,7 @@ class WindowFold:
                 part = _STACKED[kind]
                 if layout[part, a] < 0:
                     layout[part, a], self._stack = self._stack, self._stack + (2 if part == k.AT_MEAN else 1)
-            if kind in (k.QUANTILE, k.DISTINCT) and layout[k.AT_SORTED, a] < 0:
+            if kind in (k.QUANTILE, k.DISTINCT, k.MAD) and layout[k.AT_SORTED, a] < 0:
                 layout[k.AT_SORTED, a] = len(sorts)
                 sorts.append(a)
             rows.append((kind, of, counted.get(a, -1)))
@@ -103,6 +109,9 @@ class WindowFold:
         self._back = grown_rows(self._back, slots)
         self._running = grown_rows(self._running, slots)
         self._sorted_n = grown_rows(self._sorted_n, slots)
+        if self._neighbours:
+            self._previous = grown_rows(self._previous, slots)
+            self._last = grown_rows(self._last, slots, NULL_INT)
 
     def _grow_pool(self, elements: int) -> None:
         self._times = grown_rows(self._times, elements)
@@ -111,11 +120,13 @@ class WindowFold:
         self._suffix = grown_rows(self._suffix, elements)
         self._ordered = grown_rows(self._ordered, elements)
 
-    def fold(self, slots: I32, time_ns: I64, columns: F64, integers: I64, keys: int) -> WindowRows:
-        """Fold n rows in order; `columns` (c, n), `integers` (i, n), `keys` the number of slots in use."""
+    def fold(self, slots: I32, time_ns: I64, columns: F64, integers: I64, keys: int, features: F64 | None = None) -> WindowRows:
+        """Fold n rows in order; `columns` (c, n), `integers` (i, n), `features` (f, n), `keys` the number of slots in use."""
         n, plan = len(slots), self.plan
         self._grow_slots(keys)
-        arguments = self._arguments.run(columns)
+        if self._neighbours:
+            features = self._with_changes(slots, time_ns, columns, features)
+        arguments = self._arguments.run(columns, features)
         exact = self._exact_arguments.pick(arguments, integers)
         aggregates = np.empty((len(plan.aggregates), n))
         rows = WindowRows(np.empty((0, 0)), np.empty(n, np.int64), np.empty(n, np.int64))
@@ -132,6 +143,13 @@ class WindowFold:
             self._grow_pool(int(self._used[0]) + 2 * int(self._ring[:, k.CAPACITY].max(initial=0)) + 64)
         return WindowRows(self._features.run(aggregates), rows.n, rows.from_ns)
 
+    def _with_changes(self, slots: I32, time_ns: I64, columns: F64, features: F64 | None) -> F64:
+        """The features, then what has changed since each row's neighbour."""
+        values = self._changes.run(columns, features) if len(self.plan.changes.outputs) else np.empty((0, len(slots)))
+        out = np.empty((len(values) + 1, len(slots)))
+        changes(slots, time_ns, values, self._previous, self._last, out)
+        return out if features is None else np.concatenate([features, out])
+
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """The state of the first `keys` slots: their rows in order, and how many stand in which part."""
         self._grow_slots(keys)
@@ -145,6 +163,7 @@ class WindowFold:
         return {
             "length": ring[:, k.LENGTH].copy(), "waiting": ring[:, k.WAITING].copy(), "front": ring[:, k.FRONT].copy(),
             "times": times, "values": values, "integers": whole,
+            **({"previous": self._previous[:keys].copy(), "last": self._last[:keys].copy()} if self._neighbours else {}),
         }  # fmt: skip
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
@@ -157,6 +176,8 @@ class WindowFold:
         elements = int(capacity.sum())
         self._grow_pool(elements)
         self._used[0] = elements
+        if self._neighbours:
+            self._previous[:keys], self._last[:keys] = arrays["previous"], arrays["last"]
         ring = self._ring[:keys]
         ring[:, k.OFFSET], ring[:, k.CAPACITY] = offset, capacity
         ring[:, k.LENGTH], ring[:, k.WAITING], ring[:, k.FRONT] = arrays["length"], arrays["waiting"], arrays["front"]

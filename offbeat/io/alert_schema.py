@@ -14,7 +14,11 @@ _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 
 def alert_json_schema() -> dict[str, Any]:
     """The schema of one line of a JSONL output; every sink holds the same record."""
-    contribution = _object({"feature": {"type": "string"}, "value": _NUMBER}, "Part of the score by feature; the parts sum to the score.")
+    contribution = _object({"feature": {"type": "string"}, "value": _NUMBER}, "What a feature adds to the score; see `offbeat explain`.")
+    odd = _object(
+        {"feature": {"type": "string"}, "observed": _NUMBER, "expected": _NUMBER, "low": _NUMBER, "high": _NUMBER},
+        "A feature outside what is usual for it.",
+    )
     detector = _object(
         {
             "name": {"type": "string"},
@@ -24,6 +28,8 @@ def alert_json_schema() -> dict[str, Any]:
             "observed": _NUMBER,
             "expected": _NUMBER,
             "contributions": {"type": "array", "items": contribution},
+            "odd": {"type": "array", "items": odd},
+            "note": {"type": ["string", "null"], "description": "What a reader should know of the verdict, such as why there is none."},
         },
         "What one detector of the view said.",
     )
@@ -55,7 +61,7 @@ def alert_json_schema() -> dict[str, Any]:
             "description": "The judged row; a rollup's aggregates for a window.",
         },
         "window": {**window, "type": ["object", "null"]},
-        "model_version": {"type": ["string", "null"]},
+        "model_version": {"type": ["string", "null"], "description": "Detector and number of the training that its model came from."},
         "plan_hash": {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "Of everything in the pipeline that decides an alert."},
         "offbeat_version": {"type": "string"},
     }

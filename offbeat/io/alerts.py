@@ -30,6 +30,7 @@ from offbeat.io.arrow import (
 )
 
 CONTRIBUTION = pa.struct([pa.field("feature", WORD), pa.field("value", pa.float64())])
+ODD = pa.struct([pa.field("feature", WORD), *(pa.field(name, pa.float64()) for name in ("observed", "expected", "low", "high"))])
 DETECTOR = pa.struct(
     [
         pa.field("name", WORD),
@@ -39,6 +40,8 @@ DETECTOR = pa.struct(
         pa.field("observed", pa.float64()),
         pa.field("expected", pa.float64()),
         pa.field("contributions", pa.list_(CONTRIBUTION)),
+        pa.field("odd", pa.list_(ODD)),
+        pa.field("note", WORD),
     ]
 )
 
@@ -103,7 +106,7 @@ def alert_table(block: AlertBlock, *, pipeline: str, plan_hash: str, version: st
         _detectors(block.detectors, m),
         row,
         _window(block, nulls(m, pa.null()) if statistics is None else statistics),
-        nulls(m, pa.string()),
+        _versions(block.detectors, m),
         constant(plan_hash, m),
         constant(version, m),
     ]
@@ -142,8 +145,45 @@ def _detectors(detectors: Sequence[DetectorBlock], m: int) -> Array:
         floats(_interleaved([d.observed for d in detectors], m)),
         floats(_interleaved([d.expected for d in detectors], m)),
         lists(offsets, structs([_tiled(features, m), floats(values)], fields_of(CONTRIBUTION))),
+        _odd(detectors),
+        _notes(detectors, m),
     ]
     return lists(np.arange(m + 1) * count, structs(children, fields_of(DETECTOR)))
+
+
+def _odd(detectors: Sequence[DetectorBlock]) -> Array:
+    """What is out of range, all detectors of the first alert first."""
+    lengths = np.stack([np.diff(d.odd.offsets) for d in detectors], axis=1).reshape(-1)
+    offsets = np.append(np.int64(0), np.cumsum(lengths))
+    texts = sorted({name for d in detectors for name in d.features})
+    feature = np.zeros(int(offsets[-1]), np.int32)
+    values = np.zeros((4, int(offsets[-1])))
+    for number, d in enumerate(detectors):
+        starts = offsets[number : -1 : len(detectors)]
+        own = np.diff(d.odd.offsets)
+        at = np.repeat(starts - d.odd.offsets[:-1], own) + np.arange(int(own.sum()))
+        feature[at] = np.array([texts.index(name) for name in d.features] or [0], np.int32)[d.odd.feature]
+        values[:, at] = d.odd.values
+    return lists(offsets, structs([words(feature, texts), *(floats(row) for row in values)], fields_of(ODD)))
+
+
+def _notes(detectors: Sequence[DetectorBlock], m: int) -> Array:
+    texts = sorted({note for d in detectors for note in d.notes if note})
+    place = {text: i for i, text in enumerate(texts)}
+    codes = np.full((m, len(detectors)), -1, np.int32)
+    for number, d in enumerate(detectors):
+        if d.notes:
+            codes[:, number] = [place.get(note, -1) for note in d.notes]
+    return words(codes.reshape(-1), texts)
+
+
+def _versions(detectors: Sequence[DetectorBlock], m: int) -> Array:
+    """Which training each model came from, as `forest 12, covariance 12`."""
+    distinct, codes = np.unique(np.stack([d.version for d in detectors]), axis=1, return_inverse=True)
+    texts = [", ".join(f"{d.name} {v}" for d, v in zip(detectors, column, strict=True) if v) or None for column in distinct.T.tolist()]
+    if texts == [None]:
+        return nulls(m, pa.string())
+    return words(codes, texts).cast(pa.string())
 
 
 def _row(frame: pl.DataFrame, m: int) -> Array:

@@ -148,7 +148,7 @@ def _rules(alert: Record, plan: Plan | None) -> dict[str, RulePlan]:
     """The rules of the alert's view; none where the plan is not the one that raised it, as its limits may be others."""
     if plan is None or plan.plan_hash != alert["plan_hash"]:
         return {}
-    return {rule.name: rule for view in plan.views if view.name == alert["view"] for rule in view.rules}
+    return {rule.name: rule for view in plan.views if view.name == alert["view"] for rule in view.detectors if isinstance(rule, RulePlan)}
 
 
 def _is_rollup(alert: Record, plan: Plan | None) -> bool:

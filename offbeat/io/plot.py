@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from offbeat.core.plan import Plan
+from offbeat.core.plan import Plan, RulePlan
 from offbeat.errors import UserError
 from offbeat.io.console import Record, number, safe, summary
 from offbeat.io.explain import explain_words, headline
@@ -72,7 +72,8 @@ def drawn_columns(alert: Record, available: Sequence[str], plan: Plan | None = N
     texts = [part["feature"] for d in alert["detectors"] if d["voted"] for part in sorted(d["contributions"] or (), key=_weight)]
     if plan is not None:
         voted = {d["name"] for d in alert["detectors"] if d["voted"]}
-        texts += [rule.text for view in plan.views if view.name == alert["view"] for rule in view.rules if rule.name in voted]
+        rules = [d for view in plan.views if view.name == alert["view"] for d in view.detectors if isinstance(d, RulePlan)]
+        texts += [rule.text for rule in rules if rule.name in voted]
     numeric = [name for name, value in (alert["row"] or {}).items() if isinstance(value, int | float) and not isinstance(value, bool)]
     usable = [name for name in available if name in numeric]
     named = [name for text in texts for name in re.findall(r"\w+", text) if name in usable]

@@ -12,11 +12,11 @@ from offbeat.core.plan import Aggregate
 from offbeat.core.program import Program
 from offbeat.spec.builder import Builder
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, Value
-from offbeat.spec.functions import AGGREGATES, SCALARS, Aggregated, canonical_name
+from offbeat.spec.functions import AGGREGATES, NEIGHBOURS, SCALARS, Aggregated, canonical_name
 from offbeat.spec.nearest import nearest
 from offbeat.spec.sql import ExpressionError, Node, canonical
 
-_ALL = dict.fromkeys((*SCALARS, *AGGREGATES), "")
+_ALL = dict.fromkeys((*SCALARS, *AGGREGATES, *NEIGHBOURS), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Compiled:
     results: dict[str, Named]
     texts: dict[str, str]
     """Name → canonical text of its expression."""
+    changes: Program
+    """Row expressions whose change against the row before the arguments read."""
     problems: dict[str, list[str]]
     """Name → what is wrong with its expression; those names are not in the program."""
 
@@ -56,6 +58,7 @@ def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, 
         compiler.builder.finish(outputs),
         results,
         texts,
+        compiler.rows.changes.builder.finish(compiler.rows.changed),
         problems,
     )
 
@@ -65,7 +68,7 @@ class _AggregateCompiler(Compiler):
 
     def __init__(self, scope: Scope, codes: Codes, rollup: bool) -> None:
         super().__init__(scope, codes, Builder())
-        self.rows = _RowCompiler(scope, codes)
+        self.rows = _RowCompiler(scope, codes, rollup)
         self.rollup = rollup
         self.aggregates: list[Aggregate] = []
         self.arguments: list[int] = []
@@ -81,6 +84,8 @@ class _AggregateCompiler(Compiler):
         if name in SCALARS:
             return super().call(node)
         spec = AGGREGATES.get(name)
+        if name in NEIGHBOURS:
+            return self.wrong(f"{name}() stands inside an aggregate, such as mean({NEIGHBOURS[name][0]})")
         if spec is None:
             return self.wrong(f"unknown function {node.value!r}{nearest(node.value, _ALL)}")
         if self.rollup and not spec.rollup:
@@ -110,6 +115,8 @@ class _AggregateCompiler(Compiler):
             if distinct and self.rollup:
                 return self.wrong("count(DISTINCT x) cannot be merged exactly; a rollup has count(*), count(x), sum, mean, min, max")
             return self._read(Aggregate("distinct" if distinct else "count", place))
+        if name == "share" and value.type != "truth":
+            return self.wrong(f"share() needs a condition, but `{canonical(argument)}` is a number")
         if name in {"sum", "mean"}:
             return self._sum(name, spec, argument, value, place)
         if name == "quantile":
@@ -159,6 +166,31 @@ class _AggregateCompiler(Compiler):
 
 
 class _RowCompiler(Compiler):
+    """Expressions of a row and the one before it."""
+
+    def __init__(self, scope: Scope, codes: Codes, rollup: bool) -> None:
+        super().__init__(scope, codes)
+        self.changes = Compiler(scope, codes)
+        self.changed: list[int] = []
+        self._rollup = rollup
+
+    def call(self, node: Node) -> Value:
+        usage = NEIGHBOURS.get(node.value, ("", ""))[0]
+        if not usage:
+            return super().call(node)
+        if self._rollup:
+            return self.wrong(f"{node.value}() depends on the order of rows and cannot be merged exactly: it has no place in a rollup")
+        if len(node.args) != (node.value == "diff"):
+            return self.wrong(f"{node.value}() is written {usage}")
+        if node.value == "gap":
+            return Value(self.builder.input("gap@"), "number")
+        before = len(self.changes.problems)
+        handle = self.changes.number(node.args[0], "diff()")
+        self.problems.extend(self.changes.problems[before:])
+        if handle not in self.changed:
+            self.changed.append(handle)
+        return Value(self.builder.input(f"diff@{self.changed.index(handle)}"), "number")
+
     def unknown_function(self, name: str) -> Value:
         if canonical_name(name) in AGGREGATES:
             return self.wrong(f"{name}() stands inside another aggregate; aggregates cannot be nested")

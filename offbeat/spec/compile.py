@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from offbeat.core.plan import Column, Plan, QualityPlan, SourcePlan, TimePlan
+from offbeat.core.plan import Column, ModelPlan, Plan, QualityPlan, SourcePlan, TimePlan
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import duration_ns, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
@@ -46,6 +46,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
         state_hash=digest(parts),
         state_parts={name: canonical_json(part) for name, part in parts.items()},
         text=canonical_json(spec.model_dump(mode="json", exclude_none=True)),
+        seed=spec.seed,
     )
 
 
@@ -183,6 +184,8 @@ def _state_parts(
     }
     for view in views:
         parts.update(view.state_parts)
+    if any(isinstance(detector, ModelPlan) for view in views for detector in view.view.detectors):
+        parts["seed"] = spec.seed
     return parts
 
 

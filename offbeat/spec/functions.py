@@ -62,9 +62,17 @@ AGGREGATES: dict[str, Aggregated] = {
     "last": Aggregated("last", 1, False, True, "last(x)", "value of the newest row (may be null)"),
     "median": Aggregated("quantile", 1, False, False, "median(x)", "quantile(x, 0.5)"),
     "quantile": Aggregated("quantile", 2, False, False, "quantile(x, q)", "quantile by linear interpolation, q from 0 to 1"),
+    "mad": Aggregated("mad", 1, False, False, "mad(x)", "median of the distances from the median; null without any value"),
+    "share": Aggregated("mean", 1, False, False, "share(condition)", "share of rows where the condition is true"),
     "span": Aggregated("span", 0, False, False, "span()", "seconds from the oldest to the newest row"),
     "rate": Aggregated("rate", 0, False, False, "rate()", "(count - 1) / span(); null when span is 0"),
 }
+
+NEIGHBOURS = {
+    "diff": ("diff(x)", "inside an aggregate: x less the x of the key's row before; null for its first row"),
+    "gap": ("gap()", "inside an aggregate: seconds since the key's row before; null for its first row"),
+}
+"""Functions of a row and the one before it."""
 
 ALIASES = {"avg": "mean", "stddev": "std", "variance": "var"}
 

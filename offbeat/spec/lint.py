@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from offbeat.core.plan import Plan, ViewPlan
+from offbeat.core.plan import Plan, RulePlan, ViewPlan
 from offbeat.detectors.rule_spec import RuleSpec
 from offbeat.errors import SpecError
 from offbeat.spec.expression import measure, names
@@ -84,7 +84,7 @@ def _features(name: str, view: ViewSpec, warnings: Problems) -> None:
 
 
 def _rules(view: ViewPlan, warnings: Problems) -> None:
-    for rule in view.rules:
+    for rule in (detector for detector in view.detectors if isinstance(detector, RulePlan)):
         path = ("views", view.name, "detectors", rule.name, "when")
         found = measure(parse(rule.text))
         if found is None:

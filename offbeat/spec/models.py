@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, PositiveFloat, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
@@ -302,6 +302,14 @@ class SeveritySpec(Settings):
         examples=[DEFAULT_LEVELS],
     )
 
+    weights: dict[Text, PositiveFloat] = Field(
+        default={},
+        description="Part → weight: the severity is their weighted mean. Parts are `score` (mean calibrated score of those that voted), "
+        "`confidence` (votes / voters) and DETECTOR.VALUE of a range detector, such as `zscore.price`. Default: 1 - 1/r of the detector "
+        "furthest over its threshold, r times.",
+        examples=[{"score": 0.6, "confidence": 0.4}],
+    )
+
     @model_validator(mode="after")
     def _descending(self) -> Self:
         values = list(self.levels.values())
@@ -335,3 +343,4 @@ class PipelineSpec(Settings):
     source: SourceSpec = Field(description="Where rows come from and how to read them.")
     quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be judged.")
     views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="What the random choices of trained detectors derive from.")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from offbeat.core.plan import RollupPlan, RulePlan, ViewPlan, WindowPlan
-from offbeat.detectors.rule_spec import RuleSpec
+from offbeat.core.plan import DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
 from offbeat.spec.aggregate import compile_aggregates
+from offbeat.spec.detectors import DetectorCompiler
 from offbeat.spec.duration import duration_ns, window_length
-from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
+from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
-from offbeat.spec.sql import ExpressionError, canonical
-
-_COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +71,13 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
                 problems.add((*path, "features", feature), f"feature {feature!r} already exists in window {owner[feature]!r}")
             owner[feature] = window_name
             visible.setdefault(feature, named)
-    detectors = _Detectors(visible, codes)
-    for detector_name, detector in spec.detectors.items():
-        if isinstance(detector, RuleSpec):
-            detectors.rule((*at, "detectors", detector_name), detector_name, detector, problems)
+    compiler = DetectorCompiler(at, visible, tuple(owner), codes, problems)
+    made = (compiler.detector(detector, settings) for detector, settings in spec.detectors.items())
+    plans = [found for found in made if found is not None]
+    state.update(compiler.state_parts)
     if spec.vote.at_least > len(spec.detectors):
         problems.add((*at, "vote", "at_least"), f"{spec.vote.at_least} votes can never be reached with {len(spec.detectors)} detector(s)")
+    weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, problems)
     if len(problems) > before:
         return None
     view = ViewPlan(
@@ -87,13 +85,40 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         rollup=rollup,
         columns=tuple(columns),
         windows=tuple(windows),
-        rules=tuple(detectors.rules),
-        rule_program=detectors.compiler.builder.finish(detectors.outputs),
+        detectors=tuple(plans),
+        program=compiler.program(),
         at_least=spec.vote.at_least,
         levels=tuple(spec.severity.levels.items()),
+        backgrounds=tuple(compiler.backgrounds),
+        weights=weights,
     )
-    decides = {"detectors": detectors.decides, "at_least": spec.vote.at_least, "levels": [list(level) for level in view.levels]}
+    decides = {
+        "detectors": compiler.decides,
+        "at_least": spec.vote.at_least,
+        "levels": [list(level) for level in view.levels],
+        "weights": [[part.name, part.weight] for part in weights],
+    }
     return CompiledView(view, state, decides)
+
+
+def _weights(at: tuple[str, ...], weights: dict[str, float], plans: list[DetectorPlan], problems: Problems) -> tuple[Part, ...]:
+    """The parts of the severity, found in the detectors."""
+    terms = {
+        f"{plan.name}.{term.feature}": (d, t)
+        for d, plan in enumerate(plans)
+        if isinstance(plan, RangePlan)
+        for t, term in enumerate(plan.terms)
+    }
+    parts = []
+    for name, weight in weights.items():
+        if name in {"score", "confidence"}:
+            parts.append(Part(name, weight))
+        elif name in terms:
+            parts.append(Part(name, weight, *terms[name]))
+        else:
+            known = nearest(name, ["score", "confidence", *terms])
+            problems.add((*at, name), f"{name!r} is no part of a severity: score, confidence, or DETECTOR.VALUE of a range detector{known}")
+    return tuple(parts)
 
 
 def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> None:
@@ -124,6 +149,7 @@ def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given)
         aggregates=compiled.aggregates,
         features=tuple(spec.features),
         feature_program=compiled.program,
+        changes=compiled.changes,
     )
     return plan, compiled.results, compiled.texts
 
@@ -156,49 +182,3 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
     key = [plan.key_column, plan.key_constant, [list(pair) for pair in sorted(mapping)]]
     return plan, compiled.results, [key, plan.every_ns, plan.zone, [[name, text] for name, text in compiled.texts.items()]]
 
-
-class _Detectors:
-    """The rules of a view in one program."""
-
-    def __init__(self, scope: Scope, codes: Codes) -> None:
-        self.compiler = Compiler(scope, codes)
-        self.outputs: list[int] = []
-        self.rules: list[RulePlan] = []
-        self.decides: list[Any] = []
-
-    def rule(self, path: tuple[str, ...], name: str, spec: RuleSpec, problems: Problems) -> None:
-        """Compile one rule, with its measure and what it expects."""
-        expected = None
-        if spec.expected is not None:
-            try:
-                expected = self.compiler.expression(spec.expected, "number")
-            except ExpressionError as error:
-                for problem in error.problems:
-                    problems.add((*path, "expected"), problem)
-        try:
-            when, tree = self.compiler.expression(spec.when, "truth")
-        except ExpressionError as error:
-            for problem in error.problems:
-                problems.add((*path, "when"), problem)
-            return
-        found = measure(tree)
-        # Compiling the two sides again costs nothing: equal parts are one value in the builder.
-        sides = [] if found is None else [self.compiler.value(side).handle for side in found.args]
-        self.rules.append(
-            RulePlan(
-                name=name,
-                comparison=_COMPARISONS[found.op] if found is not None else "",
-                when=self._output(when.handle),
-                observed=self._output(sides[0]) if sides else -1,
-                threshold=self._output(sides[1]) if sides else -1,
-                expected=-1 if expected is None else self._output(expected[0].handle),
-                measure=canonical(found.args[0]) if found is not None else "",
-                text=spec.when,
-            )
-        )
-        self.decides.append([name, spec.type, canonical(tree), None if expected is None else canonical(expected[1])])
-
-    def _output(self, handle: int) -> int:
-        if handle not in self.outputs:
-            self.outputs.append(handle)
-        return self.outputs.index(handle)

@@ -1,0 +1,36 @@
+"""What detectors share that hold a value against a window of the rows before it: the window's length and how many values it needs."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from offbeat.core.plan import Term
+from offbeat.detectors.spec import DetectorSpec, Expressions
+
+_LEAST = 30
+"""Values that a stretch of time needs where nothing is said: a spread of fewer says little."""
+
+
+class RangeSpec(DetectorSpec):
+    """Settings of detectors with a window of their own."""
+
+    over: str = Field(
+        default="100 rows",
+        description="Length of the window before the row that is judged: a number of rows or a duration.",
+        examples=["100 rows", "1h"],
+    )
+    at_least: int | None = Field(
+        default=None, ge=2, description="Values that the window must hold. Default: half its rows, 30 for a duration.", examples=[50]
+    )
+
+    def least(self) -> int:
+        """Values that the window must hold."""
+        if self.at_least is not None:
+            return self.at_least
+        rows = self.over.removesuffix("rows").removesuffix("row").strip()
+        return max(int(rows) // 2, 2) if rows.isdigit() else _LEAST
+
+    def term(self, view: Expressions, field: tuple[str, ...], text: str, usual: tuple[str, str, str], limit: float) -> Term | None:
+        """The value and, as expressions, its center, reach below and reach above; None after a mistake."""
+        value, *rest = (view.number(field, part) for part in (text, *usual))
+        return None if -1 in (value, *rest) else Term(text, value, rest[0], rest[1], rest[2], limit)

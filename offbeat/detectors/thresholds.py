@@ -1,0 +1,138 @@
+"""Thresholds from the scores that were given live: a key's last 2,000, by earlier models [S17]."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from offbeat.core.batch import F64, I32, I64
+from offbeat.core.compiled import compiled
+from offbeat.core.rings import grown_rows
+
+KEPT = 2000
+ENOUGH = 500
+"""With fewer live scores than that, those of the training rows stand in."""
+
+
+@compiled
+def select(values: F64, k: int) -> float:
+    """The k-th smallest (from 0) of values, which are reordered: Hoare's quickselect with the median of three."""
+    lo, hi = 0, len(values) - 1
+    while lo < hi:
+        mid = (lo + hi) >> 1
+        if values[mid] < values[lo]:
+            values[lo], values[mid] = values[mid], values[lo]
+        if values[hi] < values[lo]:
+            values[lo], values[hi] = values[hi], values[lo]
+        if values[hi] < values[mid]:
+            values[mid], values[hi] = values[hi], values[mid]
+        pivot = values[mid]
+        i, j = lo, hi
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            hi = j
+        elif k >= i:
+            lo = i
+        else:
+            break
+    return float(values[k])
+
+
+@compiled
+def rank(m: int, odd: int, of: int) -> int:
+    """⌈(1 - c)·m⌉ - 1 for c = odd / of: the place of the threshold among m sorted scores, from 0. In integers, as 0.29 · 100 < 29."""
+    return min(max(m - (odd * m) // of, 1), m) - 1
+
+
+@compiled
+def _keep(slots: I32, raw: F64, places: I32, counts: I64, scores: F64) -> None:
+    for i in range(len(slots)):
+        if raw[i] == raw[i]:
+            p = places[slots[i]]
+            scores[p, counts[p] % scores.shape[1]] = raw[i]
+            counts[p] += 1
+
+
+@compiled
+def _from_live(slots: I32, places: I32, counts: I64, scores: F64, odd: int, of: int, thresholds: F64) -> None:
+    work = np.empty(scores.shape[1])
+    for i in range(len(slots)):
+        p = places[slots[i]]
+        m = min(counts[p], scores.shape[1])
+        if m >= ENOUGH:
+            for j in range(m):
+                work[j] = scores[p, j]
+            thresholds[p] = select(work[:m], rank(m, odd, of))
+
+
+class Thresholds:
+    """One detector's thresholds for all keys, and the scores they come from; only keys that were ever trained take space."""
+
+    def __init__(self, contamination: float, limit: float | None) -> None:
+        self._odd, self._of = Fraction(repr(contamination)).as_integer_ratio()
+        self._limit = limit
+        self.places: I32 = np.zeros(0, np.int32)
+        """Slot → place, -1 for a slot without a model."""
+        self.values: F64 = np.zeros(0)
+        self._counts: I64 = np.zeros(0, np.int64)
+        self._scores: F64 = np.zeros((0, KEPT))
+        self._used = 0
+
+    def grow(self, slots: int) -> None:
+        """Make room for at least so many slots."""
+        self.places = grown_rows(self.places, slots, -1)
+
+    def keep(self, slots: I32, raw: F64) -> None:
+        """Live scores of n rows; NaN is none."""
+        if self._limit is None:
+            _keep(slots, raw, self.places, self._counts, self._scores)
+
+    def begin(self, slots: I32) -> I32:
+        """New models of some slots: gives those whose training rows must stand in for live scores."""
+        new = slots[self.places[slots] < 0]
+        if len(new):
+            self._grow_places(self._used + len(new))
+            self.places[new] = np.arange(self._used, self._used + len(new), dtype=np.int32)
+            self._used += len(new)
+        if self._limit is not None:
+            self.values[self.places[new]] = self._limit
+            return slots[:0]
+        _from_live(slots, self.places, self._counts, self._scores, self._odd, self._of, self.values)
+        return slots[self._counts[self.places[slots]] < ENOUGH]
+
+    def stand_in(self, slot: int, raw: F64) -> None:
+        """Take the threshold from the scores of the rows the model was trained on."""
+        known = raw[~np.isnan(raw)]
+        self.values[self.places[slot]] = select(known, rank(len(known), self._odd, self._of)) if len(known) else np.nan
+
+    def _grow_places(self, places: int) -> None:
+        self.values = grown_rows(self.values, places)
+        self._counts = grown_rows(self._counts, places)
+        self._scores = grown_rows(self._scores, places)
+
+    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
+        """State of the first `slots` slots."""
+        used = self._used
+        return {
+            "places": self.places[:slots].copy(), "values": self.values[:used].copy(),
+            "counts": self._counts[:used].copy(), "scores": self._scores[:used].copy(),
+        }  # fmt: skip
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over a snapshot; another contamination holds from a key's next training on."""
+        self.grow(len(arrays["places"]))
+        self.places[: len(arrays["places"])] = arrays["places"]
+        used = self._used = len(arrays["values"])
+        self._grow_places(used)
+        self.values[:used], self._counts[:used], self._scores[:used] = arrays["values"], arrays["counts"], arrays["scores"]
+        if self._limit is not None:
+            self.values[:used] = self._limit

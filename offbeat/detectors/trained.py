@@ -1,0 +1,295 @@
+"""Trained detectors in the fold: score by the model there is, keep the row, train when the row count says so [S14, law 6].
+
+A batch is cut into rounds: in a round no key is trained, between two rounds some are. So every row is scored by the model that its own
+key's rows before it made, however the input was cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from importlib import import_module
+
+import numpy as np
+
+from offbeat.core.batch import F64, I32, I64, U64, Bools
+from offbeat.core.compiled import compiled
+from offbeat.core.odd import Odd
+from offbeat.core.plan import ModelPlan
+from offbeat.core.rings import grown_rows
+from offbeat.core.state import Arrays, prefixed, under
+from offbeat.detectors.model import Model, Training
+from offbeat.detectors.random import stream
+from offbeat.detectors.thresholds import Thresholds
+from offbeat.detectors.training_rows import LENGTH, OFFSET, TRAINED, TRAINING, TrainingRows
+from offbeat.detectors.verdict import Evidence, Verdicts
+
+_WIDTH = 3.0
+"""Standard deviations around the mean of the training rows in which a feature counts as usual, for explanations only."""
+
+
+def model_of(plan: ModelPlan) -> Model:
+    """A model of the plan's type: the class named like its file, in this package."""
+    name = "".join(part.capitalize() for part in plan.type.split("_"))
+    kind: Callable[..., Model] = getattr(import_module(f"offbeat.detectors.{plan.type}"), name)
+    return kind(len(plan.inputs), **dict(plan.settings))
+
+
+def key_hash(key: str) -> int:
+    """64 bits of BLAKE2b over the key's UTF-8: spreads the trainings of keys, and seeds their models."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little")
+
+
+@compiled
+def _seeds(pipeline: np.uint64, detector: np.uint64, keys: U64, slots: I32, numbers: I64, seeds: U64) -> None:
+    start = stream(pipeline, 0) ^ detector
+    for i in range(len(slots)):
+        seeds[i] = stream(stream(start, 0) ^ keys[slots[i]], numbers[i])
+
+
+@compiled
+def _gather(outputs: F64, inputs: I64, order: I64, x: F64, complete: Bools) -> None:
+    for p in range(len(order)):
+        i = order[p]
+        whole = True
+        for j in range(len(inputs)):
+            value = outputs[inputs[j], i]
+            x[p, j] = value
+            whole = whole and value == value
+        complete[p] = whole
+
+
+@compiled
+def _whole(outputs: F64, inputs: I64, complete: Bools) -> None:
+    complete[:] = True
+    for j in range(len(inputs)):
+        for i in range(outputs.shape[1]):
+            value = outputs[inputs[j], i]
+            complete[i] = complete[i] and value == value
+
+
+@compiled
+def _verdicts(
+    rows: I64, slots: I32, found: F64, places: I32, limits: F64, records: I64, d: int,
+    raw: F64, limit: F64, version: I64, score: F64, voted: Bools, exceedance: F64,
+) -> None:
+    for p in range(len(rows)):
+        i = rows[p]
+        s = slots[p]
+        version[i] = records[s, 5]
+        value = found[p]
+        t = limits[places[s]] if places[s] >= 0 else np.nan
+        raw[d, i] = value
+        limit[d, i] = t
+        if value != value or t != t:
+            continue
+        # Where all scores are the same, even 0, the threshold is that score.
+        r = value / t if t > 0.0 else (1.0 if value <= t else np.inf)
+        exceedance[d, i] = r
+        score[d, i] = r / (1.0 + r) if r <= 1e300 else 1.0
+        voted[d, i] = value > t
+
+
+@compiled
+def _usual(slots: I32, records: I64, rows: F64, mean: F64, spread: F64) -> None:
+    """Mean and sample standard deviation of the training rows of m slots, equal ones side by side."""
+    k = rows.shape[1]
+    for p in range(len(slots)):
+        if p > 0 and slots[p] == slots[p - 1]:
+            mean[p] = mean[p - 1]
+            spread[p] = spread[p - 1]
+            continue
+        begin, n = records[slots[p], 0], records[slots[p], 3]
+        for j in range(k):
+            mean[p, j] = 0.0
+            spread[p, j] = 0.0
+        for r in range(begin, begin + n):
+            for j in range(k):
+                mean[p, j] += rows[r, j]
+        for j in range(k):
+            mean[p, j] /= n
+        for r in range(begin, begin + n):
+            for j in range(k):
+                d = rows[r, j] - mean[p, j]
+                spread[p, j] += d * d
+        for j in range(k):
+            spread[p, j] = np.sqrt(spread[p, j] / (n - 1.0)) if n > 1 else np.nan
+
+
+class Trained:
+    """Detectors of one view that are trained on the same rows at the same time, for all keys of a shard."""
+
+    def __init__(self, plans: Sequence[ModelPlan], pipeline_seed: int) -> None:
+        first = plans[0]
+        self.plans = tuple(plans)
+        self._seed = pipeline_seed
+        self._models = [model_of(plan) for plan in plans]
+        self._thresholds = [Thresholds(plan.contamination, plan.limit) for plan in plans]
+        self._kept = TrainingRows(len(first.inputs), first.train_on, first.retrain_every, first.train_min)
+        self._inputs = np.array(first.inputs, np.int64)
+        self._hashes: U64 = np.zeros(0, np.uint64)
+        self._known = 0
+        self._stale: Bools = np.zeros(0, np.bool_)
+        """Slots whose models wait to be fitted again after a restart."""
+        self._waiting = False
+
+    def open(self, names: Sequence[str], slots: I32, outputs: F64, rounds: I32) -> None:
+        """Begin a batch of n rows; adds to `rounds` (n,) how many trainings of its key come before each row."""
+        self._grow(names)
+        complete = np.empty(len(slots), np.bool_)
+        _whole(outputs, self._inputs, complete)
+        self._trains = self._kept.schedule(slots, complete, rounds)
+        n, d = len(slots), len(self.plans)
+        self._raw, self._limit, self._version = np.full((d, n), np.nan), np.full((d, n), np.nan), np.zeros(n, np.int64)
+        self.score, self.voted, self.exceedance = np.full((d, n), np.nan), np.zeros((d, n), np.bool_), np.full((d, n), np.nan)
+        self._explained: list[tuple[I64, list[F64], Odd, list[list[str]]]] = []
+
+    def sort(self, slots: I32, outputs: F64, order: I64) -> None:
+        """Rows in the order of the rounds, those of a key side by side."""
+        self._order, self._slots = order, slots[order]
+        self._x, self._complete = np.empty((len(order), len(self._inputs))), np.empty(len(order), np.bool_)
+        _gather(outputs, self._inputs, order, self._x, self._complete)
+
+    def judge(self, begin: int, end: int) -> None:
+        """Score the rows of a round: the sorted ones from `begin` to `end`."""
+        slots, x, rows = self._slots[begin:end], self._x[begin:end], self._order[begin:end]
+        complete = self._complete[begin:end]
+        if not complete.all():
+            slots, x, rows = slots[complete], x[complete], rows[complete]
+        if self._waiting:
+            self._refit(slots)
+        self._round = []
+        for d, (model, thresholds) in enumerate(zip(self._models, self._thresholds, strict=True)):
+            found = model.score(slots, x)
+            self._round.append(found)
+            _verdicts(
+                rows, slots, found, thresholds.places, thresholds.values, self._kept.records, d,
+                self._raw, self._limit, self._version, self.score, self.voted, self.exceedance,
+            )  # fmt: skip
+        self._now = (slots, x)
+
+    def explain(self, begin: int, end: int, reported: Bools) -> None:
+        """Keep the reasons for the rows of the round that are `reported` (n,), as the models will not be the same afterwards."""
+        chosen = begin + np.flatnonzero(reported[self._order[begin:end]])
+        if not len(chosen):
+            return
+        rows, slots, x, complete = self._order[chosen], self._slots[chosen], self._x[chosen], self._complete[chosen]
+        m, k = x.shape
+        trained = complete & (self._kept.records[slots, TRAINING] > 0)
+        contributions = []
+        notes = []
+        for d, model in enumerate(self._models):
+            parts = np.full((k, m), np.nan)
+            speaks = trained & ~np.isnan(self._raw[d, rows])
+            if speaks.any():
+                parts[:, speaks] = model.contributions(slots[speaks], x[speaks])
+            contributions.append(parts)
+            notes.append([self._note(model, slot, whole) for slot, whole in zip(slots.tolist(), complete.tolist(), strict=True)])
+        mean, spread = np.full((m, k), np.nan), np.full((m, k), np.nan)
+        usual, width = np.empty((int(trained.sum()), k)), np.empty((int(trained.sum()), k))
+        _usual(slots[trained], self._kept.records, self._kept.rows, usual, width)
+        mean[trained], spread[trained] = usual, width
+        self._explained.append((rows, contributions, _odd(x, mean, _WIDTH * spread), notes))
+
+    def _note(self, model: Model, slot: int, complete: bool) -> str:
+        if not complete:
+            return "no verdict: a feature is null"
+        if not self._kept.records[slot, TRAINING]:
+            return f"no verdict: waits for its first training, after {int(self._kept.records[slot, LENGTH]):,} rows"
+        return model.note(slot)
+
+    def learn(self, begin: int, end: int) -> None:
+        """Keep the rows of the round, and train the keys whose turn has come."""
+        slots, x = self._now
+        for thresholds, found in zip(self._thresholds, self._round, strict=True):
+            thresholds.keep(slots, found)
+        self._kept.append(slots, x)
+        turn = self._slots[begin:end][self._trains[self._order[begin:end]]]
+        if len(turn):
+            self._train(turn)
+
+    def _train(self, slots: I32) -> None:
+        self._kept.begin(slots)
+        self._stale[slots] = False
+        for d, (model, thresholds) in enumerate(zip(self._models, self._thresholds, strict=True)):
+            training = self._training(d, slots)
+            model.train(training)
+            for slot in thresholds.begin(slots).tolist():
+                at, n = self._kept.records[slot, OFFSET], self._kept.records[slot, TRAINED]
+                thresholds.stand_in(slot, model.score(np.full(n, slot, np.int32), self._kept.rows[at : at + n]))
+
+    def _training(self, d: int, slots: I32) -> Training:
+        records = self._kept.records[slots]
+        numbers = records[:, TRAINING]
+        seeds = np.empty(len(slots), np.uint64)
+        _seeds(np.uint64(self._seed), np.uint64(key_hash(self.plans[d].name)), self._hashes, slots, numbers, seeds)
+        return Training(slots, records[:, OFFSET], records[:, TRAINED], self._kept.rows, numbers, seeds)
+
+    def _refit(self, slots: I32) -> None:
+        """Fit models again that a snapshot does not hold: the same rows and seeds give the same models."""
+        waiting = np.unique(slots[self._stale[slots]])
+        if len(waiting):
+            for d, model in enumerate(self._models):
+                if model.refits:
+                    model.train(self._training(d, waiting))
+            self._stale[waiting] = False
+            self._waiting = bool(self._stale.any())
+
+    def _grow(self, names: Sequence[str]) -> None:
+        slots = len(names)
+        if self._known < slots:
+            self._hashes = grown_rows(self._hashes, slots)
+            for slot in range(self._known, slots):
+                self._hashes[slot] = key_hash(names[slot])
+            self._kept.grow(self._known, self._hashes[self._known : slots])
+            self._known = slots
+            self._stale = grown_rows(self._stale, slots)
+            for model, thresholds in zip(self._models, self._thresholds, strict=True):
+                model.grow(len(self._hashes))
+                thresholds.grow(len(self._hashes))
+
+    def verdicts(self, d: int) -> Verdicts:
+        """What one of the detectors said of the batch."""
+        return Verdicts(self.score[d], self.voted[d], self.exceedance[d], np.empty((0, self.score.shape[1])))
+
+    def evidence(self, d: int, index: I64) -> Evidence:
+        """Reasons for the rows at `index`, all of which were explained."""
+        rows = np.concatenate([part[0] for part in self._explained])
+        at = np.argsort(rows)[np.searchsorted(np.sort(rows), index)]
+        notes = [note for part in self._explained for note in part[3][d]]
+        return Evidence(
+            threshold=self._limit[d, index],
+            observed=self._raw[d, index],
+            expected=np.full(len(index), np.nan),
+            features=self.plans[d].features,
+            contributions=np.concatenate([part[1][d] for part in self._explained], axis=1)[:, at],
+            odd=Odd.joined([part[2] for part in self._explained]).take(at),
+            notes=tuple(notes[i] for i in at.tolist()),
+            version=self._version[index],
+        )
+
+    def snapshot(self, slots: int) -> Arrays:
+        """State of the first `slots` slots."""
+        out = prefixed("rows", self._kept.snapshot(slots))
+        for plan, model, thresholds in zip(self.plans, self._models, self._thresholds, strict=True):
+            out |= prefixed(f"{plan.name}/model", model.snapshot(slots)) | prefixed(f"{plan.name}/scores", thresholds.snapshot(slots))
+        return out
+
+    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
+        """Take over a snapshot: equal scores from here on."""
+        self._grow(names)
+        self._kept.restore(under("rows", arrays))
+        for plan, model, thresholds in zip(self.plans, self._models, self._thresholds, strict=True):
+            model.restore(under(f"{plan.name}/model", arrays))
+            thresholds.restore(under(f"{plan.name}/scores", arrays))
+        self._stale[: len(names)] = self._kept.records[: len(names), TRAINING] > 0
+        self._waiting = bool(self._stale.any())
+
+
+def _odd(x: F64, mean: F64, width: F64) -> Odd:
+    """Features of (m, k) rows outside mean ± width."""
+    out = np.abs(x - mean) > width
+    row, feature = np.nonzero(out)
+    offsets = np.append(np.int64(0), np.cumsum(out.sum(axis=1)))
+    low, high = (mean - width)[out], (mean + width)[out]
+    return Odd(offsets, feature.astype(np.int32), np.array([x[out], mean[out], low, high]).reshape(4, len(row)))

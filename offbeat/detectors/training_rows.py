@@ -1,0 +1,158 @@
+"""When the models of a key are trained, and on which rows [S14].
+
+Each key keeps its complete rows in one stretch of a pool: first those of its last training, then those since. So the rows of a training lie
+together, and a model can be fitted again from them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offbeat.core.batch import F64, I32, I64, U64, Bools
+from offbeat.core.compiled import compiled
+from offbeat.core.rings import give, grown_rows, next_capacity, no_free, stretch_capacity, stretches, take
+
+OFFSET, CAPACITY, LENGTH, TRAINED, SEEN, TRAINING = range(6)
+"""Columns of a slot's record: its stretch, rows in it, those of the last training at its start, complete rows in all, trainings."""
+
+
+@compiled
+def _schedule(
+    slots: I32, complete: Bools, records: I64, phases: I64, every: int, least: int, rounds: I32, trains: Bools, within: I32
+) -> int:
+    """Count each row's trainings before it in this batch into `rounds`; `trains`: a training follows the row. Returns the most of them."""
+    most = 0
+    for i in range(len(slots)):
+        s = slots[i]
+        rounds[i] += within[s]
+        trains[i] = False
+        if complete[i]:
+            seen = records[s, SEEN] + 1
+            records[s, SEEN] = seen
+            if seen >= least and (seen + phases[s]) % every == 0:
+                trains[i] = True
+                within[s] += 1
+                most = max(most, within[s])
+    for i in range(len(slots)):
+        within[slots[i]] = 0
+    return most
+
+
+@compiled
+def _move(rows: F64, source: int, target: int, n: int) -> None:
+    """Move n rows towards the front."""
+    for r in range(n):
+        for j in range(rows.shape[1]):
+            rows[target + r, j] = rows[source + r, j]
+
+
+@compiled
+def _append(begin: int, slots: I32, x: F64, records: I64, most: int, keep: int, used: I64, free: I64, link: I64, rows: F64) -> int:
+    """Append x[begin:]; returns the number of rows done: all, or those before the pool must grow."""
+    k = x.shape[1]
+    for i in range(begin, len(slots)):
+        s = slots[i]
+        length = records[s, LENGTH]
+        if length == records[s, CAPACITY]:
+            if length == most:
+                # Before the first training only: afterwards there is always room until the next.
+                _move(rows, records[s, OFFSET] + length - keep, records[s, OFFSET], keep)
+                length = keep
+            else:
+                size = next_capacity(records[s, CAPACITY], most)
+                to = take(size, used, free, link)
+                if to < 0:
+                    return i
+                _move(rows, records[s, OFFSET], to, length)
+                if records[s, CAPACITY] > 0:
+                    give(records[s, OFFSET], records[s, CAPACITY], free, link)
+                records[s, OFFSET] = to
+                records[s, CAPACITY] = size
+        at = records[s, OFFSET] + length
+        for j in range(k):
+            rows[at, j] = x[i, j]
+        records[s, LENGTH] = length + 1
+    return len(slots)
+
+
+@compiled
+def _trim(slots: I32, records: I64, keep: int, rows: F64) -> None:
+    """Only the rows of the training that begins now stay."""
+    for i in range(len(slots)):
+        s = slots[i]
+        length = records[s, LENGTH]
+        n = min(length, keep)
+        if length > n:
+            _move(rows, records[s, OFFSET] + length - n, records[s, OFFSET], n)
+        records[s, LENGTH] = n
+        records[s, TRAINED] = n
+        records[s, TRAINING] += 1
+
+
+class TrainingRows:
+    """The rows that models of all keys are trained on, over k features."""
+
+    def __init__(self, features: int, train_on: int, retrain_every: int, train_min: int) -> None:
+        self.train_on, self._every, self._least = train_on, retrain_every, train_min
+        self._most = train_on + retrain_every
+        self.records: I64 = np.zeros((0, 6), np.int64)
+        self.rows: F64 = np.zeros((0, features))
+        self._link: I64 = np.zeros(0, np.int64)
+        self._used: I64 = np.zeros(1, np.int64)
+        self._free = no_free()
+        self._phases: I64 = np.zeros(0, np.int64)
+        self._within: I32 = np.zeros(0, np.int32)
+
+    def grow(self, first: int, hashes: U64) -> None:
+        """Make room for new slots from `first` on; `hashes` are those of their keys, which spread their trainings."""
+        slots = first + len(hashes)
+        self.records = grown_rows(self.records, slots)
+        self._within = grown_rows(self._within, slots)
+        self._phases = grown_rows(self._phases, slots)
+        self._phases[first:slots] = hashes % np.uint64(self._every)
+
+    def schedule(self, slots: I32, complete: Bools, rounds: I32) -> Bools:
+        """Count n rows in fold order, adding to `rounds` (n,) each key's trainings before the row; gives (n,) after which one follows."""
+        trains = np.empty(len(slots), np.bool_)
+        _schedule(slots, complete, self.records, self._phases, self._every, self._least, rounds, trains, self._within)
+        return trains
+
+    def append(self, slots: I32, x: F64) -> None:
+        """Keep (n, k) complete rows."""
+        done = 0
+        while (
+            done := _append(
+                done, slots, x, self.records, self._most, self.train_on, self._used, self._free, self._link, self.rows
+            )
+        ) < len(slots):  # fmt: skip
+            self._grow_pool(int(self._used[0]) + 2 * self._most)
+
+    def _grow_pool(self, elements: int) -> None:
+        self.rows = grown_rows(self.rows, elements)
+        self._link = grown_rows(self._link, elements)
+
+    def begin(self, slots: I32) -> None:
+        """The trainings of these slots begin: the rows before them are dropped."""
+        _trim(slots, self.records, self.train_on, self.rows)
+
+    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
+        """State of the first `slots` slots."""
+        records = self.records[:slots]
+        at = stretches(records[:, OFFSET], records[:, LENGTH])
+        return {"records": records[:, LENGTH:].copy(), "rows": self.rows[at]}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over a snapshot."""
+        kept = arrays["records"]
+        slots = len(kept)
+        self.records = grown_rows(self.records, slots)
+        self._within = grown_rows(self._within, slots)
+        self._phases = grown_rows(self._phases, slots)
+        records = self.records[:slots]
+        records[:, LENGTH:] = kept
+        records[:, CAPACITY] = stretch_capacity(kept[:, 0], self._most)
+        records[:, OFFSET] = np.cumsum(records[:, CAPACITY]) - records[:, CAPACITY]
+        elements = int(records[:, CAPACITY].sum())
+        self._grow_pool(elements)
+        self._used[0] = elements
+        self.rows[stretches(records[:, OFFSET], records[:, LENGTH])] = arrays["rows"]

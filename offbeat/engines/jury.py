@@ -1,0 +1,135 @@
+"""All detectors of a view over a batch of its rows: verdicts, votes, and the reasons for what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from offbeat.core.batch import F64, I32, I64, Bools
+from offbeat.core.plan import ModelPlan, RangePlan, RulePlan, ViewPlan
+from offbeat.core.state import Arrays, prefixed, under
+from offbeat.decide.block import DetectorBlock
+from offbeat.decide.vote import Decisions, Vote
+from offbeat.detectors.range import Range
+from offbeat.detectors.rule import Rule
+from offbeat.detectors.trained import Trained
+from offbeat.detectors.verdict import Evidence, Verdicts
+
+
+class Jury:
+    """The detectors of one view. Those that are trained on the same rows share them."""
+
+    def __init__(self, view: ViewPlan, seed: int) -> None:
+        self._plans = view.detectors
+        self._vote = Vote(view.at_least, tuple(limit for _, limit in view.levels), view.weights)
+        self._plain: dict[int, Rule | Range] = {}
+        courses: dict[tuple[object, ...], list[int]] = {}
+        for d, plan in enumerate(view.detectors):
+            if isinstance(plan, RulePlan):
+                self._plain[d] = Rule(plan)
+            elif isinstance(plan, RangePlan):
+                self._plain[d] = Range(plan)
+            else:
+                courses.setdefault((plan.inputs, plan.train_on, plan.retrain_every, plan.train_min), []).append(d)
+        self._courses = {tuple(group): Trained([self._model(d) for d in group], seed) for group in courses.values()}
+        self._outputs: F64 = np.zeros((0, 0))
+        self._verdicts: list[Verdicts] = []
+
+    def _model(self, d: int) -> ModelPlan:
+        plan = self._plans[d]
+        if not isinstance(plan, ModelPlan):
+            raise TypeError(f"{plan.name} is not trained")
+        return plan
+
+    def judge(self, names: Sequence[str], slots: I32, outputs: F64, before: Bools) -> Decisions:
+        """Judge n rows in fold order by the (o, n) outputs of the view's program.
+
+        `names` are the keys of all slots; rows marked in `before` (n,) are reported in any case.
+        """
+        n = len(slots)
+        self._outputs = outputs
+        verdicts: list[Verdicts | None] = [None] * len(self._plans)
+        for d, detector in self._plain.items():
+            verdicts[d] = detector.judge(outputs)
+        if self._courses:
+            self._train_and_judge(names, slots, outputs, before, verdicts)
+        said = self._verdicts = [v for v in verdicts if v is not None]
+        ratios = np.array([said[d].ratios[t] for d, t in self._vote.ratios]).reshape(-1, n)
+        stacked = np.array([v.score for v in said]), np.array([v.voted for v in said]), np.array([v.exceedance for v in said])
+        return self._vote.decide(*stacked, before, ratios)
+
+    def _train_and_judge(self, names: Sequence[str], slots: I32, outputs: F64, before: Bools, verdicts: list[Verdicts | None]) -> None:
+        n = len(slots)
+        rounds: I32 = np.zeros(n, np.int32)
+        for course in self._courses.values():
+            course.open(names, slots, outputs, rounds)
+        order = _sorted(rounds, slots)
+        ends = np.searchsorted(rounds[order], np.arange(int(rounds.max(initial=0)) + 1), side="right").tolist()
+        for course in self._courses.values():
+            course.sort(slots, outputs, order)
+        reported = before.copy() if len(before) else np.zeros(n, np.bool_)
+        plain = [v for v in verdicts if v is not None]
+        score = np.concatenate([*(v.score[np.newaxis] for v in plain), *(c.score for c in self._courses.values())])
+        voted = np.concatenate([*(v.voted[np.newaxis] for v in plain), *(c.voted for c in self._courses.values())])
+        at = len(plain)
+        for course in self._courses.values():
+            # One memory for all, so that the vote sees what the models say as they say it.
+            course.score, course.voted = score[at : at + len(course.plans)], voted[at : at + len(course.plans)]
+            at += len(course.plans)
+        begin = 0
+        for end in ends:
+            for course in self._courses.values():
+                course.judge(begin, end)
+            self._vote.mark(score, voted, order[begin:end], reported)
+            for course in self._courses.values():
+                course.explain(begin, end, reported)
+                course.learn(begin, end)
+            begin = end
+        for group, course in self._courses.items():
+            for d, number in enumerate(group):
+                verdicts[number] = course.verdicts(d)
+
+    def blocks(self, index: I64) -> tuple[DetectorBlock, ...]:
+        """What each detector said of the reported rows of the last batch."""
+        found: dict[int, DetectorBlock] = {}
+        for d, detector in self._plain.items():
+            found[d] = _block(self._plans[d].name, self._verdicts[d], detector.evidence(self._outputs, self._verdicts[d], index), index)
+        for group, course in self._courses.items():
+            for number, d in enumerate(group):
+                found[d] = _block(self._plans[d].name, self._verdicts[d], course.evidence(number, index), index)
+        return tuple(found[d] for d in range(len(self._plans)))
+
+    def snapshot(self, slots: int) -> Arrays:
+        """State of the trained detectors for the first `slots` slots."""
+        out: Arrays = {}
+        for group, course in self._courses.items():
+            out |= prefixed(self._plans[group[0]].name, course.snapshot(slots))
+        return out
+
+    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
+        """Take over a snapshot."""
+        for group, course in self._courses.items():
+            course.restore(under(self._plans[group[0]].name, arrays), names)
+
+
+def _sorted(rounds: I32, slots: I32) -> I64:
+    """Rows by round, then by key, then as they stand."""
+    place = rounds.astype(np.int64) * (int(slots.max(initial=0)) + 1) + slots
+    return np.argsort(place, kind="stable")
+
+
+def _block(name: str, verdicts: Verdicts, evidence: Evidence, index: I64) -> DetectorBlock:
+    return DetectorBlock(
+        name=name,
+        score=verdicts.score[index],
+        threshold=evidence.threshold,
+        voted=verdicts.voted[index],
+        observed=evidence.observed,
+        expected=evidence.expected,
+        features=evidence.features,
+        contributions=evidence.contributions,
+        odd=evidence.odd,
+        notes=evidence.notes,
+        version=evidence.version,
+    )

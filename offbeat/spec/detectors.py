@@ -1,0 +1,137 @@
+"""The detectors of one view → their plans, in one program that computes what all of them read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from offbeat.core.plan import DetectorPlan, ModelPlan, RulePlan, WindowPlan
+from offbeat.core.program import Program
+from offbeat.detectors.spec import DetectorSpec
+from offbeat.spec.aggregate import compile_aggregates
+from offbeat.spec.duration import window_length
+from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
+from offbeat.spec.problems import Problems
+from offbeat.spec.sql import ExpressionError, canonical
+
+_COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
+
+
+class DetectorCompiler:
+    """Compiles detectors one after the other. `scope` holds the view's columns and features, `features` the names of the latter."""
+
+    def __init__(self, at: tuple[str, ...], scope: Scope, features: tuple[str, ...], codes: Codes, problems: Problems) -> None:
+        self.features = features
+        self.backgrounds: list[WindowPlan] = []
+        self.decides: list[Any] = []
+        """What the detectors' verdicts depend on."""
+        self.state_parts: dict[str, Any] = {}
+        """What kept state depends on."""
+        self._at, self._scope, self._codes, self._problems = at, scope, codes, problems
+        self._compiler = Compiler({**scope}, codes)
+        self._outputs: list[int] = []
+        self._texts: dict[str, str] = {}
+        """Expressions of the detector at hand → their canonical text."""
+        self._path: tuple[str, ...] = at
+
+    def detector(self, name: str, spec: DetectorSpec) -> DetectorPlan | None:
+        """Compile one detector; None after a mistake, which is noted."""
+        self._path = (*self._at, "detectors", name)
+        self._texts = {}
+        plan = spec.plan(name, self)
+        self.decides.append([name, self._canonical(spec.model_dump(mode="json", exclude_none=True))])
+        if isinstance(plan, ModelPlan):
+            features = [self._texts[text] for text in plan.features]
+            self.state_parts[f"views.{self._at[1]}.detectors.{name}"] = [spec.type, spec.training(), features]
+        return plan
+
+    def _canonical(self, value: Any) -> Any:
+        """Settings with each expression in its canonical form: how it was spelt decides nothing."""
+        if isinstance(value, dict):
+            return {self._texts.get(key, key): self._canonical(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._canonical(inner) for inner in value]
+        return self._texts.get(value, value) if isinstance(value, str) else value
+
+    def program(self) -> Program:
+        """What all detectors read."""
+        return self._compiler.builder.finish(self._outputs)
+
+    def problem(self, field: tuple[str, ...], message: str) -> None:
+        """Note a mistake."""
+        self._problems.add((*self._path, *field), message)
+
+    def number(self, field: tuple[str, ...], text: str) -> int:
+        """Output of the view's program for an expression; -1 after a mistake."""
+        try:
+            value, tree = self._compiler.expression(text, "either")
+        except ExpressionError as error:
+            for problem in error.problems:
+                self.problem(field, problem)
+            return -1
+        self._texts[text] = canonical(tree)
+        return self._output(value.handle)
+
+    def background(self, name: str, over: str, features: Mapping[str, str]) -> None:
+        """A window of the rows before the one judged, over columns and features; its features can be named in `number`, in quotes."""
+        try:
+            duration, rows = window_length(over)
+        except ValueError as error:
+            self.problem(("over",), str(error))
+            duration, rows = 0, 1
+        compiled = compile_aggregates(dict(features), self._scope, self._codes, rollup=False)
+        found = dict.fromkeys(problem for problems in compiled.problems.values() for problem in problems)
+        for problem in found:
+            self.problem((), problem)
+        self._compiler.scope = {**self._compiler.scope, **dict.fromkeys(features, Named("number"))}
+        plan = WindowPlan(
+            name=name,
+            duration_ns=duration,
+            rows=rows,
+            current=False,
+            at_least=1,
+            arguments=compiled.arguments,
+            aggregates=compiled.aggregates,
+            features=tuple(features),
+            feature_program=compiled.program,
+            changes=compiled.changes,
+        )
+        self.backgrounds.append(plan)
+        self.state_parts[f"views.{self._at[1]}.windows.{name}"] = [duration, rows, list(compiled.texts.values())]
+
+    def rule(self, name: str, when: str, expected: str | None) -> RulePlan | None:
+        """A condition with its measure; None after a mistake."""
+        usual = None
+        if expected is not None:
+            try:
+                usual = self._compiler.expression(expected, "number")
+            except ExpressionError as error:
+                for problem in error.problems:
+                    self.problem(("expected",), problem)
+        try:
+            condition, tree = self._compiler.expression(when, "truth")
+        except ExpressionError as error:
+            for problem in error.problems:
+                self.problem(("when",), problem)
+            return None
+        found = measure(tree)
+        # Compiling the two sides again costs nothing: equal parts are one value in the builder.
+        sides = [] if found is None else [self._compiler.value(side).handle for side in found.args]
+        self._texts[when] = canonical(tree)
+        if expected is not None and usual is not None:
+            self._texts[expected] = canonical(usual[1])
+        return RulePlan(
+            name=name,
+            comparison=_COMPARISONS[found.op] if found is not None else "",
+            when=self._output(condition.handle),
+            observed=self._output(sides[0]) if sides else -1,
+            threshold=self._output(sides[1]) if sides else -1,
+            expected=-1 if usual is None else self._output(usual[0].handle),
+            measure=canonical(found.args[0]) if found is not None else "",
+            text=when,
+        )
+
+    def _output(self, handle: int) -> int:
+        if handle not in self._outputs:
+            self._outputs.append(handle)
+        return self._outputs.index(handle)
