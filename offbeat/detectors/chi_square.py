@@ -72,7 +72,7 @@ def quantile(share: Fraction, freedom: int) -> float:
 
 @cache
 def consistency_factor(share: Fraction, freedom: int) -> float:
-    """c = share / P(χ²_(p+2) ≤ χ²_(p, share)): makes the covariance of the innermost share of Gaussian rows estimate
+    """Factor c = share / P(χ²_(p+2) ≤ χ²_(p, share)): makes the covariance of the innermost share of Gaussian rows estimate
     that of all of them.
 
     Croux & Haesbroeck (1999), eq. 4.2; Pison, Van Aelst & Willems (2002), section 3. It is 1 for share = 1.

@@ -16,7 +16,7 @@ from offbeat.detectors.standardise import FARTHEST
 def mahalanobis(
     slots: I32, rows: F64, model_of: I32, order: I64, ranks: I64, locations: F64, inverses: F64, factors: F64, parts: F64, out: F64
 ) -> None:
-    """out[r] = distance of row r from its slot's model, NaN where it has none; parts[c, r] = what column c adds, unless `parts` is empty."""
+    """out[r] = distance of row r from its slot's model, NaN without one; parts[c, r] = what column c adds, unless `parts` is empty."""
     n = len(rows)
     solved, centred = np.empty((rows.shape[1], LANES)), np.empty((rows.shape[1], LANES))
     at = 0

@@ -19,6 +19,8 @@ from offbeat.detectors.distances import LANES, distances, nearest, scatter
 REGULARISATION = (0.0, 1e-3, 1e-2, 0.1)
 """The rho that are tried, in this order."""
 HOPELESS = len(REGULARISATION)
+_UNEVEN = 50.0
+"""What rho leaves of the least variance is not to be less than the mean variance divided by so much."""
 STEPS = 100
 """C-steps to convergence never come near it."""
 _SAMPLE = 600
@@ -32,11 +34,14 @@ def regularised(covariance: F64, rank: int, correction: float, level: int, matri
     """Factor of K for the first rho, from number `level` on, for which K is not singular; returns its number, HOPELESS if none."""
     for number in range(level, len(REGULARISATION)):
         rho = REGULARISATION[number]
+        total = 0.0
         for i in range(rank):
             for j in range(i + 1):
                 matrix[i, j] = (1.0 - rho) * correction * covariance[i, j]
             matrix[i, i] += rho
-        if factorise(matrix, rank, factor, determinant):
+            total += matrix[i, i]
+        even = number in (0, len(REGULARISATION) - 1) or total <= _UNEVEN * rho * rank
+        if even and factorise(matrix, rank, factor, determinant):
             return number
     return HOPELESS
 
@@ -129,15 +134,24 @@ def cold_start(
     state = draw(places, rows, m, state)
     few, few_lanes, other = np.empty((m, rank)), np.zeros(((m + LANES - 1) // LANES, lanes.shape[1], LANES)), np.empty((m, rank))
     pack(standardised, places, m, order, rank, few, few_lanes)
+    other_order = np.empty(rank, np.int64)
     inner, drawn, everyone = np.zeros(m, np.int64), np.arange(m), np.arange(m)
     levels, dets = np.full(_KEPT, -1), np.zeros((_KEPT, 2))
     locations, factors = np.zeros((_KEPT, rank)), np.zeros((_KEPT, rank, rank))
-    for start in range(_STARTS):
-        if start == 0:
+    tied = 0
+    for j in range(rank):
+        same = 0
+        for t in range(m):
+            same += 1 if few[t, j] == 0.0 else 0
+        if same >= share:
+            other_order[tied] = j
+            tied += 1
+    for start in range(-tied, _STARTS):
+        if start <= 0:
             for i in range(rank):
                 location[i] = 0.0
                 for j in range(i + 1):
-                    factor[i, j] = 1.0 if i == j else 0.0
+                    factor[i, j] = 1.0 if i == j and (start == 0 or i == other_order[start + tied]) else 0.0
         elif start < 3:
             bent(few, m, rank, start == 2, other)
             scatter(other, everyone, m, rank, location, covariance)

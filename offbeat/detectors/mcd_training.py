@@ -95,7 +95,7 @@ def train(
             distances(lanes, n, order[model], ranks[model], mean, factors[model], solved, squares)
             nearest(squares, n, wanted, scratch, chosen)
         pack(standard, everyone, n, ordered, rank, packed, lanes)
-        level = 0
+        level = levels[model]
         if not warm:
             level = cold_start(
                 standard, n, wanted, ordered, rank, correction, seeds[g], packed, lanes, chosen,
@@ -114,7 +114,7 @@ def train(
                     chosen[inside] = r
                     inside += 1
             scatter(packed, chosen, inside, rank, location, covariance)
-            level = regularised(covariance, rank, reweighting[rank], 0, matrix, factor, determinant)
+            level = regularised(covariance, rank, reweighting[rank], level, matrix, factor, determinant)
         ranks[model] = rank if 0 <= level < HOPELESS else 0
         levels[model] = level if level >= 0 else HOPELESS
         for j in range(k):
