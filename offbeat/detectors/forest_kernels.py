@@ -29,6 +29,9 @@ def _average_paths(largest: int) -> F64:
 AVERAGE_PATH = _average_paths(256)
 """(257,) c(n): average path length of an unsuccessful search in a binary search tree of n keys (Liu, Ting, Zhou 2008, equation 1)."""
 
+IN_FLIGHT = 64
+"""Rows that go down a tree together: while one waits for a load, others go on."""
+
 
 @compiled
 def grow_forests(
@@ -136,13 +139,16 @@ def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, thre
     levels = 0
     while (1 << levels) < bottom:
         levels += 1
-    x = by_row(rows)
+    # Flat arrays and unsigned indices: a signed one costs a test for a negative at each of the three loads of a step.
+    x, features, thresholds, leaves = by_row(rows).reshape(-1), feature.reshape(-1), threshold.reshape(-1), leaf.reshape(-1)
+    k, nodes = np.uint64(rows.shape[1]), np.uint64(bottom)
+    at = np.empty(IN_FLIGHT, np.uint32)
     paths = np.zeros(n)
     start = 0
     while start < n:
         slot = slots[start]
         stop = start + 1
-        while stop < n and slots[stop] == slot:
+        while stop < n and stop < start + IN_FLIGHT and slots[stop] == slot:
             stop += 1
         if states[slot] != SPEAKS:
             for r in range(start, stop):
@@ -150,36 +156,17 @@ def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, thre
             start = stop
             continue
         p = places[slot]
-        eights = start + (stop - start) // 8 * 8
-        # Eight rows in flight hide the latency of the loads that each step waits for.
         for t in range(trees):
-            for r in range(start, eights, 8):
-                a, b, c, d, e, f, g, h = 1, 1, 1, 1, 1, 1, 1, 1
-                for _ in range(levels):
-                    a = 2 * a + (x[r, feature[p, t, a]] >= threshold[p, t, a])
-                    b = 2 * b + (x[r + 1, feature[p, t, b]] >= threshold[p, t, b])
-                    c = 2 * c + (x[r + 2, feature[p, t, c]] >= threshold[p, t, c])
-                    d = 2 * d + (x[r + 3, feature[p, t, d]] >= threshold[p, t, d])
-                    e = 2 * e + (x[r + 4, feature[p, t, e]] >= threshold[p, t, e])
-                    f = 2 * f + (x[r + 5, feature[p, t, f]] >= threshold[p, t, f])
-                    g = 2 * g + (x[r + 6, feature[p, t, g]] >= threshold[p, t, g])
-                    h = 2 * h + (x[r + 7, feature[p, t, h]] >= threshold[p, t, h])
-                paths[r] += leaf[p, t, a - bottom]
-                paths[r + 1] += leaf[p, t, b - bottom]
-                paths[r + 2] += leaf[p, t, c - bottom]
-                paths[r + 3] += leaf[p, t, d - bottom]
-                paths[r + 4] += leaf[p, t, e - bottom]
-                paths[r + 5] += leaf[p, t, f - bottom]
-                paths[r + 6] += leaf[p, t, g - bottom]
-                paths[r + 7] += leaf[p, t, h - bottom]
-        for r in range(eights, stop):
-            path = 0.0
-            for t in range(trees):
-                a = 1
-                for _ in range(levels):
-                    a = 2 * a + (x[r, feature[p, t, a]] >= threshold[p, t, a])
-                path += leaf[p, t, a - bottom]
-            paths[r] = path
+            base = np.uint64(p * trees + t) * nodes
+            for j in range(stop - start):
+                at[j] = 1
+            for _ in range(levels):
+                for j in range(stop - start):
+                    node = base + np.uint64(at[j])
+                    over = x[np.uint64(start + j) * k + np.uint64(features[node])] >= thresholds[node]
+                    at[j] = np.uint32(2) * at[j] + np.uint32(over)
+            for j in range(stop - start):
+                paths[start + j] += leaves[base + np.uint64(at[j]) - nodes]
         whole = AVERAGE_PATH[size[p, 0, 1] + 1]
         for r in range(start, stop):
             paths[r] = whole / (paths[r] / trees)

@@ -11,6 +11,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, U64
 from offbeat.core.compiled import compiled
+from offbeat.detectors.forest_kernels import IN_FLIGHT
 from offbeat.detectors.places import ALIKE, I8, SPEAKS, TOO_FEW, U8
 from offbeat.detectors.random import advance, below, fraction, stream
 from offbeat.detectors.single import F32, by_column, by_row, single
@@ -109,13 +110,16 @@ def score_half_spaces(
 ) -> F64:
     """(n,) mean over the trees of the score of the node where each row ends; NaN where the slot's model does not speak."""
     n, trees = len(slots), feature.shape[1]
-    x = by_row(rows)
+    x, features, thresholds = by_row(rows).reshape(-1), feature.reshape(-1), threshold.reshape(-1)
+    lefts, scores = left.reshape(-1), score.reshape(-1)
+    k = np.uint64(rows.shape[1])
+    at = np.empty(IN_FLIGHT, np.uint32)
     sums = np.zeros(n)
     start = 0
     while start < n:
         slot = slots[start]
         stop = start + 1
-        while stop < n and slots[stop] == slot:
+        while stop < n and stop < start + IN_FLIGHT and slots[stop] == slot:
             stop += 1
         if states[slot] != SPEAKS:
             for r in range(start, stop):
@@ -123,25 +127,17 @@ def score_half_spaces(
             start = stop
             continue
         p = places[slot]
-        fours = start + (stop - start) // 4 * 4
-        # Four rows in flight hide the latency of the loads that each step waits for.
         for t in range(trees):
-            for r in range(start, fours, 4):
-                a, b, c, d = 0, 0, 0, 0
-                for _ in range(depth_limit):
-                    a = left[p, t, a] + (x[r, feature[p, t, a]] >= threshold[p, t, a])
-                    b = left[p, t, b] + (x[r + 1, feature[p, t, b]] >= threshold[p, t, b])
-                    c = left[p, t, c] + (x[r + 2, feature[p, t, c]] >= threshold[p, t, c])
-                    d = left[p, t, d] + (x[r + 3, feature[p, t, d]] >= threshold[p, t, d])
-                sums[r] += score[p, t, a]
-                sums[r + 1] += score[p, t, b]
-                sums[r + 2] += score[p, t, c]
-                sums[r + 3] += score[p, t, d]
-            for r in range(fours, stop):
-                a = 0
-                for _ in range(depth_limit):
-                    a = left[p, t, a] + (x[r, feature[p, t, a]] >= threshold[p, t, a])
-                sums[r] += score[p, t, a]
+            base = np.uint64((p * trees + t) * NODES)
+            for j in range(stop - start):
+                at[j] = 0
+            for _ in range(depth_limit):
+                for j in range(stop - start):
+                    node = base + np.uint64(at[j])
+                    over = x[np.uint64(start + j) * k + np.uint64(features[node])] >= thresholds[node]
+                    at[j] = np.uint32(lefts[node]) + np.uint32(over)
+            for j in range(stop - start):
+                sums[start + j] += scores[base + np.uint64(at[j])]
         for r in range(start, stop):
             sums[r] /= trees
         start = stop
