@@ -55,7 +55,7 @@ class Jury:
         if self._courses:
             self._train_and_judge(names, slots, outputs, before, verdicts)
         said = self._verdicts = [v for v in verdicts if v is not None]
-        ratios = np.array([said[d].ratios[t] for d, t in self._vote.ratios]).reshape(-1, n)
+        ratios = np.array([said[d].ratios[t] for d, t in self._vote.ratios]).reshape(len(self._vote.ratios), n)
         stacked = np.array([v.score for v in said]), np.array([v.voted for v in said]), np.array([v.exceedance for v in said])
         return self._vote.decide(*stacked, before, ratios)
 
