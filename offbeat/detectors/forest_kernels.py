@@ -47,11 +47,12 @@ def grow_forests(
         most = max(most, counts[i])
     trees, bottom = feature.shape[1], feature.shape[2]
     columns = np.empty((rows.shape[1], most), np.float32)
+    flat = columns.reshape(-1)
     ends = np.empty((2, rows.shape[1]), np.float32)
     varying = np.empty(rows.shape[1], np.int32)
-    order = np.empty(most, np.int32)
-    inside = np.empty(sample, np.int32)
-    right = np.empty(sample, np.int32)
+    order = np.empty(most, np.uint32)
+    inside = np.empty(sample, np.uint32)
+    right = np.empty(sample, np.uint32)
     value = np.empty(sample, np.float32)
     stack = np.empty((64, 4), np.int64)
     for g in range(len(places)):
@@ -82,6 +83,8 @@ def grow_forests(
                 top -= 1
                 node, low, high, depth = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
                 n = high - low
+                # Unsigned indices in the inner loops: a signed one costs a test for a negative at each load.
+                first, many = np.uint64(low), np.uint64(n)
                 least = greatest = np.float32(0.0)
                 column = 0
                 if n > 1 and depth < depth_limit:
@@ -94,10 +97,11 @@ def grow_forests(
                         column = varying[j]
                         varying[j] = varying[left_to_try]
                         varying[left_to_try] = column
-                        least = greatest = columns[column, inside[low]]
-                        for i in range(low, high):
-                            x = columns[column, inside[i]]
-                            value[i] = x
+                        base = np.uint64(column * most)
+                        least = greatest = flat[base + inside[first]]
+                        for u in range(many):
+                            x = flat[base + inside[first + u]]
+                            value[u] = x
                             least = min(least, x)
                             greatest = max(greatest, x)
                 if not least < greatest:
@@ -115,18 +119,17 @@ def grow_forests(
                 feature[p, t, node] = column
                 threshold[p, t, node] = cut
                 size[p, t, node] = n - 1
-                lefts, rights = low, 0
-                for i in range(low, high):
-                    row = inside[i]
-                    inside[lefts] = row
+                rights = np.uint64(0)
+                for u in range(many):
+                    row = inside[first + u]
+                    inside[first + u - rights] = row
                     right[rights] = row
-                    over = value[i] >= cut
-                    rights += over
-                    lefts += not over
-                for i in range(rights):
-                    inside[lefts + i] = right[i]
-                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = 2 * node + 1, lefts, high, depth + 1
-                stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = 2 * node, low, lefts, depth + 1
+                    rights += np.uint64(value[u] >= cut)
+                for u in range(rights):
+                    inside[first + many - rights + u] = right[u]
+                middle = high - np.int64(rights)
+                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = 2 * node + 1, middle, high, depth + 1
+                stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = 2 * node, low, middle, depth + 1
                 top += 2
                 states[g] = SPEAKS
 

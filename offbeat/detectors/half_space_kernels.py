@@ -44,10 +44,11 @@ def grow_half_spaces(
         most = max(most, counts[i])
     trees, k = feature.shape[1], rows.shape[1]
     columns = np.empty((k, most), np.float32)
+    flat = columns.reshape(-1)
     ends = np.empty((2, k), np.float32)
     varying = np.empty(k, np.int32)
-    inside = np.empty(most, np.int32)
-    right = np.empty(most, np.int32)
+    inside = np.empty(most, np.uint32)
+    right = np.empty(most, np.uint32)
     stack = np.empty((2 * DEEPEST, 4), np.int64)
     lowest, highest = np.empty((2 * DEEPEST, k)), np.empty((2 * DEEPEST, k))
     for g in range(len(places)):
@@ -85,18 +86,19 @@ def grow_half_spaces(
                 middle = (lowest[top, j] + highest[top, j]) / 2.0
                 column, cut = varying[j], single(middle)
                 feature[p, t, node], threshold[p, t, node], left[p, t, node] = column, cut, nodes
-                lefts, rights = low, 0
-                for i in range(low, high):
-                    row = inside[i]
-                    inside[lefts] = row
+                # Unsigned indices in the inner loop: a signed one costs a test for a negative at each load.
+                first, many, base = np.uint64(low), np.uint64(high - low), np.uint64(column * most)
+                rights = np.uint64(0)
+                for u in range(many):
+                    row = inside[first + u]
+                    inside[first + u - rights] = row
                     right[rights] = row
-                    over = columns[column, row] >= cut
-                    rights += over
-                    lefts += not over
-                for i in range(rights):
-                    inside[lefts + i] = right[i]
-                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = nodes + 1, lefts, high, depth + 1
-                stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = nodes, low, lefts, depth + 1
+                    rights += np.uint64(flat[base + row] >= cut)
+                for u in range(rights):
+                    inside[first + many - rights + u] = right[u]
+                between = high - np.int64(rights)
+                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = nodes + 1, between, high, depth + 1
+                stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = nodes, low, between, depth + 1
                 for c in range(candidates):
                     lowest[top + 1, c], highest[top + 1, c] = lowest[top, c], highest[top, c]
                 lowest[top, j] = highest[top + 1, j] = middle
