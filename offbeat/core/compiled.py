@@ -18,14 +18,16 @@ _numba: Any = import_module("numba")
 
 
 def _cache_directory() -> Path:
-    """Where compiled kernels are kept, named by the state of the package's sources.
+    """Where compiled kernels are kept, named by the content of the package's sources that have any.
 
     Numba renews a cached kernel only when its own file changes, and would go on with an old copy of a kernel that it calls in another.
     """
     stamp = blake2b(digest_size=8)
     for file in sorted(_PACKAGE.rglob("*.py")):
-        status = file.stat()
-        stamp.update(f"{file.relative_to(_PACKAGE)} {status.st_mtime_ns} {status.st_size}\n".encode())
+        source = file.read_bytes()
+        if b"@compiled" in source:
+            # Numba itself looks at the time of change: a kernel is no longer found when only that differs.
+            stamp.update(f"{file.relative_to(_PACKAGE)} {file.stat().st_mtime_ns}\n".encode() + source)
     name = f"kernels-{stamp.hexdigest()}"
     beside = _PACKAGE / "__pycache__"
     try:

@@ -10,6 +10,9 @@ import polars as pl
 
 from offbeat.core.batch import I32
 
+_FEW = 256
+"""Up to so many rows plain Python is faster than a call into a library for columns."""
+
 
 class KeyTable:
     """Slots in order of first appearance. A key is text; integer keys count by their decimal form."""
@@ -31,16 +34,19 @@ class KeyTable:
 
     def slots(self, keys: pl.Series) -> I32:
         """Slots of n keys (String or integer Series without nulls)."""
+        if len(keys) <= _FEW:
+            return np.array([self._slot_of(key) for key in keys.to_list()], np.int32)
         encoded = keys.to_arrow().dictionary_encode()
         distinct: list[Any] = encoded.dictionary.to_pylist()
-        # Integers are looked up as they come and turned into text once a key, not once a row.
-        known = self._slots
         table = np.empty(len(distinct), np.int32)
         for i, key in enumerate(distinct):
-            slot = known.get(key)
-            if slot is None:
-                slot = self.slot(str(key))
-                known[key] = slot
-            table[i] = slot
+            table[i] = self._slot_of(key)
         slots: I32 = table[encoded.indices.to_numpy(zero_copy_only=False)]
         return slots
+
+    def _slot_of(self, key: str | int) -> int:
+        """Integers are looked up as they come and turned into text once a key, not once a row."""
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = self.slot(str(key))
+        return slot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
+from offbeat.core.compiled import compiled
 from offbeat.core.hashing import add_integers, add_numbers, add_texts
 from offbeat.core.plan import Column, Plan
 
 _EXACT = 2**53
+_FEW = 256
+"""Up to so many rows plain Python is faster than a call into a library for columns."""
 
 
 class Columns:
@@ -34,8 +38,9 @@ class Columns:
     def integers(self, frame: pl.DataFrame) -> I64:
         """(i, n) exact values of the fixed-point columns."""
         out = np.empty((len(self._fixed), frame.height), np.int64)
+        columns = dict(zip(frame.columns, frame.get_columns(), strict=True))
         for row, column in enumerate(self._fixed):
-            series = frame.get_column(column.name)
+            series = columns[column.name]
             out[row] = (series.fill_null(NULL_INT) if series.null_count() else series).to_numpy()
         return out
 
@@ -44,17 +49,18 @@ class Columns:
         out = np.empty((len(self.numbers), frame.height))
         nullable = np.zeros(len(self.numbers), np.bool_)
         fixed = iter(range(len(self._fixed)))
+        columns = dict(zip(frame.columns, frame.get_columns(), strict=True))
         for row, column in enumerate(self._numeric):
-            series = frame.get_column(column.name)
+            series = columns[column.name]
             nullable[row] = series.null_count() > 0
             if column.kind == "fixed":
-                out[row] = _unscaled(integers[next(fixed)], column.scale)
+                _unscale(integers, next(fixed), column.scale, out, row)
             elif column.kind == "bool":
                 out[row] = series.cast(pl.Float64).to_numpy()
             else:
                 out[row] = _doubles(series, column)
         for row, (name, literals) in enumerate(self._codes, start=len(self._numeric)):
-            out[row] = _codes(frame.get_column(name), literals)
+            out[row] = _codes(columns[name], literals)
         return out, nullable
 
     def recoded(self, numbers: F64, texts: np.ndarray) -> F64:
@@ -107,26 +113,34 @@ class Columns:
 
 
 def _add_texts(texts: pl.Series, hashes: U64) -> None:
+    if len(texts) <= _FEW:
+        words = [None if text is None else text.encode() for text in texts.to_list()]
+        ends = np.fromiter((0, *accumulate(len(word or b"") for word in words)), np.int64, len(words) + 1)
+        body = np.frombuffer(b"".join(word or b"" for word in words), np.uint8)
+        add_texts(ends, body, np.array([word is None for word in words]), hashes)
+        return
     array: Any = texts.to_arrow().cast(pa.large_string())
     _, offsets, data = array.buffers()
-    if len(array):
-        body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-        add_texts(np.frombuffer(offsets, np.int64)[array.offset :], body, texts.is_null().to_numpy(), hashes)
+    body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    add_texts(np.frombuffer(offsets, np.int64)[array.offset :], body, texts.is_null().to_numpy(), hashes)
 
 
-def _unscaled(integers: I64, scale: int) -> F64:
+@compiled
+def _divide(integers: I64, row: int, divisor: float, out: F64, to: int) -> bool:
+    big = False
+    for i in range(integers.shape[1]):
+        n = integers[row, i]
+        out[to, i] = np.nan if n == NULL_INT else n / divisor
+        big = big or (n != NULL_INT and (n > _EXACT or n < -_EXACT))
+    return big
+
+
+def _unscale(integers: I64, row: int, scale: int, out: F64, to: int) -> None:
     """Each n / 10^scale with one rounding; null becomes NaN [S9]."""
-    divisor = float(10**scale)
-    out: F64 = integers.astype(np.float64)
-    if scale:
-        out /= divisor
-    null = integers == NULL_INT
-    big = ~null & (np.abs(integers) > _EXACT)
-    if big.any():
+    if _divide(integers, row, float(10**scale), out, to):
         # Beyond 2^53 the conversion rounds as well; Python divides exact integers with one rounding.
-        out[big] = [n / 10**scale for n in integers[big].tolist()]
-    out[null] = np.nan
-    return out
+        big = (integers[row] != NULL_INT) & (np.abs(integers[row]) > _EXACT)
+        out[to, big] = [n / 10**scale for n in integers[row, big].tolist()]
 
 
 def _doubles(series: pl.Series, column: Column) -> F64:
@@ -140,6 +154,9 @@ def _doubles(series: pl.Series, column: Column) -> F64:
 
 
 def _codes(series: pl.Series, literals: tuple[str, ...]) -> F64:
+    if len(series) <= _FEW:
+        known = {literal: float(code) for code, literal in enumerate(literals)}
+        return np.array([np.nan if text is None else known.get(text, -1.0) for text in series.to_list()])
     codes = np.full(len(series), -1.0)
     for code, literal in enumerate(literals):
         codes[(series == literal).fill_null(False).to_numpy()] = code
