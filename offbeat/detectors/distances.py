@@ -1,8 +1,7 @@
 """What a C-step is made of: squared distances of rows, the h nearest of them, their mean and covariance.
 
-Rows are kept twice: `lanes` (blocks, columns, 64) with 64 rows beside each other, where distances are computed for 64 rows at once,
-and `packed` (rows, width) with the columns beside each other, where covariances are summed up row by row. Sums run in the same order
-whatever the processor's vectors, so the bits are the same everywhere [S11].
+Rows lie in `columns` (k, ≥ blocks, 64): row r is columns[:, r // 64, r % 64]; the last block is filled up with zeros. Whatever is done,
+is done to 64 rows beside each other, and a sum over rows is 64 sums, added up by halves: an order that no processor changes [S11].
 """
 
 from __future__ import annotations
@@ -14,31 +13,41 @@ LANES = 64
 
 
 @compiled
-def distances(lanes: F64, rows: int, order: I64, rank: int, location: F64, factor: F64, solved: F64, out: F64) -> None:
-    """out[r] = squared Mahalanobis distance of row r < rows over the columns order[:rank].
+def blocks_of(rows: int) -> int:
+    """How many blocks of 64 so many rows take."""
+    return (rows + LANES - 1) // LANES
 
-    `location` (rank,); `factor` (rank, rank) as `cholesky.factorise` gives it; `solved` (≥ rank, 64) is scratch; whole blocks of out are
-    written.
+
+@compiled
+def distances(columns: F64, rows: int, order: I64, rank: int, location: F64, factor: F64, solved: F64, out: F64) -> None:
+    """out[r // 64, r % 64] = squared Mahalanobis distance of row r < rows over the columns order[:rank].
+
+    `location` (rank,); `factor` (rank, rank) as `cholesky.factorise` gives it; `solved` (≥ rank, 64) is scratch.
     """
-    for b in range((rows + LANES - 1) // LANES):
+    for b in range(blocks_of(rows)):
+        for lane in range(LANES):
+            out[b, lane] = 0.0
         for j in range(rank):
             column = order[j]
             middle = location[j]
             for lane in range(LANES):
-                solved[j, lane] = lanes[b, column, lane] - middle
-            for i in range(j):
-                share = factor[j, i]
+                solved[j, lane] = columns[column, b, lane] - middle
+            fours = j // 4 * 4
+            for i in range(0, fours, 4):
+                p, q, r, s = factor[j, i], factor[j, i + 1], factor[j, i + 2], factor[j, i + 3]
                 for lane in range(LANES):
-                    solved[j, lane] -= share * solved[i, lane]
-            share = factor[j, j]
+                    x = solved[j, lane] - p * solved[i, lane] - q * solved[i + 1, lane]
+                    solved[j, lane] = x - r * solved[i + 2, lane] - s * solved[i + 3, lane]
+            for i in range(fours, j):
+                p = factor[j, i]
+                for lane in range(LANES):
+                    solved[j, lane] -= p * solved[i, lane]
+            p = factor[j, j]
             for lane in range(LANES):
-                solved[j, lane] *= share
-        at = b * LANES
-        for lane in range(LANES):
-            out[at + lane] = 0.0
+                solved[j, lane] *= p
         for j in range(rank):
             for lane in range(LANES):
-                out[at + lane] += solved[j, lane] * solved[j, lane]
+                out[b, lane] += solved[j, lane] * solved[j, lane]
 
 
 @compiled
@@ -72,15 +81,19 @@ def smallest(values: F64, count: int, rank: int, scratch: F64) -> float:
 
 @compiled
 def nearest(squares: F64, rows: int, wanted: int, scratch: F64, chosen: I64) -> bool:
-    """chosen[:wanted] = the rows of least squared distance, by row number, of equal ones the older; returns whether any is new in it."""
-    limit = smallest(squares, rows, wanted - 1, scratch)
+    """chosen[:wanted] = the rows of least squared distance, by row number, of equal ones the older; returns whether any is new in it.
+
+    `squares` (blocks, 64), as `distances` leaves them.
+    """
+    values = squares.reshape(-1)
+    limit = smallest(values, rows, wanted - 1, scratch)
     ties = wanted
     for r in range(rows):
-        ties -= 1 if squares[r] < limit else 0
+        ties -= 1 if values[r] < limit else 0
     n = 0
     changed = False
     for r in range(rows):
-        d = squares[r]
+        d = values[r]
         if d < limit or (d == limit and ties > 0):
             if d == limit:
                 ties -= 1
@@ -91,21 +104,58 @@ def nearest(squares: F64, rows: int, wanted: int, scratch: F64, chosen: I64) -> 
 
 
 @compiled
-def scatter(packed: F64, chosen: I64, count: int, columns: int, location: F64, covariance: F64) -> None:
-    """Mean and covariance (divided by count) of the chosen rows over the first `columns` columns."""
-    for i in range(columns):
-        location[i] = 0.0
-        for j in range(columns):
-            covariance[i, j] = 0.0
-    for t in range(count):
-        r = chosen[t]
-        for i in range(columns):
-            x = packed[r, i]
-            location[i] += x
-            for j in range(columns):
-                covariance[i, j] += x * packed[r, j]
-    for i in range(columns):
-        location[i] /= count
-    for i in range(columns):
-        for j in range(columns):
-            covariance[i, j] = covariance[i, j] / count - location[i] * location[j]
+def gather(columns: F64, order: I64, rank: int, chosen: I64, count: int, out: F64) -> None:
+    """out[j] = column order[j] of the chosen rows; their last block is filled up with zeros."""
+    blocks = blocks_of(count)
+    for j in range(rank):
+        column = order[j]
+        for b in range(count // LANES):
+            at = b * LANES
+            for lane in range(LANES):
+                r = chosen[at + lane]
+                out[j, b, lane] = columns[column, r // LANES, r % LANES]
+        if count % LANES > 0:
+            b = blocks - 1
+            for lane in range(LANES):
+                r = chosen[b * LANES + lane] if b * LANES + lane < count else 0
+                out[j, b, lane] = columns[column, r // LANES, r % LANES] if b * LANES + lane < count else 0.0
+
+
+@compiled
+def _added(sums: F64, j: int) -> float:
+    """Sum of the 64 sums of row j."""
+    for lane in range(32):
+        sums[j, lane] += sums[j, lane + 32]
+    for lane in range(16):
+        sums[j, lane] += sums[j, lane + 16]
+    for lane in range(8):
+        sums[j, lane] += sums[j, lane + 8]
+    left = (sums[j, 0] + sums[j, 4]) + (sums[j, 2] + sums[j, 6])
+    return float(left + ((sums[j, 1] + sums[j, 5]) + (sums[j, 3] + sums[j, 7])))
+
+
+@compiled
+def moments(columns: F64, count: int, rank: int, sums: F64, location: F64, covariance: F64) -> None:
+    """Mean and covariance (divided by count) of the first `rank` columns over the first `count` rows; `sums` (≥ rank, 64) is scratch."""
+    blocks = blocks_of(count)
+    fours = blocks // 4 * 4
+    for i in range(rank):
+        for lane in range(LANES):
+            sums[0, lane] = 0.0
+        for b in range(blocks):
+            for lane in range(LANES):
+                sums[0, lane] += columns[i, b, lane]
+        location[i] = _added(sums, 0) / count
+        for j in range(i + 1):
+            for lane in range(LANES):
+                sums[j, lane] = 0.0
+            for b in range(0, fours, 4):
+                for lane in range(LANES):
+                    x = sums[j, lane] + columns[i, b, lane] * columns[j, b, lane] + columns[i, b + 1, lane] * columns[j, b + 1, lane]
+                    x += columns[i, b + 2, lane] * columns[j, b + 2, lane]
+                    sums[j, lane] = x + columns[i, b + 3, lane] * columns[j, b + 3, lane]
+            for b in range(fours, blocks):
+                for lane in range(LANES):
+                    sums[j, lane] += columns[i, b, lane] * columns[j, b, lane]
+        for j in range(i + 1):
+            covariance[i, j] = covariance[j, i] = _added(sums, j) / count - location[i] * location[j]

@@ -14,15 +14,17 @@ import numpy as np
 from offbeat.core.batch import F64, I64
 from offbeat.core.compiled import compiled
 from offbeat.detectors.cholesky import factorise, smaller
-from offbeat.detectors.distances import LANES, distances, nearest, scatter
+from offbeat.detectors.distances import LANES, blocks_of, distances, gather, moments, nearest
 
 REGULARISATION = (0.0, 1e-3, 1e-2, 0.1)
 """The rho that are tried, in this order."""
 HOPELESS = len(REGULARISATION)
 _UNEVEN = 50.0
-"""What rho leaves of the least variance is not to be less than the mean variance divided by so much."""
+"""The largest condition number, after Boudt et al.; here the mean variance over rho, which is the least variance of singular rows."""
 STEPS = 100
 """C-steps to convergence never come near it."""
+_PROGRESS = 0.99
+"""C-steps that lower the determinant by less end: one hundredth in the logarithm."""
 _SAMPLE = 600
 """The starts are compared on so many rows."""
 _STARTS = 40
@@ -48,23 +50,24 @@ def regularised(covariance: F64, rank: int, correction: float, level: int, matri
 
 @compiled
 def concentrate(
-    lanes: F64, packed: F64, rows: int, wanted: int, order: I64, rank: int, correction: float, level: int, steps: int, chosen: I64,
-    location: F64, covariance: F64, matrix: F64, factor: F64, determinant: F64, solved: F64, squares: F64, scratch: F64,
+    columns: F64, rows: int, wanted: int, order: I64, rank: int, correction: float, level: int, steps: int, chosen: I64,
+    gathered: F64, location: F64, covariance: F64, matrix: F64, factor: F64, determinant: F64, solved: F64, squares: F64, scratch: F64,
 ) -> int:
     """At most `steps` C-steps from the rows chosen[:wanted] on, to convergence if that comes first.
 
-    Returns the number of the rho that was needed. On return location, factor, determinant and squares (≥ whole blocks,) belong together.
+    Returns the number of the rho that was needed. On return location, factor, determinant and squares (≥ blocks, 64) belong together.
     """
-    before = np.empty(2)
+    goal = np.empty(2)
     for step in range(steps):
-        scatter(packed, chosen, wanted, rank, location, covariance)
+        gather(columns, order, rank, chosen, wanted, gathered)
+        moments(gathered, wanted, rank, solved, location, covariance)
         number = regularised(covariance, rank, correction, level, matrix, factor, determinant)
         if number == HOPELESS:
             return HOPELESS
-        done = step > 0 and number == level and not smaller(determinant, before)
+        done = step > 0 and number == level and not smaller(determinant, goal)
         level = number
-        before[0], before[1] = determinant[0], determinant[1]
-        distances(lanes, rows, order, rank, location, factor, solved, squares)
+        goal[0], goal[1] = determinant[0] * _PROGRESS, determinant[1]
+        distances(columns, rows, order, rank, location, factor, solved, squares)
         if done or step == steps - 1 or not nearest(squares, rows, wanted, scratch, chosen):
             break
     return level
@@ -90,84 +93,71 @@ def draw(places: I64, count: int, wanted: int, state: np.uint64) -> np.uint64:
 
 
 @compiled
-def pack(standardised: F64, places: I64, rows: int, order: I64, columns: int, packed: F64, lanes: F64) -> None:
-    """Rows of the places, columns in the order given, into both layouts; lanes keep the columns' own places."""
-    for t in range(rows):
-        r = places[t]
-        for j in range(columns):
-            x = standardised[r, order[j]]
-            packed[t, j] = x
-            lanes[t // LANES, order[j], t % LANES] = x
-    for t in range(rows, (rows + LANES - 1) // LANES * LANES):
-        for j in range(columns):
-            lanes[t // LANES, order[j], t % LANES] = 0.0
-
-
-@compiled
-def bent(packed: F64, rows: int, columns: int, signs: bool, out: F64) -> None:
+def bent(columns: F64, rows: int, rank: int, signs: bool, out: F64) -> None:
     """Rows with their outliers pulled in: each value by x / √(1 + x²), or, with `signs`, each row to length 1 (spatial signs)."""
-    for t in range(rows):
-        total = 0.0
-        for j in range(columns):
-            total += packed[t, j] * packed[t, j]
-        length = 1.0 / math.sqrt(total) if total > 0.0 else 0.0
-        for j in range(columns):
-            x = packed[t, j]
-            out[t, j] = x * length if signs else x / math.sqrt(1.0 + x * x)
+    for b in range(blocks_of(rows)):
+        for lane in range(LANES):
+            total = 0.0
+            for j in range(rank):
+                total += columns[j, b, lane] * columns[j, b, lane]
+            length = 1.0 / math.sqrt(total) if total > 0.0 else 0.0
+            for j in range(rank):
+                x = columns[j, b, lane]
+                out[j, b, lane] = x * length if signs else x / math.sqrt(1.0 + x * x)
 
 
 @compiled
 def cold_start(
-    standardised: F64, rows: int, wanted: int, order: I64, rank: int, correction: float, seed: np.uint64, packed: F64, lanes: F64,
-    chosen: I64, location: F64, covariance: F64, matrix: F64, factor: F64, determinant: F64, solved: F64, squares: F64, scratch: F64,
+    columns: F64, rows: int, wanted: int, order: I64, rank: int, correction: float, seed: np.uint64, chosen: I64,
+    gathered: F64, location: F64, covariance: F64, matrix: F64, factor: F64, determinant: F64, solved: F64, squares: F64, scratch: F64,
 ) -> int:
-    """Leave in chosen[:wanted] the rows to go on from, of all rows in `packed` and `lanes`; returns the number of their rho.
+    """Leave in chosen[:wanted] the rows to go on from; returns the number of their rho.
 
-    Starts are compared after two C-steps on a random sample of rows: the rows nearest to the centre, two with outliers pulled in (as in
-    Hubert, Rousseeuw & Verdonck 2012), and random sets of rank + 1 rows. The best go on with all rows. A singular set beats any other,
-    as its determinant is 0.
+    Starts are compared after two C-steps on a random sample of rows: for each column that repeats one value in h rows these rows, the rows
+    nearest to the centre, two with outliers pulled in (as in Hubert, Rousseeuw & Verdonck 2012), and random sets of rank + 1 rows. The
+    best go on with all rows. A singular set beats any other, as its determinant is 0.
     """
     state = seed | np.uint64(1)
     m = min(rows, _SAMPLE)
     share = (wanted * m + rows - 1) // rows
     places = np.arange(rows)
     state = draw(places, rows, m, state)
-    few, few_lanes, other = np.empty((m, rank)), np.zeros(((m + LANES - 1) // LANES, lanes.shape[1], LANES)), np.empty((m, rank))
-    pack(standardised, places, m, order, rank, few, few_lanes)
-    other_order = np.empty(rank, np.int64)
-    inner, drawn, everyone = np.zeros(m, np.int64), np.arange(m), np.arange(m)
+    few, other = np.empty((rank, blocks_of(m), LANES)), np.empty((rank, blocks_of(m), LANES))
+    gather(columns, order, rank, places, m, few)
+    inner, drawn, natural = np.zeros(m, np.int64), np.arange(m), np.arange(rank)
     levels, dets = np.full(_KEPT, -1), np.zeros((_KEPT, 2))
     locations, factors = np.zeros((_KEPT, rank)), np.zeros((_KEPT, rank, rank))
-    tied = 0
+    tied, tied_columns = 0, np.empty(rank, np.int64)
     for j in range(rank):
         same = 0
         for t in range(m):
-            same += 1 if few[t, j] == 0.0 else 0
+            same += 1 if few[j, t // LANES, t % LANES] == 0.0 else 0
         if same >= share:
-            other_order[tied] = j
+            tied_columns[tied] = j
             tied += 1
     for start in range(-tied, _STARTS):
         if start <= 0:
             for i in range(rank):
                 location[i] = 0.0
                 for j in range(i + 1):
-                    factor[i, j] = 1.0 if i == j and (start == 0 or i == other_order[start + tied]) else 0.0
+                    factor[i, j] = 1.0 if i == j and (start == 0 or i == tied_columns[start + tied]) else 0.0
         elif start < 3:
             bent(few, m, rank, start == 2, other)
-            scatter(other, everyone, m, rank, location, covariance)
+            moments(other, m, rank, solved, location, covariance)
             # Its scale does not matter here, only its shape.
             for i in range(rank):
                 location[i] = 0.0
         else:
             state = draw(drawn, m, rank + 1, state)
-            scatter(few, drawn, rank + 1, rank, location, covariance)
+            gather(few, natural, rank, drawn, rank + 1, other)
+            moments(other, rank + 1, rank, solved, location, covariance)
         if start > 0 and regularised(covariance, rank, 1.0, 0, matrix, factor, determinant) == HOPELESS:
             continue
-        distances(few_lanes, m, order, rank, location, factor, solved, squares)
+        distances(few, m, natural, rank, location, factor, solved, squares)
         nearest(squares, m, share, scratch, inner)
         level = concentrate(
-            few_lanes, few, m, share, order, rank, correction, 0, 2, inner,
-            location, covariance, matrix, factor, determinant, solved, squares, scratch,
+            few, m, share, natural, rank, correction, 0, 2, inner,
+            gathered, location, covariance, matrix, factor, determinant, solved, squares, scratch,
         )
         if level == HOPELESS:
             continue
@@ -183,11 +173,11 @@ def cold_start(
     for p in range(_KEPT):
         if levels[p] < 0:
             continue
-        distances(lanes, rows, order, rank, locations[p], factors[p], solved, squares)
+        distances(columns, rows, order, rank, locations[p], factors[p], solved, squares)
         nearest(squares, rows, wanted, scratch, trial)
         level = concentrate(
-            lanes, packed, rows, wanted, order, rank, correction, 0, 2, trial,
-            location, covariance, matrix, factor, determinant, solved, squares, scratch,
+            columns, rows, wanted, order, rank, correction, 0, 2, trial,
+            gathered, location, covariance, matrix, factor, determinant, solved, squares, scratch,
         )
         if level != HOPELESS and (level > best or (level == best and smaller(determinant, least))):
             best = level

@@ -7,8 +7,8 @@ import numpy as np
 from offbeat.core.batch import F64, I64, U64
 from offbeat.core.compiled import compiled
 from offbeat.detectors.cholesky import independent
-from offbeat.detectors.distances import LANES, distances, nearest, scatter
-from offbeat.detectors.mcd import HOPELESS, STEPS, cold_start, concentrate, pack, regularised
+from offbeat.detectors.distances import LANES, blocks_of, distances, gather, moments, nearest
+from offbeat.detectors.mcd import HOPELESS, STEPS, cold_start, concentrate, regularised
 from offbeat.detectors.standardise import robust_scales, standardise, varying
 
 COLD_EVERY = 20
@@ -48,10 +48,10 @@ def train(
     most = 0
     for g in range(len(models)):
         most = max(most, counts[g])
-    blocks = (most + LANES - 1) // LANES
-    standard, packed, lanes = np.empty((most, k)), np.empty((most, k)), np.zeros((blocks, k, LANES))
-    squares, scratch, column = np.empty(blocks * LANES), np.empty(most), np.empty(most)
-    chosen, everyone = np.zeros(most, np.int64), np.arange(most)
+    blocks = blocks_of(most)
+    columns, gathered = np.empty((k, blocks, LANES)), np.empty((k, blocks, LANES))
+    squares, scratch, column = np.empty((blocks, LANES)), np.empty(most), np.empty(most)
+    chosen = np.zeros(most, np.int64)
     location, centre, inverse, mean, low, high = np.empty(k), np.empty(k), np.empty(k), np.empty(k), np.empty(k), np.empty(k)
     covariance, matrix, factor = np.empty((k, k)), np.empty((k, k)), np.empty((k, k))
     solved, determinant = np.empty((k, LANES)), np.empty(2)
@@ -67,8 +67,8 @@ def train(
             for j in range(ranks[model]):
                 preferred[order[model, j]] = _STEADY
             varying(rows, start, n, centre, low, high, moves)
-            standardise(rows, start, n, centre, inverse, standard)
-            scatter(standard, everyone, n, k, mean, covariance)
+            standardise(rows, start, n, centre, inverse, columns)
+            moments(columns, n, k, solved, mean, covariance)
             warm = _fits(covariance, mean, scales[model], moves)
         if not warm:
             robust_scales(rows, start, n, centre, scales[model], column, scratch)
@@ -76,8 +76,8 @@ def train(
                 moves[c] = scales[model, c] > 0.0
                 inverse[c] = 1.0 / scales[model, c] if moves[c] else 0.0
                 preferred[c] = 0
-            standardise(rows, start, n, centre, inverse, standard)
-            scatter(standard, everyone, n, k, mean, covariance)
+            standardise(rows, start, n, centre, inverse, columns)
+            moments(columns, n, k, solved, mean, covariance)
         for c in range(k):
             ordered[c] = c
             if not moves[c]:
@@ -89,31 +89,30 @@ def train(
         wanted = (n + rank + 1) // 2
         correction = corrections[tables[g], rank]
         if warm:
-            pack(standard, everyone, n, order[model], ranks[model], packed, lanes)
             for c in range(k):
                 mean[c] = 0.0
-            distances(lanes, n, order[model], ranks[model], mean, factors[model], solved, squares)
+            distances(columns, n, order[model], ranks[model], mean, factors[model], solved, squares)
             nearest(squares, n, wanted, scratch, chosen)
-        pack(standard, everyone, n, ordered, rank, packed, lanes)
         level = levels[model]
         if not warm:
             level = cold_start(
-                standard, n, wanted, ordered, rank, correction, seeds[g], packed, lanes, chosen,
-                location, covariance, matrix, factor, determinant, solved, squares, scratch,
+                columns, n, wanted, ordered, rank, correction, seeds[g], chosen,
+                gathered, location, covariance, matrix, factor, determinant, solved, squares, scratch,
             )
         if level >= 0:
             level = concentrate(
-                lanes, packed, n, wanted, ordered, rank, correction, level, STEPS, chosen,
-                location, covariance, matrix, factor, determinant, solved, squares, scratch,
+                columns, n, wanted, ordered, rank, correction, level, STEPS, chosen,
+                gathered, location, covariance, matrix, factor, determinant, solved, squares, scratch,
             )
         if 0 <= level < HOPELESS:
             determinants[model] = determinant
             inside = 0
             for r in range(n):
-                if squares[r] <= limits[rank]:
+                if squares[r // LANES, r % LANES] <= limits[rank]:
                     chosen[inside] = r
                     inside += 1
-            scatter(packed, chosen, inside, rank, location, covariance)
+            gather(columns, ordered, rank, chosen, inside, gathered)
+            moments(gathered, inside, rank, solved, location, covariance)
             level = regularised(covariance, rank, reweighting[rank], level, matrix, factor, determinant)
         ranks[model] = rank if 0 <= level < HOPELESS else 0
         levels[model] = level if level >= 0 else HOPELESS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offbeat.core.batch import F64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.detectors.distances import smallest
+from offbeat.detectors.distances import LANES, blocks_of, smallest
 
 _ROUNDING = 1e-14
 """Relative to a column's centre, differences up to here are rounding."""
@@ -58,7 +58,13 @@ def varying(rows: F64, start: int, count: int, centre: F64, low: F64, high: F64,
 
 @compiled
 def standardise(rows: F64, start: int, count: int, centre: F64, inverse: F64, out: F64) -> None:
-    """out[r, c] = (rows - centre) * inverse, held within ± 1e6."""
-    for r in range(count):
+    """out[c, r // 64, r % 64] = (rows - centre) * inverse of column c, held within ± 1e6; the last block is filled up with zeros."""
+    for b in range(blocks_of(count)):
+        first = start + b * LANES
+        size = min(LANES, count - b * LANES)
         for c in range(rows.shape[1]):
-            out[r, c] = min(max((rows[start + r, c] - centre[c]) * inverse[c], -_WILD), _WILD)
+            middle, factor = centre[c], inverse[c]
+            for lane in range(size):
+                out[c, b, lane] = min(max((rows[first + lane, c] - middle) * factor, -_WILD), _WILD)
+            for lane in range(size, LANES):
+                out[c, b, lane] = 0.0
