@@ -186,9 +186,11 @@ def simulate(
     while common[DONE] < rows and n + MOST_FILLS <= len(trades):
         k = heap[0]
         _walk(k, real, random)
-        # an anomaly that the end of the data would cut is not begun
-        if whole[k, KIND] < 0 and whole[k, ROWS] >= whole[k, DUE] and (rows - common[DONE]) * real[k, SHARE] > 500.0:
-            _begin(k, every, real, whole, common, random)
+        if whole[k, KIND] < 0 and whole[k, ROWS] >= whole[k, DUE]:
+            # one that the end of the data or the night would cut waits: there is to be room for twice the longest
+            today = (closes[whole[k, DAY]] - whole[k, NOW]) / 1e9 * real[k, RATE] * MEAN_FILLS
+            if min(today, (rows - common[DONE]) * real[k, SHARE]) > 500.0:
+                _begin(k, every, real, whole, common, random)
         kind = whole[k, KIND]
         if kind != _ONE_SIDED or whole[k, FROM] == whole[k, NOW]:
             whole[k, SIDE] *= 1 if _uniform(random) < 0.58 else -1
