@@ -16,6 +16,8 @@ from offbeat.cli import pipeline, run
 from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
 from offbeat.cli.generate import generate
 from offbeat.cli.quarantine import quarantine
+from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
+from offbeat.cli.replay import replay
 from offbeat.errors import OffbeatError, SpecError
 
 EXAMPLES = """\b
@@ -53,6 +55,7 @@ def offbeat(
 
 
 app.command(epilog=run.EXAMPLES)(run.run)
+app.command(epilog=REPLAY_EXAMPLES)(replay)
 app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
 app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)

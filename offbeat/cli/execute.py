@@ -13,7 +13,6 @@ from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
 from offbeat.engines.local import LocalEngine
-from offbeat.errors import UserError
 from offbeat.io.open import open_source
 from offbeat.spec.load import load_plan
 
@@ -21,8 +20,6 @@ from offbeat.spec.load import load_plan
 def execute(request: Request) -> int:
     """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
     plan = load_plan(request.pipeline, request.overrides)
-    if request.live and plan.source.key_pattern:
-        raise UserError(f"pipeline {plan.name!r} takes its key from the names of files, and standard input has none; name files")
     source = open_source(plan.source, list(request.sources))
     tell_of_compiling()
     results, remarks = console(), console(stderr=True)

@@ -23,7 +23,7 @@ from offbeat.io.csv import BLOCK, CsvReader
 from offbeat.io.files import ByteStream, InputFile
 from offbeat.io.layout import MissingColumnError
 from offbeat.io.ndjson import NdjsonReader
-from offbeat.io.parquet import ParquetReader
+from offbeat.io.parquet import ParquetReader, rows_of
 
 TRADE_FIELDS = (
     "ts_recv", "ts_event", "rtype", "publisher_id", "instrument_id", "action", "side", "depth", "price", "size", "flags", "ts_in_delta",
@@ -117,7 +117,7 @@ def _counted(work: Callable[[], Parsed], plan: SourcePlan) -> Parsed:
 def _inner(file: InputFile, plan: SourcePlan, block: int) -> _Inner:
     if file.kind == "csv":
         return CsvReader(file, plan, block)
-    return ParquetReader(file, plan) if file.kind == "parquet" else NdjsonReader(file, plan, block)
+    return ParquetReader(file, plan, rows_of(block)) if file.kind == "parquet" else NdjsonReader(file, plan, block)
 
 
 def _spelling(file: InputFile, plan: SourcePlan) -> tuple[bool, bool]:

@@ -25,8 +25,8 @@ from offbeat.io.layout import lay_out
 from offbeat.io.row_json import decimal_numbers, epoch_ns, iso_times, json_rows
 from offbeat.io.table import check_types, parse_table
 
-BLOCK = 6 << 20
-"""Bytes of a block: 131,072 trades."""
+BLOCK = 4 << 20
+"""Bytes of a block."""
 
 _MAGIC = b"DBN"
 _PREFIX = 8

@@ -18,6 +18,7 @@ from offbeat.io.columns import Bools, Parsed, Places, build, slot_of
 from offbeat.io.csv import BLOCK, line_texts, not_utf8
 from offbeat.io.files import ByteStream, InputFile, check_text
 from offbeat.io.layout import KEY, TIME
+from offbeat.io.row_json import KEY_FIELD
 from offbeat.io.tokens import Bytes
 
 _LONGEST = 16 << 20
@@ -41,7 +42,7 @@ class NdjsonReader:
             wanted.append((KEY, plan.key_column))
         elif file.key is None:
             # Standard input has no name to draw the key from: then every object carries it.
-            wanted.append((KEY, ("key", "symbol")))
+            wanted.append((KEY, (KEY_FIELD, "symbol")))
         wanted += [(slot_of(c), (c.name, *(h for h in c.headers if h != c.name))) for c in plan.columns]
         self._slots = {name: slot for slot, (name, _) in enumerate(wanted)}
         self._names = list(dict.fromkeys(chain.from_iterable(spellings for _, spellings in wanted)))

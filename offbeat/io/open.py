@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.ahead import Ahead
+from offbeat.io.by_time import ByTime, TimedFile
 from offbeat.io.columns import Parsed
 from offbeat.io.contract import Chunk, Position, Source
 from offbeat.io.csv import BLOCK, CsvReader
@@ -19,7 +20,7 @@ from offbeat.io.files import InputFile, find_files, fingerprint
 from offbeat.io.layout import MissingColumnError
 from offbeat.io.merge import Member, Merged, clusters, time_range
 from offbeat.io.ndjson import NdjsonReader
-from offbeat.io.parquet import ParquetReader
+from offbeat.io.parquet import ParquetReader, rows_of
 from offbeat.io.timestamps import zone_of
 
 DEPTH = 4
@@ -46,14 +47,14 @@ class Reader(Protocol):
 def reader_of(file: InputFile, plan: SourcePlan, block: int = BLOCK) -> Reader:
     """The reader of the file's format, its header read and its columns found. Raises UserError."""
     if file.kind == "dbn":
-        return DbnReader(file, plan)
+        return DbnReader(file, plan, block)
     if plan.format == "databento":
         return DatabentoReader(file, plan, block)
     if file.kind == "csv":
         return CsvReader(file, plan, block)
     if file.kind == "ndjson":
         return NdjsonReader(file, plan, block)
-    return ParquetReader(file, plan)
+    return ParquetReader(file, plan, rows_of(block))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,24 @@ class FileSource:
                         waiting = chunk
         finally:
             self.close()
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether some file says which columns it has, so that they were looked for; JSON lines do not."""
+        return any(getattr(reader, "layout", None) is not None for reader in self._readers)
+
+    def in_order_of_time(self) -> ByTime:
+        """The rows of all files and keys in one order, each content once; not restartable."""
+        prints: set[str] = set()
+        files: list[TimedFile] = []
+        for index, file in enumerate(self._found):
+            name = fingerprint(file) if file.size else ""
+            if not name or name in prints:
+                continue
+            prints.add(name)
+            times = reader_of(replace(file, key=""), replace(self._plan, columns=(), key_column=()), self._block)
+            files.append(TimedFile(file.path, file.key, self._readers[index], times))
+        return ByTime(files)
 
     def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]]) -> Chunk:
         current: dict[str, Any] | None = None

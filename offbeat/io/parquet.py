@@ -20,7 +20,15 @@ from offbeat.io.table import check_types, parse_table
 ROWS = 1 << 17
 """Rows of a batch."""
 
+_ROW_BYTES = 32
+"""Of a row in memory, roughly."""
+
 _parquet: Any = import_module("pyarrow.parquet")
+
+
+def rows_of(block: int) -> int:
+    """Rows of a batch that takes about as much memory as a block of so many bytes."""
+    return max(block // _ROW_BYTES, 1)
 
 
 class ParquetReader:
@@ -28,10 +36,14 @@ class ParquetReader:
 
     header = None
 
-    def __init__(self, file: InputFile, plan: SourcePlan) -> None:
-        """Reads the footer only. Raises UserError if the file is no (whole) Parquet file, lacks a column, or has one of a wrong type."""
+    def __init__(self, file: InputFile, plan: SourcePlan, rows: int = ROWS) -> None:
+        """Reads the footer only. rows: those of a batch.
+
+        Raises UserError if the file is no (whole) Parquet file, lacks a column, or has one of a wrong type.
+        """
         self._file = file
         self._plan = plan
+        self._rows = rows
         with self._open() as opened:
             schema = opened.schema_arrow
             self._groups = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
@@ -67,7 +79,7 @@ class ParquetReader:
         if first == len(self._groups):
             return
         with self._open() as opened:
-            batches = opened.iter_batches(batch_size=ROWS, row_groups=range(first, len(self._groups)), columns=self._names)
+            batches = opened.iter_batches(batch_size=self._rows, row_groups=range(first, len(self._groups)), columns=self._names)
             while True:
                 try:
                     batch = next(batches, None)

@@ -1,0 +1,53 @@
+"""`offbeat replay`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from offbeat.errors import UserError
+
+EXAMPLES = """\b
+Examples:
+  offbeat replay data/trades --speed 60x | offbeat run trades -     watch history as if it were live
+  offbeat replay data/AIG.dbn.zst --speed max | head -3             what is in there, as JSON lines
+  offbeat replay data/trades trades.ndjson --speed max              all files in one, in order of time
+  offbeat replay my.csv --pipeline my.yaml                          a source of one's own, at its real pace
+"""
+
+
+def replay(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder, or a pattern in quotes.", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="A new FILE.ndjson or FILE.jsonl, or - for standard output.")] = "-",
+    pipeline: Annotated[
+        str | None,
+        typer.Option("--pipeline", metavar="PIPELINE", help="Says how SOURCE is read; by default the shipped one that fits its columns."),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="SPEED", help="1x is the pace of the rows' own times, 60x a minute a second; or max.")
+    ] = "1x",
+) -> None:
+    """Send the rows of a source once more, in the order and at the pace of their times.
+
+    Rows of all files and keys are merged by time and written as JSON lines, which offbeat run PIPELINE - judges as it would the files.
+    """
+    pace = _speed(speed)
+    if source == "-":
+        raise UserError("standard input is live already: replay a file, a folder or a pattern")
+    from offbeat.cli.replaying import send
+
+    send(source, target, pipeline, pace)
+
+
+def _speed(text: str) -> float | None:
+    """Seconds of event time in a second; None for `max`."""
+    if text == "max":
+        return None
+    try:
+        pace = float(text.removesuffix("x"))
+    except ValueError:
+        pace = 0.0
+    if not text.endswith("x") or not 0 < pace < float("inf"):
+        raise UserError(f"--speed {text}: say how many times faster than real, as in 1x or 60x, or max")
+    return pace

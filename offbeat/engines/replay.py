@@ -1,0 +1,88 @@
+"""Rows of a source once more at the pace of their own times, as JSON lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from offbeat.core.batch import I64
+from offbeat.core.plan import SourcePlan
+from offbeat.io.by_time import ByTime
+from offbeat.io.row_json import as_read, json_text
+
+_SOON = 0.002
+"""Seconds: rows that are due within them go out together."""
+_LOOK_UP = 0.5
+"""Seconds of waiting after which the progress is shown again."""
+_AT_ONCE = 4096
+"""Rows that are written together at most: whoever reads them need not wait for the rest."""
+_LINE_END = ord("\n")
+
+
+@dataclass(slots=True)
+class Replayed:
+    """How far a replay is."""
+
+    rows: int = 0
+    time_ns: int = 0
+    """Time of the last row."""
+    next_in: float = 0.0
+    """Seconds until the next row is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where the pace comes from."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def replay(
+    source: ByTime,
+    plan: SourcePlan,
+    write: Callable[[memoryview], None],
+    speed: float | None,
+    progress: Callable[[Replayed], None],
+    clock: Clock | None = None,
+) -> Replayed:
+    """Write every row as a line that `plan` reads from JSON lines to the very same values.
+
+    speed: seconds of event time in a second; None: as fast as `write` takes them. The first row goes out at once. `progress` is called
+    after each writing, and now and then while waiting.
+    """
+    clock = clock or Clock()
+    at = Replayed()
+    began = clock.now()
+    first: int | None = None
+    for rows in source:
+        text = memoryview(json_text(as_read(plan, rows.frame, rows.keys, rows.time_ns)))
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _LINE_END) + 1
+        first = int(rows.heads[0]) if first is None else first
+        done = 0
+        while done < len(ends):
+            if speed is None:
+                end = min(done + _AT_ONCE, len(ends))
+            else:
+                at.next_in = (int(rows.heads[done]) - first) / 1e9 / speed - (clock.now() - began)
+                if at.next_in > _SOON:
+                    progress(at)
+                    clock.sleep(min(at.next_in, _LOOK_UP))
+                    continue
+                end = _due(rows.heads, first + int((clock.now() - began + _SOON) * speed * 1e9), done)
+            write(text[int(ends[done - 1]) if done else 0 : int(ends[end - 1])])
+            at.rows += end - done
+            at.time_ns = int(rows.time_ns[end - 1])
+            at.next_in = 0.0
+            progress(at)
+            done = end
+    return at
+
+
+def _due(heads: I64, until: int, done: int) -> int:
+    """End of the rows from `done` on that are due; at least one is."""
+    last = min(done + _AT_ONCE, len(heads))
+    return max(done + int(np.searchsorted(heads[done:last], until, "right")), done + 1)
