@@ -31,7 +31,7 @@ class Chunk:
     keys: pl.Series | None
     """(n,) String or Int64."""
     time_ns: I64
-    """(n,) nanoseconds UTC; NULL_INT where there is none."""
+    """(n,) nanoseconds UTC; NULL_INT where there is none. Writable, whatever it came from: kernels are compiled anew for another type."""
     faults: npt.NDArray[np.int8]
     """(n,) codes of FAULTS; 0 = none."""
     file: int

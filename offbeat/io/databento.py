@@ -32,7 +32,6 @@ TRADE_FIELDS = (
 """Columns of the trades schema, in Databento's order."""
 PRICE_DIGITS = 9
 UNDEF_PRICE = 2**63 - 1
-UNDEF_TIMESTAMP = 2**64 - 1
 _PRICE = "price"
 _SAMPLE = 1 << 16
 """Bytes at the beginning of a CSV file by which its prices and times are known."""

@@ -189,7 +189,7 @@ def _frame(records: Records, names: tuple[str, ...], symbols: Symbols) -> pl.Dat
     columns: list[pl.Series] = []
     for name in names:
         if name == "symbol":
-            columns.append(symbols.names(records["instrument_id"], records["ts_recv"], records["ts_event"]))
+            columns.append(symbols.names(records["instrument_id"], records["ts_recv"]))
         elif name in ("action", "side"):
             columns.append(_LETTERS.gather(records[name].astype(np.uint32)).alias(name))
         else:

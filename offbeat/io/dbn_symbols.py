@@ -11,7 +11,6 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.days import DAY_NS
-from offbeat.io.databento import UNDEF_TIMESTAMP
 
 _EPOCH = date(1970, 1, 1)
 
@@ -40,10 +39,9 @@ class Symbols:
         """Take a SymbolMappingMsg: from here on its number stands for its symbol."""
         self._told = self._told | {message.instrument_id: message.stype_out_symbol}
 
-    def names(self, numbers: npt.NDArray[np.uint32], received: npt.NDArray[np.uint64], happened: npt.NDArray[np.uint64]) -> pl.Series:
-        """(n,) symbols; null where neither metadata nor message names the number."""
-        index = np.where(received == UNDEF_TIMESTAMP, happened, received)
-        coded = (numbers.astype(np.int64) << 32) | (index // np.uint64(DAY_NS)).astype(np.int64)
+    def names(self, numbers: npt.NDArray[np.uint32], received: npt.NDArray[np.uint64]) -> pl.Series:
+        """(n,) symbols of numbers in records received at these ns UTC; null where neither metadata nor message names the number."""
+        coded = (numbers.astype(np.int64) << 32) | (received // np.uint64(DAY_NS)).astype(np.int64)
         if len(coded) and bool((coded == coded[0]).all()):
             return pl.Series("symbol", [self._name(int(coded[0]))], dtype=pl.String).new_from_index(0, len(coded))
         codes = pl.Series("symbol", coded)

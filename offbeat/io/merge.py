@@ -168,7 +168,7 @@ def _parsed(frame: pl.DataFrame, mark: int, done: int) -> Parsed:
     return Parsed(
         frame=frame.select(columns),
         keys=frame[_KEY] if keyed else None,
-        time_ns=frame[_TIME].fill_null(NULL_INT).to_numpy(),
+        time_ns=np.require(frame[_TIME].fill_null(NULL_INT).to_numpy(), requirements="W"),
         faults=frame[_FAULT].to_numpy(),
         raw=lines,
         mark=mark,
