@@ -30,7 +30,9 @@ AVERAGE_PATH = _average_paths(256)
 """(257,) c(n): average path length of an unsuccessful search in a binary search tree of n keys (Liu, Ting, Zhou 2008, equation 1)."""
 
 IN_FLIGHT = 64
-"""Rows that go down a tree together: while one waits for a load, others go on."""
+"""Rows that go down a tree together, or trees that a row goes down: while one waits for a load, others go on."""
+FEW = 8
+"""With fewer rows of a slot than this it is trees."""
 
 
 @compiled
@@ -159,17 +161,34 @@ def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, thre
             start = stop
             continue
         p = places[slot]
-        for t in range(trees):
-            base = np.uint64(p * trees + t) * nodes
-            for j in range(stop - start):
-                at[j] = 1
-            for _ in range(levels):
+        if stop - start < FEW:
+            # One row down many trees, so that the loads of a model that is not in the cache overlap.
+            for r in range(start, stop):
+                row = np.uint64(r) * k
+                for first in range(0, trees, IN_FLIGHT):
+                    base = np.uint64(p * trees + first) * nodes
+                    lanes = min(IN_FLIGHT, trees - first)
+                    for j in range(lanes):
+                        at[j] = 1
+                    for _ in range(levels):
+                        for j in range(lanes):
+                            node = base + np.uint64(j) * nodes + np.uint64(at[j])
+                            over = x[row + np.uint64(features[node])] >= thresholds[node]
+                            at[j] = np.uint32(2) * at[j] + np.uint32(over)
+                    for j in range(lanes):
+                        paths[r] += leaves[base + np.uint64(j) * nodes + np.uint64(at[j]) - nodes]
+        else:
+            for t in range(trees):
+                base = np.uint64(p * trees + t) * nodes
                 for j in range(stop - start):
-                    node = base + np.uint64(at[j])
-                    over = x[np.uint64(start + j) * k + np.uint64(features[node])] >= thresholds[node]
-                    at[j] = np.uint32(2) * at[j] + np.uint32(over)
-            for j in range(stop - start):
-                paths[start + j] += leaves[base + np.uint64(at[j]) - nodes]
+                    at[j] = 1
+                for _ in range(levels):
+                    for j in range(stop - start):
+                        node = base + np.uint64(at[j])
+                        over = x[np.uint64(start + j) * k + np.uint64(features[node])] >= thresholds[node]
+                        at[j] = np.uint32(2) * at[j] + np.uint32(over)
+                for j in range(stop - start):
+                    paths[start + j] += leaves[base + np.uint64(at[j]) - nodes]
         whole = AVERAGE_PATH[size[p, 0, 1] + 1]
         for r in range(start, stop):
             paths[r] = whole / (paths[r] / trees)
