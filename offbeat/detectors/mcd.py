@@ -15,6 +15,7 @@ from offbeat.core.batch import F64, I64
 from offbeat.core.compiled import compiled
 from offbeat.detectors.cholesky import factorise, smaller
 from offbeat.detectors.distances import LANES, blocks_of, distances, gather, moments, nearest
+from offbeat.detectors.random import advance, below, stream
 
 REGULARISATION = (0.0, 1e-3, 1e-2, 0.1)
 """The rho that are tried, in this order."""
@@ -23,8 +24,6 @@ _UNEVEN = 50.0
 """The largest condition number, after Boudt et al.; here the mean variance over rho, which is the least variance of singular rows."""
 STEPS = 100
 """C-steps to convergence never come near it."""
-_PROGRESS = 0.99
-"""C-steps that lower the determinant by less end: one hundredth in the logarithm."""
 _SAMPLE = 600
 """The starts are compared on so many rows."""
 _STARTS = 40
@@ -50,10 +49,10 @@ def regularised(covariance: F64, rank: int, correction: float, level: int, matri
 
 @compiled
 def concentrate(
-    columns: F64, rows: int, wanted: int, order: I64, rank: int, correction: float, level: int, steps: int, chosen: I64,
+    columns: F64, rows: int, wanted: int, order: I64, rank: int, correction: float, level: int, steps: int, progress: float, chosen: I64,
     gathered: F64, location: F64, covariance: F64, matrix: F64, factor: F64, determinant: F64, solved: F64, squares: F64, scratch: F64,
 ) -> int:
-    """At most `steps` C-steps from the rows chosen[:wanted] on, to convergence if that comes first.
+    """At most `steps` C-steps from the rows chosen[:wanted] on, ending where one leaves more than `progress` of the determinant.
 
     Returns the number of the rho that was needed. On return location, factor, determinant and squares (≥ blocks, 64) belong together.
     """
@@ -66,7 +65,7 @@ def concentrate(
             return HOPELESS
         done = step > 0 and number == level and not smaller(determinant, goal)
         level = number
-        goal[0], goal[1] = determinant[0] * _PROGRESS, determinant[1]
+        goal[0], goal[1] = determinant[0] * progress, determinant[1]
         distances(columns, rows, order, rank, location, factor, solved, squares)
         if done or step == steps - 1 or not nearest(squares, rows, wanted, scratch, chosen):
             break
@@ -74,20 +73,11 @@ def concentrate(
 
 
 @compiled
-def random(state: np.uint64) -> np.uint64:
-    """The next state of xorshift64 (Marsaglia 2003)."""
-    state ^= state << np.uint64(13)
-    state ^= state >> np.uint64(7)
-    state ^= state << np.uint64(17)
-    return state
-
-
-@compiled
 def draw(places: I64, count: int, wanted: int, state: np.uint64) -> np.uint64:
     """Shuffle `wanted` random entries of places[:count] to its front."""
     for i in range(wanted):
-        state = random(state)
-        j = i + np.int64((state >> np.uint64(11)) % np.uint64(count - i))
+        state = advance(state)
+        j = i + below(state, count - i)
         places[i], places[j] = places[j], places[i]
     return state
 
@@ -107,6 +97,12 @@ def bent(columns: F64, rows: int, rank: int, signs: bool, out: F64) -> None:
 
 
 @compiled
+def _better(level: int, i: int, other: int, j: int, determinants: F64) -> bool:
+    """Whether rows of rho number `level` and the i-th determinant beat those of rho number `other` and the j-th."""
+    return level > other or (level == other and smaller(determinants[i], determinants[j]))
+
+
+@compiled
 def cold_start(
     columns: F64, rows: int, wanted: int, order: I64, rank: int, correction: float, seed: np.uint64, chosen: I64,
     gathered: F64, location: F64, covariance: F64, matrix: F64, factor: F64, determinant: F64, solved: F64, squares: F64, scratch: F64,
@@ -117,7 +113,7 @@ def cold_start(
     nearest to the centre, two with outliers pulled in (as in Hubert, Rousseeuw & Verdonck 2012), and random sets of rank + 1 rows. The
     best go on with all rows. A singular set beats any other, as its determinant is 0.
     """
-    state = seed | np.uint64(1)
+    state = stream(seed, 0)
     m = min(rows, _SAMPLE)
     share = (wanted * m + rows - 1) // rows
     places = np.arange(rows)
@@ -125,7 +121,7 @@ def cold_start(
     few, other = np.empty((rank, blocks_of(m), LANES)), np.empty((rank, blocks_of(m), LANES))
     gather(columns, order, rank, places, m, few)
     inner, drawn, natural = np.zeros(m, np.int64), np.arange(m), np.arange(rank)
-    levels, dets = np.full(_KEPT, -1), np.zeros((_KEPT, 2))
+    levels, determinants = np.full(_KEPT, -1), np.zeros((_KEPT + 2, 2))
     locations, factors = np.zeros((_KEPT, rank)), np.zeros((_KEPT, rank, rank))
     tied, tied_columns = 0, np.empty(rank, np.int64)
     for j in range(rank):
@@ -156,19 +152,25 @@ def cold_start(
         distances(few, m, natural, rank, location, factor, solved, squares)
         nearest(squares, m, share, scratch, inner)
         level = concentrate(
-            few, m, share, natural, rank, correction, 0, 2, inner,
+            few, m, share, natural, rank, correction, 0, 2, 1.0, inner,
             gathered, location, covariance, matrix, factor, determinant, solved, squares, scratch,
         )
         if level == HOPELESS:
             continue
-        place = _KEPT
-        while place > 0 and (level > levels[place - 1] or (level == levels[place - 1] and smaller(determinant, dets[place - 1]))):
-            place -= 1
-        if place < _KEPT:
-            for p in range(_KEPT - 1, place, -1):
-                levels[p], dets[p], locations[p], factors[p] = levels[p - 1], dets[p - 1], locations[p - 1], factors[p - 1]
-            levels[place], dets[place], locations[place], factors[place] = level, determinant, location[:rank], factor[:rank, :rank]
-    best, least = -1, np.zeros(2)
+        worst = 0
+        for p in range(1, _KEPT):
+            if _better(levels[worst], worst, levels[p], p, determinants):
+                worst = p
+        determinants[_KEPT, 0], determinants[_KEPT, 1] = determinant[0], determinant[1]
+        if _better(level, _KEPT, levels[worst], worst, determinants):
+            levels[worst] = level
+            for i in range(2):
+                determinants[worst, i] = determinant[i]
+            for i in range(rank):
+                locations[worst, i] = location[i]
+                for j in range(i + 1):
+                    factors[worst, i, j] = factor[i, j]
+    best = -1
     trial = np.zeros(wanted, np.int64)
     for p in range(_KEPT):
         if levels[p] < 0:
@@ -176,11 +178,14 @@ def cold_start(
         distances(columns, rows, order, rank, locations[p], factors[p], solved, squares)
         nearest(squares, rows, wanted, scratch, trial)
         level = concentrate(
-            columns, rows, wanted, order, rank, correction, 0, 2, trial,
+            columns, rows, wanted, order, rank, correction, 0, 2, 1.0, trial,
             gathered, location, covariance, matrix, factor, determinant, solved, squares, scratch,
         )
-        if level != HOPELESS and (level > best or (level == best and smaller(determinant, least))):
+        determinants[_KEPT, 0], determinants[_KEPT, 1] = determinant[0], determinant[1]
+        if level != HOPELESS and _better(level, _KEPT, best, _KEPT + 1, determinants):
             best = level
-            least[:] = determinant
-            chosen[:wanted] = trial
+            for i in range(2):
+                determinants[_KEPT + 1, i] = determinant[i]
+            for t in range(wanted):
+                chosen[t] = trial[t]
     return best

@@ -14,6 +14,9 @@ from offbeat.detectors.standardise import robust_scales, standardise, varying
 COLD_EVERY = 20
 _STEADY = 4
 """Of columns that depend on each other, those of the model before stay unless another has so many times their pivot."""
+_MOST = 1.7e308
+_PROGRESS = 0.99
+"""C-steps of a warm start end where one lowers the determinant by less: one hundredth in its logarithm."""
 _FAR, _WIDE = 100.0, 1e6
 """A column whose mean or variance has left these bounds in the last model's scales needs new scales."""
 
@@ -101,11 +104,11 @@ def train(
             )
         if level >= 0:
             level = concentrate(
-                columns, n, wanted, ordered, rank, correction, level, STEPS, chosen,
+                columns, n, wanted, ordered, rank, correction, level, STEPS, _PROGRESS if warm else 1.0, chosen,
                 gathered, location, covariance, matrix, factor, determinant, solved, squares, scratch,
             )
         if 0 <= level < HOPELESS:
-            determinants[model] = determinant
+            determinants[model, 0], determinants[model, 1] = determinant[0], determinant[1]
             inside = 0
             for r in range(n):
                 if squares[r // LANES, r % LANES] <= limits[rank]:
@@ -119,7 +122,8 @@ def train(
         for j in range(k):
             c = ordered[j]
             order[model, j] = c
-            locations[model, c] = centre[c] + location[j] * scales[model, c] if j < rank else centre[c]
+            middle = centre[c] + location[j] * scales[model, c] if j < rank else centre[c]
+            locations[model, c] = min(max(middle, -_MOST), _MOST)
         for i in range(rank):
             for j in range(i + 1):
                 factors[model, i, j] = factor[i, j]
