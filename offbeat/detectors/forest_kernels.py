@@ -27,7 +27,7 @@ def _average_paths(largest: int) -> F64:
 
 
 AVERAGE_PATH = _average_paths(256)
-"""(257,) c(n): average path length of an unsuccessful search in a binary search tree of n keys (Liu, Ting, Zhou 2008, equation 1)."""
+"""(257,) c(n): expected depth of a leaf of a random binary search tree with n leaves (Liu, Ting, Zhou 2008, equation 1)."""
 
 IN_FLIGHT = 64
 """Rows that go down a tree together, or trees that a row goes down: while one waits for a load, others go on."""

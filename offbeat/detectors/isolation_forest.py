@@ -44,8 +44,9 @@ class IsolationForest:
     vary in it and splits at a uniformly random point between its least and greatest value there. Values are compared as float32, cut to
     its range.
 
-    Raw score: c(ψ) / mean path length, c(n) being the mean path length over random binary search trees of n keys; 1 for a row as deep as a
-    random one, greater for odder rows [S18]. It orders rows as Liu's 2^(-path / c(ψ)) does.
+    A path's length is the depth of its leaf plus c(n) for the n rows that the leaf holds, c(n) being the expected depth of a leaf of a
+    random binary search tree with n leaves. Raw score: c(ψ) / mean path length over the trees; 1 for a row as deep as is usual among
+    evenly spread ones, greater for odder rows [S18]. It orders rows as Liu's 2^(-path / c(ψ)) does.
 
     Contributions sum to 1 - 1/raw. Every split of a row's path, from a node with n of the tree's rows to a child with m, credits its column
     with c(n) - 1 - c(m): by how much the split shortened the path that was to be expected. These are averaged over the trees and divided by
