@@ -46,7 +46,8 @@ def chunk_of(pipeline: Pipeline, rows: Sequence[Row]) -> Chunk:
 
 
 def number(value: float) -> float | None:
-    """NaN is null; both zeros are one (definitions.md)."""
+    """NaN is null; both zeros are one; nothing else than a finite number is ever shown (definitions.md)."""
+    assert not math.isinf(value)
     return None if math.isnan(value) else value + 0.0
 
 
@@ -64,6 +65,13 @@ def _plain(block: AlertBlock, i: int) -> Record:
             "voted": bool(d.voted[i]),
             "observed": number(float(d.observed[i])),
             "expected": number(float(d.expected[i])),
+            "contributions": [number(value) for value in d.contributions[:, i].tolist()],
+            "odd": [
+                (int(d.odd.feature[t]), *(number(value) for value in d.odd.values[:, t].tolist()))
+                for t in range(int(d.odd.offsets[i]), int(d.odd.offsets[i + 1]))
+            ],
+            "note": d.notes[i] if d.notes else "",
+            "version": int(d.version[i]),
         }
         for d in block.detectors
     ]

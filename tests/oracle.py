@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from oracle_logic import Num, alert_id, compare
-from oracle_spec import DAY, SECOND, Pipeline, Rollup, Row, Verdict, View
+from oracle_detectors import Life, Said, judge_range, judge_rule, severity
+from oracle_logic import Num, alert_id
+from oracle_spec import DAY, SECOND, Model, Pipeline, Range, Rollup, Row, Rule, View
 from oracle_windows import Agg, Env, SlidingWindow
 
-LEVELS = (("critical", 0.8), ("high", 0.6), ("medium", 0.4))
+BEFORE, GAP = "the row before", "seconds since it"
+"""What an expression sees of the key's row before: its columns, None for the first."""
 
 
 @dataclass
@@ -63,6 +65,16 @@ class _Unit:
     revision: int
 
 
+class _Folded:
+    """What a view remembers of a key."""
+
+    def __init__(self, view: View, seed: int, key: str) -> None:
+        self.windows = [SlidingWindow(spec) for spec in view.windows]
+        self.behind = [SlidingWindow(d.window) for d in view.detectors if isinstance(d, Range) and d.window]
+        self.lives = {d.name: Life(d, seed, key) for d in view.detectors if isinstance(d, Model)}
+        self.before: tuple[int, Env] | None = None
+
+
 @dataclass
 class _Key:
     """All that is remembered of one key."""
@@ -73,7 +85,7 @@ class _Key:
     buffer: list[_Accepted] = field(default_factory=list)
     last_folded: tuple[int, int] | None = None
     at_this_time: int = 0
-    windows: dict[str, list[SlidingWindow]] = field(default_factory=dict)
+    folded: dict[str, _Folded] = field(default_factory=dict)
 
 
 class Oracle:
@@ -210,8 +222,10 @@ class Oracle:
         evidence = {column.name: row.env[column.name] for column in self.pipeline.columns}
         for view in self.pipeline.views:
             if view.rollup is None:
-                windows = state.windows.setdefault(view.name, [SlidingWindow(spec) for spec in view.windows])
-                outcomes.add(self._judge(view, windows, _Unit(row.key, row.time_ns, row.env, evidence, state.at_this_time, 1)))
+                if view.name not in state.folded:
+                    state.folded[view.name] = _Folded(view, self.pipeline.seed, row.key)
+                unit = _Unit(row.key, row.time_ns, row.env, evidence, state.at_this_time, 1)
+                outcomes.add(self._judge(view, state.folded[view.name], unit))
                 continue
             target = view.rollup.target(row.key, row.env)
             if target is None:
@@ -223,34 +237,48 @@ class Oracle:
         self.outcome[row.number] = next(name for name in ("scored", "open", "history", "not_selected") if name in outcomes)
 
     def _close_windows(self, view: View, rollup: Rollup) -> None:
-        folded: dict[str, list[SlidingWindow]] = {}
+        folded: dict[str, _Folded] = {}
         seen: Counter[str] = Counter()
         for (target, start), rows in sorted(self.cells[view.name].items()):
             values = {name: exact_aggregate(aggregate, [row.env for row in rows]) for name, aggregate in rollup.aggregates.items()}
             env: Env = {name: column(values) for name, column in rollup.columns.items()}
-            windows = folded.setdefault(target, [SlidingWindow(spec) for spec in view.windows])
+            if target not in folded:
+                folded[target] = _Folded(view, self.pipeline.seed, target)
             seen[target] += len(rows)
-            outcome = self._judge(view, windows, _Unit(target, start, env, dict(env), 1, seen[target]))
+            outcome = self._judge(view, folded[target], _Unit(target, start, env, dict(env), 1, seen[target]))
             for row in rows:
                 if outcome == "scored":
                     self.outcome[row.number] = "scored"
 
-    def _judge(self, view: View, windows: list[SlidingWindow], unit: _Unit) -> str:
-        """Features, rules, vote, alert. Says whether there was any verdict."""
-        key, time_ns, env = unit.key, unit.time_ns, unit.env
+    def _judge(self, view: View, folded: _Folded, unit: _Unit) -> str:
+        """Features, detectors, vote, alert; then the models learn. Says whether there was any verdict."""
+        key, time_ns = unit.key, unit.time_ns
+        env = {**unit.env, BEFORE: folded.before and folded.before[1], GAP: folded.before and (time_ns - folded.before[0]) / 1e9}
+        folded.before = (time_ns, unit.env)
         statistics: dict[str, Num] = {}
-        for window in windows:
+        for window in folded.windows:
             statistics.update(window.step(time_ns, env))
-        detectors = [detector(rule.name, rule.judge({**env, **statistics})) for rule in view.rules]
-        voters = sum(d["score"] is not None for d in detectors)
-        votes = sum(d["voted"] for d in detectors)
+        env |= statistics
+        behind = [window.step(time_ns, dict(env)) for window in folded.behind]
+        for features in behind:
+            env |= features
+        detectors: list[Said] = []
+        for d in view.detectors:
+            if isinstance(d, Rule):
+                detectors.append(judge_rule(d, env))
+            elif isinstance(d, Range):
+                detectors.append(judge_range(d, env))
+            else:
+                detectors.append(folded.lives[d.name].judge(env))
+        voters = sum(d.score is not None for d in detectors)
+        votes = sum(d.voted for d in detectors)
         counter = self.counters[view.name]
         counter["windows"] += view.rollup is not None
         counter["warming_up" if not voters else "abstained" if voters < view.at_least else "scored"] += 1
         if voters >= view.at_least and votes >= view.at_least:
-            severity = max(d["severity"] for d in detectors if d["voted"])
+            severe = severity(detectors, dict(view.weights))
             spec = view.evidence()
-            held = next((window.held() for window in windows if window.spec is spec), [])
+            held = next((window.held() for window in folded.windows if window.spec is spec), [])
             self.alerts.append(
                 {
                     "view": view.name,
@@ -259,16 +287,19 @@ class Oracle:
                     "alert_id": alert_id(self.pipeline.name, view.name, key, time_ns, unit.n),
                     "revision": unit.revision,
                     "status": "final",
-                    "severity": severity,
-                    "level": next((name for name, above in LEVELS if severity > above), "low"),
+                    "severity": severe,
+                    "level": next((name for name, above in view.levels if severe > above), "low"),
                     "votes": votes,
                     "voters": voters,
-                    "detectors": [{name: d[name] for name in DETECTOR_FIELDS} for d in detectors],
+                    "detectors": [{name: getattr(d, name) for name in DETECTOR_FIELDS} for d in detectors],
                     "row": unit.row,
                     "window": {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)} if spec else None,
                     "statistics": statistics,
                 }
             )
+        for said in detectors:
+            if said.name in folded.lives:
+                folded.lives[said.name].learn(env, said)
         return "scored" if voters else "history"
 
     # -- the ledger -----------------------------------------------------------------------------------------------------------
@@ -292,37 +323,7 @@ class Oracle:
         return ledger
 
 
-DETECTOR_FIELDS = ("name", "score", "threshold", "voted", "observed", "expected")
-
-
-def detector(name: str, verdict: Verdict) -> dict[str, Any]:
-    """A rule's verdict as the alert shows it; without a verdict it shows nothing."""
-    if verdict.when is None:
-        return {"name": name, "score": None, "threshold": None, "voted": False, "observed": None, "expected": None, "severity": 0.0}
-    r = exceedance(verdict)
-    return {
-        "name": name,
-        "score": r / (1.0 + r),
-        "threshold": verdict.threshold,
-        "voted": verdict.when,
-        "observed": verdict.observed,
-        "expected": verdict.expected,
-        "severity": max(0.0, 1.0 - 1.0 / r) if r > 0 else 0.0,
-    }
-
-
-def exceedance(verdict: Verdict) -> float:
-    """The number r of the rules' section, in [0, 100]."""
-    if not verdict.comparison:
-        return 2.0 if verdict.when else 0.0
-    holds = compare(verdict.observed, verdict.comparison, verdict.threshold)
-    if verdict.observed is None or verdict.threshold is None:
-        return 0.0
-    above = verdict.comparison in {">", ">="}
-    part, whole = (verdict.observed, verdict.threshold) if above else (verdict.threshold, verdict.observed)
-    if whole > 0:
-        return min(max(part / whole, 0.0), 100.0)
-    return 100.0 if holds else 0.0
+DETECTOR_FIELDS = ("name", "score", "threshold", "voted", "observed", "expected", "contributions", "odd", "note", "version")
 
 
 def window_start(time_ns: int, every_ns: int, zone: str) -> int:

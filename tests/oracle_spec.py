@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
 
 from oracle_logic import Num, Truth
 from oracle_windows import Agg, Env, Window
@@ -51,6 +53,60 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Term:
+    """A value of a range detector and what is usual for it; `below` and `above` are distances from the center."""
+
+    name: str
+    value: Callable[[Env], Num]
+    center: Callable[[Env], Num]
+    below: Callable[[Env], Num]
+    above: Callable[[Env], Num]
+    limit: float
+
+
+@dataclass(frozen=True)
+class Range:
+    name: str
+    terms: tuple[Term, ...]
+    window: Window | None = None
+    """Of the rows before; its aggregates may read features of the view's windows, and the terms read its features."""
+
+
+class Fit(Protocol):
+    """A model of one key: how it is fitted is the package's business, how it scores is done by hand."""
+
+    def train(self, rows: list[list[float]], seed: int, number: int) -> None:
+        """Fit to rows, the oldest first."""
+
+    def score(self, row: list[float]) -> Num:
+        """Raw score; None where the model abstains."""
+
+    def contributions(self, row: list[float]) -> list[Num]:
+        """Parts of the score by feature."""
+
+    def note(self) -> str:
+        """Why it abstains, or another remark."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A detector that is trained for each key on its last complete rows."""
+
+    name: str
+    features: Mapping[str, Callable[[Env], Num]]
+    fit: Callable[[int], Fit]
+    """A new model over so many features."""
+    train_on: int
+    retrain_every: int
+    train_min: int
+    contamination: Fraction | None = None
+    limit: float | None = None
+
+
+Detector = Rule | Range | Model
+
+
+@dataclass(frozen=True)
 class Rollup:
     """`target` gives the key on the other side (None: not selected). `argument`s of sums and means are exact integers (see Agg.scale)."""
 
@@ -64,9 +120,12 @@ class Rollup:
 class View:
     name: str
     windows: tuple[Window, ...]
-    rules: tuple[Rule, ...]
+    detectors: tuple[Detector, ...]
     at_least: int = 1
     rollup: Rollup | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """`score`, `confidence` or DETECTOR.TERM → weight."""
+    levels: tuple[tuple[str, float], ...] = (("critical", 0.8), ("high", 0.6), ("medium", 0.4))
 
     def evidence(self) -> Window | None:
         """The longest window of time; without one, that of the most rows; the first in the spec among equals."""
@@ -90,3 +149,4 @@ class Pipeline:
     max_jump_ns: int = 35 * DAY
     order: str = ""
     zone: str = "UTC"
+    seed: int = 0

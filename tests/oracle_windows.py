@@ -82,6 +82,18 @@ def quantile(values: list[float], q: float) -> Num:
     return finite(ordered[k] + (ordered[k + 1] - ordered[k]) * (h - k))
 
 
+def mad(values: list[float]) -> Num:
+    """Median of the distances from the median."""
+    center = quantile(values, 0.5)
+    if center is None:
+        return None
+    distances = sorted(abs(x - center) for x in values)
+    half = len(distances) // 2
+    if len(distances) % 2:
+        return finite(distances[half])
+    return finite(distances[half - 1] + (distances[half] - distances[half - 1]) * 0.5)
+
+
 @dataclass
 class _Held:
     time_ns: int
@@ -182,6 +194,8 @@ class SlidingWindow:
             return float(sum(present)) / 10.0**aggregate.scale
         if function == "quantile":
             return quantile(present, aggregate.q)
+        if function == "mad":
+            return mad(present)
         extreme: float = min(present) if function == "min" else max(present)
         return extreme
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from oracle import Oracle, exceedance, run, window_start
+from oracle import Oracle, run, window_start
+from oracle_detectors import exceedance
 from oracle_logic import alert_id, all_of, any_of, compare, div, murmur3_x64_128
 from oracle_spec import DAY, SECOND, Column, Pipeline, Row, Rule, Value, Verdict, View
 from oracle_windows import Agg, SlidingWindow, Window, quantile
@@ -235,7 +236,8 @@ def test_price_jump_of_s25() -> None:
     assert jump["observed"] == abs(101.505 / 100.5 - 1)
     assert jump["threshold"] == 0.005
     assert jump["expected"] == 0.0
-    assert surge == {"name": "volume_surge", "score": None, "threshold": None, "voted": False, "observed": None, "expected": None}
+    silent = dict.fromkeys(("score", "threshold", "observed", "expected"))
+    assert surge == {"name": "volume_surge", **silent, "voted": False, "contributions": [None], "odd": [], "note": "", "version": 0}
     assert (alert["votes"], alert["voters"]) == (1, 1)
     assert alert["severity"] == 1 - 1 / (abs(101.505 / 100.5 - 1) / 0.005)
     assert alert["level"] == "medium"

@@ -3,53 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from oracle_logic import Num, Truth, absolute, all_of, any_of, as_number, compare, div, greatest, least, mul, negate, root, same_text, sub
+from case import Case, Feature, col, exact, measured, plain, same
+from oracle_logic import Truth, absolute, all_of, any_of, as_number, compare, div, greatest, least, mul, negate, root, same_text, sub
 from oracle_spec import DAY, SECOND, Column, Pipeline, Rollup, Rule, Verdict, View
 from oracle_windows import Agg, Env, Window
-
-Feature = Callable[[dict[str, Num]], Num]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A pipeline twice over."""
-
-    name: str
-    spec: str
-    """YAML; a path ending in .yaml is read."""
-    pipeline: Pipeline
-    step_ns: int = SECOND
-    """The grid on which random event times lie: small against windows and lateness, so that ties and edges are frequent."""
-
-    def text(self) -> str:
-        return Path(self.spec).read_text() if self.spec.endswith(".yaml") else self.spec
-
-
-def col(name: str) -> Callable[[Env], Num]:
-    return lambda env: env[name]
-
-
-def exact(name: str) -> Callable[[Env], int | None]:
-    """The integer behind a fixed-point column."""
-    return lambda env: env[name + "#"]
-
-
-def same(name: str) -> Feature:
-    return lambda a: a[name]
-
-
-def plain(*names: str) -> dict[str, Feature]:
-    """Features that are aggregates as they stand."""
-    return {name: same(name) for name in names}
-
-
-def measured(left: Num, comparison: str, right: Num, expected: Num = None, rest: Truth = True) -> Verdict:
-    """A rule `left > right AND rest`."""
-    return Verdict(all_of(compare(left, comparison, right), rest), left, comparison, right, expected)
-
+from under_test_models import ENSEMBLE
 
 # -- bars: the shipped pipeline (S25) -----------------------------------------------------------------------------------------
 
@@ -80,7 +40,7 @@ BARS = Case(
                         at_least=5,
                     ),
                 ),
-                rules=(
+                detectors=(
                     Rule(
                         "price_jump",
                         lambda e: measured(absolute(sub(div(e["close"], e["previous_close"]), 1.0)), ">", 0.005, 0.0),
@@ -218,7 +178,7 @@ views:
                     ),
                     Window("current3", EVERYTHING, _everything("c_", {}), rows=3, current=True),
                 ),
-                rules=(
+                detectors=(
                     Rule(
                         "spread",
                         lambda e: measured(sub(e["b_hi"], e["b_lo"]), ">", mul(2.0, e["b_dx"]), rest=e["n"] is not None),
@@ -239,7 +199,7 @@ views:
                         at_least=2,
                     ),
                 ),
-                rules=(
+                detectors=(
                     Rule("any", lambda e: measured(e["p_c"], ">=", 2.0, e["p_mx"])),
                     Rule(
                         "odd",
@@ -292,7 +252,7 @@ views:
             View(
                 "raw",
                 windows=(),
-                rules=(
+                detectors=(
                     Rule("big", lambda e: measured(e["x"], ">", 1.0)),
                     Rule("negative", lambda e: measured(e["x"], "<", 0.0, rest=e["x"] is not None)),
                 ),
@@ -313,7 +273,7 @@ views:
                         at_least=2,
                     ),
                 ),
-                rules=(
+                detectors=(
                     Rule("far", lambda e: measured(absolute(sub(e["x"], e["m"])), ">", mul(3.0, e["s"]))),
                     Rule(
                         "sum",
@@ -413,7 +373,7 @@ views:
                         at_least=2,
                     ),
                 ),
-                rules=(
+                detectors=(
                     Rule("one_sided", lambda e: measured(e["ask"], ">=", 0.5, 0.25, _is("A")(e))),
                     Rule("move", lambda e: measured(absolute(e["momentum"]), ">", 0.1)),
                     Rule("dear", lambda e: measured(e["price"], ">", e["price_mean"], e["price_mean"], e["side"] is not None)),
@@ -514,7 +474,7 @@ views:
                         at_least=1,
                     ),
                 ),
-                rules=(
+                detectors=(
                     Rule("surge", lambda e: measured(e["volume"], ">", mul(1.5, e["usual"]), e["usual"])),
                     Rule("spread", lambda e: measured(sub(e["top"], e["bottom"]), ">=", 2.0)),
                 ),
@@ -540,16 +500,16 @@ views:
                         7 * DAY,
                     ),
                 ),
-                rules=(Rule("unusual", lambda e: measured(e["turnover"], ">", e["typical"], e["typical"])),),
+                detectors=(Rule("unusual", lambda e: measured(e["turnover"], ">", e["typical"], e["typical"])),),
             ),
             View(
                 "row",
                 windows=(),
-                rules=(Rule("sold", lambda e: measured(e["price"], ">", 9.0, rest=compare(e["volume"], ">", 5.0))),),
+                detectors=(Rule("sold", lambda e: measured(e["price"], ">", 9.0, rest=compare(e["volume"], ">", 5.0))),),
             ),
         ),
     ),
     step_ns=1800 * SECOND,
 )
 
-CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED)
+CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, ENSEMBLE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import xxhash
 
 from offbeat.errors import UserError
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever an older offbeat could not read a newer snapshot, or the other way round."""
 
 _MARK = b"offbeat\n"
@@ -28,10 +29,13 @@ _SCHEMA = pa.schema(
         pa.field("name", pa.string()),
         pa.field("dtype", pa.string()),
         pa.field("shape", pa.list_(pa.int64())),
+        pa.field("bytes", pa.int64()),
         pa.field("data", pa.large_binary()),
     ],
     metadata={"offbeat.format": str(FORMAT)},
 )
+
+_CODEC: Any = import_module("pyarrow").Codec("zstd", compression_level=1)
 
 Arrays = dict[str, np.ndarray]
 Document = dict[str, Any]
@@ -65,7 +69,7 @@ class _Checked(io.RawIOBase):
 
 
 def store(file: IO[bytes], arrays: Mapping[str, np.ndarray], document: Document) -> None:
-    """Write a snapshot; no array is copied."""
+    """Write a snapshot, each array packed by Zstandard."""
     checked = _Checked(file)
     text = json.dumps(document, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")  # names of files may be any bytes
     with pa.ipc.new_stream(pa.PythonFile(checked, mode="w"), _SCHEMA) as writer:
@@ -77,13 +81,14 @@ def store(file: IO[bytes], arrays: Mapping[str, np.ndarray], document: Document)
 
 
 def _entry(name: str, dtype: str, shape: tuple[int, ...], data: memoryview) -> pa.RecordBatch:
-    body = pa.py_buffer(data)
+    body = _CODEC.compress(pa.py_buffer(data))
     offsets = pa.py_buffer(np.array([0, body.size], np.int64).data)
     return pa.record_batch(
         [
             pa.array([name], pa.string()),
             pa.array([dtype], pa.string()),
             pa.array([list(shape)], pa.list_(pa.int64())),
+            pa.array([len(data.cast("B")) if data.nbytes else 0], pa.int64()),
             pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, body]),
         ],
         schema=_SCHEMA,
@@ -115,7 +120,7 @@ def decode(data: bytes, name: str) -> tuple[Arrays, Document]:
             )
         for batch in stream:
             entry, dtype, shape = (batch.column(i)[0].as_py() for i in range(3))
-            content = batch.column(3)[0].as_buffer()
+            content = _CODEC.decompress(batch.column(4)[0].as_buffer(), batch.column(3)[0].as_py())
             if dtype == _DOCUMENT:
                 document = json.loads(content.to_pybytes().decode("utf-8", "surrogatepass"))
             else:

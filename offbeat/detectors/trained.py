@@ -21,7 +21,7 @@ from offbeat.core.state import Arrays, prefixed, under
 from offbeat.detectors.model import Model, Training
 from offbeat.detectors.random import stream
 from offbeat.detectors.thresholds import Thresholds
-from offbeat.detectors.training_rows import LENGTH, OFFSET, TRAINED, TRAINING, TrainingRows
+from offbeat.detectors.training_rows import OFFSET, TRAINED, TRAINING, TrainingRows
 from offbeat.detectors.verdict import Evidence, Verdicts
 
 _WIDTH = 3.0
@@ -133,9 +133,13 @@ class Trained:
         """Slots whose models wait to be fitted again after a restart."""
         self._waiting = False
 
-    def open(self, names: Sequence[str], slots: I32, outputs: F64, rounds: I32) -> None:
-        """Begin a batch of n rows; adds to `rounds` (n,) how many trainings of its key come before each row."""
+    def open(self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, rounds: I32) -> None:
+        """Begin a batch of n rows; adds to `rounds` (n,) how many trainings of its key come before each row.
+
+        `numbers` (n,) are those of the rows among all rows of their keys.
+        """
         self._grow(names)
+        self._numbers = numbers
         complete = np.empty(len(slots), np.bool_)
         _whole(outputs, self._inputs, complete)
         self._trains = self._kept.schedule(slots, complete, rounds)
@@ -155,7 +159,7 @@ class Trained:
         slots, x, rows = self._slots[begin:end], self._x[begin:end], self._order[begin:end]
         complete = self._complete[begin:end]
         if not complete.all():
-            slots, x, rows = slots[complete], x[complete], rows[complete]
+            slots, x, rows = slots[complete], x[complete], rows[complete]  # what is incomplete is neither judged nor learnt
         if self._waiting:
             self._refit(slots)
         self._round = []
@@ -166,7 +170,7 @@ class Trained:
                 rows, slots, found, thresholds.places, thresholds.values, self._kept.records, d,
                 self._raw, self._limit, self._version, self.score, self.voted, self.exceedance,
             )  # fmt: skip
-        self._now = (slots, x)
+        self._now = (slots, x, rows)
 
     def explain(self, begin: int, end: int, reported: Bools) -> None:
         """Keep the reasons for the rows of the round that are `reported` (n,), as the models will not be the same afterwards."""
@@ -195,15 +199,15 @@ class Trained:
         if not complete:
             return "no verdict: a feature is null"
         if not self._kept.records[slot, TRAINING]:
-            return f"no verdict: waits for its first training, after {int(self._kept.records[slot, LENGTH]):,} rows"
+            return f"no verdict: waits for its first training, after {self._kept.first(slot):,} rows without a null"
         return model.note(slot)
 
     def learn(self, begin: int, end: int) -> None:
         """Keep the rows of the round, and train the keys whose turn has come."""
-        slots, x = self._now
+        slots, x, rows = self._now
         for thresholds, found in zip(self._thresholds, self._round, strict=True):
             thresholds.keep(slots, found)
-        self._kept.append(slots, x)
+        self._kept.append(slots, x, self._numbers[rows])
         turn = self._slots[begin:end][self._trains[self._order[begin:end]]]
         if len(turn):
             self._train(turn)
@@ -268,28 +272,40 @@ class Trained:
             version=self._version[index],
         )
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the first `slots` slots."""
-        out = prefixed("rows", self._kept.snapshot(slots))
+    def first(self, slots: int) -> I64:
+        """(slots,) number of the oldest row each of the first slots keeps for its training; 0 for none."""
+        return self._kept.first(slots)
+
+    def snapshot(self, slots: int, without: Bools) -> Arrays:
+        """State of the first `slots` slots; the rows of those in `without` (slots,) are left out, as others can make them again."""
+        out = prefixed("rows", self._kept.snapshot(slots, without))
         for plan, model, thresholds in zip(self.plans, self._models, self._thresholds, strict=True):
             out |= prefixed(f"{plan.name}/model", model.snapshot(slots)) | prefixed(f"{plan.name}/scores", thresholds.snapshot(slots))
         return out
 
-    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
-        """Take over a snapshot: equal scores from here on."""
+    def restore(self, arrays: Arrays, names: Sequence[str]) -> I32:
+        """Take over a snapshot: equal scores from here on, once `fill` has brought the rows of the slots that this gives."""
         self._grow(names)
-        self._kept.restore(under("rows", arrays))
+        missing = self._kept.restore(under("rows", arrays))
         for plan, model, thresholds in zip(self.plans, self._models, self._thresholds, strict=True):
             model.restore(under(f"{plan.name}/model", arrays))
             thresholds.restore(under(f"{plan.name}/scores", arrays))
         self._stale[: len(names)] = self._kept.records[: len(names), TRAINING] > 0
         self._waiting = bool(self._stale.any())
+        return missing
+
+    def fill(self, slots: I32, places: I64, outputs: F64) -> None:
+        """Rows kept for training, made again: (o, r) outputs of the view's program, `places` (r,) of their slots among `slots`."""
+        x, complete = np.empty((len(places), len(self._inputs))), np.empty(len(places), np.bool_)
+        _gather(outputs, self._inputs, np.arange(len(places)), x, complete)
+        self._kept.fill(slots, x[complete])
 
 
 def _odd(x: F64, mean: F64, width: F64) -> Odd:
     """Features of (m, k) rows outside mean ± width."""
-    out = np.abs(x - mean) > width
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = np.abs(x - mean) > width
+        low, high = (mean - width)[out], (mean + width)[out]
     row, feature = np.nonzero(out)
     offsets = np.append(np.int64(0), np.cumsum(out.sum(axis=1)))
-    low, high = (mean - width)[out], (mean + width)[out]
     return Odd(offsets, feature.astype(np.int32), np.array([x[out], mean[out], low, high]).reshape(4, len(row)))

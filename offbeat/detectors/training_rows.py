@@ -39,15 +39,19 @@ def _schedule(
 
 
 @compiled
-def _move(rows: F64, source: int, target: int, n: int) -> None:
+def _move(rows: F64, row_numbers: I64, source: int, target: int, n: int) -> None:
     """Move n rows towards the front."""
     for r in range(n):
         for j in range(rows.shape[1]):
             rows[target + r, j] = rows[source + r, j]
+        row_numbers[target + r] = row_numbers[source + r]
 
 
 @compiled
-def _append(begin: int, slots: I32, x: F64, records: I64, most: int, keep: int, used: I64, free: I64, link: I64, rows: F64) -> int:
+def _append(
+    begin: int, slots: I32, x: F64, numbers: I64, records: I64, most: int, keep: int,
+    used: I64, free: I64, link: I64, rows: F64, row_numbers: I64,
+) -> int:
     """Append x[begin:]; returns the number of rows done: all, or those before the pool must grow."""
     k = x.shape[1]
     for i in range(begin, len(slots)):
@@ -56,14 +60,14 @@ def _append(begin: int, slots: I32, x: F64, records: I64, most: int, keep: int, 
         if length == records[s, CAPACITY]:
             if length == most:
                 # Before the first training only: afterwards there is always room until the next.
-                _move(rows, records[s, OFFSET] + length - keep, records[s, OFFSET], keep)
+                _move(rows, row_numbers, records[s, OFFSET] + length - keep, records[s, OFFSET], keep)
                 length = keep
             else:
                 size = next_capacity(records[s, CAPACITY], most)
                 to = take(size, used, free, link)
                 if to < 0:
                     return i
-                _move(rows, records[s, OFFSET], to, length)
+                _move(rows, row_numbers, records[s, OFFSET], to, length)
                 if records[s, CAPACITY] > 0:
                     give(records[s, OFFSET], records[s, CAPACITY], free, link)
                 records[s, OFFSET] = to
@@ -71,19 +75,20 @@ def _append(begin: int, slots: I32, x: F64, records: I64, most: int, keep: int, 
         at = records[s, OFFSET] + length
         for j in range(k):
             rows[at, j] = x[i, j]
+        row_numbers[at] = numbers[i]
         records[s, LENGTH] = length + 1
     return len(slots)
 
 
 @compiled
-def _trim(slots: I32, records: I64, keep: int, rows: F64) -> None:
+def _trim(slots: I32, records: I64, keep: int, rows: F64, row_numbers: I64) -> None:
     """Only the rows of the training that begins now stay."""
     for i in range(len(slots)):
         s = slots[i]
         length = records[s, LENGTH]
         n = min(length, keep)
         if length > n:
-            _move(rows, records[s, OFFSET] + length - n, records[s, OFFSET], n)
+            _move(rows, row_numbers, records[s, OFFSET] + length - n, records[s, OFFSET], n)
         records[s, LENGTH] = n
         records[s, TRAINED] = n
         records[s, TRAINING] += 1
@@ -97,6 +102,7 @@ class TrainingRows:
         self._most = train_on + retrain_every
         self.records: I64 = np.zeros((0, 6), np.int64)
         self.rows: F64 = np.zeros((0, features))
+        self._numbers: I64 = np.zeros(0, np.int64)
         self._link: I64 = np.zeros(0, np.int64)
         self._used: I64 = np.zeros(1, np.int64)
         self._free = no_free()
@@ -117,12 +123,13 @@ class TrainingRows:
         _schedule(slots, complete, self.records, self._phases, self._every, self._least, rounds, trains, self._within)
         return trains
 
-    def append(self, slots: I32, x: F64) -> None:
-        """Keep (n, k) complete rows."""
+    def append(self, slots: I32, x: F64, numbers: I64) -> None:
+        """Keep (n, k) complete rows; `numbers` (n,) are theirs among all rows of their keys."""
         done = 0
         while (
             done := _append(
-                done, slots, x, self.records, self._most, self.train_on, self._used, self._free, self._link, self.rows
+                done, slots, x, numbers, self.records, self._most, self.train_on,
+                self._used, self._free, self._link, self.rows, self._numbers,
             )
         ) < len(slots):  # fmt: skip
             self._grow_pool(int(self._used[0]) + 2 * self._most)
@@ -130,29 +137,45 @@ class TrainingRows:
     def _grow_pool(self, elements: int) -> None:
         self.rows = grown_rows(self.rows, elements)
         self._link = grown_rows(self._link, elements)
+        self._numbers = grown_rows(self._numbers, elements)
 
     def begin(self, slots: I32) -> None:
         """The trainings of these slots begin: the rows before them are dropped."""
-        _trim(slots, self.records, self.train_on, self.rows)
+        _trim(slots, self.records, self.train_on, self.rows, self._numbers)
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """State of the first `slots` slots."""
-        records = self.records[:slots]
-        at = stretches(records[:, OFFSET], records[:, LENGTH])
-        return {"records": records[:, LENGTH:].copy(), "rows": self.rows[at]}
+    def first(self, slots: int) -> I64:
+        """(slots,) number of the oldest row kept of each slot, among all rows of its key; 0 where none is kept."""
+        r = self.records[:slots]
+        there = r[:, LENGTH] > 0
+        out = np.zeros(slots, np.int64)
+        out[there] = self._numbers[r[there, OFFSET]]
+        return out
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over a snapshot."""
-        kept = arrays["records"]
+    def snapshot(self, slots: int, without: Bools) -> dict[str, np.ndarray]:
+        """State of the first `slots` slots; of those in `without` (slots,) the rows are left out."""
+        r = self.records[:slots]
+        at = stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))
+        numbers = self._numbers[stretches(r[:, OFFSET], r[:, LENGTH])]
+        steps = np.diff(numbers, prepend=np.int64(0))
+        return {"records": r[:, LENGTH:].copy(), "without": without, "rows": self.rows[at], "numbers": steps}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> I32:
+        """Take over a snapshot; gives the slots whose rows it does not hold: `fill` brings them."""
+        kept, without = arrays["records"], arrays["without"]
         slots = len(kept)
         self.records = grown_rows(self.records, slots)
-        self._within = grown_rows(self._within, slots)
-        self._phases = grown_rows(self._phases, slots)
-        records = self.records[:slots]
-        records[:, LENGTH:] = kept
-        records[:, CAPACITY] = stretch_capacity(kept[:, 0], self._most)
-        records[:, OFFSET] = np.cumsum(records[:, CAPACITY]) - records[:, CAPACITY]
-        elements = int(records[:, CAPACITY].sum())
+        r = self.records[:slots]
+        r[:, LENGTH:] = kept
+        r[:, CAPACITY] = stretch_capacity(r[:, LENGTH], self._most)
+        r[:, OFFSET] = np.cumsum(r[:, CAPACITY]) - r[:, CAPACITY]
+        elements = int(r[:, CAPACITY].sum())
         self._grow_pool(elements)
         self._used[0] = elements
-        self.rows[stretches(records[:, OFFSET], records[:, LENGTH])] = arrays["rows"]
+        self._numbers[stretches(r[:, OFFSET], r[:, LENGTH])] = np.cumsum(arrays["numbers"])
+        self.rows[stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))] = arrays["rows"]
+        return np.flatnonzero(without).astype(np.int32)
+
+    def fill(self, slots: I32, x: F64) -> None:
+        """Rows of some slots after a restart, slot after slot: (r, k), as many as were kept."""
+        r = self.records[slots]
+        self.rows[stretches(r[:, OFFSET], r[:, LENGTH])] = x

@@ -15,6 +15,7 @@ from offbeat.detectors.range import Range
 from offbeat.detectors.rule import Rule
 from offbeat.detectors.trained import Trained
 from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.engines.remake import Remake
 
 
 class Jury:
@@ -42,10 +43,11 @@ class Jury:
             raise TypeError(f"{plan.name} is not trained")
         return plan
 
-    def judge(self, names: Sequence[str], slots: I32, outputs: F64, before: Bools) -> Decisions:
+    def judge(self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, before: Bools) -> Decisions:
         """Judge n rows in fold order by the (o, n) outputs of the view's program.
 
-        `names` are the keys of all slots; rows marked in `before` (n,) are reported in any case.
+        `names` are the keys of all slots; `numbers` (n,) those of the rows among their key's; rows marked in `before` (n,) are reported in
+        any case.
         """
         n = len(slots)
         self._outputs = outputs
@@ -53,17 +55,19 @@ class Jury:
         for d, detector in self._plain.items():
             verdicts[d] = detector.judge(outputs)
         if self._courses:
-            self._train_and_judge(names, slots, outputs, before, verdicts)
+            self._train_and_judge(names, slots, outputs, numbers, before, verdicts)
         said = self._verdicts = [v for v in verdicts if v is not None]
         ratios = np.array([said[d].ratios[t] for d, t in self._vote.ratios]).reshape(len(self._vote.ratios), n)
         stacked = np.array([v.score for v in said]), np.array([v.voted for v in said]), np.array([v.exceedance for v in said])
         return self._vote.decide(*stacked, before, ratios)
 
-    def _train_and_judge(self, names: Sequence[str], slots: I32, outputs: F64, before: Bools, verdicts: list[Verdicts | None]) -> None:
+    def _train_and_judge(
+        self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, before: Bools, verdicts: list[Verdicts | None]
+    ) -> None:
         n = len(slots)
         rounds: I32 = np.zeros(n, np.int32)
         for course in self._courses.values():
-            course.open(names, slots, outputs, rounds)
+            course.open(names, slots, outputs, numbers, rounds)
         order = _sorted(rounds, slots)
         ends = np.searchsorted(rounds[order], np.arange(int(rounds.max(initial=0)) + 1), side="right").tolist()
         for course in self._courses.values():
@@ -100,17 +104,22 @@ class Jury:
                 found[d] = _block(self._plans[d].name, self._verdicts[d], course.evidence(number, index), index)
         return tuple(found[d] for d in range(len(self._plans)))
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the trained detectors for the first `slots` slots."""
+    def snapshot(self, slots: int, remake: Remake | None) -> Arrays:
+        """State of the trained detectors for the first `slots` slots, without the rows that `remake` can make again."""
         out: Arrays = {}
         for group, course in self._courses.items():
-            out |= prefixed(self._plans[group[0]].name, course.snapshot(slots))
+            without = remake.covers(course.first(slots)) if remake is not None else np.zeros(slots, np.bool_)
+            out |= prefixed(self._plans[group[0]].name, course.snapshot(slots, without))
         return out
 
-    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
+    def restore(self, arrays: Arrays, names: Sequence[str], remake: Remake | None) -> None:
         """Take over a snapshot."""
         for group, course in self._courses.items():
-            course.restore(under(self._plans[group[0]].name, arrays), names)
+            missing = course.restore(under(self._plans[group[0]].name, arrays), names)
+            first = course.first(len(names))
+            if remake is not None:
+                for slots in remake.batches(missing):
+                    course.fill(slots, *remake.outputs(slots, first[slots]))
 
 
 def _sorted(rounds: I32, slots: I32) -> I64:

@@ -19,11 +19,12 @@ from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import FINAL, WITHDRAWN, AlertBlock
 from offbeat.decide.vote import Decisions
 from offbeat.engines.jury import Jury
+from offbeat.engines.remake import Remake, can_remake
 from offbeat.features.windows import WindowFold, WindowRows
 
 _NOBODY: Bools = np.zeros(0, np.bool_)
-_MODELS = "(models)"
-"""Stands among the names of windows in the state, where no window can be called so."""
+_MODELS, _RAW = "(models)", "(raw rows)"
+"""Stand among the names of windows in the state, where no window can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class View:
         behind = tuple(name for window in view.backgrounds for name in window.features)
         self._machine = Machine(view.program, columns, self._features + behind)
         self._jury = Jury(view, plan.seed)
+        self._remake = Remake(view, columns, fixed) if can_remake(view) else None
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = _evidence_window(view)
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
@@ -77,7 +79,10 @@ class View:
             w.fold(rows.slots, rows.time_ns, rows.columns, nothing, len(keys), features).features for w in self._backgrounds
         ]
         outputs = self._machine.run(rows.columns, np.concatenate([features, *behind]) if behind else features)
-        decisions = self._jury.judge(keys.names, rows.slots, outputs, before)
+        numbers = np.zeros(n, np.int64)
+        if self._remake is not None:
+            numbers = self._remake.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
+        decisions = self._jury.judge(keys.names, rows.slots, outputs, numbers, before)
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained
@@ -140,13 +145,17 @@ class View:
         out: Arrays = {}
         for window in (*self._windows, *self._backgrounds):
             out |= prefixed(window.plan.name, window.snapshot(keys))
-        return out | prefixed(_MODELS, self._jury.snapshot(keys))
+        if self._remake is not None:
+            out |= prefixed(_RAW, self._remake.snapshot(keys))
+        return out | prefixed(_MODELS, self._jury.snapshot(keys, self._remake))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot; `names` are the keys of its slots."""
         for window in (*self._windows, *self._backgrounds):
             window.restore(under(window.plan.name, arrays))
-        self._jury.restore(under(_MODELS, arrays), names)
+        if self._remake is not None:
+            self._remake.restore(under(_RAW, arrays))
+        self._jury.restore(under(_MODELS, arrays), names, self._remake)
 
 
 def _evidence_window(view: ViewPlan) -> int:

@@ -13,6 +13,8 @@ from offbeat.core.plan import Plan, RulePlan
 from offbeat.io.console import COLORS, Record, moment, number, safe
 
 _LONG = 400
+_MOST_ODD = 6
+"""Features out of range that are named for a detector."""
 
 
 def explain_words(alert: Record, plan: Plan | None = None, *, zone: str = "UTC") -> str:
@@ -63,7 +65,8 @@ def _order(detector: Mapping[str, Any]) -> int:
 def _detector(detector: Mapping[str, Any], rule: RulePlan | None) -> list[str]:
     name = safe(detector["name"])
     if detector["score"] is None and not detector["voted"]:
-        return [f"{name} gave no verdict: not enough history yet, or a value that it needs is missing."]
+        why = safe(detector.get("note") or "", _LONG).removeprefix("no verdict: ")
+        return [f"{name} gave no verdict: {why or 'not enough history yet, or a value that it needs is missing'}."]
     measure = safe(_measure(detector, rule), _LONG)
     lines = [f"{name} {'voted' if detector['voted'] else 'did not vote'}: {_comparison(detector, rule, measure)}"]
     if rule is not None:
@@ -75,14 +78,22 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None) -> list[str]:
         whole = sum(abs(part["value"]) for part in parts)
         worst = sorted(parts, key=lambda part: -abs(part["value"]))[:5]
         lines.append("    because of " + ", ".join(f"{safe(part['feature'])} ({abs(part['value']) / whole * 100:.0f} %)" for part in worst))
+    lines += [f"    {_out_of_range(odd)}" for odd in (detector.get("odd") or ())[:_MOST_ODD]]
+    if detector.get("note"):
+        lines.append(f"    {safe(detector['note'], _LONG)}")
     return lines
+
+
+def _out_of_range(odd: Mapping[str, Any]) -> str:
+    usual = f"usual is {number(odd['expected'])}, from {number(odd['low'])} to {number(odd['high'])}"
+    return f"{safe(odd['feature'])} was {number(odd['observed'])}; {usual}"
 
 
 def _measure(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
     if rule is not None and rule.measure:
         return rule.measure
     parts = detector["contributions"] or []
-    return str(parts[0]["feature"]) if len(parts) == 1 else "the observed value"
+    return str(parts[0]["feature"]) if len(parts) == 1 else "the raw score" if parts else "the observed value"
 
 
 def _comparison(detector: Mapping[str, Any], rule: RulePlan | None, measure: str) -> str:

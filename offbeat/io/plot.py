@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,6 +16,7 @@ from offbeat.core.plan import Plan, RulePlan
 from offbeat.errors import UserError
 from offbeat.io.console import Record, number, safe, summary
 from offbeat.io.explain import explain_words, headline
+from offbeat.io.contributions import contribution_figures
 from offbeat.io.staged import StagedFile, cannot_write
 
 _MOST_ROWS = 5_000
@@ -50,6 +52,8 @@ def plot_alert(
     """
     figure = _figure(alert, _near(rows, alert["time"]), list(columns) or drawn_columns(alert, rows.columns, plan), zone)
     plot = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+    for bars in contribution_figures(alert):
+        plot += bars.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
     page = _PAGE.format(
         title=html.escape(headline(alert, zone)),
         what=html.escape(summary(alert)),
@@ -71,6 +75,8 @@ def drawn_columns(alert: Record, available: Sequence[str], plan: Plan | None = N
     """Columns of the rows that the detectors which voted look at, at most three, in the order in which they are first named."""
     texts = [part["feature"] for d in alert["detectors"] if d["voted"] for part in sorted(d["contributions"] or (), key=_weight)]
     if plan is not None:
+        written = _features(plan, alert["view"])
+        texts = [written.get(text, text) for text in texts]
         voted = {d["name"] for d in alert["detectors"] if d["voted"]}
         rules = [d for view in plan.views if view.name == alert["view"] for d in view.detectors if isinstance(d, RulePlan)]
         texts += [rule.text for rule in rules if rule.name in voted]
@@ -78,6 +84,12 @@ def drawn_columns(alert: Record, available: Sequence[str], plan: Plan | None = N
     usable = [name for name in available if name in numeric]
     named = [name for text in texts for name in re.findall(r"\w+", text) if name in usable]
     return list(dict.fromkeys(named))[:3] or usable[:1]
+
+
+def _features(plan: Plan, view: str) -> dict[str, str]:
+    """Features of a view's windows and the expressions behind them, as the plan's text has them."""
+    windows = (json.loads(plan.text)["views"].get(view, {}) if plan.text else {}).get("windows", {})
+    return {name: text for window in windows.values() for name, text in window["features"].items()}
 
 
 def _weight(part: dict[str, Any]) -> float:
