@@ -53,7 +53,8 @@ def _severity(i: int, score: F64, voted: Bools, v: int, k: int, ratios: F64, kin
             value = 0.0
             for d in range(score.shape[0]):
                 if score[d, i] == score[d, i] and voted[d, i]:
-                    value += score[d, i] / v
+                    value += score[d, i]
+            value /= v
         elif kinds[w] == -2:
             value = v / k
         else:

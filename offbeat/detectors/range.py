@@ -81,7 +81,7 @@ class Range:
         silent = np.isnan(verdicts.score[index])
         if len(self._terms) == 1:
             value, center, below, above = outputs[self._terms[0]][:, index]
-            observed, expected = value, np.where(silent, np.nan, center)
+            observed, expected = np.where(silent, np.nan, value), np.where(silent, np.nan, center)
             threshold = np.where(silent, np.nan, np.where(value >= center, center + above, center - below))
         else:
             observed, expected = np.where(silent, np.nan, verdicts.exceedance[index]), np.full(m, np.nan)

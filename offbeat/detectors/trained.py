@@ -199,7 +199,7 @@ class Trained:
         if not complete:
             return "no verdict: a feature is null"
         if not self._kept.records[slot, TRAINING]:
-            return f"no verdict: waits for its first training, after {self._kept.first(slot):,} rows without a null"
+            return f"no verdict: waits for its first training, after {self._kept.first_training(slot):,} rows without a null"
         return model.note(slot)
 
     def learn(self, begin: int, end: int) -> None:

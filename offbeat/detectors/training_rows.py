@@ -123,6 +123,10 @@ class TrainingRows:
         _schedule(slots, complete, self.records, self._phases, self._every, self._least, rounds, trains, self._within)
         return trains
 
+    def first_training(self, slot: int) -> int:
+        """Complete rows after which the slot's key is trained for the first time."""
+        return self._least + -(self._least + int(self._phases[slot])) % self._every
+
     def append(self, slots: I32, x: F64, numbers: I64) -> None:
         """Keep (n, k) complete rows; `numbers` (n,) are theirs among all rows of their keys."""
         done = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from offbeat.detectors.rule import Rule
 from offbeat.detectors.trained import Trained
 from offbeat.detectors.verdict import Evidence, Verdicts
 from offbeat.engines.remake import Remake
+
+_MAX = float(np.finfo(np.float64).max)
 
 
 class Jury:
@@ -128,17 +131,22 @@ def _sorted(rounds: I32, slots: I32) -> I64:
     return np.argsort(place, kind="stable")
 
 
+def _finite(values: F64) -> F64:
+    """What overflowed is null [S7]."""
+    return np.where(np.abs(values) <= _MAX, values, np.nan)
+
+
 def _block(name: str, verdicts: Verdicts, evidence: Evidence, index: I64) -> DetectorBlock:
     return DetectorBlock(
         name=name,
         score=verdicts.score[index],
-        threshold=evidence.threshold,
+        threshold=_finite(evidence.threshold),
         voted=verdicts.voted[index],
-        observed=evidence.observed,
+        observed=_finite(evidence.observed),
         expected=evidence.expected,
         features=evidence.features,
-        contributions=evidence.contributions,
-        odd=evidence.odd,
+        contributions=_finite(evidence.contributions),
+        odd=replace(evidence.odd, values=_finite(evidence.odd.values)),
         notes=evidence.notes,
         version=evidence.version,
     )

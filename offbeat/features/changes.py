@@ -7,6 +7,8 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
 
+_MAX = float(np.finfo(np.float64).max)
+
 
 @compiled
 def changes(slots: I32, time_ns: I64, values: F64, previous: F64, last: I64, out: F64) -> None:
@@ -19,7 +21,8 @@ def changes(slots: I32, time_ns: I64, values: F64, previous: F64, last: I64, out
         s = slots[i]
         known = last[s] != NULL_INT
         for j in range(m):
-            out[j, i] = values[j, i] - previous[s, j] if known else np.nan
+            change = values[j, i] - previous[s, j] if known else np.nan
+            out[j, i] = change if abs(change) <= _MAX else np.nan
             previous[s, j] = values[j, i]
         out[m, i] = (time_ns[i] - last[s]) / 1e9 if known else np.nan
         last[s] = time_ns[i]
