@@ -97,6 +97,11 @@ class Jury:
             for d, number in enumerate(group):
                 verdicts[number] = course.verdicts(d)
 
+    @property
+    def verdicts(self) -> Sequence[Verdicts]:
+        """What each detector said of the last batch."""
+        return self._verdicts
+
     def blocks(self, index: I64) -> tuple[DetectorBlock, ...]:
         """What each detector said of the reported rows of the last batch."""
         found: dict[int, DetectorBlock] = {}

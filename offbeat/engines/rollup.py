@@ -16,7 +16,7 @@ from offbeat.core.plan import Plan, RollupPlan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import WITHDRAWN, AlertBlock
-from offbeat.engines.view import Rows, View
+from offbeat.engines.view import Observer, Rows, View
 from offbeat.features.tumbling import Tumbling
 
 
@@ -115,6 +115,7 @@ class MergedView:
     def __init__(self, plan: Plan, view: ViewPlan, rollup: RollupPlan) -> None:
         self._plan, self.view_plan, self._rollup = plan, view, rollup
         self.stage = MergeStage(PartialLayout.of(rollup.aggregates))
+        self.observer: Observer | None = None
         self._judged: Bools = np.zeros(0, np.bool_)
         self._lookup = PartialTable(PartialLayout.of(()))
         self._revisions: I64 = np.zeros(0, np.int64)
@@ -127,6 +128,7 @@ class MergedView:
         inputs = tuple(f"agg{i}" for i in range(len(self._rollup.aggregates)))
         columns = Machine(self._rollup.column_program, inputs).run(windows.aggregates)
         view = View(self._plan, self.view_plan, self._rollup.columns, ())
+        view.observer = self.observer
         n = len(windows.starts)
         slots = windows.targets.astype(np.int32)
         revisions = _running(slots, windows.rows)

@@ -54,6 +54,11 @@ class Shard:
         self.gaps = Gaps(q.cadence_ns, plan.source.time.zone, q.calendar) if q.cadence_ns else None
 
     @property
+    def views(self) -> list[View]:
+        """The views on the rows themselves."""
+        return self._views
+
+    @property
     def ledger(self) -> Ledger:
         """The ledger as it stands: rows held back, and rows in windows that are still open, are pending."""
         waiting = self.undecided.rows() if self.rollups else 0

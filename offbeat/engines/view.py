@@ -18,6 +18,7 @@ from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import FINAL, WITHDRAWN, AlertBlock
 from offbeat.decide.vote import Decisions
+from offbeat.detectors.verdict import Verdicts
 from offbeat.engines.jury import Jury
 from offbeat.engines.remake import Remake, can_remake
 from offbeat.features.windows import WindowFold, WindowRows
@@ -46,12 +47,17 @@ class Rows:
     """The rows at some indices, as evidence."""
 
 
+Observer = Callable[[Rows, Sequence[Verdicts], Decisions], None]
+"""Is shown each batch of a view: its rows, what each detector said of them, and what came of the vote."""
+
+
 class View:
     """A view of one shard, or of the merge stage. `columns` and `fixed` name the rows of the matrices it is given."""
 
     def __init__(self, plan: Plan, view: ViewPlan, columns: tuple[str, ...], fixed: tuple[str, ...]) -> None:
         self.plan = view
         self.counts = ViewCounts()
+        self.observer: Observer | None = None
         self._pipeline = plan.name
         self._windows = [WindowFold(window, columns, fixed) for window in view.windows]
         self._features = tuple(name for window in view.windows for name in window.features)
@@ -83,6 +89,8 @@ class View:
         if self._remake is not None:
             numbers = self._remake.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
         decisions = self._jury.judge(keys.names, rows.slots, outputs, numbers, before)
+        if self.observer is not None:
+            self.observer(rows, self._jury.verdicts, decisions)
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained
