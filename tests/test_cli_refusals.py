@@ -101,10 +101,6 @@ def test_an_output_is_never_an_input(offbeat: Command, here: Path) -> None:
     assert (here / "in.jsonl").read_text() == rows
 
 
-def test_no_keys_by_standard_input(offbeat: Command) -> None:
-    assert "standard input has none" in offbeat.refused("run", "bars", "-")
-
-
 @pytest.mark.usefixtures("here")
 def test_unknown_engine(offbeat: Command) -> None:
     assert "no engine 'spark'" in offbeat.refused("run", "bars", "A_x.csv", "--engine", "spark")

@@ -20,7 +20,7 @@ import polars as pl
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.io.columns import Parsed
 
-RUN_ROWS = 1 << 20
+RUN_ROWS = 1 << 18
 """Rows of a file out of order that are sorted in memory; of more, sorted runs go to disk and are merged."""
 _BATCH_ROWS = 1 << 14
 """Rows of a run that are read back at a time."""
