@@ -60,8 +60,9 @@ def main() -> None:
     results = [parity(name, seeds) for name in NAMES]
     within = sum(abs(r.difference) <= r.allowed for r in results)
     body = (
-        f"Mean AUROC over {seeds} seeds, fitted and scored on all rows of a set. On {within} of {len(results)} sets the means differ "
-        "by no more than three standard errors (or 0.005). Half of the rows of breastw, cardio and mammography are singular: scikit-learn goes on "
+        f"Mean AUROC over {seeds} seeds, fitted and scored on all rows of a set. On {within} of {len(results)} sets the means differ by "
+        "no more than three standard errors (or 0.005). Half of the rows of breastw, cardio and mammography are singular: there "
+        "scikit-learn goes on "
         "with a pseudo-inverse, we with a regularised covariance. The published figure is ADBench's.\n\n"
         f"{table(results)}"
     )
