@@ -25,8 +25,14 @@ ROWS = 1 << 17
 """Rows of a merged block."""
 
 _KEY, _TIME, _FAULT, _FILE, _RANK, _ROW, _RAW, _HEAD = "@key", "@time", "@fault", "@file", "@rank", "@row", "@raw", "@head"
-_KEYED, _BUCKET = "@keyed", "@bucket"
+_KEYED, _BUCKET, _BLOCK, _AT = "@keyed", "@bucket", "@block", "@at"
+_OWN = frozenset({_KEY, _TIME, _FAULT, _FILE, _ROW, _RAW, _KEYED, _BLOCK, _AT})
+"""Columns of a merged table that are not the plan's."""
 _ipc: Any = import_module("pyarrow.ipc")
+
+
+Raw = Callable[[npt.NDArray[np.intp]], list[str]]
+"""See `Chunk.raw`."""
 
 
 class _Blocks(Protocol):
@@ -92,17 +98,19 @@ class Merged:
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
         """Blocks after the first `mark` merged rows."""
         done = 0
-        for bucket in self._sorted_buckets():
+        # Of what stays in memory, rows are turned into text when somebody asks for it; what goes to disk must have it with it.
+        raws: list[Raw] | None = [] if self._buckets == 1 else None
+        for bucket in self._sorted_buckets(raws):
             for at in range(0, len(bucket), ROWS):
                 part = bucket.slice(at, ROWS)
                 done += len(part)
                 if done > mark:
                     keep = part.tail(min(len(part), done - mark))
-                    yield partial(_parsed, keep, done, self._on_disk)
+                    yield partial(_parsed, keep, done, self._on_disk, raws or [])
 
-    def _sorted_buckets(self) -> Iterator[pl.DataFrame]:
+    def _sorted_buckets(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
         if self._buckets == 1:
-            parts = list(self._tables())
+            parts = list(self._tables(raws))
             if parts:
                 yield _in_order(pl.concat(parts))
             return
@@ -110,7 +118,7 @@ class Merged:
             paths = [Path(folder) / f"{b}.arrow" for b in range(self._buckets)]
             with ExitStack() as stack:
                 writers: dict[int, Any] = {}
-                for table in self._tables():
+                for table in self._tables(raws):
                     bucket = (table[_KEY].hash(0) % self._buckets).fill_null(0)
                     for b, part in table.with_columns(bucket.alias(_BUCKET)).partition_by(_BUCKET, include_key=False, as_dict=True).items():
                         number = int(cast("int", b[0]))
@@ -124,7 +132,8 @@ class Merged:
                 paths[number].unlink()
                 yield _in_order(frame)
 
-    def _tables(self) -> Iterator[pl.DataFrame]:
+    def _tables(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
+        """A table a block; its rows have their text, or with `raws` the place of it: a number of a block there and a row in it."""
         for rank, member in enumerate(self._members):
             row = 0
             for work in member.reader.blocks():
@@ -143,10 +152,14 @@ class Merged:
                         _FILE: np.full(n, member.index, dtype=np.int32),
                         _RANK: np.full(n, rank, dtype=np.int32),
                         _ROW: np.arange(row + 1, row + n + 1, dtype=np.int64),
-                        _RAW: pl.Series(parsed.raw(np.arange(n)), dtype=pl.String),
                         _KEYED: np.full(n, parsed.keys is not None),
                     }
                 )
+                if raws is None:
+                    about = about.with_columns(pl.Series(_RAW, parsed.raw(np.arange(n)), dtype=pl.String))
+                else:
+                    about = about.with_columns(pl.Series(_BLOCK, np.full(n, len(raws), dtype=np.int32)), pl.Series(_AT, np.arange(n)))
+                    raws.append(parsed.raw)
                 yield about.hstack(parsed.frame.get_columns())
                 row += n
 
@@ -157,14 +170,20 @@ def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(head.alias(_HEAD)).sort(_HEAD, _RANK, _ROW).drop(_HEAD, _RANK)
 
 
-def _parsed(frame: pl.DataFrame, mark: int, done: int) -> Parsed:
-    raw = frame[_RAW]
-
+def _parsed(frame: pl.DataFrame, mark: int, done: int, raws: Sequence[Raw]) -> Parsed:
     def lines(rows: npt.NDArray[np.intp]) -> list[str]:
-        return cast("list[str]", raw.gather(rows).to_list())
+        if not raws:
+            return cast("list[str]", frame[_RAW].gather(rows).to_list())
+        chosen = frame.select(_BLOCK, _AT)[rows]
+        out = [""] * len(rows)
+        for block in chosen[_BLOCK].unique():
+            where = np.flatnonzero((chosen[_BLOCK] == block).to_numpy())
+            for i, text in zip(where.tolist(), raws[block](chosen[_AT].to_numpy()[where]), strict=True):
+                out[i] = text
+        return out
 
     keyed = bool(frame[_KEYED][0])
-    columns = [name for name in frame.columns if name not in {_KEY, _TIME, _FAULT, _FILE, _ROW, _RAW, _KEYED}]
+    columns = [name for name in frame.columns if name not in _OWN]
     return Parsed(
         frame=frame.select(columns),
         keys=frame[_KEY] if keyed else None,

@@ -259,7 +259,7 @@ class FileSource:
 
     def _member(self, index: int) -> Member:
         file = self._found[index]
-        packed = bool(file.packing) or file.kind in {"parquet", "dbn"}
+        packed = bool(file.packing) or file.kind == "parquet"
         return Member(index, file.path, file.size * (_UNPACKED if packed else 1), file.size, self._readers[index])
 
     def _range(self, index: int) -> tuple[int, int]:
