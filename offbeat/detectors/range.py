@@ -82,10 +82,13 @@ class Range:
         if len(self._terms) == 1:
             value, center, below, above = outputs[self._terms[0]][:, index]
             observed, expected = np.where(silent, np.nan, value), np.where(silent, np.nan, center)
-            threshold = np.where(silent, np.nan, np.where(value >= center, center + above, center - below))
+            with np.errstate(over="ignore"):
+                threshold = np.where(silent, np.nan, np.where(value >= center, center + above, center - below))
         else:
             observed, expected = np.where(silent, np.nan, verdicts.exceedance[index]), np.full(m, np.nan)
             threshold = np.where(silent, np.nan, 1.0)
+        with np.errstate(over="ignore"):
+            contributions = ratios * self._limits[:, np.newaxis]
         offsets, feature, values = np.zeros(m + 1, np.int64), np.empty(m * len(self._terms), np.int32), np.empty((4, m * len(self._terms)))
         found = _odd(outputs, self._terms, verdicts.ratios, index, offsets, feature, values)
         return Evidence(
@@ -93,7 +96,7 @@ class Range:
             observed=observed,
             expected=expected,
             features=self.features,
-            contributions=ratios * self._limits[:, np.newaxis],
+            contributions=contributions,
             odd=Odd(offsets, feature[:found], values[:, :found]),
             notes=(),
             version=np.zeros(m, np.int64),

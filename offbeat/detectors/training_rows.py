@@ -149,6 +149,7 @@ class TrainingRows:
 
     def first(self, slots: int) -> I64:
         """(slots,) number of the oldest row kept of each slot, among all rows of its key; 0 where none is kept."""
+        self.records = grown_rows(self.records, slots)
         r = self.records[:slots]
         there = r[:, LENGTH] > 0
         out = np.zeros(slots, np.int64)
@@ -157,6 +158,7 @@ class TrainingRows:
 
     def snapshot(self, slots: int, without: Bools) -> dict[str, np.ndarray]:
         """State of the first `slots` slots; of those in `without` (slots,) the rows are left out."""
+        self.records = grown_rows(self.records, slots)
         r = self.records[:slots]
         at = stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))
         numbers = self._numbers[stretches(r[:, OFFSET], r[:, LENGTH])]

@@ -1,0 +1,313 @@
+"""The oracle's detectors, one row of one key at a time, from SEMANTICS.md and docs/definitions.md. Imports nothing from the package."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from hashlib import blake2b
+
+from oracle_logic import MASK, Num, compare, finite, mul, sub
+from oracle_spec import Model, Range, Rule, Term, Verdict
+from oracle_windows import Agg, Env, Window
+
+LIVE, ENOUGH = 2000, 500
+"""S17: scores that were given live, and how many of them make a threshold."""
+Getter = Callable[[Env], Num]
+
+
+@dataclass
+class Said:
+    """One detector's word on a row."""
+
+    name: str
+    score: Num = None
+    threshold: Num = None
+    voted: bool = False
+    observed: Num = None
+    expected: Num = None
+    contributions: list[Num] = field(default_factory=list)
+    odd: list[tuple[int, Num, Num, Num, Num]] = field(default_factory=list)
+    """(number of the feature, observed, expected, least and greatest usual value)"""
+    note: str = ""
+    version: int = 0
+    r: Num = None
+    """How many times the threshold was reached; None without a verdict."""
+    ratios: dict[str, Num] = field(default_factory=dict)
+    """By term of a range detector."""
+
+
+def calibrated(r: float) -> float:
+    """S18, 1 where r leaves the doubles."""
+    return r / (1.0 + r) if r <= 1e300 else 1.0
+
+
+# -- rules ----------------------------------------------------------------------------------------------------------------------------
+
+
+def judge_rule(rule: Rule, env: Env) -> Said:
+    """Without a verdict a rule shows nothing."""
+    verdict = rule.judge(env)
+    if verdict.when is None:
+        return Said(rule.name, contributions=[None] if verdict.comparison else [])
+    r = exceedance(verdict)
+    return Said(
+        rule.name,
+        score=r / (1.0 + r),
+        threshold=verdict.threshold,
+        voted=verdict.when,
+        observed=verdict.observed,
+        expected=verdict.expected,
+        contributions=[r / (1.0 + r)] if verdict.comparison else [],
+        r=r,
+    )
+
+
+def exceedance(verdict: Verdict) -> float:
+    """The number r of the rules' section, in [0, 100]."""
+    if not verdict.comparison:
+        return 2.0 if verdict.when else 0.0
+    holds = compare(verdict.observed, verdict.comparison, verdict.threshold)
+    if verdict.observed is None or verdict.threshold is None:
+        return 0.0
+    above = verdict.comparison in {">", ">="}
+    part, whole = (verdict.observed, verdict.threshold) if above else (verdict.threshold, verdict.observed)
+    if whole > 0:
+        return min(max(part / whole, 0.0), 100.0)
+    return 100.0 if holds else 0.0
+
+
+# -- ranges ---------------------------------------------------------------------------------------------------------------------------
+
+
+def _ratio(value: Num, center: Num, below: Num, above: Num) -> Num:
+    if value is None or center is None:
+        return None
+    distance = value - center
+    reach = above if distance >= 0 else below
+    return None if reach is None or reach <= 0 else distance / reach
+
+
+def judge_range(detector: Range, env: Env) -> Said:
+    said = Said(detector.name)
+    raw: Num = None
+    for number, term in enumerate(detector.terms):
+        value, center, below, above = term.value(env), term.center(env), term.below(env), term.above(env)
+        r = said.ratios[term.name] = _ratio(value, center, below, above)
+        said.contributions.append(None if r is None else finite(r * term.limit))
+        if r is None or value is None or center is None:
+            continue
+        raw = abs(r) if raw is None else max(raw, abs(r))
+        if abs(r) > 1:
+            low, high = sub(center, below), None if above is None else finite(center + above)
+            said.odd.append((number, value, center, low, high))
+    if raw is None:
+        return said
+    said.r, said.score, said.voted = raw, calibrated(raw), raw > 1.0
+    said.observed, said.threshold = finite(raw), 1.0
+    if len(detector.terms) == 1:
+        (term,) = detector.terms
+        value, center, below, above = term.value(env), term.center(env), term.below(env), term.above(env)
+        said.observed, said.expected = value, center
+        if value is not None and center is not None:
+            far = above if value >= center else below
+            said.threshold = None if far is None else finite(center + far if value >= center else center - far)
+    return said
+
+
+def enough(count: str, least: int, of: str) -> Callable[[dict[str, Num]], Num]:
+    """A feature that waits until there are so many values."""
+    return lambda a: a[of] if (a[count] or 0.0) >= least else None
+
+
+def zscore(
+    name: str, limits: dict[str, tuple[Getter, float]], least: int, rows: int = 0, duration_ns: int = 0,
+    robust: bool = False, baseline: dict[str, tuple[Getter, Getter]] | None = None,
+) -> Range:  # fmt: skip
+    """Value → how to read it, and its limit in standard deviations."""
+    aggregates, features, terms = {}, {}, []
+    for text, (value, limit) in limits.items():
+        if baseline and text in baseline:
+            center, spread = baseline[text]
+        else:
+            where = f"{name} {text}"
+            aggregates[f"{where} n"] = Agg("count", value)
+            aggregates[f"{where} middle"] = Agg("quantile", value, 0.5) if robust else Agg("mean", value)
+            aggregates[f"{where} spread"] = Agg("mad", value) if robust else Agg("std", value)
+            features[f"{where} middle"] = enough(f"{where} n", least, f"{where} middle")
+            wide = enough(f"{where} n", least, f"{where} spread")
+            features[f"{where} spread"] = (lambda a, wide=wide: mul(1.482602218505602, wide(a))) if robust else wide
+            center, spread = _read(f"{where} middle"), _read(f"{where} spread")
+        reach = _times(limit, spread)
+        terms.append(Term(text, value, center, reach, reach, limit))
+    window = Window(name, aggregates, features, duration_ns, rows, at_least=1) if features else None
+    return Range(name, tuple(terms), window)
+
+
+def band(name: str, text: str, value: Getter, width: float, least: int, rows: int = 0, duration_ns: int = 0) -> Range:
+    return zscore(name, {text: (value, width)}, least, rows, duration_ns)
+
+
+def quantiles(
+    name: str, text: str, value: Getter, q: tuple[float, float], factor: float, least: int, rows: int = 0, duration_ns: int = 0
+) -> Range:
+    parts = {f"{name} {part}": Agg("quantile", value, at) for part, at in (("low", q[0]), ("center", 0.5), ("high", q[1]))}
+    features = {part: enough("n", least, part) for part in parts}
+    low, center, high = (_read(part) for part in parts)
+    term = Term(
+        text, value, center,
+        lambda e: mul(factor, sub(center(e), low(e))), lambda e: mul(factor, sub(high(e), center(e))), factor,
+    )  # fmt: skip
+    return Range(name, (term,), Window(name, {"n": Agg("count", value), **parts}, features, duration_ns, rows, at_least=1))
+
+
+def _read(name: str) -> Getter:
+    return lambda env: env[name]
+
+
+def _times(factor: float, of: Getter) -> Getter:
+    return lambda env: mul(factor, of(env))
+
+
+# -- models ---------------------------------------------------------------------------------------------------------------------------
+
+
+def key_hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def split_mix(seed: int, number: int) -> int:
+    """Finaliser of SplitMix64 on seed + (number + 1) · golden, never 0."""
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    z ^= z >> 31
+    return z or 0x9E3779B97F4A7C15
+
+
+def seed_of(pipeline: int, detector: str, key: str, number: int) -> int:
+    start = split_mix(pipeline, 0) ^ key_hash(detector)
+    return split_mix(split_mix(start, 0) ^ key_hash(key), number)
+
+
+def first_training(key: str, every: int, least: int) -> int:
+    """Complete rows after which a key is trained for the first time [S14]."""
+    n = least
+    while (n + key_hash(key)) % every:
+        n += 1
+    return n
+
+
+def threshold_of(scores: list[float], contamination: Fraction) -> Num:
+    """The ⌈(1 - c)·m⌉-th smallest, at least the first."""
+    if not scores:
+        return None
+    return sorted(scores)[max(math.ceil((1 - contamination) * len(scores)), 1) - 1]
+
+
+class Life:
+    """One trained detector of one key."""
+
+    def __init__(self, detector: Model, seed: int, key: str) -> None:
+        self.detector, self.seed, self.key = detector, seed, key
+        self.model = detector.fit(len(detector.features))
+        self.rows: list[list[float]] = []
+        self.count = self.number = 0
+        self.live: list[float] = []
+        self.threshold: Num = None
+        self.learnt: list[list[float]] = []
+
+    def judge(self, env: Env) -> Said:
+        said = Said(self.detector.name)
+        x = [value(env) for value in self.detector.features.values()]
+        said.contributions = [None] * len(x)
+        row = [value for value in x if value is not None]
+        if len(row) < len(x):
+            said.note = "no verdict: a feature is null"
+            return said
+        if not self.number:
+            first = first_training(self.key, self.detector.retrain_every, self.detector.train_min)
+            said.note = f"no verdict: waits for its first training, after {first:,} rows without a null"
+        else:
+            said.note, said.version = self.model.note(), self.number
+            said.observed, said.odd = self.model.score(row), self._odd(row)
+            if said.observed is not None:
+                said.contributions = self.model.contributions(row)
+            if said.observed is not None and self.threshold is not None:
+                self._calibrate(said, said.observed, self.threshold)
+            else:
+                said.threshold = self.threshold
+        return said
+
+    def _calibrate(self, said: Said, raw: float, threshold: float) -> None:
+        said.threshold, said.voted = threshold, raw > threshold
+        said.r = raw / threshold if threshold > 0 else 1.0 if raw <= threshold else math.inf
+        said.score = calibrated(said.r)
+
+    def _odd(self, row: list[float]) -> list[tuple[int, Num, Num, Num, Num]]:
+        """Features more than three standard deviations from their mean over the training rows."""
+        odd: list[tuple[int, Num, Num, Num, Num]] = []
+        n = len(self.learnt)
+        for number, x in enumerate(row):
+            mean = squares = 0.0
+            for each in self.learnt:
+                mean += each[number]
+            mean /= n
+            for each in self.learnt:
+                squares += (each[number] - mean) * (each[number] - mean)
+            width = 3.0 * math.sqrt(squares / (n - 1.0))
+            if abs(x - mean) > width:
+                odd.append((number, x, mean, finite(mean - width), finite(mean + width)))
+        return odd
+
+    def learn(self, env: Env, said: Said) -> None:
+        """After the row was judged: it is kept, and if its turn has come the model is made anew."""
+        row = [value(env) for value in self.detector.features.values()]
+        kept = [value for value in row if value is not None]
+        if len(kept) < len(row):
+            return
+        d = self.detector
+        if said.observed is not None:
+            self.live = [*self.live, said.observed][-LIVE:]
+        self.rows = [*self.rows, kept][-d.train_on :]
+        self.count += 1
+        if self.count < d.train_min or (self.count + key_hash(self.key)) % d.retrain_every:
+            return
+        self.number += 1
+        self.learnt = self.rows
+        self.model.train(self.rows, seed_of(self.seed, d.name, self.key, self.number), self.number)
+        if d.contamination is None:
+            self.threshold = d.limit
+        else:
+            given = self.live if len(self.live) >= ENOUGH else [s for s in map(self.model.score, self.rows) if s is not None]
+            self.threshold = threshold_of(given, d.contamination)
+
+
+# -- vote -----------------------------------------------------------------------------------------------------------------------------
+
+
+def severity(said: list[Said], weights: dict[str, float]) -> float:
+    """Of an alert; S19."""
+    voted = [d for d in said if d.voted]
+    voters = [d for d in said if d.score is not None]
+    if not weights:
+        r = max(d.r or 0.0 for d in voted)
+        return max(0.0, 1.0 - 1.0 / r) if r > 0 else 0.0
+    total = whole = 0.0
+    for part, weight in weights.items():
+        if part == "score":
+            value: Num = 0.0
+            for d in voted:
+                value = (value or 0.0) + (d.score or 0.0)
+            value = (value or 0.0) / len(voted)
+        elif part == "confidence":
+            value = len(voted) / len(voters)
+        else:
+            detector, _, term = part.partition(".")
+            (r,) = (d.ratios[term] for d in said if d.name == detector)
+            value = None if r is None else calibrated(abs(r))
+        if value is not None:
+            total += weight * value
+            whole += weight
+    return total / whole if whole > 0 else 0.0

@@ -1,0 +1,162 @@
+"""Models for the oracle: fitted by the package on rows and a seed that the oracle gives them, scored here by plain loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from oracle_forest import average_path, forest_scores
+from oracle_half_space import half_space_scores, path_of
+from oracle_logic import Num
+from oracle_spec import Fit
+
+from offbeat.core.batch import F64
+from offbeat.detectors.half_space_trees import HalfSpaceTrees
+from offbeat.detectors.isolation_forest import IsolationForest
+from offbeat.detectors.model import Training
+from offbeat.detectors.robust_covariance import RobustCovariance
+
+_LARGEST = (2 - 2.0**-23) * 2.0**127
+
+
+class _Trains(Protocol):
+    def grow(self, slots: int) -> None: ...
+    def train(self, training: Training) -> None: ...
+    def note(self, slot: int) -> str: ...
+
+
+def _train(model: _Trains, rows: list[list[float]], seed: int, number: int) -> None:
+    """One key in slot 0."""
+    one = np.zeros(1, np.int64)
+    model.grow(1)
+    model.train(Training(np.zeros(1, np.int32), one, one + len(rows), np.array(rows), one + number, np.array([seed], np.uint64)))
+
+
+def _one(row: list[float]) -> F64:
+    return np.array([row])
+
+
+class ForestFit:
+    def __init__(self, features: int, trees: int, sample: int) -> None:
+        self.model = IsolationForest(features, trees, sample)
+
+    def train(self, rows: list[list[float]], seed: int, number: int) -> None:
+        _train(self.model, rows, seed, number)
+
+    def note(self) -> str:
+        return self.model.note(0)
+
+    def score(self, row: list[float]) -> Num:
+        return None if self.note() else forest_scores(self.model.forest(0), _one(row))[0]
+
+    def contributions(self, row: list[float]) -> list[Num]:
+        """Every split takes c(n) - 1 - c(m) off the path; over trees, over c of the sample."""
+        forest = self.model.forest(0)
+        parts = [0.0] * len(row)
+        trees, nodes = forest.feature.shape
+        for tree in range(trees):
+            node, depth = 1, 0
+            expected = float(average_path(int(forest.size[tree][1]) + 1))
+            while node < nodes:
+                column, split = int(forest.feature[tree][node]), float(forest.threshold[tree][node])
+                node = 2 * node + (float(np.float32(min(max(row[column], -_LARGEST), _LARGEST))) >= split)
+                if split == math.inf:
+                    continue
+                depth += 1
+                if node < nodes:
+                    rest = float(average_path(int(forest.size[tree][node]) + 1))
+                else:
+                    rest = float(forest.leaf[tree][node - nodes]) - depth
+                parts[column] += expected - 1.0 - rest
+                expected = rest
+        whole = float(average_path(int(forest.size[0][1]) + 1))
+        return [part / trees / whole for part in parts]
+
+
+class HalfSpaceFit:
+    def __init__(self, features: int, trees: int, depth: int) -> None:
+        self.model = HalfSpaceTrees(features, trees, depth)
+
+    def train(self, rows: list[list[float]], seed: int, number: int) -> None:
+        _train(self.model, rows, seed, number)
+
+    def note(self) -> str:
+        return self.model.note(0)
+
+    def score(self, row: list[float]) -> Num:
+        return None if self.note() else half_space_scores(self.model.trees(0), _one(row))[0]
+
+    def contributions(self, row: list[float]) -> list[Num]:
+        """Every split credits its column with the child's score less the node's, averaged over the trees."""
+        model = self.model.trees(0)
+        parts = [0.0] * len(row)
+        for tree in range(len(model.feature)):
+            path = path_of(model, tree, row)
+            for node, child in pairwise(path):
+                parts[model.feature[tree][node]] += float(model.score[tree][child]) - float(model.score[tree][node])
+        return [part / len(model.feature) for part in parts]
+
+
+class CovarianceFit:
+    """Works on the model's own arrays: order of columns, location, scale and the inverse of a triangular root of the scatter."""
+
+    def __init__(self, features: int) -> None:
+        self.model = RobustCovariance(features)
+
+    def train(self, rows: list[list[float]], seed: int, number: int) -> None:
+        _train(self.model, rows, seed, number)
+
+    def note(self) -> str:
+        return self.model.note(0)
+
+    def _solved(self, row: list[float]) -> tuple[list[int], list[float], list[float]]:
+        """Columns that take part, their distances in scales, and L⁻¹ of those."""
+        m = self.model
+        order = [int(c) for c in m._order[0][: int(m._ranks[0])]]
+        centred, solved = [], []
+        for j, c in enumerate(order):
+            z = min(max((row[c] - float(m._locations[0][c])) * (1.0 / float(m._scales[0][c])), -1e100), 1e100)
+            centred.append(z)
+            for i in range(j):
+                z -= float(m._factors[0][j][i]) * solved[i]
+            solved.append(z * float(m._factors[0][j][j]))
+        return order, centred, solved
+
+    def score(self, row: list[float]) -> Num:
+        if not self.model._ranks[0]:
+            return None
+        total = 0.0
+        for z in self._solved(row)[2]:
+            total += z * z
+        return math.sqrt(total)
+
+    def contributions(self, row: list[float]) -> list[Num]:
+        """z_c · (Σ⁻¹z)_c / d; 0 for a column that takes no part."""
+        order, centred, solved = self._solved(row)
+        d = self.score(row)
+        parts: list[Num] = [0.0] * len(row)
+        back = list(solved)
+        for j in reversed(range(len(order))):
+            for i in range(j + 1, len(order)):
+                back[j] -= float(self.model._factors[0][i][j]) * back[i]
+            back[j] *= float(self.model._factors[0][j][j])
+            parts[order[j]] = centred[j] * back[j] / d if d else 0.0
+        return parts
+
+
+def forest(trees: int = 100, sample: int = 256) -> Callable[[int], Fit]:
+    """Makes forests, given the number of features."""
+    return lambda features: ForestFit(features, trees, sample)
+
+
+def half_spaces(trees: int = 25, depth: int = 15) -> Callable[[int], Fit]:
+    """Makes half-space trees."""
+    return lambda features: HalfSpaceFit(features, trees, depth)
+
+
+def covariance(features: int) -> Fit:
+    """Makes a robust covariance."""
+    return CovarianceFit(features)
