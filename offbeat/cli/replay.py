@@ -19,7 +19,7 @@ Examples:
 
 def replay(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder, or a pattern in quotes.", show_default=False)],
-    target: Annotated[str, typer.Argument(metavar="[TARGET]", help="A new FILE.ndjson or FILE.jsonl, or - for standard output.")] = "-",
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new FILE.ndjson or FILE.jsonl, or - for standard output.")] = "-",
     pipeline: Annotated[
         str | None,
         typer.Option("--pipeline", metavar="PIPELINE", help="Says how SOURCE is read; by default the shipped one that fits its columns."),
