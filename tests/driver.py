@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from case import Case
 from harness import Record, assert_same, chunk_of, plain_alerts, plain_set_aside
 from oracle_spec import Row
-from under_test import CASES, Case
 
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
@@ -19,13 +19,13 @@ from offbeat.spec.load import load_text
 
 
 @cache
-def _plans() -> dict[str, Plan]:
-    return {case.name: load_text(case.text(), case.name).plan for case in CASES}
+def _plan(name: str, text: str) -> Plan:
+    return load_text(text, name).plan
 
 
 def plan_of(case: Case) -> Plan:
     """The case's Plan, made once."""
-    return _plans()[case.name]
+    return _plan(case.name, case.text())
 
 
 class Driver:

@@ -1,0 +1,31 @@
+"""The real trades, read by the standard library alone."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from oracle_spec import SECOND, Row, Value
+
+FOLDER = Path(__file__).parent.parent.parent / "shared" / "data" / "trades"
+AIG = FOLDER / "AIG_2013-10-07_11.trades.csv.gz"
+
+
+def _nanoseconds(text: str) -> int:
+    """RFC 3339 with nine decimals."""
+    whole, decimals = text.removesuffix("Z").split(".")
+    return int(datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()) * SECOND + int(decimals)
+
+
+def real_trades(rows: int) -> list[Row]:
+    """The first rows of AIG; prices as whole billionths."""
+    found: list[Row] = []
+    with gzip.open(AIG, "rt", newline="") as lines:
+        for number, line in enumerate(islice(csv.DictReader(lines), rows), start=1):
+            columns: dict[str, Value] = {name: int(line[name]) for name in ("size", "flags", "sequence", "publisher_id")}
+            columns |= {"price": round(float(line["price"]) * 1e9), "side": line["side"]}
+            found.append(Row(line["symbol"], _nanoseconds(line["ts_event"]), columns, row=number))
+    return found
