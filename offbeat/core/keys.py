@@ -41,7 +41,9 @@ class KeyTable:
         table = np.empty(len(distinct), np.int32)
         for i, key in enumerate(distinct):
             table[i] = self._slot_of(key)
-        slots: I32 = table[encoded.indices.to_numpy(zero_copy_only=False)]
+        # Not `to_numpy`, which imports pandas: a second of the start.
+        indices = np.frombuffer(encoded.indices.buffers()[1], np.int32)[encoded.indices.offset :][: len(encoded)]
+        slots: I32 = table[indices]
         return slots
 
     def _slot_of(self, key: str | int) -> int:

@@ -93,7 +93,9 @@ def _measure(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
     if rule is not None and rule.measure:
         return rule.measure
     parts = detector["contributions"] or []
-    return str(parts[0]["feature"]) if len(parts) == 1 else "the raw score" if parts else "the observed value"
+    if len(parts) == 1:
+        return str(parts[0]["feature"])
+    return "the raw score" if parts and detector["expected"] is None else "the observed value"
 
 
 def _comparison(detector: Mapping[str, Any], rule: RulePlan | None, measure: str) -> str:
