@@ -1,0 +1,132 @@
+"""A comparison from the command line: labels and plot checked first, then the rows, then tables, JSON or a page."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.text import Text
+
+from offbeat.cli.first_start import tell_of_compiling
+from offbeat.cli.progress import Meter
+from offbeat.cli.say import put
+from offbeat.cli.terminal import console, show
+from offbeat.engines.compare import Judged, chosen, judge, longest_window, names_of
+from offbeat.engines.local import Progress
+from offbeat.errors import UserError
+from offbeat.evaluate.comparison import as_dict, compared
+from offbeat.evaluate.labels import read_labels
+from offbeat.evaluate.worth import Tolerance
+from offbeat.io.compare_plot import check_plot, plot_comparison
+from offbeat.io.compare_report import comparison_report
+from offbeat.io.open import open_source
+from offbeat.spec.duration import duration_ns
+from offbeat.spec.load import load_plan
+
+_ROWS = re.compile(r"([0-9]+) *rows?")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The command line of `offbeat compare`."""
+
+    pipeline: str
+    sources: tuple[str, ...]
+    detectors: tuple[str, ...]
+    others: tuple[str, ...]
+    labels: Path | None
+    tolerance: str | None
+    as_json: bool
+    plot: Path | None
+    overrides: tuple[str, ...]
+
+
+def carry_out(wanted: Wanted) -> None:
+    """Compare and show. Raises UserError for what a person can put right."""
+    plans = [load_plan(wanted.pipeline, wanted.overrides), *(load_plan(other) for other in wanted.others)]
+    names = chosen(names_of(plans), wanted.detectors)
+    zone = plans[0].source.time.zone
+    events = None if wanted.labels is None else read_labels(wanted.labels, zone).events
+    tolerance = longest_window(plans) if wanted.tolerance is None else _tolerance(wanted.tolerance)
+    if wanted.plot is not None:
+        check_plot(wanted.plot)
+    sources = [open_source(plan.source, list(wanted.sources)) for plan in plans]
+    tell_of_compiling()
+    meter = _Rounds(Meter(console(stderr=True), live=False), len(plans))
+    done: list[Judged] = []
+    try:
+        for plan, source, mine in zip(plans, sources, names, strict=True):
+            done.append(judge(plan, source, mine, meter))
+            meter.next()
+    finally:
+        meter.close()
+    series = [one for judged in done for one in judged.series]
+    comparison = compared(series, events, file=str(wanted.labels), tolerance=tolerance)
+    notes = list(dict.fromkeys(note for judged in done for note in judged.notes))
+    notes += comparison.labelled.notes if comparison.labelled is not None else []
+    heading = "; ".join(_heading(judged) for judged in done)
+    if wanted.plot is not None:
+        plot_comparison(comparison, wanted.plot, title=heading, zone=zone, remarks=notes)
+    if wanted.as_json:
+        plot = {} if wanted.plot is None else {"plot": str(wanted.plot)}
+        put(json.dumps({"pipelines": [_figures(judged) for judged in done], **as_dict(comparison), **_memory(), **plot, "notes": notes}))
+        return
+    out = console()
+    show(Text(heading, style="bold"), out)
+    show(comparison_report(comparison, notes), out)
+    if wanted.plot is not None:
+        put(f"plot: {wanted.plot}")
+
+
+def _tolerance(text: str) -> Tolerance:
+    rows = _ROWS.fullmatch(text.strip())
+    if rows is not None:
+        return Tolerance(rows=int(rows[1]))
+    try:
+        return Tolerance(ns=duration_ns(text))
+    except ValueError as error:
+        raise UserError(f"--tolerance: {error}, or a number of rows such as '100 rows'") from None
+
+
+def _heading(judged: Judged) -> str:
+    ledger = judged.ledger
+    left = [(ledger.warming_up, "without any verdict"), (ledger.late, "late"), (ledger.duplicate, "duplicate")]
+    left.append((sum(ledger.quarantined.values()), "not fit to be judged"))
+    said = "".join(f", {n:,} {what}" for n, what in left if n)
+    return f"{judged.plan.name}: {ledger.rows_in:,} rows in {judged.seconds:.1f} s{said}"
+
+
+def _figures(judged: Judged) -> dict[str, object]:
+    plan, seconds = judged.plan, round(judged.seconds, 3)
+    return {"pipeline": plan.name, "plan_hash": plan.plan_hash, **judged.ledger.as_dict(), "seconds": seconds}
+
+
+def _memory() -> dict[str, float]:
+    return {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
+
+
+class _Rounds:
+    """One meter for several readings of the same source."""
+
+    def __init__(self, meter: Meter, rounds: int) -> None:
+        self._meter, self._rounds = meter, rounds
+        self._before = Progress(0, 0, 0, 0)
+        self._last = self._before
+
+    def __call__(self, at: Progress) -> None:
+        """Show where the reading at hand stands, after those before it."""
+        size = None if at.size_bytes is None else at.size_bytes * self._rounds
+        b = self._before
+        self._last = Progress(b.rows + at.rows, b.alerts + at.alerts, b.done_bytes + at.done_bytes, size)
+        self._meter(self._last)
+
+    def next(self) -> None:
+        """The next reading begins."""
+        self._before = replace(self._last)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._meter.close()
