@@ -66,10 +66,11 @@ def _agreement(comparison: Comparison) -> Table:
 def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
     most = max(labelled.truths, key=lambda truth: truth.events.height)
     file = safe(labelled.file, 60)
+    moved = [f"recall at {alarms}" for alarms in ALARMS]
     worth = _table(
         f"against the {most.events.height:,} anomalies of {file}: flags within {labelled.tolerance} after one still count for it",
         ["detector"],
-        ["precision", "recall", "F1", "false alarms", "in 10,000 rows", *(f"recall at {n}" for n in ALARMS), "ROC-AUC", "PR-AUC", "median delay s"],
+        ["precision", "recall", "F1", "false alarms", "in 10,000 rows", *moved, "ROC-AUC", "PR-AUC", "median delay s"],
     )
     kinds = most.events["kind"].unique().sort().to_list()
     counts = dict(most.events["kind"].value_counts().iter_rows())
@@ -84,14 +85,16 @@ def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
         alarms = [f"{alerts.false_alarms:,}", number(alerts.per_10_000_rows, 3)]
         delay = None if overall.delay is None else overall.delay.median_ns / 1e9
         shares = [_share(x) for x in (overall.precision, overall.recall, overall.f1)]
-        worth.add_row(name, *shares, *alarms, *map(_share, found.found_at), _share(ranking.roc_auc), _share(ranking.pr_auc), number(delay, 3))
+        areas = [_share(x) for x in (*found.found_at, ranking.roc_auc, ranking.pr_auc)]
+        worth.add_row(name, *shares, *alarms, *areas, number(delay, 3))
         of_kind = {kind.kind: kind.recall for kind in found.alerts.kinds}
         recall.add_row(name, *(_share(of_kind.get(kind)) for kind in kinds))
-    areas = (
-        f"recall at {' and '.join(map(str, ALARMS))}: with the threshold moved to so many false alarms in 10,000 rows. ROC-AUC and PR-AUC: scores of the {int(most.odd.sum()):,} rows within anomalies against the others', without the "
-        f"{int(most.after.sum()):,} rows within {labelled.tolerance} after one"
+    meaning = (
+        f"recall at {' and '.join(map(str, ALARMS))}: if the threshold were moved to so many false alarms in 10,000 rows. ROC-AUC and PR-AUC: "
+        f"scores of the {int(most.odd.sum()):,} rows within anomalies against those of all others but the {int(most.after.sum()):,} within "
+        f"{labelled.tolerance} after one."
     )
-    return [worth, recall, Text(areas)]
+    return [worth, recall, Text(meaning)]
 
 
 def _percent(share: float | None) -> str:
