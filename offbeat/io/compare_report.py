@@ -90,7 +90,7 @@ def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
         of_kind = {kind.kind: kind.recall for kind in found.alerts.kinds}
         recall.add_row(name, *(_share(of_kind.get(kind)) for kind in kinds))
     meaning = (
-        f"recall at {' and '.join(map(str, ALARMS))}: if the threshold were moved to so many false alarms in 10,000 rows. ROC-AUC and PR-AUC: "
+        f"recall at {' and '.join(map(str, ALARMS))}: with the threshold moved to so many false alarms in 10,000 rows. ROC-AUC, PR-AUC: "
         f"scores of the {int(most.odd.sum()):,} rows within anomalies against those of all others but the {int(most.after.sum()):,} within "
         f"{labelled.tolerance} after one."
     )
