@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from offbeat.evaluate.generate_bars import KINDS, LABELS, generate_bars
+from offbeat.evaluate.labels import read_labels
 from offbeat.quality.gaps import Gaps
 
 HEADER = "timestamp,open,high,low,close,volume"
@@ -56,6 +57,12 @@ def test_the_bytes_of_a_seed_never_change(tmp_path: Path) -> None:
     assert digest(made)["AMBAR__EQ__NSE__NSE__MINUTE.csv"].startswith("511bf9b0d2a0")
 
 
+def test_labels_can_be_read(folder: Path) -> None:
+    events = read_labels(folder / "_labels.parquet").events
+    assert events.height == pl.read_parquet(folder / "_labels.parquet").height
+    assert events.filter(pl.col("kind") == "price_jump").select((pl.col("from") == pl.col("to")).all()).item()
+
+
 def test_schema_and_validity(folder: Path) -> None:
     assert pl.read_parquet_schema(folder / "_labels.parquet") == LABELS
     assert len(list(folder.glob("*.csv"))) == 5
@@ -92,7 +99,7 @@ def test_price_jumps_are_there(folder: Path, kind: str) -> None:
     bars = tables(folder)
     for label in planted(folder, kind):
         table = bars[label["key"]].with_columns(move=(pl.col("close") / pl.col("close").shift(1) - 1).abs())
-        assert table.row(by_predicate=pl.col("time") == label["time"], named=True)["move"] > 0.01
+        assert table.row(by_predicate=pl.col("time") == label["from"], named=True)["move"] > 0.01
 
 
 @pytest.mark.parametrize("kind", ["volume_surge", "both"])
@@ -100,12 +107,12 @@ def test_volume_surges_are_there(folder: Path, kind: str) -> None:
     bars = tables(folder)
     for label in planted(folder, kind):
         table = bars[label["key"]].with_columns(mean=pl.col("volume").shift(1).rolling_mean(10, min_samples=1))
-        row = table.row(by_predicate=pl.col("time") == label["time"], named=True)
+        row = table.row(by_predicate=pl.col("time") == label["from"], named=True)
         assert row["volume"] > 8 * row["mean"]
 
 
 def between(label: dict[str, datetime]) -> pl.Expr:
-    return (pl.col("time") >= label["time"]) & (pl.col("time") < label["until"])
+    return pl.col("time").is_between(label["from"], label["to"])
 
 
 def test_stuck_prices_and_missing_minutes_are_there(folder: Path) -> None:
@@ -120,7 +127,7 @@ def test_stuck_prices_and_missing_minutes_are_there(folder: Path) -> None:
 
 
 def test_one_line_of_each_file_is_cut(folder: Path) -> None:
-    labels = {label["key"]: label["time"] for label in planted(folder, "bad_row")}
+    labels = {label["key"]: label["from"] for label in planted(folder, "bad_row")}
     for path in folder.glob("*.csv"):
         short = [line for line in path.read_text(encoding="utf-8").splitlines() if line.count(",") != 5]
         when = labels[path.name.split("_")[0]].astimezone(ZoneInfo("Asia/Kolkata"))
@@ -129,11 +136,11 @@ def test_one_line_of_each_file_is_cut(folder: Path) -> None:
 
 def test_gaps_of_the_calendar_are_the_planted_ones(folder: Path) -> None:
     labels = pl.read_parquet(folder / "_labels.parquet").filter(pl.col("kind").is_in(["missing", "bad_row"]))
-    owed = labels.group_by("key").agg(((pl.col("until") - pl.col("time")).dt.total_minutes()).sum()).sort("key")
+    owed = labels.group_by("key").agg(bars=((pl.col("to") - pl.col("from")).dt.total_minutes() + 1).sum()).sort("key")
     for slot, (key, table) in enumerate(sorted(tables(folder).items())):
         gaps = Gaps(60_000_000_000, "Asia/Kolkata", "XBOM")
         gaps.add(np.zeros(table.height, dtype=np.int32), table["time"].cast(pl.Int64).to_numpy())
-        assert gaps.report([key])["bars_missing"].to_list() == [owed["until"][slot]]
+        assert gaps.report([key])["bars_missing"].to_list() == [owed["bars"][slot]]
 
 
 def test_impossible_sizes() -> None:

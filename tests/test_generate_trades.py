@@ -264,6 +264,7 @@ def test_rarer_anomalies(tmp_path: Path) -> None:
     assert made.anomalies == pytest.approx(9.3, abs=3)  # (100,000 - 2,000 - 10,000 / 2) / 10,000 of them
 
 
+@pytest.mark.usefixtures("made")  # the kernel is compiled: nothing is said of it
 def test_the_command(offbeat: Command, tmp_path: Path) -> None:
     done = offbeat("generate", "trades", "--rows", 50_000, "--symbols", 2, "--seed", 5, "--out", tmp_path / "x" / "t.csv.zst")
     labels = pl.read_parquet(tmp_path / "x" / "_t_labels.parquet")

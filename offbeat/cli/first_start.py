@@ -8,12 +8,13 @@ from typing import Any
 from offbeat.cli.say import say
 
 
-def tell_of_compiling() -> None:
-    """Say on standard error that this start takes longer, where the largest kernel is not in Numba's cache."""
-    from offbeat.features import kernels
+def tell_of_compiling(kernel: Any = None, seconds: int = 15) -> None:
+    """Say on standard error that this start takes longer, where `kernel` (default: the largest of a run) is not in Numba's cache."""
+    if kernel is None:
+        from offbeat.features import kernels
 
-    fold: Any = kernels.fold
-    source = Path(kernels.__file__)
-    cached = Path(fold.stats.cache_path).glob(f"{source.stem}.fold-*.nbi")
+        kernel = kernels.fold
+    source = Path(kernel.py_func.__code__.co_filename)
+    cached = Path(kernel.stats.cache_path).glob(f"{source.stem}.{kernel.py_func.__name__}-*.nbi")
     if not any(index.stat().st_mtime >= source.stat().st_mtime for index in cached):
-        say("first start: compiling once, about 15 s on an ordinary machine; later starts take a second")
+        say(f"first start: compiling once, about {seconds} s on an ordinary machine; later starts take a second")

@@ -63,16 +63,30 @@ def trades(
     The file fits the shipped pipeline `trades`. Planted are price spikes, size spikes, bursts, stuck prices and runs of one side, none
     within the first 2,000 trades of a stock; the labels name key, kind, and time and sequence of the first and last trade.
     """
+    from offbeat.cli.first_start import tell_of_compiling
+    from offbeat.cli.progress import Meter
     from offbeat.cli.say import put, say
-    from offbeat.evaluate.generate_trades import generate_trades
+    from offbeat.cli.terminal import console
+    from offbeat.engines.local import Progress
+    from offbeat.evaluate.generate_trades import check_sizes, generate_trades
+    from offbeat.evaluate.trade_process import simulate
+
+    meter = Meter(console(stderr=True), live=False, found="anomalies")
+
+    def show(made: int, anomalies: int) -> None:
+        meter(Progress(made, anomalies, made, rows))
 
     where = labels or out.with_name(f"_{out.name.split('.')[0]}_labels.parquet")
     try:
-        made = generate_trades(out, where, rows=rows, symbols=symbols, seed=seed, every=every)
+        check_sizes(out, where, rows=rows, symbols=symbols, every=every)
+        tell_of_compiling(simulate, 5)
+        made = generate_trades(out, where, rows=rows, symbols=symbols, seed=seed, every=every, progress=show)
     except ValueError as error:
         raise UserError(f"cannot make such trades: {error}") from error
     except OSError as error:
         raise UserError(f"cannot write to {out} and {where}: {error.strerror or error}") from error
+    finally:
+        meter.close()
     if made.anomalies == 0:
         say("too few trades of each stock for an anomaly: give more --rows, or fewer --symbols")
     stocks = f"{symbols:,} stock{'s' * (symbols != 1)}"

@@ -15,10 +15,10 @@ _PATIENCE = 2.0
 
 
 class Meter:
-    """Takes the `Progress` of a run; shows nothing where the console is no terminal."""
+    """Takes the `Progress` of a run; shows nothing where the console is no terminal. `found` names what is counted besides rows."""
 
-    def __init__(self, console: Console, *, live: bool) -> None:
-        self._console, self._live = console, live
+    def __init__(self, console: Console, *, live: bool, found: str = "alerts") -> None:
+        self._console, self._live, self._found = console, live, found
         self._began = time.monotonic()
         self._first: int | None = None
         self._bar: Bar | None = None
@@ -33,7 +33,7 @@ class Meter:
             self._bar.add_task("rows", total=at.size_bytes, counts="")
             self._bar.start()
         seconds = max(time.monotonic() - self._began, 1e-9)
-        counts = f"{at.rows:,} rows, {(at.rows - self._first) / seconds:,.0f} rows/s, {at.alerts:,} alerts"
+        counts = f"{at.rows:,} rows, {(at.rows - self._first) / seconds:,.0f} rows/s, {at.alerts:,} {self._found}"
         self._bar.update(self._bar.task_ids[0], completed=at.done_bytes, counts=counts)
 
     def close(self) -> None:

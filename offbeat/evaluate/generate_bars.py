@@ -21,10 +21,11 @@ KINDS = ("price_jump", "volume_surge", "both", "stuck_price", "missing", "bad_ro
 20 to 50 minutes without any price movement although there is trade; 5 to 25 bars that are not there; a line cut in the middle."""
 LABELS: dict[str, pl.DataType] = {
     "key": pl.String(),
-    "time": pl.Datetime("ns", "UTC"),
-    "until": pl.Datetime("ns", "UTC"),
     "kind": pl.String(),
+    "from": pl.Datetime("ns", "UTC"),
+    "to": pl.Datetime("ns", "UTC"),
 }
+"""A row an anomaly: the times of its first and its last bar, be they there or missing."""
 
 _MINUTES = 375
 _FIRST_DAY = "2021-01-01"
@@ -81,7 +82,7 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
     """Write minute bars of `symbols` made-up stocks over `days` sessions of the Bombay calendar, from 2021 on, into the folder `out`.
 
     One `SYMBOL__EQ__NSE__NSE__MINUTE.csv` a stock (`timestamp,open,high,low,close,volume`, 09:15 to 15:29 at +05:30, ticks of 0.05), from
-    liquid to illiquid, and `_labels.parquet` (columns `LABELS`): what was planted where, `until` exclusive. Returns `out`.
+    liquid to illiquid, and `_labels.parquet` (columns `LABELS`): what was planted where. Returns `out`.
 
     Raises ValueError for fewer than one symbol or two days, or more days than the calendar knows.
     """
@@ -94,17 +95,16 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
         raise ValueError(f"the calendar knows only {opens.size} sessions from {_FIRST_DAY} on")
     times: I64 = (opens[:, None] + np.arange(_MINUTES, dtype=np.int64) * 60_000_000_000).ravel()
     out.mkdir(parents=True, exist_ok=True)
-    labels: list[tuple[str, int, int, str]] = []
+    labels: list[tuple[str, str, int, int]] = []
     for symbol in range(symbols):
         name = _NAMES[symbol % len(_NAMES)] + (str(symbol // len(_NAMES)) if symbol >= len(_NAMES) else "")
         stream = _Stream(seed, symbol)
         plants = _choose(stream, days)
         text = _lines(times, _bars(stream, times.size, plants, liquidity=symbol % 5), plants)
         (out / f"{name}__EQ__NSE__NSE__MINUTE.csv").write_text(text, encoding="utf-8")
-        labels += [(name, int(times[p.first]), int(times[p.first]) + p.bars * 60_000_000_000, p.kind) for p in plants]
-    names, firsts, ends, kinds = zip(*labels, strict=True)
-    table = pl.DataFrame([pl.Series(n, v) for n, v in zip(LABELS, (names, firsts, ends, kinds), strict=True)])
-    table.select(pl.col(n).cast(kind) for n, kind in LABELS.items()).sort("key", "time").write_parquet(out / "_labels.parquet")
+        labels += [(name, p.kind, int(times[p.first]), int(times[p.first + p.bars - 1])) for p in plants]
+    table = pl.DataFrame([pl.Series(n, v) for n, v in zip(LABELS, zip(*labels, strict=True), strict=True)])
+    table.select(pl.col(n).cast(kind) for n, kind in LABELS.items()).sort("key", "from").write_parquet(out / "_labels.parquet")
     return out
 
 

@@ -68,24 +68,27 @@ class MadeTrades:
     anomalies: int
 
 
-def generate_trades(out: Path, labels: Path, *, rows: int, symbols: int, seed: int, every: int = 2_000) -> MadeTrades:
+def generate_trades(
+    out: Path,
+    labels: Path,
+    *,
+    rows: int,
+    symbols: int,
+    seed: int,
+    every: int = 2_000,
+    progress: Callable[[int, int], None] | None = None,
+) -> MadeTrades:
     """Write `rows` trades of `symbols` made-up stocks in the order of time to `out`, and what was planted where to `labels`.
 
     Columns are `TRADES` and `LABELS`. The ending of `out` says how: .csv, .csv.gz, .csv.zst or .parquet; of `labels`: .csv or .parquet.
     Sessions are those of the New York exchange from 2021 on; the first symbol trades up to ten times as often as the last. One trade in
-    `every` of a symbol begins an anomaly (`market.KINDS`), none within its first 2,000. Memory does not grow with `rows`.
+    `every` of a symbol begins an anomaly (`market.KINDS`), none within its first 2,000. Memory does not grow with `rows`. `progress` is
+    told the rows and the anomalies so far.
 
     Raises ValueError for sizes and endings that are not possible, OSError where a file cannot be written.
     """
-    if not (1 <= rows <= _MOST_ROWS and symbols >= 1):
-        raise ValueError(f"at least one symbol, and 1 to {_MOST_ROWS:,} rows")
-    if every < SHORTEST_EVERY:
-        raise ValueError(f"anomalies need room: at least {SHORTEST_EVERY:,} trades each, not {every:,}")
-    if out.absolute() == labels.absolute():
-        raise ValueError("trades and labels cannot be the same file")
+    check_sizes(out, labels, rows=rows, symbols=symbols, every=every)
     packing = _packing(out)
-    if labels.suffix.lower() not in {".csv", ".parquet"}:
-        raise ValueError(f"labels go to a .csv or .parquet file, not {labels.name!r}")
     out.parent.mkdir(parents=True, exist_ok=True)
     labels.parent.mkdir(parents=True, exist_ok=True)
     names = pl.Series("symbol", [_NAMES[k % len(_NAMES)] + (str(k // len(_NAMES)) if k >= len(_NAMES) else "") for k in range(symbols)])
@@ -96,12 +99,27 @@ def generate_trades(out: Path, labels: Path, *, rows: int, symbols: int, seed: i
             write(_frame(first, trades, names))
             planted.append(marks)
             days.update(np.unique(trades[:, 1] // 86_400_000_000_000).tolist())
+            if progress is not None:
+                progress(first + len(trades), sum(len(m) for m in planted))
     table = _labels(np.concatenate(planted), names)
     if labels.suffix.lower() == ".csv":
         table.write_csv(labels, datetime_format=_TIME)
     else:
         table.write_parquet(labels)
     return MadeTrades(rows, len(days), table.height)
+
+
+def check_sizes(out: Path, labels: Path, *, rows: int, symbols: int, every: int) -> None:
+    """Raise ValueError for what `generate_trades` cannot make."""
+    if not (1 <= rows <= _MOST_ROWS and symbols >= 1):
+        raise ValueError(f"at least one symbol, and 1 to {_MOST_ROWS:,} rows")
+    if every < SHORTEST_EVERY:
+        raise ValueError(f"anomalies need room: at least {SHORTEST_EVERY:,} trades each, not {every:,}")
+    if out.absolute() == labels.absolute():
+        raise ValueError("trades and labels cannot be the same file")
+    _packing(out)
+    if labels.suffix.lower() not in {".csv", ".parquet"}:
+        raise ValueError(f"labels go to a .csv or .parquet file, not {labels.name!r}")
 
 
 def _blocks(rows: int, symbols: int, seed: int, every: int) -> Iterator[tuple[int, I64, I64]]:

@@ -94,10 +94,14 @@ def _title(series: Series, votes: int, judged: int) -> str:
 
 def _points(graph: Any, series: Series, zone: str) -> Any:
     index = highest(series.rows.time_ns, series.score)
+    times = series.rows.time_ns[index]
+    pauses = np.flatnonzero(np.diff(times) > (times[-1] - times[0]) // 50) + 1 if len(index) else index
+    score = np.insert(series.score[index], pauses, np.nan)  # no line over a night
+    index = np.insert(index, pauses, index[pauses])
     voted = series.voted[index]
     return graph.Scatter(
         x=_local(series.rows.time_ns[index], zone),
-        y=series.score[index],
+        y=score,
         mode="lines+markers",
         line={"color": _LINE, "width": 0.7},
         marker={"color": np.where(voted, _ODD, _LINE), "size": np.where(voted, 5, 2)},
