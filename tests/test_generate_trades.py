@@ -307,6 +307,7 @@ def test_bad_options(offbeat: Command, words: list[str]) -> None:
 
 
 def test_impossible_sizes(tmp_path: Path) -> None:
-    for wrong, words in (({"every": 999}, "1,000"), ({"rows": 0}, "rows"), ({"symbols": 0}, "one symbol")):
+    wrongs: list[tuple[dict[str, Any], str]] = [({"every": 999}, "1,000"), ({"rows": 0}, "rows"), ({"symbols": 0}, "one symbol")]
+    for wrong, words in wrongs:
         with pytest.raises(ValueError, match=words):
             generate_trades(tmp_path / "t.csv", tmp_path / "l.csv", **{"rows": 10, "symbols": 1, "seed": 0, **wrong})
