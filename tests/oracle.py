@@ -276,6 +276,9 @@ class Oracle:
         counter["windows"] += view.rollup is not None
         counter["warming_up" if not voters else "abstained" if voters < view.at_least else "scored"] += 1
         if voters >= view.at_least and votes >= view.at_least:
+            for said in detectors:
+                if said.name in folded.lives:
+                    folded.lives[said.name].explain(env, said)
             severe = severity(detectors, dict(view.weights))
             spec = view.evidence()
             held = next((window.held() for window in folded.windows if window.spec is spec), [])

@@ -137,7 +137,7 @@ def zscore(
             aggregates[f"{where} spread"] = Agg("mad", value) if robust else Agg("std", value)
             features[f"{where} middle"] = enough(f"{where} n", least, f"{where} middle")
             wide = enough(f"{where} n", least, f"{where} spread")
-            features[f"{where} spread"] = (lambda a, wide=wide: mul(1.482602218505602, wide(a))) if robust else wide
+            features[f"{where} spread"] = _times(1.482602218505602, wide) if robust else wide
             center, spread = _read(f"{where} middle"), _read(f"{where} spread")
         reach = _times(limit, spread)
         terms.append(Term(text, value, center, reach, reach, limit))
@@ -230,15 +230,20 @@ class Life:
             first = first_training(self.key, self.detector.retrain_every, self.detector.train_min)
             said.note = f"no verdict: waits for its first training, after {first:,} rows without a null"
         else:
-            said.note, said.version = self.model.note(), self.number
-            said.observed, said.odd = self.model.score(row), self._odd(row)
-            if said.observed is not None:
-                said.contributions = self.model.contributions(row)
+            said.version, said.observed = self.number, self.model.score(row)
             if said.observed is not None and self.threshold is not None:
                 self._calibrate(said, said.observed, self.threshold)
             else:
                 said.threshold = self.threshold
         return said
+
+    def explain(self, env: Env, said: Said) -> None:
+        """What only alerts show: before the model learns the row."""
+        row = [value for value in (value(env) for value in self.detector.features.values()) if value is not None]
+        if said.version:
+            said.note, said.odd = self.model.note(), self._odd(row)
+            if said.observed is not None:
+                said.contributions = self.model.contributions(row)
 
     def _calibrate(self, said: Said, raw: float, threshold: float) -> None:
         said.threshold, said.voted = threshold, raw > threshold
@@ -287,20 +292,25 @@ class Life:
 # -- vote -----------------------------------------------------------------------------------------------------------------------------
 
 
+def mean_in_order(values: list[float]) -> float:
+    """From left to right: `sum` compensates from Python 3.12 on."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total / len(values)
+
+
 def severity(said: list[Said], weights: dict[str, float]) -> float:
     """Of an alert; S19."""
     voted = [d for d in said if d.voted]
     voters = [d for d in said if d.score is not None]
     if not weights:
-        r = max(d.r or 0.0 for d in voted)
-        return max(0.0, 1.0 - 1.0 / r) if r > 0 else 0.0
+        worst = max(d.r or 0.0 for d in voted)
+        return max(0.0, 1.0 - 1.0 / worst) if worst > 0 else 0.0
     total = whole = 0.0
     for part, weight in weights.items():
         if part == "score":
-            value: Num = 0.0
-            for d in voted:
-                value = (value or 0.0) + (d.score or 0.0)
-            value = (value or 0.0) / len(voted)
+            value: Num = mean_in_order([d.score or 0.0 for d in voted])
         elif part == "confidence":
             value = len(voted) / len(voters)
         else:

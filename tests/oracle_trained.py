@@ -116,7 +116,8 @@ class CovarianceFit:
         """Columns that take part, their distances in scales, and L⁻¹ of those."""
         m = self.model
         order = [int(c) for c in m._order[0][: int(m._ranks[0])]]
-        centred, solved = [], []
+        centred: list[float] = []
+        solved: list[float] = []
         for j, c in enumerate(order):
             z = min(max((row[c] - float(m._locations[0][c])) * (1.0 / float(m._scales[0][c])), -1e100), 1e100)
             centred.append(z)

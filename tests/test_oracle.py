@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from case import plain
 from oracle import Oracle, run, window_start
 from oracle_detectors import exceedance
 from oracle_logic import alert_id, all_of, any_of, compare, div, murmur3_x64_128
 from oracle_spec import DAY, SECOND, Column, Pipeline, Row, Rule, Value, Verdict, View
 from oracle_windows import Agg, SlidingWindow, Window, quantile
-from under_test import BARS, plain
+from under_test import BARS
 
 START = 1_600_000_000
 
