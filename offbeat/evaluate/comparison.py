@@ -82,6 +82,7 @@ def _worth(found: Worth | None, truth: Truth) -> dict[str, Any] | None:
         return None
     return {
         **_kind(found.alerts.overall),
+        "recall_by_chance": found.by_chance,
         "false_alarms": found.alerts.false_alarms,
         "false_alarms_per_10000_rows": found.alerts.per_10_000_rows,
         "recall_at_false_alarms_per_10000_rows": {str(at): share for at, share in zip(ALARMS, found.found_at, strict=True)},

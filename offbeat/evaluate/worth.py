@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ from offbeat.errors import UserError
 from offbeat.evaluate.labels import TIME
 from offbeat.evaluate.metrics import AlertFigures, Ranking, alert_figures, found_events, in_events, ranking
 from offbeat.evaluate.series import JudgedRows, Series
+from offbeat.spec.duration import UNITS_NS
 
 ALARMS = (10, 50)
 """False alarms in 10,000 rows at which detectors are compared whatever their thresholds."""
@@ -29,7 +30,7 @@ class Tolerance:
     def __str__(self) -> str:
         parts = [f"{self.rows:,} row{'s' * (self.rows != 1)}"] * (self.rows > 0)
         if self.ns:
-            parts.append(str(timedelta(microseconds=self.ns / 1_000)).removesuffix("000"))
+            parts.append(next(f"{self.ns // size:,}{unit}" for unit, size in reversed(UNITS_NS.items()) if self.ns % size == 0))
         return " or ".join(parts) or "0s"
 
 
@@ -62,6 +63,9 @@ class Worth:
     alarm."""
     ranking: Ranking
     """Of rows within events against the others; rows of the tolerance take no part."""
+    by_chance: float | None
+    """Share of the events that the false alarms alone would find if each key's were moved by half of its rows: what recall is worth where
+    flags are many and events long."""
     found_at: tuple[float | None, ...]
     """Share of the events found if the threshold were moved to where there are just `ALARMS` false alarms in 10,000 rows judged."""
 
@@ -105,8 +109,27 @@ def worth(series: Series, truth: Truth) -> Worth:
     return Worth(
         alert_figures(truth.reached, alerts, rows=judged),
         ranking(truth.odd[takes_part], series.score[takes_part]),
+        _by_chance(series, truth),
         _found_at(series, truth, judged),
     )
+
+
+def _by_chance(series: Series, truth: Truth) -> float | None:
+    false = series.voted & ~(truth.odd | truth.after)
+    slots = series.rows.slots
+    order = np.argsort(slots, kind="stable")
+    edges = np.searchsorted(slots[order], np.arange(len(series.rows.keys) + 1)).tolist()
+    moved = np.zeros(len(slots), np.bool_)
+    for begin, end in pairwise(edges):
+        moved[order[begin:end]] = np.roll(false[order[begin:end]], (end - begin) // 2)
+    return _share_found(truth, moved)
+
+
+def _share_found(truth: Truth, flagged: Bools) -> float | None:
+    if truth.events.is_empty():
+        return None
+    found = found_events(truth.reached, truth.rows.filter(pl.Series(flagged)))["alerts"] > 0
+    return float(np.mean(found.to_numpy()))
 
 
 def _found_at(series: Series, truth: Truth, judged: int) -> tuple[float | None, ...]:
@@ -114,11 +137,7 @@ def _found_at(series: Series, truth: Truth, judged: int) -> tuple[float | None, 
     found: list[float | None] = []
     for alarms in ALARMS:
         allowed = alarms * judged // 10_000
-        if allowed >= len(ordinary) or not truth.events.height:
-            found.append(None)
-            continue
-        flagged = truth.rows.filter(pl.Series(series.score > ordinary[allowed]))
-        found.append(float(np.mean((found_events(truth.reached, flagged)["alerts"] > 0).to_numpy())))
+        found.append(_share_found(truth, series.score > ordinary[allowed]) if allowed < len(ordinary) else None)
     return tuple(found)
 
 

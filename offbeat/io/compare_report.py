@@ -70,7 +70,7 @@ def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
     worth = _table(
         f"against the {most.events.height:,} anomalies of {file}: flags within {labelled.tolerance} after one still count for it",
         ["detector"],
-        ["precision", "recall", "F1", "false alarms", "in 10,000 rows", *moved, "ROC-AUC", "PR-AUC", "median delay s"],
+        ["precision", "recall", "by chance", "F1", "false alarms", "in 10,000", *moved, "ROC-AUC", "PR-AUC", "delay s"],
     )
     kinds = most.events["kind"].unique().sort().to_list()
     counts = dict(most.events["kind"].value_counts().iter_rows())
@@ -78,18 +78,19 @@ def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
     for series, found in zip(comparison.series, labelled.worth, strict=True):
         name = Text(safe(series.name, _LONGEST))
         if found is None:
-            worth.add_row(name, *["-"] * (8 + len(ALARMS)))
+            worth.add_row(name, *["-"] * (9 + len(ALARMS)))
             recall.add_row(name, *["-"] * len(kinds))
             continue
         overall, alerts, ranking = found.alerts.overall, found.alerts, found.ranking
         alarms = [f"{alerts.false_alarms:,}", number(alerts.per_10_000_rows, 3)]
         delay = None if overall.delay is None else overall.delay.median_ns / 1e9
-        shares = [_share(x) for x in (overall.precision, overall.recall, overall.f1)]
+        shares = [_share(x) for x in (overall.precision, overall.recall, found.by_chance, overall.f1)]
         areas = [_share(x) for x in (*found.found_at, ranking.roc_auc, ranking.pr_auc)]
         worth.add_row(name, *shares, *alarms, *areas, number(delay, 3))
         of_kind = {kind.kind: kind.recall for kind in found.alerts.kinds}
         recall.add_row(name, *(_share(of_kind.get(kind)) for kind in kinds))
     meaning = (
+        "by chance: what the false alarms alone would find of as many anomalies, moved by half of their key's rows. "
         f"recall at {' and '.join(map(str, ALARMS))}: with the threshold moved to so many false alarms in 10,000 rows. ROC-AUC, PR-AUC: "
         f"scores of the {int(most.odd.sum()):,} rows within anomalies against those of all others but the {int(most.after.sum()):,} within "
         f"{labelled.tolerance} after one."
