@@ -90,7 +90,8 @@ def table(found: Sequence[Comparison]) -> str:
         false, right = sum(w.alerts.false_alarms for w in worths), sum(w.alerts.overall.alerts for w in worths)
         recall = _recall(worths, None)
         precision = right / (right + false)
-        shares = [recall, fmean(w.by_chance or 0.0 for w in worths), *(_recall(worths, kind) for kind in KINDS), precision, 2 * precision * recall / (precision + recall)]
+        shares = [recall, fmean(w.by_chance or 0.0 for w in worths), *(_recall(worths, kind) for kind in KINDS)]
+        shares += [precision, 2 * precision * recall / (precision + recall)]
         shares += [fmean(w.found_at[at] or 0.0 for w in worths) for at in range(len(ALARMS))]
         shares += [fmean(w.ranking.roc_auc or 0.0 for w in worths), fmean(w.ranking.pr_auc or 0.0 for w in worths)]
         cells = [name, f"{100 * votes / judged:.2f} %", f"{10_000 * false / judged:.1f}", *(f"{share:.3f}" for share in shares)]
