@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from command import DATA, Command, offbeat
+from command import DATA, Command, offbeat, process
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -313,6 +314,21 @@ def test_views_on_another_key(offbeat: Command) -> None:
     windows = {name: view["windows"] for name, view in told["pipelines"][0]["views"].items()}
     assert {one["name"].split(".")[0] for one in told["detectors"]} == {"market", "sector"}
     assert all(one["rows"] == windows[one["name"].split(".")[0]] > 0 for one in told["detectors"])
+
+
+def test_help_has_examples(offbeat: Command) -> None:
+    done = offbeat("compare", "--help")
+    assert done.code == 0
+    assert "offbeat compare trades" in done.out.split("Examples:")[1]
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    pipeline, source = stream(tmp_path)
+    rows = [json.dumps({"k": k, "t": t, "v": float(v)}) for k, t, v in (line.split(",") for line in source.read_text().splitlines()[1:])]
+    running = process("compare", pipeline, "-", "--json", stdin=subprocess.PIPE)
+    out, err = running.communicate("\n".join(rows) + "\n", timeout=60)
+    assert running.returncode == 0, err
+    assert [one["votes"] for one in json.loads(out)["detectors"]] == [4, 4, 8]
 
 
 def test_refusals(offbeat: Command, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def comparison_report(comparison: Comparison, remarks: Sequence[str] = ()) -> Re
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in left:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for name in right:
         table.add_column(name, justify="right")
     return table
@@ -37,9 +37,9 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 def _flags(comparison: Comparison) -> Table:
     table = _table(
-        "what they flag: every score was given before its row was learnt from",
+        "what they flag, and quantiles of their scores, each given before its row was learnt from",
         ["detector", "type"],
-        ["rows", "no verdict", "votes", "flag rate", *(f"score {name}" for name in QUANTILE_NAMES)],
+        ["rows", "no verdict", "votes", "flag rate", *QUANTILE_NAMES],
     )
     for series, said in zip(comparison.series, comparison.flags, strict=True):
         scores = [f"{q:.3f}" for q in said.quantiles or ()] or ["-"] * len(QUANTILE_NAMES)
@@ -70,7 +70,7 @@ def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
     worth = _table(
         f"against the {most.events.height:,} anomalies of {file}: flags within {labelled.tolerance} after one still count for it",
         ["detector"],
-        ["precision", "recall", "by chance", "F1", "false alarms", "in 10,000", *moved, "ROC-AUC", "PR-AUC", "delay s"],
+        ["precision", "recall", "by chance", "F1", "false in 10,000", *moved, "ROC-AUC", "PR-AUC", "delay s"],
     )
     kinds = most.events["kind"].unique().sort().to_list()
     counts = dict(most.events["kind"].value_counts().iter_rows())
@@ -78,15 +78,14 @@ def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
     for series, found in zip(comparison.series, labelled.worth, strict=True):
         name = Text(safe(series.name, _LONGEST))
         if found is None:
-            worth.add_row(name, *["-"] * (9 + len(ALARMS)))
+            worth.add_row(name, *["-"] * (8 + len(ALARMS)))
             recall.add_row(name, *["-"] * len(kinds))
             continue
         overall, alerts, ranking = found.alerts.overall, found.alerts, found.ranking
-        alarms = [f"{alerts.false_alarms:,}", number(alerts.per_10_000_rows, 3)]
         delay = None if overall.delay is None else overall.delay.median_ns / 1e9
         shares = [_share(x) for x in (overall.precision, overall.recall, found.by_chance, overall.f1)]
         areas = [_share(x) for x in (*found.found_at, ranking.roc_auc, ranking.pr_auc)]
-        worth.add_row(name, *shares, *alarms, *areas, number(delay, 3))
+        worth.add_row(name, *shares, number(alerts.per_10_000_rows, 3), *areas, number(delay, 3))
         of_kind = {kind.kind: kind.recall for kind in found.alerts.kinds}
         recall.add_row(name, *(_share(of_kind.get(kind)) for kind in kinds))
     meaning = (
