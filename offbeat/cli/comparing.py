@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from offbeat.cli.first_start import tell_of_compiling
+from offbeat.cli.first_start import prepare
 from offbeat.cli.progress import Meter
 from offbeat.cli.say import put
 from offbeat.cli.terminal import console, show
@@ -54,7 +54,7 @@ def carry_out(wanted: Wanted) -> None:
     if wanted.plot is not None:
         check_plot(wanted.plot)
     sources = [open_source(plan.source, list(wanted.sources)) for plan in plans]
-    tell_of_compiling()
+    prepare(*plans)
     meter = _Rounds(Meter(console(stderr=True), live=False), len(plans))
     done: list[Judged] = []
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from offbeat.cli.ending import how_to_go_on, report, tidy
-from offbeat.cli.first_start import tell_of_compiling
+from offbeat.cli.first_start import prepare
 from offbeat.cli.interruption import Interruption
 from offbeat.cli.live import LiveLines
 from offbeat.cli.progress import Meter
@@ -21,7 +21,7 @@ def execute(request: Request) -> int:
     """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
     plan = load_plan(request.pipeline, request.overrides)
     source = open_source(plan.source, list(request.sources))
-    tell_of_compiling()
+    prepare(plan)
     results, remarks = console(), console(stderr=True)
     both = results.is_terminal and remarks.is_terminal
     meter = Meter(results if request.live and both else remarks, live=request.live)

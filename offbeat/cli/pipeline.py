@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ Examples:
 SCHEMA_EXAMPLES = """\b
 Example:
   offbeat schema > pipeline.schema.json      for an editor: completion and checks while typing
+  offbeat schema alert                       for whoever reads the alerts
 """
 
 
@@ -40,10 +41,13 @@ def lint(
     put(f"{pipeline}: fine" + (f", {len(found.warnings)} warning{'s' * (len(found.warnings) > 1)}" if found.warnings else ""))
 
 
-def schema() -> None:
-    """Print the JSON schema of pipeline files."""
+def schema(
+    what: Annotated[Literal["pipeline", "alert"], typer.Argument(help="Of pipeline files, or of the alerts of a run.")] = "pipeline",
+) -> None:
+    """Print a JSON schema: of pipeline files, or of alerts."""
     import json
 
+    from offbeat.io.alert_schema import alert_json_schema
     from offbeat.spec.schema import pipeline_schema
 
-    put(json.dumps(pipeline_schema(), indent=2))
+    put(json.dumps(pipeline_schema() if what == "pipeline" else alert_json_schema(), indent=2))

@@ -52,3 +52,17 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` on first call for its argument types; never with fast-math, so results do not depend on the CPU [S11]."""
     kernel: Callable[P, R] = _numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     return kernel
+
+
+_elsewhere: list[Callable[[], object]] = []
+
+
+def compiled_elsewhere(wait: Callable[[], object]) -> None:
+    """Another process is compiling kernels into the same cache; `wait` returns when it is done."""
+    _elsewhere.append(wait)
+
+
+def settle() -> None:
+    """Wait for what is compiled elsewhere: called before its first use here."""
+    while _elsewhere:
+        _elsewhere.pop()()

@@ -42,7 +42,8 @@ class KeyTable:
         for i, key in enumerate(distinct):
             table[i] = self._slot_of(key)
         # Not `to_numpy`, which imports pandas: a second of the start.
-        indices = np.frombuffer(encoded.indices.buffers()[1], np.int32)[encoded.indices.offset :][: len(encoded)]
+        data: Any = encoded.indices.buffers()[1]
+        indices = np.frombuffer(data, np.int32)[encoded.indices.offset :][: len(encoded)]
         slots: I32 = table[indices]
         return slots
 

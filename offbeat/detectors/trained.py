@@ -13,7 +13,7 @@ from importlib import import_module
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, U64, Bools
-from offbeat.core.compiled import compiled
+from offbeat.core.compiled import compiled, settle
 from offbeat.core.odd import Odd
 from offbeat.core.plan import ModelPlan
 from offbeat.core.rings import grown_rows
@@ -156,6 +156,7 @@ class Trained:
 
     def judge(self, begin: int, end: int) -> None:
         """Score the rows of a round: the sorted ones from `begin` to `end`."""
+        settle()
         slots, x, rows = self._slots[begin:end], self._x[begin:end], self._order[begin:end]
         complete = self._complete[begin:end]
         if not complete.all():

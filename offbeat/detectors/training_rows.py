@@ -49,7 +49,7 @@ def _move(rows: F64, row_numbers: I64, source: int, target: int, n: int) -> None
 
 @compiled
 def _append(
-    begin: int, slots: I32, x: F64, numbers: I64, records: I64, most: int, keep: int,
+    begin: int, slots: I32, x: F64, numbers: I64, records: I64, most: int,
     used: I64, free: I64, link: I64, rows: F64, row_numbers: I64,
 ) -> int:
     """Append x[begin:]; returns the number of rows done: all, or those before the pool must grow."""
@@ -58,20 +58,15 @@ def _append(
         s = slots[i]
         length = records[s, LENGTH]
         if length == records[s, CAPACITY]:
-            if length == most:
-                # Before the first training only: afterwards there is always room until the next.
-                _move(rows, row_numbers, records[s, OFFSET] + length - keep, records[s, OFFSET], keep)
-                length = keep
-            else:
-                size = next_capacity(records[s, CAPACITY], most)
-                to = take(size, used, free, link)
-                if to < 0:
-                    return i
-                _move(rows, row_numbers, records[s, OFFSET], to, length)
-                if records[s, CAPACITY] > 0:
-                    give(records[s, OFFSET], records[s, CAPACITY], free, link)
-                records[s, OFFSET] = to
-                records[s, CAPACITY] = size
+            size = next_capacity(length, most)
+            to = take(size, used, free, link)
+            if to < 0:
+                return i
+            _move(rows, row_numbers, records[s, OFFSET], to, length)
+            if length > 0:
+                give(records[s, OFFSET], length, free, link)
+            records[s, OFFSET] = to
+            records[s, CAPACITY] = size
         at = records[s, OFFSET] + length
         for j in range(k):
             rows[at, j] = x[i, j]
@@ -132,7 +127,7 @@ class TrainingRows:
         done = 0
         while (
             done := _append(
-                done, slots, x, numbers, self.records, self._most, self.train_on,
+                done, slots, x, numbers, self.records, self._most,
                 self._used, self._free, self._link, self.rows, self._numbers,
             )
         ) < len(slots):  # fmt: skip

@@ -15,8 +15,8 @@ import polars as pl
 from offbeat.core.plan import Plan, RulePlan
 from offbeat.errors import UserError
 from offbeat.io.console import Record, number, safe, summary
-from offbeat.io.explain import explain_words, headline
 from offbeat.io.contributions import contribution_figures
+from offbeat.io.explain import explain_words, headline
 from offbeat.io.staged import StagedFile, cannot_write
 
 _MOST_ROWS = 5_000

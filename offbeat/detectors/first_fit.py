@@ -1,0 +1,37 @@
+"""Compiles the kernels of trained detectors by using them once.
+
+On a first start another process does this, so that both cores compile; the fold waits for it before it needs a model.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+import numpy as np
+
+from offbeat.core.plan import ModelPlan
+from offbeat.detectors.model import Training
+from offbeat.detectors.trained import model_of
+
+_ROWS, _FEATURES = 64, 3
+
+
+def first_fit(kind: str) -> None:
+    """Train, score and explain with a model of a type, so that everything it compiles is in the cache."""
+    plan = ModelPlan("first", kind, ("a",) * _FEATURES, tuple(range(_FEATURES)), (), _ROWS, _ROWS, _ROWS, 0.01, None)
+    model = model_of(plan)
+    model.grow(1)
+    rows = (np.arange(_ROWS * _FEATURES, dtype=np.float64) * 0.618 % 1.0).reshape(_ROWS, _FEATURES)
+    slots, one = np.zeros(_ROWS, np.int32), np.ones(1, np.int64)
+    for number in (1, 2):
+        model.train(Training(slots[:1], one - 1, one * _ROWS, rows, one * number, one.astype(np.uint64)))
+    model.score(slots, rows)
+    model.contributions(slots, rows)
+
+
+def first_fits(kinds: Sequence[str]) -> None:
+    """`first_fit` of several types, in a process of its own; Ctrl-C is its parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for kind in kinds:
+        first_fit(kind)
