@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib import import_module
@@ -360,3 +361,24 @@ def test_labels_of_which_some_fit(offbeat: Command, tmp_path: Path) -> None:
     told = json.loads(offbeat("compare", pipeline, source, "--labels", labels, "--json").out)
     assert told["notes"] == ["1 of 2 labels left out: of keys that have no rows"]
     assert told["detectors"][0]["labels"]["events"] == 1
+
+
+def masked(text: str) -> list[str]:
+    """Lines without frames and figures: what models find changes with them, the page is about what is shown."""
+    lines = (" ".join(re.sub(r"[─-╿]+", " ", re.sub(r"[\d.,]+", "#", line)).split()) for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+def test_the_page_shows_what_the_commands_print(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "compare.md").read_text()
+    shown = re.findall(r"^```\n\$ offbeat ([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [command.split()[0] for command, _ in shown] == ["generate", "compare", "compare"]
+    for command, expected in shown:
+        done = offbeat(*command.split())
+        assert done.code == 0, done.err
+        if expected:
+            assert masked(done.out) == masked(expected)
+    label = re.findall(r"^```csv\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    Path("mine.csv").write_text(label[0])
+    assert read_labels("mine.csv").events["kind"].to_list() == ["halt"]
