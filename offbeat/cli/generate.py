@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.generate_cdr import CDR_EXAMPLES, cdr
 from offbeat.errors import UserError
 
 BARS_EXAMPLES = """\b
@@ -91,3 +92,6 @@ def trades(
         say("too few trades of each stock for an anomaly: give more --rows, or fewer --symbols")
     stocks = f"{symbols:,} stock{'s' * (symbols != 1)}"
     put(f"{made.rows:,} trades of {stocks} on {made.days:,} days in {out}; {made.anomalies:,} anomalies in {where}")
+
+
+generate.command("cdr", epilog=CDR_EXAMPLES)(cdr)
