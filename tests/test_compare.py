@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import offbeat as package
+from benchmarks.planted_trades import ALTERNATIVES, Setting, planted, table
 from offbeat.core.batch import F64
 from offbeat.engines.compare import judge, longest_window, names_of, vote_score
 from offbeat.evaluate.comparison import Comparison, compared
@@ -382,3 +383,17 @@ def test_the_page_shows_what_the_commands_print(offbeat: Command, tmp_path: Path
     label = re.findall(r"^```csv\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     Path("mine.csv").write_text(label[0])
     assert read_labels("mine.csv").events["kind"].to_list() == ["halt"]
+
+
+def test_the_benchmarks_table(tmp_path: Path) -> None:
+    """A line a detector, the ensemble's vote among them and the others' not; its counts are those of the seeds together."""
+    found = planted(Setting(rows=20_000, symbols=1, every=2_000, seeds=2), tmp_path)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(found).splitlines()]
+    names = ["detector", "---", "forest", "covariance", "zscore", "**two of three**", *ALTERNATIVES]
+    assert [line[0].rstrip(":") for line in lines] == names
+    votes, judged = (sum(getattr(comparison.flags[0], field) for comparison in found) for field in ("votes", "judged"))
+    assert lines[2][1] == f"{100 * votes / judged:.2f} %"
+    worths = [comparison.labelled.worth[0] for comparison in found if comparison.labelled is not None]
+    overall = [worth.alerts.overall for worth in worths if worth is not None]
+    assert lines[2][3] == f"{sum(o.found for o in overall) / sum(o.events for o in overall):.3f}"
+    assert len({len(line) for line in lines}) == 1
