@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from offbeat.core.batch import F64, I64
+from offbeat.core.batch import F64, I64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.program import Op, Program
 
@@ -121,7 +121,7 @@ def _select(op: int, a: F64, b: F64, d: F64, m: int) -> None:
 
 @compiled
 def _run(
-    code: I64, constants: F64, rows: I64, columns: F64, features: F64, registers: int, outputs: I64, out: F64
+    code: I64, constants: F64, rows: I64, read: Bools, columns: F64, features: F64, registers: int, outputs: I64, out: F64
 ) -> None:
     n = out.shape[1]
     k = columns.shape[0]
@@ -133,6 +133,8 @@ def _run(
         m = min(_BLOCK, n - start)
         for r in range(inputs):
             source = rows[r]
+            if not read[r]:
+                continue
             if source < k:
                 for j in range(m):
                     work[r, j] = columns[source, start + j]
@@ -154,8 +156,15 @@ def _run(
                 _select(op, a, b, d, m)
         for o in range(len(outputs)):
             source = outputs[o]
-            for j in range(m):
-                out[o, start + j] = work[source, j]
+            if source >= inputs:
+                for j in range(m):
+                    out[o, start + j] = work[source, j]
+            elif rows[source] < k:
+                for j in range(m):
+                    out[o, start + j] = columns[rows[source], start + j]
+            else:
+                for j in range(m):
+                    out[o, start + j] = features[rows[source] - k, start + j]
 
 
 class Machine:
@@ -170,6 +179,9 @@ class Machine:
         self._code = np.array(program.code, np.int64).reshape(-1, 4)
         self._constants = np.array(program.constants, np.float64)
         self._outputs = np.array(program.outputs, np.int64)
+        self._read = np.zeros(len(program.inputs), np.bool_)
+        for _, a, b, _ in program.code:
+            self._read[[register for register in (a, b) if register < len(program.inputs)]] = True
         self._registers = max(program.registers, 1)
 
     def run(self, columns: F64, features: F64 | None = None) -> F64:
@@ -181,7 +193,7 @@ class Machine:
         out = np.empty((len(self._outputs), n))
         if n and len(out):
             extra = features if features is not None else _NONE
-            _run(self._code, self._constants, self._rows, columns, extra, self._registers, self._outputs, out)
+            _run(self._code, self._constants, self._rows, self._read, columns, extra, self._registers, self._outputs, out)
         return out
 
 
