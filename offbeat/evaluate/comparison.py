@@ -81,7 +81,7 @@ def _worth(found: Worth | None, truth: Truth) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
-        **_kind(found.alerts.overall),
+        **kind_as_dict(found.alerts.overall),
         "recall_by_chance": found.by_chance,
         "false_alarms": found.alerts.false_alarms,
         "false_alarms_per_10000_rows": found.alerts.per_10_000_rows,
@@ -92,11 +92,12 @@ def _worth(found: Worth | None, truth: Truth) -> dict[str, Any] | None:
         "ordinary_rows": found.ranking.rows - found.ranking.odd,
         "rows_without_score": found.ranking.unscored,
         "rows_of_the_tolerance": int(truth.after.sum()),
-        "kinds": {kind.kind: _kind(kind) for kind in found.alerts.kinds},
+        "kinds": {kind.kind: kind_as_dict(kind) for kind in found.alerts.kinds},
     }
 
 
-def _kind(figures: KindFigures) -> dict[str, Any]:
+def kind_as_dict(figures: KindFigures) -> dict[str, Any]:
+    """Figures of a kind as `--json` prints them."""
     delay = figures.delay
     return {
         "events": figures.events,

@@ -78,25 +78,51 @@ class AlertFigures:
     """In the order of their names."""
 
 
-def ranking(odd: Bools, scores: F64) -> Ranking:
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """What a threshold that is lowered from score to score lets through; n distinct scores, greatest first."""
+
+    scores: F64
+    """(n,)"""
+    hits: I64
+    """(n,) odd rows at or above each score."""
+    misses: I64
+    """(n,) other rows at or above it."""
+
+
+def curve(odd: Bools, scores: F64, others_last: int = 0) -> Curve:
+    """The curve of `scores` (n,), higher = odder, none of them NaN, against the truth `odd` (n,); equal scores stand together.
+
+    `others_last`: so many more rows are not odd, and have the score -inf.
+    """
+    if others_last:
+        odd, scores = np.append(odd, False), np.append(scores, -np.inf)
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1) if len(ranked) else np.zeros(0, np.int64)
+    hits: I64 = np.cumsum(odd[order], dtype=np.int64)[last]
+    misses: I64 = last + 1 - hits
+    if others_last:
+        misses[-1] += others_last - 1
+    return Curve(ranked[last], hits, misses)
+
+
+def ranking(odd: Bools, scores: F64, others_last: int = 0) -> Ranking:
     """Areas under the curves of `scores` (n,), higher = odder, NaN = none, against the truth `odd` (n,).
 
     Equal scores stand together, so their order does not matter. Definitions as in scikit-learn's roc_auc_score and average_precision_score.
-    Raises ValueError where lengths differ.
+    `others_last`: see `curve`. Raises ValueError where lengths differ.
     """
     if odd.shape != scores.shape:
         raise ValueError(f"{len(scores)} scores for {len(odd)} labels")
     scored = ~np.isnan(scores)
     odd, scores = odd[scored], scores[scored]
-    rows, positives = len(odd), int(np.count_nonzero(odd))
+    rows, positives = len(odd) + others_last, int(np.count_nonzero(odd))
     unscored = int(np.count_nonzero(~scored))
     if positives in {0, rows}:
         return Ranking(rows, positives, unscored, None, None)
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), rows - 1)
-    hits: I64 = np.cumsum(odd[order], dtype=np.int64)[last]
-    misses: I64 = last + 1 - hits
+    found = curve(odd, scores, others_last)
+    hits, misses = found.hits, found.misses
     added, before = np.diff(hits, prepend=0), hits - np.diff(hits, prepend=0)
     twice = int(np.sum(np.diff(misses, prepend=0) * (2 * before + added)))  # a pair won counts 2, a tie 1: exact in integers
     return Ranking(
@@ -134,13 +160,13 @@ def alert_figures(
     kinds = []
     for kind in events["kind"].unique().sort().to_list():
         chosen: Bools = (events["kind"] == kind).to_numpy()
-        kinds.append(_kind(kind, found.filter(pl.Series(chosen)), int(np.count_nonzero(lines.covered(chosen))), false))
+        kinds.append(kind_figures(kind, found.filter(pl.Series(chosen)), int(np.count_nonzero(lines.covered(chosen))), false))
     return AlertFigures(
         alerts.height,
         false,
         per_10_000_rows=false * 10_000 / rows if rows else None,
         per_key_day=false / key_days if key_days else None,
-        overall=_kind(ALL, found, inside, false),
+        overall=kind_figures(ALL, found, inside, false),
         kinds=tuple(kinds),
     )
 
@@ -150,7 +176,8 @@ def count_key_days(rows: pl.DataFrame, zone: str = "UTC") -> int:
     return rows.select("key", pl.col("time").dt.convert_time_zone(zone).dt.date()).n_unique()
 
 
-def _kind(kind: str, found: pl.DataFrame, alerts: int, false: int) -> KindFigures:
+def kind_figures(kind: str, found: pl.DataFrame, alerts: int, false: int) -> KindFigures:
+    """Figures of the events `found` (see `found_events`), of which `alerts` alerts lie in any, beside `false` ones in no event at all."""
     hit = found.filter(pl.col("alerts") > 0)
     precision = alerts / (alerts + false) if alerts + false else None
     recall = hit.height / found.height if found.height else None

@@ -33,7 +33,7 @@ _PANEL = 190
 
 def check_plot(path: Path) -> None:
     """Raise UserError where nothing can be drawn there, before any work is done."""
-    _plotly("graph_objects")
+    plotly_module("graph_objects")
     prepare(path)
 
 
@@ -62,7 +62,8 @@ def highest(time_ns: I64, score: F64, most: int = MOST_POINTS) -> I64:
     return np.array([order[a + int(np.argmax(score[order[a:b]]))] for a, b in pairwise(edges.tolist())], np.int64)
 
 
-def _plotly(module: str) -> Any:
+def plotly_module(module: str) -> Any:
+    """A module of plotly, which is an extra. Raises UserError where it is not installed."""
     try:
         return import_module(f"plotly.{module}")
     except ImportError as error:
@@ -70,7 +71,7 @@ def _plotly(module: str) -> Any:
 
 
 def _scores(comparison: Comparison, zone: str) -> Any:
-    graph, subplots = _plotly("graph_objects"), _plotly("subplots")
+    graph, subplots = plotly_module("graph_objects"), plotly_module("subplots")
     n = len(comparison.series)
     titles = [_title(series, said.votes, said.judged) for series, said in zip(comparison.series, comparison.flags, strict=True)]
     figure = subplots.make_subplots(rows=n, cols=1, shared_xaxes=True, vertical_spacing=min(0.06, 0.4 / n), subplot_titles=titles)
@@ -83,7 +84,7 @@ def _scores(comparison: Comparison, zone: str) -> Any:
         figure.update_yaxes(range=[-0.02, 1.02], gridcolor=_GRID, zeroline=False, row=panel, col=1)
     figure.update_xaxes(gridcolor=_GRID, zeroline=False)
     figure.update_xaxes(title_text=html.escape(zone), row=n, col=1)
-    _style(figure, 140 + _PANEL * n)
+    style_figure(figure, 140 + _PANEL * n)
     figure.update_layout(legend={"orientation": "h", "y": 1 + 60 / (140 + _PANEL * n), "yanchor": "bottom", "x": 0})
     return figure
 
@@ -100,7 +101,7 @@ def _points(graph: Any, series: Series, zone: str) -> Any:
     index = np.insert(index, pauses, index[pauses])
     voted = series.voted[index]
     return graph.Scatter(
-        x=_local(series.rows.time_ns[index], zone),
+        x=local_times(series.rows.time_ns[index], zone),
         y=score,
         mode="lines+markers",
         line={"color": _LINE, "width": 0.7},
@@ -117,7 +118,7 @@ def _spans(graph: Any, events: pl.DataFrame, zone: str, *, shown: bool) -> list[
     for i, kind in enumerate(events["kind"].unique().sort().to_list()):
         color = _KINDS[i % len(_KINDS)]
         of_kind = events.filter(pl.col("kind") == kind)
-        begin, end = (_local(of_kind[name].to_physical().to_numpy(), zone) for name in ("from", "to"))
+        begin, end = (local_times(of_kind[name].to_physical().to_numpy(), zone) for name in ("from", "to"))
         x = [value for a, b in zip(begin, end, strict=True) for value in (a, a, b, b, a, None)]
         found.append(
             graph.Scatter(
@@ -137,7 +138,7 @@ def _spans(graph: Any, events: pl.DataFrame, zone: str, *, shown: bool) -> list[
 
 
 def _maps(comparison: Comparison) -> Any:
-    graph, subplots = _plotly("graph_objects"), _plotly("subplots")
+    graph, subplots = plotly_module("graph_objects"), plotly_module("subplots")
     names = [series.name for series in comparison.series]
     place = {name: i for i, name in enumerate(names)}
     jaccard, correlation = np.eye(len(names)), np.eye(len(names))
@@ -155,11 +156,12 @@ def _maps(comparison: Comparison) -> Any:
         )
         figure.add_trace(heat, row=1, col=column)
         figure.update_yaxes(autorange="reversed", row=1, col=column)
-    _style(figure, 160 + 44 * len(names))
+    style_figure(figure, 160 + 44 * len(names))
     return figure
 
 
-def _style(figure: Any, height: int) -> None:
+def style_figure(figure: Any, height: int) -> None:
+    """Colours that suit a light and a dark page."""
     figure.update_layout(
         height=height,
         margin={"l": 60, "r": 20, "t": 60, "b": 50},
@@ -169,7 +171,7 @@ def _style(figure: Any, height: int) -> None:
     )
 
 
-def _local(time_ns: I64, zone: str) -> list[str]:
+def local_times(time_ns: I64, zone: str) -> list[str]:
     """Times as plotly draws them: local to `zone`, without an offset."""
     times = pl.Series(time_ns).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(zone)
     return times.dt.to_string("%Y-%m-%d %H:%M:%S%.6f").to_list()
