@@ -15,13 +15,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-# Alerts out of minute bars, the worst one explained and drawn.
+# Alerts out of minute bars and of trades, the worst ones explained and drawn.
 demo: setup
 	@bash examples/demo.sh $(BIN)/offbeat $(DATA) build/demo
 
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
 test: setup
-	@$(BIN)/python -m pytest -q -x tests/test_sql_bars.py >/dev/null 2>&1 || true
+	@$(BIN)/python -m pytest -q -x tests/test_sql_bars.py tests/test_oracle_trades.py >/dev/null 2>&1 || true
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What one runs while working.
@@ -40,6 +40,10 @@ bench: setup
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.state_size
+	$(BIN)/python -m benchmarks.trades_speed
+	$(BIN)/python -m benchmarks.planted_trades
+	$(BIN)/python -m benchmarks.parity_adbench
+	$(BIN)/python -m benchmarks.parity_covariance
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

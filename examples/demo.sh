@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a file of minute bars to explained alerts: on the real file where ../shared/data is there, else on bars made up on the spot.
+# From minute bars and trades to explained alerts: on real files where ../shared/data is there, else on rows made up on the spot.
 #   examples/demo.sh [OFFBEAT [DATA [OUT]]]
 set -euo pipefail
 offbeat=${1:-.venv/bin/offbeat}
@@ -23,3 +23,14 @@ else
 fi
 step run bars "$bars" --alerts "$out/alerts.jsonl"
 step explain worst --alerts "$out/alerts.jsonl" --plot "$out/worst.html"
+
+if [ -d "$data/trades" ]; then
+    trades=$data/trades
+else
+    echo "No real trades at $data/trades: making some up, with anomalies planted in them."
+    trades=$out/trades.csv
+    rm -f "$trades"
+    step generate trades --rows 100000 --symbols 2 --seed 1 --out "$trades"
+fi
+step run trades "$trades" --alerts "$out/trades.parquet"
+step explain worst --alerts "$out/trades.parquet" --plot "$out/worst_trade.html"
