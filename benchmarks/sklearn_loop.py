@@ -44,8 +44,9 @@ class Loop:
         ensemble: Any = import_module("sklearn.ensemble")
         covariance: Any = import_module("sklearn.covariance")
         scaling: Any = import_module("sklearn.preprocessing")
-        self._forest: Callable[[], Any] = lambda: ensemble.IsolationForest(n_estimators=100, max_samples=256, contamination=0.01, random_state=0)
-        self._envelope: Callable[[], Any] = lambda: covariance.EllipticEnvelope(contamination=0.01, random_state=0)
+        settings = {"contamination": 0.01, "random_state": 0}
+        self._forest: Callable[[], Any] = lambda: ensemble.IsolationForest(n_estimators=100, max_samples=256, **settings)
+        self._envelope: Callable[[], Any] = lambda: covariance.EllipticEnvelope(**settings)
         self._scaler: Callable[[], Any] = scaling.StandardScaler
         self._window: deque[tuple[float, float, int, str]] = deque(maxlen=WINDOW)
         self._rows: deque[F64] = deque(maxlen=TRAIN_ON)
