@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from hashlib import blake2b
 
+from case import Case
 from conftest import PHASES
 from driver import Driver
 from harness import assert_same, bits, in_order
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from oracle import run
 from real_bars import FOLDER, real_rows
 from strategies import Stream, streams
-from under_test import BARS, CASES, Case
+from under_test import BARS, CASES
 
 
 def add_streams(case: Case, digest: blake2b) -> None:

@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from under_test import BUFFERED, ROLLED, Case
+from case import Case
+from under_test import BUFFERED, ROLLED
 
 from offbeat.core.plan import Plan
 from offbeat.engines.checkpoint import Checkpoint

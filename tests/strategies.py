@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from case import Case
 from hypothesis import strategies as st
 from oracle_spec import Column, Row, Value
-from under_test import Case
 
 MORE = int(os.environ.get("OFFBEAT_MORE_EXAMPLES", "1"))
 """Times as many examples as in CI: for a hunt, with HYPOTHESIS_PROFILE=hunt for new ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from case import Case
 from driver import Driver, plan_of
 from harness import assert_same, ledger_of, plain_set_aside
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import Oracle, run
 from oracle_spec import Row
 from strategies import MORE, Stream, chunk_sizes, streams
-from under_test import CASES, Case
+from under_test import CASES
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

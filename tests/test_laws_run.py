@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from case import Case
 from harness import ledger_of
 from hypothesis import given, settings
 from oracle import run
 from oracle_spec import Pipeline, Row, Value
 from strategies import MORE, Stream, streams
-from under_test import BUFFERED, PLAIN, ROLLED, SIDES, Case
+from under_test import BUFFERED, PLAIN, ROLLED, SIDES
 from yaml import safe_load
 
 import offbeat

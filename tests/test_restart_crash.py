@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from case import Case
 from driver import plan_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from restart_runs import Fate, Job, Left, crashed_and_run_again, disordered, fated, left, small_pieces, split_over
 from strategies import MORE
-from under_test import BARS, BUFFERED, ROLLED, Case
+from under_test import BARS, BUFFERED, ROLLED
 
 from offbeat.evaluate.generate_bars import generate_bars
 
