@@ -249,3 +249,15 @@ def test_slots_without_a_model_cost_next_to_nothing() -> None:
     model = RobustCovariance(18)
     model.grow(1_000_000)
     assert sum(array.nbytes for array in vars(model).values() if isinstance(array, np.ndarray)) < 8_000_000
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_fewer_rows_than_columns(n: int) -> None:
+    """Centred, n rows span n - 1 directions; far from the scales of the model before, rounding looks like more of them."""
+    random = np.random.default_rng(n)
+    model = RobustCovariance(8)
+    for number in range(2, 12):
+        model.train(training(random.normal(size=(n, 8)) * 2e-3 + 50 * (number % 2), number=number))
+        assert model.snapshot(1)["ranks"][0] <= n - 1
+        model.train(training(random.normal(size=(n, 8)), number=number))
+        assert 1 <= model.snapshot(1)["ranks"][0] <= n - 1

@@ -85,7 +85,8 @@ def train(
             ordered[c] = c
             if not moves[c]:
                 covariance[c, c] = 0.0
-        rank = independent(covariance, k, preferred, ordered)
+        # Beyond that, pivots are rounding, and h would be more than n.
+        rank = min(independent(covariance, k, preferred, ordered), n - 1)
         if rank == 0:
             ranks[model] = levels[model] = 0
             continue
