@@ -16,6 +16,8 @@ from offbeat.cli import pipeline, run
 from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
 from offbeat.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from offbeat.cli.compare import compare
+from offbeat.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
+from offbeat.cli.evaluate import evaluate
 from offbeat.cli.generate import generate
 from offbeat.cli.quarantine import quarantine
 from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
@@ -59,6 +61,7 @@ def offbeat(
 app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=REPLAY_EXAMPLES)(replay)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
 app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
