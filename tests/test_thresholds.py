@@ -29,6 +29,8 @@ SLOT = np.zeros(1, np.int32)
         (10, "0.3", 7),  # 0.7 · 10 = 7.000…1 in doubles
         (1, "0.5", 1),
         (7, "0.001", 7),
+        (2000, "0.0033333333333333335", 1994),  # ⌈1993.33…⌉; 2000 times its numerator needs more than 64 bits
+        (2000, "1e-300", 2000),
     ],
 )
 def test_the_place_of_the_threshold(m: int, c: str, place: int) -> None:
@@ -64,6 +66,12 @@ def test_live_scores_once_there_are_enough() -> None:
     assert after([float(i) for i in range(1, 500)], training=[7.0, 5.0]) == 7.0
     assert after([float(i) for i in range(1, 501)], training=[7.0]) == 495.0
     assert after([float("nan")] * 300 + [float(i) for i in range(1, 501)]) == 495.0
+
+
+def test_a_share_of_many_digits() -> None:
+    """⌈(1 - 1/300) · 600⌉ = 598, as the double is above 1/300: 597.99…"""
+    assert after([float(i) for i in range(1, 601)], contamination=1 / 300) == 598.0
+    assert after([float(i) for i in range(1, 601)], contamination=1e-300) == 600.0
 
 
 def test_only_the_last_two_thousand_count() -> None:

@@ -47,9 +47,11 @@ def select(values: F64, k: int) -> float:
     return float(values[k])
 
 
-@compiled
 def rank(m: int, odd: int, of: int) -> int:
-    """⌈(1 - c)·m⌉ - 1 for c = odd / of: the place of the threshold among m sorted scores, from 0. In integers, as 0.29 · 100 < 29."""
+    """⌈(1 - c)·m⌉ - 1 for c = odd / of: the place of the threshold among m sorted scores, from 0. In integers, as 0.29 · 100 < 29.
+
+    Not compiled: with the 19 digits of 1/300, odd · m needs more than 64 bits.
+    """
     return min(max(m - (odd * m) // of, 1), m) - 1
 
 
@@ -63,7 +65,7 @@ def _keep(slots: I32, raw: F64, places: I32, counts: I64, scores: F64) -> None:
 
 
 @compiled
-def _from_live(slots: I32, places: I32, counts: I64, scores: F64, odd: int, of: int, thresholds: F64) -> None:
+def _from_live(slots: I32, places: I32, counts: I64, scores: F64, ranks: I64, thresholds: F64) -> None:
     work = np.empty(scores.shape[1])
     for i in range(len(slots)):
         p = places[slots[i]]
@@ -71,7 +73,7 @@ def _from_live(slots: I32, places: I32, counts: I64, scores: F64, odd: int, of: 
         if m >= ENOUGH:
             for j in range(m):
                 work[j] = scores[p, j]
-            thresholds[p] = select(work[:m], rank(m, odd, of))
+            thresholds[p] = select(work[:m], ranks[m])
 
 
 class Thresholds:
@@ -79,6 +81,7 @@ class Thresholds:
 
     def __init__(self, contamination: float, limit: float | None) -> None:
         self._odd, self._of = Fraction(repr(contamination)).as_integer_ratio()
+        self._ranks: I64 = np.array([rank(m, self._odd, self._of) for m in range(KEPT + 1)], np.int64)
         self._limit = limit
         self.places: I32 = np.zeros(0, np.int32)
         """Slot → place, -1 for a slot without a model."""
@@ -106,7 +109,7 @@ class Thresholds:
         if self._limit is not None:
             self.values[self.places[new]] = self._limit
             return slots[:0]
-        _from_live(slots, self.places, self._counts, self._scores, self._odd, self._of, self.values)
+        _from_live(slots, self.places, self._counts, self._scores, self._ranks, self.values)
         return slots[self._counts[self.places[slots]] < ENOUGH]
 
     def stand_in(self, slot: int, raw: F64) -> None:
