@@ -45,6 +45,21 @@ def test_your_own_csv(offbeat: Command, tmp_path: Path, monkeypatch: pytest.Monk
     assert "15" in done.out
 
 
+def test_evaluate_on_labels(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(DOCS / "evaluate.md", "")
+    lines = block.splitlines()
+    commands = [line for line in lines if line.startswith("$ ")]
+    for command in commands:
+        words, _, file = command.partition(" > ")
+        done = offbeat(*words.removeprefix("$ offbeat ").split())
+        assert (done.code, done.err) == (0, "")
+        if file:
+            Path(file).write_text(done.out)
+    assert squeezed(done.out) == squeezed("\n".join(lines[len(commands) :]))
+    assert "false alarms" in done.out
+
+
 def test_the_readme_shows_the_shipped_pipeline() -> None:
     assert (ROOT / "offbeat" / "pipelines" / "bars.yaml").read_text() in blocks(ROOT / "README.md", "yaml")
 

@@ -46,7 +46,9 @@ def evaluate(
     ] = None,
     ledger: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="What `offbeat run --json` printed, instead of --rows and --key-days.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="What `offbeat run --json` printed: rows, and days of keys where windows are judged.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
     html: Annotated[

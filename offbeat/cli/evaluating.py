@@ -44,8 +44,6 @@ def carry_out(wanted: Wanted) -> None:
     """Evaluate and show. Raises UserError for what a person can put right."""
     tolerance = _duration("--tolerance", wanted.tolerance)
     span = None if wanted.span is None else _duration("--span", wanted.span)
-    if wanted.ledger is not None and (wanted.rows is not None or wanted.key_days is not None):
-        raise UserError("--ledger says how much was judged: give it, or --rows and --key-days")
     alerts = latest(read_alerts(wanted.alerts)).filter(pl.col("status") != "withdrawn")
     plan = _plan(wanted.pipeline, alerts)
     zone = plan.source.time.zone if plan is not None else "UTC"
@@ -53,7 +51,8 @@ def carry_out(wanted: Wanted) -> None:
     lengths = _lengths(plan, alerts, span)
     rows, key_days = wanted.rows, wanted.key_days
     if wanted.ledger is not None:
-        rows, key_days = _judged(wanted.ledger, lengths)
+        told = _judged(wanted.ledger, lengths)
+        rows, key_days = rows or told[0], key_days or told[1]
     if wanted.html is not None:
         check_plot(wanted.html)
     evaluation = evaluate(_scored(alerts), events, lengths=lengths, zone=zone, tolerance_ns=tolerance, rows=rows, key_days=key_days)
