@@ -6,7 +6,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I64, NULL_INT
 from offbeat.core.compiled import compiled
-from offbeat.core.program import Program
+from offbeat.core.plan import Aggregate
 
 
 @compiled
@@ -49,18 +49,20 @@ def double128(high: int, low: int) -> float:
     return -out if negative else out
 
 
+_OTHER, _CLOCK = -1, -2
+"""Sources that are no column: a small whole number of the clock, and anything else."""
+
+
 class ExactArguments:
     """Picks the exact form of chosen outputs of an argument program.
 
-    `fixed` names the rows of the exact integers; `wanted` are output numbers of the program.
+    `fixed` names the rows of the exact integers; `wanted` are output numbers of the program; `aggregates` are what is made of them.
     """
 
-    def __init__(self, program: Program, fixed: tuple[str, ...], wanted: tuple[int, ...]) -> None:
-        self._sources: list[tuple[int, int]] = []
-        for argument in wanted:
-            register = program.outputs[argument]
-            name = program.inputs[register] if register < len(program.inputs) else ""
-            self._sources.append((fixed.index(name) if name in fixed else -1, argument))
+    def __init__(self, fixed: tuple[str, ...], wanted: tuple[int, ...], aggregates: tuple[Aggregate, ...]) -> None:
+        columns = {a.argument: fixed.index(a.column) for a in aggregates if a.column in fixed}
+        clocked = {a.argument for a in aggregates if a.function == "distinct"}
+        self._sources = [(columns.get(argument, _CLOCK if argument in clocked else _OTHER), argument) for argument in wanted]
 
     def pick(self, arguments: F64, integers: I64) -> I64:
         """(len(wanted), n) from `arguments` (a, n) and `integers` (i, n).
@@ -69,12 +71,13 @@ class ExactArguments:
         """
         out = np.empty((len(self._sources), integers.shape[1]), np.int64)
         for row, (source, argument) in enumerate(self._sources):
+            values = arguments[argument]
+            known = ~np.isnan(values)
             if source >= 0:
-                out[row] = integers[source]
+                out[row] = np.where(known, integers[source], NULL_INT)
             else:
-                values = arguments[argument]
-                known = ~np.isnan(values)
                 out[row] = NULL_INT
-                # Only counted, unless it is a truth value: clipping keeps any number clear of the null.
-                out[row][known] = np.clip(values[known], -1.0, 1.0).astype(np.int64)
+                # Only counted, unless it is a truth value or of the clock: clipping keeps any number clear of the null.
+                whole = values[known] if source == _CLOCK else np.clip(values[known], -1.0, 1.0)
+                out[row][known] = whole.astype(np.int64)
         return out

@@ -13,7 +13,7 @@ from offbeat.core.batch import F64, I64
 from offbeat.core.compiled import compiled
 from offbeat.core.exact import add128, double128
 from offbeat.core.keys import KeyTable
-from offbeat.core.partials import ROWS, PartialLayout, Partials
+from offbeat.core.partials import BITS, ROWS, PartialLayout, Partials
 from offbeat.core.state import Arrays, prefixed, under
 
 
@@ -53,6 +53,8 @@ def _combine(
                 add128(out_ints, w, c, ints[i, c], ints[i, c + 1])
             elif kinds[k] == 0:
                 out_ints[w, c] += ints[i, c]
+            elif kinds[k] == BITS:
+                out_ints[w, c] |= ints[i, c]
             else:
                 x = floats[i, c]
                 old = out_floats[w, c]
@@ -120,6 +122,8 @@ class MergeStage:
         for row, (function, at, count, scale) in enumerate(lay.reads):
             if function in ("sum_exact", "mean_exact"):
                 _sums(out_ints, at, count, float(10**scale), function == "mean_exact", aggregates[row])
+            elif function == "distinct":
+                aggregates[row] = np.bitwise_count(out_ints[:, at])
             else:
                 aggregates[row] = out_floats[:, at] if function in ("min", "max") else out_ints[:, at]
         return Windows(targets[first], starts[first], out_ints[:, ROWS].copy(), aggregates)

@@ -17,7 +17,7 @@ from offbeat.core.rings import grown_rows
 
 ROWS = 0
 """Column of `ints` that every view has: rows in the window, its revision."""
-_COUNT, _SUM, _MIN, _MAX = range(4)
+_COUNT, _SUM, _MIN, _MAX, BITS = range(5)
 _EMPTY = -1
 
 
@@ -28,7 +28,7 @@ class PartialLayout:
     kinds: I64
     """(p,) what a part does with its argument."""
     arguments: I64
-    """(p,) row of the exact integers (COUNT, SUM) or of the doubles (MIN, MAX)."""
+    """(p,) row of the exact integers (COUNT, SUM, BITS) or of the doubles (MIN, MAX)."""
     at: I64
     """(p,) its first column in `ints` or `floats`."""
     ints: int
@@ -60,6 +60,8 @@ class PartialLayout:
                 reads.append((f, part(_COUNT, a), ROWS, 0))
             elif f in ("sum_exact", "mean_exact"):
                 reads.append((f, part(_SUM, a), part(_COUNT, a), aggregate.scale))
+            elif f == "distinct":
+                reads.append((f, part(BITS, a), ROWS, 0))
             elif f in ("min", "max"):
                 reads.append((f, part(_MIN if f == "min" else _MAX, a), ROWS, 0))
             else:
@@ -151,6 +153,9 @@ def _fold(
             if kinds[k] == _COUNT:
                 if exact[a, i] != NULL_INT:
                     ints[w, at[k]] += 1
+            elif kinds[k] == BITS:
+                if exact[a, i] != NULL_INT:
+                    ints[w, at[k]] |= 1 << exact[a, i]
             elif kinds[k] == _SUM:
                 v = exact[a, i]
                 if v != NULL_INT:

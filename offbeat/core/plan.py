@@ -74,11 +74,14 @@ class Aggregate:
 
     function: str
     """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, mad, distinct, span, rate.
-    A rollup has only count_rows, count, sum_exact, min, max and mean_exact: (S1 / n) / 10^scale with S1 the exact sum of the n values."""
+    A rollup has only count_rows, count, sum_exact, min, max, distinct (of hour@ and weekday@) and mean_exact:
+    (S1 / n) / 10^scale with S1 the exact sum of the n values."""
     argument: int = -1
     q: float = 0.5
     scale: int = 0
     """sum_exact, mean_exact: decimal digits of the exact integer."""
+    column: str = ""
+    """sum_exact, mean_exact: the fixed-point column whose integers are summed where the argument is not null; '' for a truth value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,10 @@ class WindowPlan:
     changes: Program = NOTHING
     """Row expressions, over the view's columns, whose change against the key's row before is read by `arguments` as `diff@0`, `diff@1`, …;
     `gap@` is the time since that row, in seconds."""
+    lag_ns: int = 0
+    """A window of time ends so long before the row."""
+    season_ns: int = 0
+    """Views with a rollup: only windows at the same place of the season, such as the same hour of the day. 0: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +119,15 @@ class RollupPlan:
     key_constant: str
     mapping: tuple[tuple[str, str], ...]
     """Source key → target key; rows of keys outside it are not selected. Empty: none."""
+    key_source: bool
+    """The source's own key."""
+    where: int
+    """Output of `arguments` that is true for selected rows; -1: all are."""
     every_ns: int
     zone: str
     """Zone of the windows when `every` is a whole number of days; else windows start at multiples of `every` since the epoch."""
     arguments: Program
+    """Over the source's columns, and `hour@` and `weekday@`: local hour (0 to 23) and day of the week (1 = Monday) of the row."""
     aggregates: tuple[Aggregate, ...]
     columns: tuple[str, ...]
     """Names of the rollup's results, columns of the view."""

@@ -18,6 +18,10 @@ class BandSpec(RangeSpec):
     value: Expression = Field(description="The value: a name or an expression.", examples=["price"])
     width: float = Field(default=3.0, gt=0, description="Half the band's width, in standard deviations.")
 
+    def expressions(self) -> list[str] | None:
+        """The value."""
+        return [self.value]
+
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
         enough = f"CASE WHEN count({self.value}) >= {self.least()} THEN {{}}({self.value}) END"

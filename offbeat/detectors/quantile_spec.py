@@ -20,6 +20,10 @@ class QuantileSpec(RangeSpec):
     high: float = Field(default=0.99, gt=0.5, le=1, description="The upper quantile.")
     factor: float = Field(default=1.0, gt=0, description="Stretches both ways: 2 allows twice the distance from the median.")
 
+    def expressions(self) -> list[str] | None:
+        """The value."""
+        return [self.value]
+
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
         enough = f"CASE WHEN count({self.value}) >= {self.least()} THEN quantile({self.value}, {{!r}}) END"

@@ -24,6 +24,10 @@ class RuleSpec(DetectorSpec):
         examples=["0", "mean_volume"],
     )
 
+    def expressions(self) -> list[str] | None:
+        """The condition, and what is expected."""
+        return [text for text in (self.when, self.expected) if text is not None]
+
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
         return view.rule(name, self.when, self.expected)

@@ -91,6 +91,10 @@ class DetectorSpec(Settings):
         """Settings that kept state depends on [S24]."""
         return {}
 
+    def expressions(self) -> list[str] | None:
+        """Expressions over columns and features that the detector reads; None: all features of the view's windows."""
+        raise NotImplementedError
+
 
 class ModelSpec(DetectorSpec):
     """Settings that all trained detectors share."""
@@ -122,6 +126,10 @@ class ModelSpec(DetectorSpec):
     def settings(self) -> dict[str, int]:
         """Arguments of the model's class beyond the number of features."""
         return {}
+
+    def expressions(self) -> list[str] | None:
+        """What the model sees."""
+        return self.features or None
 
     def training(self) -> dict[str, Any]:
         """Settings that kept state depends on [S24]."""

@@ -37,6 +37,10 @@ class ZScoreSpec(RangeSpec):
         examples=[{"sessions": {"mean": "usual_sessions", "std": "std_sessions"}}],
     )
 
+    def expressions(self) -> list[str] | None:
+        """The values, and the means and deviations they are held against."""
+        return [*self.limits, *(text for usual in self.baseline.values() for text in (usual.mean, usual.std))]
+
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
         for text in self.baseline:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I32, I64, Bools
+from offbeat.core.clock import CLOCK, clock
 from offbeat.core.exact import ExactArguments
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import ViewCounts
@@ -27,8 +28,9 @@ class RollupFold:
         self._plan = rollup
         self._mapping = dict(rollup.mapping)
         self._text = texts.index(rollup.key_column) if rollup.key_column else -1
-        self._machine = Machine(rollup.arguments, columns)
-        self._exact = ExactArguments(rollup.arguments, fixed, tuple(range(len(rollup.arguments.outputs))))
+        self._machine = Machine(rollup.arguments, columns, CLOCK)
+        self._clock = any(name in rollup.arguments.inputs for name in CLOCK)
+        self._exact = ExactArguments(fixed, tuple(range(len(rollup.arguments.outputs))), rollup.aggregates)
         self._tumbling = Tumbling(rollup.every_ns, rollup.zone)
         self.targets = KeyTable()
         self.table = PartialTable(PartialLayout.of(rollup.aggregates))
@@ -37,8 +39,10 @@ class RollupFold:
 
     def fold(self, keys: KeyTable, slots: I32, time_ns: I64, columns: F64, integers: I64, texts: tuple[pl.Series, ...]) -> I64:
         """Fold n rows; returns (n,) the place of each row's window in `table`, -1 for rows not selected."""
-        arguments = self._machine.run(columns)
+        arguments = self._machine.run(columns, clock(time_ns, self._plan.zone) if self._clock else None)
         target = self._target(keys, slots, texts)
+        if self._plan.where >= 0:
+            target = np.where(arguments[self._plan.where] == 1.0, target, np.int32(-1))
         return self.table.fold(target, self._tumbling.starts(time_ns), self._exact.pick(arguments, integers), arguments)
 
     def _target(self, keys: KeyTable, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
@@ -50,7 +54,8 @@ class RollupFold:
             return target
         self._by_slot = grown_rows(self._by_slot, len(keys))
         for slot in range(self._mapped, len(keys)):
-            name = self._mapping.get(keys.names[slot]) if self._mapping else self._plan.key_constant
+            own = keys.names[slot]
+            name = own if self._plan.key_source else self._mapping.get(own) if self._mapping else self._plan.key_constant
             self._by_slot[slot] = -1 if name is None else self.targets.slot(name)
         self._mapped = len(keys)
         chosen: I32 = self._by_slot[slots]

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
+from offbeat.core.clock import seasons
 from offbeat.core.hashing import alert_ids, alert_prefix
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import ViewCounts
@@ -78,7 +79,7 @@ class View:
         Rows marked in `before` (n,) were alerts in an earlier revision: where they no longer are, they come as withdrawn.
         """
         n = len(rows.slots)
-        windows = [w.fold(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys)) for w in self._windows]
+        windows = [self._folded(w, rows, len(keys)) for w in self._windows]
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         nothing = np.empty((0, n), np.int64)
         behind = [
@@ -97,6 +98,15 @@ class View:
         if not len(decisions.index):
             return None, decisions.judged
         return self._alerts(keys, rows, windows, features, decisions), decisions.judged
+
+    def _folded(self, window: WindowFold, rows: Rows, keys: int) -> WindowRows:
+        slots, rollup, season_ns = rows.slots, self.plan.rollup, window.plan.season_ns
+        if season_ns and rollup is not None:
+            # Each place of the season has a window of its own.
+            places = season_ns // rollup.every_ns
+            slots = (slots * np.int64(places) + seasons(rows.time_ns, rollup.zone, season_ns, rollup.every_ns)).astype(np.int32)
+            keys *= places
+        return window.fold(slots, rows.time_ns, rows.columns, rows.integers, keys)
 
     def _alerts(self, keys: KeyTable, rows: Rows, windows: list[WindowRows], features: F64, decisions: Decisions) -> AlertBlock:
         index = decisions.index

@@ -153,7 +153,7 @@ def _read_stack(kind: int, a: int, layout: I64, total: F64, t: int) -> float:
 @compiled
 def fold(
     begin: int, slots: I32, time_ns: I64, arguments: F64, exact_values: I64,
-    duration: int, rows: int, current: bool, at_least: int,
+    duration: int, lag: int, rows: int, current: bool, at_least: int,
     layout: I64, counted: I64, exact: I64, sorts: I64, kinds: I64, of: I64, counts: I64, quantiles: F64, scales: F64,
     ring: I64, back: F64, running: I64, sorted_n: I64,
     used: I64, free: I64, times: I64, values: F64, integers: I64, suffix: F64, ordered: F64,
@@ -171,11 +171,12 @@ def fold(
     # The new row is written before the oldest leaves, and one may wait outside.
     most = rows + 2 if rows > 0 else 0
     stay = 0 if current else 1
-    earliest = NULL_INT + duration
+    earliest = NULL_INT + lag + duration
     for i in range(begin, len(slots)):
         s = slots[i]
         t = time_ns[i]
-        begins = t - duration if t >= earliest else NULL_INT
+        begins = t - lag - duration if t >= earliest else NULL_INT
+        until = t - lag if t >= NULL_INT + lag else NULL_INT
         if ring[s, LENGTH] + ring[s, WAITING] == ring[s, CAPACITY] and not _make_room(
             s, most, ring, used, free, times, values, integers, suffix, ordered
         ):
@@ -198,7 +199,7 @@ def fold(
         while waiting > stay:
             at = head + n
             p = offset + (at if at < capacity else at - capacity)
-            if duration > 0 and not current and times[p] >= t:
+            if duration > 0 and not current and times[p] >= until:
                 break
             if stacked:
                 _leaf(values, p, layout, leaf, 0)

@@ -93,7 +93,7 @@ class WindowFold:
                 sorts.append(a)
             rows.append((kind, of, counted.get(a, -1)))
         self._sorted, self._counters = len(sorts), len(counted) + 2 * len(exact)
-        self._exact_arguments = ExactArguments(program, fixed, tuple(summed))
+        self._exact_arguments = ExactArguments(fixed, tuple(summed), self.plan.aggregates)
         table = np.array(rows, np.int64).reshape(-1, 3).T.copy()
         self._read = (
             table[0], table[1], table[2],
@@ -133,7 +133,7 @@ class WindowFold:
         done = 0
         while n:
             done = k.fold(
-                done, slots, time_ns, arguments, exact, plan.duration_ns, plan.rows, plan.current, plan.at_least,
+                done, slots, time_ns, arguments, exact, plan.duration_ns, plan.lag_ns, plan.rows, plan.current, plan.at_least,
                 self._layout, self._counted, self._exact, self._sorts, *self._read,
                 self._ring, self._back, self._running, self._sorted_n, self._used, self._free,
                 self._times, self._values, self._integers, self._suffix, self._ordered, aggregates, rows.n, rows.from_ns,

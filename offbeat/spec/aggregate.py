@@ -12,11 +12,11 @@ from offbeat.core.plan import Aggregate
 from offbeat.core.program import Program
 from offbeat.spec.builder import Builder
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, Value
-from offbeat.spec.functions import AGGREGATES, NEIGHBOURS, SCALARS, Aggregated, canonical_name
+from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS, Aggregated, canonical_name
 from offbeat.spec.nearest import nearest
 from offbeat.spec.sql import ExpressionError, Node, canonical
 
-_ALL = dict.fromkeys((*SCALARS, *AGGREGATES, *NEIGHBOURS), "")
+_ALL = dict.fromkeys((*SCALARS, *AGGREGATES, *NEIGHBOURS, *CLOCK), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,20 @@ class Compiled:
     """Row expressions whose change against the row before the arguments read."""
     problems: dict[str, list[str]]
     """Name → what is wrong with its expression; those names are not in the program."""
+    where: int
+    """Output of `arguments` that says whether a row is selected; -1 where all are."""
+    condition: str
+    """Its canonical text."""
 
 
-def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, rollup: bool) -> Compiled:
-    """Compile the features of one window, or the columns of a rollup, together: equal aggregates are computed once."""
+def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, rollup: bool, where: str | None = None) -> Compiled:
+    """Compile the features of one window, or the columns of a rollup, together: equal aggregates are computed once.
+
+    `where`: a condition on the row; its place among the outputs of `arguments` comes back in the result. Raises ExpressionError for a
+    wrong one.
+    """
     compiler = _AggregateCompiler(scope, codes, rollup)
+    place, condition = (-1, "") if where is None else compiler.condition(where)
     outputs: list[int] = []
     results: dict[str, Named] = {}
     texts: dict[str, str] = {}
@@ -60,6 +69,8 @@ def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, 
         texts,
         compiler.rows.changes.builder.finish(compiler.rows.changed),
         problems,
+        place,
+        condition,
     )
 
 
@@ -73,6 +84,11 @@ class _AggregateCompiler(Compiler):
         self.aggregates: list[Aggregate] = []
         self.arguments: list[int] = []
 
+    def condition(self, text: str) -> tuple[int, str]:
+        """Place among the arguments of a condition on the row, and its canonical text; raises ExpressionError."""
+        value, tree = self.rows.expression(text, "truth")
+        return self._place(value.handle), canonical(tree)
+
     def name(self, node: Node) -> Value:
         if node.value not in self.scope:
             return super().name(node)
@@ -84,6 +100,8 @@ class _AggregateCompiler(Compiler):
         if name in SCALARS:
             return super().call(node)
         spec = AGGREGATES.get(name)
+        if name in CLOCK:
+            return self.wrong(f"{name}() is a function of a row: it stands inside an aggregate, such as max({name}())")
         if name in NEIGHBOURS:
             return self.wrong(f"{name}() stands inside an aggregate, such as mean({NEIGHBOURS[name][0]})")
         if spec is None:
@@ -112,8 +130,9 @@ class _AggregateCompiler(Compiler):
             return self.wrong(f"{node.value}() needs a number or a truth value, but `{canonical(argument)}` is text")
         place = self._place(value.handle)
         if name == "count":
-            if distinct and self.rollup:
-                return self.wrong("count(DISTINCT x) cannot be merged exactly; a rollup has count(*), count(x), sum, mean, min, max")
+            clocked = _chosen(argument)
+            if distinct and self.rollup and (clocked.op != "call" or clocked.value not in CLOCK):
+                return self.wrong("count(DISTINCT x) cannot be merged exactly, but for hour() and weekday(); count(*) and count(x) can")
             return self._read(Aggregate("distinct" if distinct else "count", place))
         if name == "share" and value.type != "truth":
             return self.wrong(f"share() needs a condition, but `{canonical(argument)}` is a number")
@@ -125,7 +144,9 @@ class _AggregateCompiler(Compiler):
         return self._read(Aggregate(spec.function, place), truth=kept)
 
     def _sum(self, name: str, spec: Aggregated, argument: Node, value: Value, place: int) -> Value:
-        scale = 0 if value.type == "truth" else self._scale(argument)
+        source = _chosen(argument)
+        scale = 0 if value.type == "truth" else self._scale(source)
+        column = "" if value.type == "truth" or scale is None else str(source.value)
         if self.rollup and scale is None:
             if argument.op in {"name", "quoted"}:
                 return self.wrong(
@@ -133,11 +154,13 @@ class _AggregateCompiler(Compiler):
                     f"give the column a scale, such as {argument.value}: {{type: fixed, scale: 2}}"
                 )
             return self.wrong(
-                f"{name} in a rollup must be exact: of a column with a scale alone, or of a condition, not of `{canonical(argument)}`"
+                f"{name} in a rollup must be exact: of a column with a scale, of CASE WHEN … THEN such a column END, or of a condition, "
+                f"not of `{canonical(argument)}`"
             )
         if name == "mean":
-            return self._read(Aggregate("mean_exact", place, scale=scale or 0) if self.rollup else Aggregate(spec.function, place))
-        return self._read(Aggregate("sum", place) if scale is None else Aggregate("sum_exact", place, scale=scale))
+            exact = Aggregate("mean_exact", place, scale=scale or 0, column=column)
+            return self._read(exact if self.rollup else Aggregate(spec.function, place))
+        return self._read(Aggregate("sum", place) if scale is None else Aggregate("sum_exact", place, scale=scale, column=column))
 
     def _scale(self, argument: Node) -> int | None:
         return self.scope[argument.value].scale if argument.op in {"name", "quoted"} and argument.value in self.scope else None
@@ -165,6 +188,11 @@ class _AggregateCompiler(Compiler):
         return Value(handle, "truth" if truth else "number")
 
 
+def _chosen(node: Node) -> Node:
+    """The value of `CASE WHEN condition THEN value END`, which is that value or null; any other expression as it is."""
+    return node.args[1] if node.op == "case" and len(node.args) == 3 and node.args[2].op == "null" else node
+
+
 class _RowCompiler(Compiler):
     """Expressions of a row and the one before it."""
 
@@ -175,6 +203,12 @@ class _RowCompiler(Compiler):
         self._rollup = rollup
 
     def call(self, node: Node) -> Value:
+        if node.value in CLOCK:
+            if not self._rollup:
+                return self.wrong(f"{node.value}() stands in rollups only")
+            if node.args:
+                return self.wrong(f"{node.value}() takes no argument")
+            return Value(self.builder.input(f"{node.value}@"), "number")
         usage = NEIGHBOURS.get(node.value, ("", ""))[0]
         if not usage:
             return super().call(node)

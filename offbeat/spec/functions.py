@@ -50,7 +50,8 @@ SCALARS: dict[str, Scalar] = {
 
 AGGREGATES: dict[str, Aggregated] = {
     "count": Aggregated(
-        "", 1, True, False, "count(*), count(x), count(DISTINCT x)", "rows; rows where x is not null; distinct values (not in rollups)"
+        "", 1, True, False, "count(*), count(x), count(DISTINCT x)",
+        "rows; rows where x is not null; distinct values (in rollups of hour() and weekday() only)",
     ),
     "sum": Aggregated("", 1, True, False, "sum(x)", "exact for a column with a scale and for truth values; null without any value"),
     "mean": Aggregated("mean", 1, True, False, "mean(x), avg(x)", "average of the values that are not null"),
@@ -73,6 +74,12 @@ NEIGHBOURS = {
     "gap": ("gap()", "inside an aggregate: seconds since the key's row before; null for its first row"),
 }
 """Functions of a row and the one before it."""
+
+CLOCK = {
+    "hour": ("hour()", "in rollups: hour of the day, 0 to 23, in the zone of `source.time`"),
+    "weekday": ("weekday()", "in rollups: day of the week, 1 (Monday) to 7, in the zone of `source.time`"),
+}
+"""Functions of the row's time; each is also the input NAME@ of a program."""
 
 ALIASES = {"avg": "mean", "stddev": "std", "variance": "var"}
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from offbeat.core.plan import Plan, RulePlan, ViewPlan
-from offbeat.detectors.rule_spec import RuleSpec
 from offbeat.errors import SpecError
 from offbeat.spec.expression import measure, names
 from offbeat.spec.load import Loaded, Pipeline, load, load_text
@@ -60,23 +59,26 @@ def _columns(spec: PipelineSpec, warnings: Problems) -> None:
         texts = [text for window in view.windows.values() for text in window.features.values()]
         if view.rollup is not None:
             used.add(view.rollup.key.column or "")
+            used |= names(parse(view.rollup.where)) if view.rollup.where is not None else set()
             # Names in the windows and rules of a rollup's view are the rollup's columns, not the source's.
             texts = list(view.rollup.columns.values())
         else:
-            texts += _rule_texts(view)
+            texts += _texts(view)
         used = used.union(*(names(parse(text)) for text in texts))
     for name in spec.source.columns:
         if name not in used:
             warnings.add(("source", "columns", name), f"column {name!r} is read, but nothing uses it")
 
 
-def _rule_texts(view: ViewSpec) -> list[str]:
-    rules = [detector for detector in view.detectors.values() if isinstance(detector, RuleSpec)]
-    return [text for rule in rules for text in (rule.when, rule.expected) if text is not None]
+def _texts(view: ViewSpec) -> list[str]:
+    """Every expression that a detector of the view reads."""
+    features = [feature for window in view.windows.values() for feature in window.features]
+    read = [detector.expressions() for detector in view.detectors.values()]
+    return [text for texts in read for text in (features if texts is None else texts)]
 
 
 def _features(name: str, view: ViewSpec, warnings: Problems) -> None:
-    used = set[str]().union(*(names(parse(text)) for text in _rule_texts(view)))
+    used = set[str]().union(*(names(parse(text)) for text in _texts(view)))
     for window_name, window in view.windows.items():
         for feature in window.features:
             if feature not in used:

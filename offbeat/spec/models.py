@@ -228,11 +228,11 @@ class QualitySpec(Settings):
 
 
 class RollupKeySpec(Settings):
-    """The key of a rollup's windows: a text column, one constant for all rows, or a mapping of the source's keys."""
+    """The key of a rollup's windows: the source's key, a text column, one constant for all rows, or a mapping of the source's keys."""
 
     short: ClassVar[str] = "column"
 
-    column: Name | None = Field(default=None, description="A text column of the source.", examples=["region"])
+    column: Name | None = Field(default=None, description="The column of the source's key, or a text column.", examples=["region"])
     constant: Text | None = Field(default=None, description="One key for all rows.", examples=["market"])
     mapping: dict[Text, Text] | None = Field(
         default=None, min_length=1, description="Source key → target key. Rows of other keys are not selected.", examples=[{"INFY": "IT"}]
@@ -249,6 +249,9 @@ class RollupSpec(Settings):
     """Windows of a fixed length on another key. Their exact aggregates are the rows of the view."""
 
     key: RollupKeySpec = Field(description="The key of the windows.")
+    where: Expression | None = Field(
+        default=None, description="Only rows for which this is true.", examples=["kind = 'DATA'"]
+    )
     every: PositiveDuration = Field(
         description="Length of the windows. Whole days begin at midnight in the zone of `source.time`; others at multiples since 1970.",
         examples=["1m", "1d"],
@@ -265,6 +268,14 @@ class WindowSpec(Settings):
 
     over: Length = Field(description="Length: a duration or a number of rows.", examples=["10m", "100 rows"])
     current: bool = Field(default=False, description="Whether the row being judged is itself in the window.")
+    lag: PositiveDuration | None = Field(
+        default=None, description="A window of time ends so long before the row.", examples=["7d"]
+    )
+    season: PositiveDuration | None = Field(
+        default=None,
+        description="Views with a rollup: only windows at the same place of this season, such as the same hour of the day.",
+        examples=["1d"],
+    )
     at_least: int | None = Field(
         default=None,
         ge=1,
@@ -282,6 +293,8 @@ class WindowSpec(Settings):
         rows = window_length(self.over)[1]
         if rows and self.at_least is not None and self.at_least > rows:
             raise ValueError(f"`at_least: {self.at_least}` can never be reached: the window holds {rows} rows")
+        if self.lag is not None and (rows or self.current):
+            raise ValueError("`lag` belongs to a window of time without the current row")
         return self
 
 

@@ -13,6 +13,7 @@ from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
+from offbeat.spec.sql import ExpressionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     for window_name, window in spec.windows.items():
         path = (*at, "windows", window_name)
         plan, results, texts = _window(path, window, columns, given)
+        if plan.season_ns and (rollup is None or plan.season_ns % rollup.every_ns):
+            problems.add((*path, "season"), "`season` is a whole number of the rollup's windows, such as 1d of windows of 1h")
         windows.append(plan)
         state[f"views.{name}.windows.{window_name}"] = [
             plan.duration_ns,
@@ -63,6 +66,8 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
             plan.current,
             plan.at_least,
             [[f, t] for f, t in texts.items()],
+            plan.lag_ns,
+            plan.season_ns,
         ]
         for feature, named in results.items():
             if feature in columns:
@@ -150,6 +155,8 @@ def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given)
         features=tuple(spec.features),
         feature_program=compiled.program,
         changes=compiled.changes,
+        lag_ns=0 if spec.lag is None else duration_ns(spec.lag),
+        season_ns=0 if spec.season is None else duration_ns(spec.season),
     )
     return plan, compiled.results, compiled.texts
 
@@ -157,13 +164,22 @@ def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given)
 def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[RollupPlan, dict[str, Named], list[Any]]:
     column = spec.key.column
     texts = [name for name, named in given.scope.items() if named.type == "text"]
-    if column is not None and column not in given.scope:
-        given.problems.add((*path, "key", "column"), f"unknown column {column!r}{nearest(column, texts)}")
+    own = given.source.key.column or ""
+    of_source = column is not None and column == own
+    if of_source:
+        column = None
+    elif column is not None and column not in given.scope:
+        given.problems.add((*path, "key", "column"), f"unknown column {column!r}{nearest(column, [*texts, own])}")
     elif column is not None and column not in texts:
         given.problems.add(
             (*path, "key", "column"), f"column {column!r} must be of type text to be a key, not {given.source.columns[column].type}"
         )
-    compiled = compile_aggregates(spec.columns, given.scope, given.codes, rollup=True)
+    try:
+        compiled = compile_aggregates(spec.columns, given.scope, given.codes, rollup=True, where=spec.where)
+    except ExpressionError as error:
+        for problem in error.problems:
+            given.problems.add((*path, "where"), problem)
+        compiled = compile_aggregates(spec.columns, given.scope, given.codes, rollup=True)
     for name, found in compiled.problems.items():
         for problem in found:
             given.problems.add((*path, "columns", name), problem)
@@ -172,6 +188,8 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
         key_column=column or "",
         key_constant=spec.key.constant or "",
         mapping=mapping,
+        key_source=of_source,
+        where=compiled.where,
         every_ns=duration_ns(spec.every),
         zone=given.source.time.zone,
         arguments=compiled.arguments,
@@ -179,6 +197,7 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
         columns=tuple(spec.columns),
         column_program=compiled.program,
     )
-    key = [plan.key_column, plan.key_constant, [list(pair) for pair in sorted(mapping)]]
-    return plan, compiled.results, [key, plan.every_ns, plan.zone, [[name, text] for name, text in compiled.texts.items()]]
+    key = [plan.key_column, plan.key_constant, [list(pair) for pair in sorted(mapping)], of_source]
+    columns = [[name, text] for name, text in compiled.texts.items()]
+    return plan, compiled.results, [key, plan.every_ns, plan.zone, columns, compiled.condition]
 
