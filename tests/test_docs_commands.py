@@ -53,7 +53,7 @@ def test_evaluate_on_labels(offbeat: Command, tmp_path: Path, monkeypatch: pytes
     for command in commands:
         words, _, file = command.partition(" > ")
         done = offbeat(*words.removeprefix("$ offbeat ").split())
-        assert (done.code, done.err) == (0, "")
+        assert done.code == 0, done.err
         if file:
             Path(file).write_text(done.out)
     assert squeezed(done.out) == squeezed("\n".join(lines[len(commands) :]))

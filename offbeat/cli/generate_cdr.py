@@ -13,7 +13,7 @@ CDR_EXAMPLES = """\b
 Examples:
   offbeat generate cdr --out calls
   offbeat generate cdr --rows 30000000 --days 90 --customers 200000 --seed 7 --out many
-  offbeat generate cdr --zone Africa/Algiers --sim-box 0.01 --surges 0 --out calls
+  offbeat generate cdr --zone UTC --sim-box 0.01 --surges 0 --out calls
 """
 
 
@@ -23,7 +23,7 @@ def cdr(
     days: Annotated[int, typer.Option(min=1, metavar="N", help="Days from 2024-01-01 on; of less than 24, none has anomalies.")] = 60,
     customers: Annotated[int | None, typer.Option(min=1, metavar="N", help="People.", show_default="one for 12 records a day")] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Equal seeds give equal bytes.")] = 1,
-    zone: Annotated[str, typer.Option(metavar="ZONE", help="Where days and nights are; times in the files are UTC.")] = "UTC",
+    zone: Annotated[str, typer.Option(metavar="ZONE", help="Where days and nights are; times in the files are UTC.")] = "Africa/Algiers",
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Threads.", show_default="one a processor")] = None,
     sim_box: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Customers with a day or two of very many calls.")] = 0.001,
     night_owl: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Customers busy in one to three nights.")] = 0.001,

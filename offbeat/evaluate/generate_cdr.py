@@ -44,6 +44,8 @@ CDR: dict[str, pl.DataType] = {
 }
 """Columns of the records; volumes are whole bytes (1e-6 MB), 0 for calls and short messages."""
 PART = "part-0.parquet"
+ZONE = "Africa/Algiers"
+"""That of the shipped pipeline `cdr`, so that a file is one of its days."""
 _ROW_GROUP = 1 << 20
 _MOST_ROWS, _MOST_DAYS, _MOST_CUSTOMERS = 10**11, 3_650, 10**8
 _A_DAY = 12
@@ -116,7 +118,7 @@ def generate_cdr(
     seed: int,
     customers: int | None = None,
     rates: Rates | None = None,
-    zone: str = "UTC",
+    zone: str = ZONE,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda _rows, _days: None,
 ) -> MadeCalls:
