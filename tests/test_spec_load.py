@@ -91,7 +91,7 @@ def test_bars() -> None:
         ("ten_minutes", 10 * MINUTE, 0, False, 5),
     ]
     assert view.windows[0].aggregates == (Aggregate("last", 0),)
-    assert view.windows[1].aggregates == (Aggregate("sum_exact", 0, scale=0), Aggregate("count_rows"))
+    assert view.windows[1].aggregates == (Aggregate("sum_exact", 0, scale=0, column="volume"), Aggregate("count_rows"))
     assert view.levels == (("critical", 0.8), ("high", 0.6), ("medium", 0.4))
 
 
