@@ -12,7 +12,8 @@ from driver import Driver
 from oracle_detectors import calibrated, first_training, seed_of, threshold_of
 
 from offbeat.core.batch import F64
-from offbeat.detectors.thresholds import ENOUGH, KEPT, Thresholds, rank, select
+from offbeat.detectors.distances import smallest
+from offbeat.detectors.thresholds import ENOUGH, KEPT, Thresholds, rank
 from offbeat.detectors.trained import key_hash
 
 SLOT = np.zeros(1, np.int32)
@@ -45,7 +46,7 @@ def test_selecting_equals_sorting() -> None:
         tables: list[F64] = [random.standard_normal(n), np.floor(random.random(n) * 4), np.arange(float(n)), np.zeros(n)]
         for values in tables:
             for k in {0, n // 3, n - 1}:
-                assert select(values.copy(), k) == sorted(values.tolist())[k]
+                assert smallest(values, n, k, np.empty(n)) == sorted(values.tolist())[k]
 
 
 def after(scores: list[float], contamination: float = 0.01, training: list[float] | None = None) -> float:

@@ -53,30 +53,34 @@ def distances(columns: F64, rows: int, order: I64, rank: int, location: F64, fac
 @compiled
 def smallest(values: F64, count: int, rank: int, scratch: F64) -> float:
     """The value at `rank` (from 0) of values[:count] in rising order."""
+    # Quickselect. Values are counted and moved without a branch on how they compare, which a processor guesses wrong half of the time.
     for i in range(count):
         scratch[i] = values[i]
-    low, high = 0, count - 1
-    while low < high:
+    left = count
+    while left > 1:
         # The median of three bounds the work on rows that are already in order.
-        a, b, c = scratch[low], scratch[(low + high) // 2], scratch[high]
+        a, b, c = scratch[0], scratch[left // 2], scratch[left - 1]
         pivot = max(min(a, b), min(max(a, b), c))
-        i, j = low, high
-        while i <= j:
-            while scratch[i] < pivot:
-                i += 1
-            while scratch[j] > pivot:
-                j -= 1
-            if i <= j:
-                scratch[i], scratch[j] = scratch[j], scratch[i]
-                i += 1
-                j -= 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
+        below, same = 0, 0
+        for i in range(left):
+            below += 1 if scratch[i] < pivot else 0
+            same += 1 if scratch[i] == pivot else 0
+        kept = 0
+        if rank < below:
+            for i in range(left):
+                x = scratch[i]
+                scratch[kept] = x
+                kept += 1 if x < pivot else 0
+        elif rank < below + same:
+            return float(pivot)
         else:
-            break
-    return float(scratch[rank])
+            rank -= below + same
+            for i in range(left):
+                x = scratch[i]
+                scratch[kept] = x
+                kept += 1 if x > pivot else 0
+        left = kept
+    return float(scratch[0])
 
 
 @compiled
@@ -90,17 +94,22 @@ def nearest(squares: F64, rows: int, wanted: int, scratch: F64, chosen: I64) -> 
     ties = wanted
     for r in range(rows):
         ties -= 1 if values[r] < limit else 0
+    # Rows after the last of the ties count only where they are nearer.
+    last = 0
+    while ties > 0 and last < rows:
+        ties -= 1 if values[last] == limit else 0
+        last += 1
+    left = 0
+    for t in range(wanted):
+        r = chosen[t]
+        left += 0 if values[r] < limit or (values[r] == limit and r < last) else 1
     n = 0
-    changed = False
     for r in range(rows):
-        d = values[r]
-        if d < limit or (d == limit and ties > 0):
-            if d == limit:
-                ties -= 1
-            changed |= chosen[n] != r
-            chosen[n] = r
-            n += 1
-    return changed
+        if n == wanted:
+            break
+        chosen[n] = r
+        n += 1 if values[r] < limit or (values[r] == limit and r < last) else 0
+    return left > 0
 
 
 @compiled

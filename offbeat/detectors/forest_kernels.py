@@ -53,8 +53,9 @@ def grow_forests(
     ends = np.empty((2, rows.shape[1]), np.float32)
     varying = np.empty(rows.shape[1], np.int32)
     order = np.empty(most, np.uint32)
-    inside = np.empty(sample, np.uint32)
-    right = np.empty(sample, np.uint32)
+    # Rows of a node stand in one half of `inside`, those of its children in the other.
+    inside = np.empty(2 * sample, np.uint32)
+    other = np.uint64(sample)
     value = np.empty(sample, np.float32)
     stack = np.empty((64, 4), np.int64)
     for g in range(len(places)):
@@ -72,7 +73,13 @@ def grow_forests(
             depth_limit += 1
         for i in range(count):
             order[i] = i
+        height = 0
+        while (1 << height) < bottom:
+            height += 1
         for t in range(trees):
+            # What is not split below sends every row left.
+            feature[p, t, :] = 0
+            threshold[p, t, :] = np.inf
             state = stream(seeds[g], t)
             for i in range(drawn):
                 state = advance(state)
@@ -100,19 +107,17 @@ def grow_forests(
                         varying[j] = varying[left_to_try]
                         varying[left_to_try] = column
                         base = np.uint64(column * most)
-                        least = greatest = flat[base + inside[first]]
+                        place = first + (other if depth % 2 else np.uint64(0))
+                        least = greatest = flat[base + inside[place]]
                         for u in range(many):
-                            x = flat[base + inside[first + u]]
+                            x = flat[base + inside[place + u]]
                             value[u] = x
                             least = min(least, x)
                             greatest = max(greatest, x)
+                if node < bottom:
+                    size[p, t, node] = n - 1
                 if not least < greatest:
-                    while node < bottom:
-                        feature[p, t, node] = 0
-                        threshold[p, t, node] = np.inf
-                        size[p, t, node] = n - 1
-                        node *= 2
-                    leaf[p, t, node - bottom] = depth + AVERAGE_PATH[n]
+                    leaf[p, t, (node << (height - depth)) - bottom] = depth + AVERAGE_PATH[n]
                     continue
                 wide = np.float64(least) + fraction(state) * (np.float64(greatest) - np.float64(least))
                 cut = np.float32(wide)
@@ -120,16 +125,17 @@ def grow_forests(
                 cut = greatest if not least < cut else min(cut, greatest)
                 feature[p, t, node] = column
                 threshold[p, t, node] = cut
-                size[p, t, node] = n - 1
-                rights = np.uint64(0)
+                # Each row is written to both ends of what is free, and one end moves on past it: no branch to guess.
+                source, target = (other, np.uint64(0)) if depth % 2 else (np.uint64(0), other)
+                left, right = target + first, target + first + many - np.uint64(1)
                 for u in range(many):
-                    row = inside[first + u]
-                    inside[first + u - rights] = row
-                    right[rights] = row
-                    rights += np.uint64(value[u] >= cut)
-                for u in range(rights):
-                    inside[first + many - rights + u] = right[u]
-                middle = high - np.int64(rights)
+                    row = inside[source + first + u]
+                    inside[left] = row
+                    inside[right] = row
+                    over = np.uint64(value[u] >= cut)
+                    left += np.uint64(1) - over
+                    right -= over
+                middle = np.int64(left - target)
                 stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = 2 * node + 1, middle, high, depth + 1
                 stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = 2 * node, low, middle, depth + 1
                 top += 2

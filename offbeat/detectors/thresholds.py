@@ -9,42 +9,11 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.compiled import compiled
 from offbeat.core.rings import grown_rows
+from offbeat.detectors.distances import smallest
 
 KEPT = 2000
 ENOUGH = 500
 """With fewer live scores than that, those of the training rows stand in."""
-
-
-@compiled
-def select(values: F64, k: int) -> float:
-    """The k-th smallest (from 0) of values, which are reordered: Hoare's quickselect with the median of three."""
-    lo, hi = 0, len(values) - 1
-    while lo < hi:
-        mid = (lo + hi) >> 1
-        if values[mid] < values[lo]:
-            values[lo], values[mid] = values[mid], values[lo]
-        if values[hi] < values[lo]:
-            values[lo], values[hi] = values[hi], values[lo]
-        if values[hi] < values[mid]:
-            values[mid], values[hi] = values[hi], values[mid]
-        pivot = values[mid]
-        i, j = lo, hi
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if k <= j:
-            hi = j
-        elif k >= i:
-            lo = i
-        else:
-            break
-    return float(values[k])
 
 
 def rank(m: int, odd: int, of: int) -> int:
@@ -71,9 +40,7 @@ def _from_live(slots: I32, places: I32, counts: I64, scores: F64, ranks: I64, th
         p = places[slots[i]]
         m = min(counts[p], scores.shape[1])
         if m >= ENOUGH:
-            for j in range(m):
-                work[j] = scores[p, j]
-            thresholds[p] = select(work[:m], ranks[m])
+            thresholds[p] = smallest(scores[p], m, ranks[m], work)
 
 
 class Thresholds:
@@ -115,7 +82,8 @@ class Thresholds:
     def stand_in(self, slot: int, raw: F64) -> None:
         """Take the threshold from the scores of the rows the model was trained on."""
         known = raw[~np.isnan(raw)]
-        self.values[self.places[slot]] = select(known, rank(len(known), self._odd, self._of)) if len(known) else np.nan
+        place = rank(len(known), self._odd, self._of)
+        self.values[self.places[slot]] = smallest(known, len(known), place, np.empty(len(known))) if len(known) else np.nan
 
     def _grow_places(self, places: int) -> None:
         self.values = grown_rows(self.values, places)
