@@ -32,7 +32,8 @@ quality: {max_jump: 100d}
 views:
   site_day:
     rollup: {key: {mapping: {a: A, b: B}}, every: 1d, columns: {total: sum(n)}}
-    detectors: {busy: {type: rule, when: total > 100, expected: 10}}
+    windows: {past: {over: 3 rows, at_least: 1, features: {usual: mean(total)}}}
+    detectors: {busy: {type: rule, when: total > 100, expected: usual}}
 """
 
 
@@ -252,16 +253,20 @@ def test_the_command(offbeat: Command, sites: Path) -> None:
     assert "<script src=" not in page
     for words in ("ROC (area 0.729)", "rush: A, site_day, busy", "precision over recall", "anomalies"):
         assert words in page
+    assert '"x0":"2024-01-03 15:00:00.000000","x1":"2024-01-03 16:00:00.000000"' in page  # the anomaly, shaded
+    assert '"x":["2024-01-01 00:00:00.000000","2024-01-03 00:00:00.000000"],"y":[10.0,10.0]' in page  # its baseline
 
 
 def test_the_tables(offbeat: Command, sites: Path) -> None:
     assert sites.is_dir()
-    done = offbeat("evaluate", "alerts.jsonl", "labels.csv", "--pipeline", "sites.yaml")
+    done = offbeat("evaluate", "alerts.jsonl", "labels.csv", "--pipeline", "sites.yaml", "--rows", 40_000)
+    assert "1 of 2 alerts are false alarms, 0.25 in 10,000 rows:" in done.out
     words = " ".join(done.out.split())
     assert "│ quiet │ 1 │ 0 │ 0.000 │ 0 │ 0.000 │ 0.000 │ - │ - │" in words
     assert "│ rush │ 1 │ 1 │ 1.000 │ 1 │ 0.500 │ 0.667 │ 9:00:00 │ 9:00:00 │" in words
-    assert "1 of 2 alerts are false alarms:" in words
-    assert "│ site_day │ windows of 1 day, 0:00:00 │ 2 │ 1 │" in words
+    more = offbeat("evaluate", "alerts.jsonl", "labels.csv", "--pipeline", "sites.yaml", "--key-days", 50).out
+    assert "1 of 2 alerts are false alarms, 20 in 1,000 days of keys:" in more
+    assert "│ site_day │ windows of 1 day │ 2 │ 1 │" in words
     assert "ranked are 3 days of keys (UTC), those with an alert or an anomaly (give --key-days N for all)" in words
 
 

@@ -42,7 +42,7 @@ def evaluate(
     ] = None,
     key_days: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Days of all keys judged, for false alarms a key and day, and ranks.", show_default=False),
+        typer.Option(min=1, metavar="N", help="Days of all keys judged, for false alarms in 1,000 of them, and ranks.", show_default=False),
     ] = None,
     ledger: Annotated[
         Path | None,

@@ -19,7 +19,8 @@ from offbeat.io.console import number, safe
 from offbeat.io.evaluate_report import evaluation_report
 from offbeat.io.page import write_page
 
-_LINE, _ODD, _EXPECTED, _GRID, _SPAN = "#4c8dd6", "#e5484d", "#30a46c", "rgba(128,128,128,0.22)", "rgba(229,142,26,0.25)"
+_LINE, _ODD, _EXPECTED, _LIMIT = "#4c8dd6", "#e5484d", "#30a46c", "#e58e1a"
+_GRID, _SPAN = "rgba(128,128,128,0.22)", "rgba(229,142,26,0.25)"
 _CONFIG = {"displaylogo": False, "responsive": True}
 _MOST_POINTS = 2_000
 _MOST_ALERTS = 500
@@ -38,7 +39,8 @@ def plot_evaluation(evaluation: Evaluation, path: Path, *, title: str) -> Path:
     body += f"<pre>{html.escape(console.export_text())}</pre>"
     what = (
         "Curves: days of keys, ranked by their worst alert. Below, of each kind the anomaly that was found with the greatest certainty "
-        "(shaded), and what its strongest detector observed (points; red: right) and expected (crosses), as far as there are alerts."
+        "(shaded) among the alerts of its key: what its strongest detector observed (points, in the middle of a window; red: right) and "
+        "expected (crosses; dotted where it was learnt), and its threshold (dashes)."
     )
     return write_page(path, title, what, body)
 
@@ -113,27 +115,48 @@ def _cases(cases: list[tuple[dict[str, Any], dict[str, Any], pl.DataFrame]], eva
     told = [_strongest(worst) for _, worst, _ in cases]
     titles = [_title(event, detector) for (event, _, _), detector in zip(cases, told, strict=True)]
     figure = subplots.make_subplots(rows=len(cases), cols=1, vertical_spacing=min(0.12, 0.5 / len(cases)), subplot_titles=titles)
-    for panel, ((event, _, near), detector) in enumerate(zip(cases, told, strict=True), start=1):
-        times: I64 = near["time"].cast(pl.Int64).to_numpy()
-        verdicts = [next((d for d in row if d["name"] == detector), None) or {} for row in near["detectors"].to_list()]
-        x = local_times(times, evaluation.zone)
+    for panel, ((event, worst, near), detector) in enumerate(zip(cases, told, strict=True), start=1):
+        for trace in _verdicts(graph, near, detector, evaluation.zone):
+            figure.add_trace(trace, row=panel, col=1)
+        baseline = _baseline(graph, worst, detector, evaluation.zone)
+        if baseline is not None:
+            figure.add_trace(baseline, row=panel, col=1)
         begin, end = local_times(np.array([event["begin_ns"], event["end_ns"]]), evaluation.zone)
         figure.add_vrect(x0=begin, x1=end, fillcolor=_SPAN, line={"color": _SPAN, "width": 2}, layer="below", row=panel, col=1)
-        colors = np.where(near["right"].to_numpy(), _ODD, _LINE).tolist()
-        text = [
-            f"severity {number(severity, 3)}<br>{html.escape(safe(level))}"
-            for severity, level in near.select("severity", "level").iter_rows()
-        ]
-        for name, color, symbol in (("observed", colors, "circle"), ("expected", _EXPECTED, "x")):
-            y = [verdict.get(name) for verdict in verdicts]
-            marker = {"color": color, "size": 8, "symbol": symbol}
-            points = graph.Scatter(x=x, y=y, mode="markers", marker=marker, text=text, name=name, showlegend=False)
-            figure.add_trace(points, row=panel, col=1)
         figure.update_yaxes(gridcolor=_GRID, zeroline=False, row=panel, col=1)
     figure.update_xaxes(gridcolor=_GRID, zeroline=False)
     figure.update_xaxes(title_text=html.escape(evaluation.zone), row=len(cases), col=1)
     style_figure(figure, 100 + _PANEL * len(cases))
     return figure
+
+
+def _verdicts(graph: Any, near: pl.DataFrame, detector: str, zone: str) -> list[Any]:
+    """What a detector said in each alert: at the time of the row, in the middle of the window."""
+    times: I64 = (near["time"].cast(pl.Int64) + near["length"] // 2).to_numpy()
+    verdicts = [next((d for d in row if d["name"] == detector), None) or {} for row in near["detectors"].to_list()]
+    colors = np.where(near["right"].to_numpy(), _ODD, _LINE).tolist()
+    levels = near.select("severity", "level").iter_rows()
+    text = [f"severity {number(severity, 3)}<br>{html.escape(safe(level))}" for severity, level in levels]
+    found = []
+    for name, color, symbol in (("observed", colors, "circle"), ("expected", _EXPECTED, "x"), ("threshold", _LIMIT, "line-ew-open")):
+        y = [verdict.get(name) for verdict in verdicts]
+        marker = {"color": color, "size": 8, "symbol": symbol}
+        x = local_times(times, zone)
+        found.append(graph.Scatter(x=x, y=y, mode="markers", marker=marker, text=text, name=name, showlegend=False))
+    return found
+
+
+def _baseline(graph: Any, alert: dict[str, Any], detector: str, zone: str) -> Any:
+    """What was expected, over the time it was learnt from; None where the alert does not tell."""
+    window = alert["window"]
+    expected = next(d["expected"] for d in alert["detectors"] if d["name"] == detector)
+    if window is None or expected is None or window["from"] is None or window["to"] is None:
+        return None
+    ends = pl.Series([window["from"], window["to"]]).cast(pl.Datetime("ns", "UTC")).cast(pl.Int64).to_numpy()
+    line = {"color": _EXPECTED, "dash": "dot", "width": 2}
+    return graph.Scatter(
+        x=local_times(ends, zone), y=[expected] * 2, mode="lines", line=line, name="expected, learnt here", showlegend=False
+    )
 
 
 def _strongest(alert: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def length_words(ns: float) -> str:
     """A length of time for people."""
     if ns < 1_000_000_000:
         return f"{number(ns / 1e9, 3)} s"
-    return str(timedelta(seconds=round(ns / 1e9)))
+    return str(timedelta(seconds=round(ns / 1e9))).removesuffix(", 0:00:00")
 
 
 def _kinds(evaluation: Evaluation, title: str) -> Table:
@@ -68,8 +68,8 @@ def _delay(delay: Delay | None) -> list[str]:
 
 def _alarms(evaluation: Evaluation) -> str:
     figures = evaluation.figures
-    rates = [(figures.per_10_000_rows, "in 10,000 rows"), (figures.per_key_day, "a key and day")]
-    said = "".join(f", {number(rate, 3)} {per}" for rate, per in rates if rate is not None)
+    rates = [(figures.per_10_000_rows, 1, "in 10,000 rows"), (figures.per_key_day, 1_000, "in 1,000 days of keys")]
+    said = "".join(f", {number(times * rate, 3)} {per}" for rate, times, per in rates if rate is not None)
     return f"{figures.false_alarms:,} of {figures.alerts:,} alerts are false alarms{said}:"
 
 
