@@ -197,6 +197,21 @@ CASES = [
         "p.yaml:24: views.minute.rollup.columns.trades: sum of float column 'price' would depend on the order of rows",
     ),
     ("trades > 100", "price > 100", "p.yaml:26: views.minute.detectors.busy.when: unknown column 'price'; valid here: trades"),
+    (
+        "{type: rule, when: price > 2 * usual, expected: usual}",
+        "{type: band, value: price, width: .inf}",
+        "p.yaml:20: views.tick.detectors.far.width: expected a finite number, got inf",
+    ),
+    (
+        "{type: rule, when: price > 2 * usual, expected: usual}",
+        "{type: zscore, limits: {price: .nan}}",
+        "p.yaml:20: views.tick.detectors.far.limits.price: expected a finite number, got nan",
+    ),
+    (
+        "{type: rule, when: price > 2 * usual, expected: usual}",
+        "{type: isolation_forest, retrain_every: 100001}",
+        "p.yaml:20: views.tick.detectors.far.retrain_every: must be at most 100000, not 100001",
+    ),
 ]
 
 

@@ -23,7 +23,7 @@ from offbeat.core.plan import DetectorPlan, ModelPlan, RulePlan
 class Settings(BaseModel):
     """A mapping of the pipeline file. Unknown keys and wrong types are errors; nothing is converted in silence."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True, allow_inf_nan=False)
 
     short: ClassVar[str] = ""
     """Field that a bare text stands for: `price: float` for `price: {type: float}`. '' = there is no short form."""
@@ -105,7 +105,7 @@ class ModelSpec(DetectorSpec):
         examples=[["price", "price / mean_price"]],
     )
     train_on: int = Field(default=2000, ge=2, le=100_000, description="How many of a key's last complete rows a model is trained on.")
-    retrain_every: int = Field(default=500, ge=1, description="After so many complete rows of a key its model is trained anew.")
+    retrain_every: int = Field(default=500, ge=1, le=100_000, description="After so many complete rows of a key its model is trained anew.")
     train_min: int = Field(default=500, ge=2, description="A key's first model waits for so many complete rows.")
     contamination: float = Field(
         default=0.01,
