@@ -72,3 +72,32 @@ def test_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     names = runpy.run_path(str(EXAMPLES / "notebook.py"))
     assert "severity" in capsys.readouterr().out
     assert {"price_jump", "volume_surge"} <= rules_of(names["result"].alerts)
+
+
+def test_nodobo(tmp_path: Path) -> None:
+    if not (DATA / "cdr").is_dir():
+        pytest.skip("needs ../shared/data/cdr")
+    source = DATA / "cdr" / "nodobo_calls.csv"
+    result = offbeat.run(EXAMPLES / "nodobo.yaml", str(source), alerts=[str(tmp_path / "alerts.parquet")])
+    ledger = ledger_of(result)
+    lines = source.read_text().splitlines()
+    assert ledger["rows_in"] == len(lines) == 13_035
+    assert ledger["quarantined"] == {"not_before": sum(line.endswith(" 1980") for line in lines)} == {"not_before": 31}
+    # The night that began 2011: calls of one phone between two and six o'clock, counted by hand in the file.
+    night = [line for line in lines if line.startswith("07681546436") and " Jan 01 0" in line and line.endswith("2011")]
+    hours = [int(line.split()[3][:2]) for line in night]
+    alert = result.alerts.filter((pl.col("key").cast(pl.String) == "07681546436") & (pl.col("time").dt.date() == pl.date(2011, 1, 1)))
+    assert alert["row"].struct.field("night").to_list() == [sum(2 <= hour <= 5 for hour in hours)]
+
+
+def test_vast2008(tmp_path: Path) -> None:
+    if not (DATA / "cdr").is_dir():
+        pytest.skip("needs ../shared/data/cdr")
+    source = DATA / "cdr" / "vast2008_calls.csv"
+    result = offbeat.run(EXAMPLES / "vast2008.yaml", str(source), alerts=[str(tmp_path / "alerts.parquet")])
+    ledger = ledger_of(result)
+    calls = pl.read_csv(source)
+    assert ledger["quarantined"] == {"duration": calls.filter(pl.col("Duration(seconds)") < 0).height} == {"duration": 4}
+    good = calls.filter(pl.col("Duration(seconds)") >= 0).with_columns(pl.col("Datetime").str.head(11).alias("hour"))
+    assert ledger["views"]["tower_hour"]["windows"] == good.select("Cell Tower", "hour").n_unique()
+    assert ledger["views"]["caller_day"]["windows"] == good.select("From", pl.col("Datetime").str.head(8)).n_unique()
