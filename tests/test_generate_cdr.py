@@ -17,8 +17,9 @@ from offbeat.core.batch import F64, I32
 from offbeat.evaluate.cdr_anomalies import KINDS, LABELS, Rates
 from offbeat.evaluate.cdr_population import calendar, spread_rows
 from offbeat.evaluate.cdr_process import make_alias
-from offbeat.evaluate.generate_cdr import CDR, generate_cdr
+from offbeat.evaluate.generate_cdr import CDR, ZONE, generate_cdr
 from offbeat.evaluate.labels import read_labels
+from offbeat.spec.load import load_plan
 
 __all__ = ["offbeat"]
 
@@ -248,6 +249,12 @@ def test_days_are_those_of_the_zone(tmp_path: Path) -> None:
     shares = hours["count"].to_numpy() / 60_000
     assert shares[1:5].sum() < 0.015  # hours 02 to 05 there
     assert shares[6] > 3 * shares[4]
+
+
+def test_the_shipped_pipeline_has_the_same_days_and_views(labels: pl.DataFrame) -> None:
+    plan = load_plan("cdr")
+    assert plan.source.time.zone == ZONE
+    assert set(labels["view"]) <= {view.name for view in plan.views}
 
 
 def test_days_with_a_change_of_the_clock() -> None:

@@ -85,4 +85,4 @@ def _views(evaluation: Evaluation) -> Table:
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return number(value, 1) if value is None or 0.0 < value < 0.001 else f"{value:.3f}"
