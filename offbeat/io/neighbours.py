@@ -14,6 +14,7 @@ from offbeat.errors import UserError
 from offbeat.io.contract import Chunk
 from offbeat.io.open import open_source
 from offbeat.io.provenance import Origin
+from offbeat.io.row_json import quotients
 
 
 def neighbours(plan: SourcePlan, origin: Origin, key: str, *, each_side: int = 120) -> pl.DataFrame:
@@ -62,7 +63,9 @@ def _readable(chunk: Chunk, plan: SourcePlan, key: str) -> tuple[np.ndarray, pl.
         here &= False
     index = np.flatnonzero(here)
     numbers = index + chunk.first_row if chunk.rows is None else chunk.rows[index]
-    fixed = [pl.col(column.name) / 10**column.scale for column in plan.columns if column.kind == "fixed" and column.scale]
     time = pl.Series("time", chunk.time_ns[index]).cast(pl.Datetime("ns", "UTC"))
-    frame = chunk.frame[index].with_columns(fixed)
+    frame = chunk.frame[index]
+    frame = frame.with_columns(
+        quotients(frame[column.name], column.scale) for column in plan.columns if column.kind == "fixed" and column.scale
+    )
     return numbers, frame.select(pl.all().exclude("time")).insert_column(0, time)

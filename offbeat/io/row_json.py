@@ -19,12 +19,18 @@ KEY_FIELD = "key"
 _ISO = "%Y-%m-%dT%H:%M:%S%.9fZ"
 
 
+def quotients(counts: pl.Series, scale: int) -> pl.Series:
+    """N / 10^scale with one rounding; Polars would multiply by the inverse, with two. Null stays null."""
+    values = counts.fill_null(0).to_numpy() / 10.0**scale
+    return pl.Series(counts.name, values, dtype=pl.Float64).set(counts.is_null(), None)
+
+
 def decimal_numbers(counts: pl.Series, scale: int) -> pl.Series:
     """Integers n that stand for n / 10^scale, as numbers; as texts where a double could not hold one of them. Null stays null."""
     if scale == 0:
         return counts
     if int(np.abs(counts.fill_null(0).to_numpy()).max(initial=0)) < _EXACT:
-        return counts / 10.0**scale
+        return quotients(counts, scale)
     texts = [None if n is None else format(Decimal(n).scaleb(-scale), "f") for n in counts]
     return pl.Series(counts.name, texts, dtype=pl.String)
 
