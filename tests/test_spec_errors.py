@@ -212,6 +212,11 @@ CASES = [
         "{type: isolation_forest, retrain_every: 100001}",
         "p.yaml:20: views.tick.detectors.far.retrain_every: must be at most 100000, not 100001",
     ),
+    (
+        "{type: rule, when: price > 2 * usual, expected: usual}",
+        "{type: isolation_forest, features: [" + ", ".join(f"price * {i}" for i in range(256)) + "]}",
+        "p.yaml:20: views.tick.detectors.far.features: a model takes up to 255 features, not 256",
+    ),
 ]
 
 

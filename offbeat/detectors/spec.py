@@ -19,6 +19,9 @@ from pydantic_core import CoreSchema
 import offbeat.detectors
 from offbeat.core.plan import DetectorPlan, ModelPlan, RulePlan
 
+MOST_FEATURES = 255
+"""The trees number the columns they split in one byte."""
+
 
 class Settings(BaseModel):
     """A mapping of the pipeline file. Unknown keys and wrong types are errors; nothing is converted in silence."""
@@ -140,6 +143,9 @@ class ModelSpec(DetectorSpec):
         texts = tuple(self.features) or view.features
         if not texts:
             view.problem(("features",), "the view has no windows whose features could be taken: name the features")
+        if len(texts) > MOST_FEATURES:
+            view.problem(("features",), f"a model takes up to {MOST_FEATURES} features, not {len(texts)}")
+            return None
         inputs = tuple(view.number(("features", str(i)) if self.features else (), text) for i, text in enumerate(texts))
         if not texts or -1 in inputs:
             return None
