@@ -107,6 +107,16 @@ def test_several_features_share_the_blame() -> None:
     assert "because of volume (75 %), spread (25 %)" in words
 
 
+def test_a_feature_that_speaks_for_the_row_is_no_reason_of_a_model() -> None:
+    """Shares of 5.0, the sum of their sizes; what would show as 0 % is not named."""
+    parts = [{"feature": f, "value": v} for f, v in (("volume", 3.9), ("spread", -1.0), ("calm", 0.08), ("tiny", -0.02))]
+    alert = records()[1]
+    name = alert["detectors"][1]["name"]
+    words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"contributions": parts}], "model_version": f"other 3, {name} 12"})
+    assert "    because of volume (78 %), calm (2 %)\n    in favour of the row: spread (20 %)\n" in words
+    assert "tiny" not in words
+
+
 def test_an_alert_that_may_change_says_so() -> None:
     assert "not the last word: the alert is provisional, revision 3" in explain_words(
         records()[0] | {"status": "provisional", "revision": 3}

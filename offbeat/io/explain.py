@@ -15,6 +15,8 @@ from offbeat.io.console import COLORS, Record, moment, number, safe
 _LONG = 400
 _MOST_ODD = 6
 """Features out of range that are named for a detector."""
+_LEAST_SHARE = 0.005
+"""Features that would show as 0 % are not named."""
 
 
 def explain_words(alert: Record, plan: Plan | None = None, *, zone: str = "UTC") -> str:
@@ -47,8 +49,9 @@ def _body(alert: Record, plan: Plan | None, zone: str) -> list[str]:
     ]
     if alert["status"] != "final":
         lines.append(f"This is not the last word: the alert is {safe(alert['status'])}, revision {alert['revision']}.")
+    trained = {model.rpartition(" ")[0] for model in (alert["model_version"] or "").split(", ")}
     for detector in sorted(detectors, key=_order):
-        lines += ["", *_detector(detector, rules.get(detector["name"]))]
+        lines += ["", *_detector(detector, rules.get(detector["name"]), trained=detector["name"] in trained)]
     lines += ["", *_window(alert["window"], zone)]
     if alert["row"]:
         lines.append(f"{'The window' if _is_rollup(alert, plan) else 'The row'}: {_pairs(alert['row'])}.")
@@ -62,7 +65,7 @@ def _order(detector: Mapping[str, Any]) -> int:
     return 0 if detector["voted"] else 1 if detector["score"] is not None else 2
 
 
-def _detector(detector: Mapping[str, Any], rule: RulePlan | None) -> list[str]:
+def _detector(detector: Mapping[str, Any], rule: RulePlan | None, *, trained: bool) -> list[str]:
     name = safe(detector["name"])
     if detector["score"] is None and not detector["voted"]:
         why = safe(detector.get("note") or "", _LONG).removeprefix("no verdict: ")
@@ -75,12 +78,24 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None) -> list[str]:
         lines.append(f"    score {detector['score']:.3f} on a scale of 0 to 1, where 0.5 is exactly at the limit")
     parts = [part for part in detector["contributions"] or () if part["value"]]
     if len(parts) > 1:
-        whole = sum(abs(part["value"]) for part in parts)
-        worst = sorted(parts, key=lambda part: -abs(part["value"]))[:5]
-        lines.append("    because of " + ", ".join(f"{safe(part['feature'])} ({abs(part['value']) / whole * 100:.0f} %)" for part in worst))
+        lines += _reasons(parts, trained)
     lines += [f"    {_out_of_range(odd)}" for odd in (detector.get("odd") or ())[:_MOST_ODD]]
     if detector.get("note"):
         lines.append(f"    {safe(detector['note'], _LONG)}")
+    return lines
+
+
+def _reasons(parts: list[Any], trained: bool) -> list[str]:
+    """The features that weigh most. Below 0, a model's part speaks for the row; that of a range detector is a side of the range."""
+    whole = sum(abs(part["value"]) for part in parts)
+    worst = [part for part in sorted(parts, key=lambda part: -abs(part["value"]))[:5] if abs(part["value"]) >= _LEAST_SHARE * whole]
+    lines = []
+    for word, away in (("because of", False), ("in favour of the row:", True)):
+        named = [part for part in worst if (trained and part["value"] < 0) == away]
+        if named:
+            lines.append(
+                f"    {word} " + ", ".join(f"{safe(part['feature'])} ({abs(part['value']) / whole * 100:.0f} %)" for part in named)
+            )
     return lines
 
 
