@@ -7,7 +7,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from offbeat.core.batch import F64, I32, I64, U64
+from offbeat.core.batch import I32, I64, U64
 from offbeat.core.compiled import compiled
 
 _C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
@@ -15,6 +15,7 @@ _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _A1, _A2 = np.uint64(0x52DCE729), np.uint64(0x38495AB5)
 _FIVE = np.uint64(5)
 _NULL = np.uint64(0x9E3779B97F4A7C15)
+_MAGNITUDE, _INFINITY = np.uint64(0x7FFFFFFFFFFFFFFF), np.uint64(0x7FF0000000000000)
 _FNV, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
@@ -71,30 +72,43 @@ def alert_prefix(pipeline: str, view: str, key: str) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
-@compiled
-def add_numbers(values: F64, hashes: U64) -> None:
-    """Mix a column of doubles into row hashes; all nulls are alike, and so are the two zeros."""
-    bits = values.view(np.uint64)
-    for i in range(len(values)):
-        x = values[i]
-        word = _NULL if x != x else (np.uint64(0) if x == 0.0 else bits[i])
-        hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(word + _C1))
+TEXT, INTEGER, TIME, NUMBER = range(4)
+"""Kinds of columns in a row hash."""
 
 
 @compiled
-def add_integers(values: I64, hashes: U64) -> None:
-    """Mix a column of integers into row hashes."""
-    for i in range(len(values)):
-        hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(np.uint64(values[i]) + _C2))
+def row_hashes(kinds: I64, places: I64, bits: U64, integers: I64, words: U64, time_ns: I64, hashes: U64) -> None:
+    """(n,) hashes of rows over some columns: column c is of kinds[c] and stands in row places[c] of its kind's matrix.
+
+    `bits` (·, n): those of the doubles; all nulls are alike, and so are the two zeros. `words` (·, n): of texts, by `text_words`.
+    """
+    hashes[:] = 0
+    for c in range(len(kinds)):
+        kind, row = kinds[c], places[c]
+        if kind == TEXT:
+            for i in range(len(hashes)):
+                hashes[i] = _fmix(hashes[i] * _FIVE ^ words[row, i])
+        elif kind == INTEGER:
+            for i in range(len(hashes)):
+                hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(np.uint64(integers[row, i]) + _C2))
+        elif kind == TIME:
+            for i in range(len(hashes)):
+                hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(np.uint64(time_ns[i]) + _C2))
+        else:
+            for i in range(len(hashes)):
+                x = bits[row, i]
+                magnitude = x & _MAGNITUDE
+                word = _NULL if magnitude > _INFINITY else (np.uint64(0) if magnitude == np.uint64(0) else x)
+                hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(word + _C1))
 
 
 @compiled
-def add_texts(offsets: I64, data: npt.NDArray[np.uint8], nulls: npt.NDArray[np.bool_], hashes: U64) -> None:
-    """Mix a column of texts (UTF-8, Arrow offsets) into row hashes."""
-    for i in range(len(hashes)):
+def text_words(offsets: I64, data: npt.NDArray[np.uint8], nulls: npt.NDArray[np.bool_], words: U64) -> None:
+    """A word for each of n texts (UTF-8, Arrow offsets): FNV-1a."""
+    for i in range(len(words)):
         h = _NULL
         if not nulls[i]:
             h = _FNV
             for b in range(offsets[i], offsets[i + 1]):
                 h = (h ^ np.uint64(data[b])) * _PRIME
-        hashes[i] = _fmix(hashes[i] * _FIVE ^ h)
+        words[i] = h

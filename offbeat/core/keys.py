@@ -35,7 +35,9 @@ class KeyTable:
     def slots(self, keys: pl.Series) -> I32:
         """Slots of n keys (String or integer Series without nulls)."""
         if len(keys) <= _FEW:
-            return np.array([self._slot_of(key) for key in keys.to_list()], np.int32)
+            names = keys.to_list()
+            known = [self._slots.get(key) for key in names]
+            return np.array([self._slot_of(key) for key in names] if None in known else known, np.int32)
         encoded = keys.to_arrow().dictionary_encode()
         distinct: list[Any] = encoded.dictionary.to_pylist()
         table = np.empty(len(distinct), np.int32)

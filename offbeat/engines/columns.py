@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,14 @@ import pyarrow as pa
 
 from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.core.hashing import add_integers, add_numbers, add_texts
+from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, text_words
 from offbeat.core.plan import Column, Plan
 
 _EXACT = 2**53
 _FEW = 256
 """Up to so many rows plain Python is faster than a call into a library for columns."""
+_REMEMBERED = 4096
+"""Hashes of so many texts are remembered."""
 
 
 class Columns:
@@ -33,14 +34,33 @@ class Columns:
         self.fixed = tuple(c.name for c in self._fixed)
         self.texts = tuple(c.name for c in self._texts)
         self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | {f"{name}@code" for name, _ in plan.codes}
-        self.unique = plan.quality.unique
+        self._literals = [{literal: float(code) for code, literal in enumerate(literals)} for _, literals in plan.codes]
+        self._scaled = np.array([self._numeric.index(c) for c in self._fixed], np.int64)
+        self._divisors = np.array([10**c.scale for c in self._fixed], np.float64)
+        self._plain = [(row, c) for row, c in enumerate(self._numeric) if c.kind != "fixed"]
+        self._words: dict[str | None, int] = {}
+        self._unique = self._hashed(plan.quality.unique)
+        self._everything = self._hashed(("time", *(c.name for c in columns)) if plan.quality.unique else ())
+
+    def _hashed(self, names: tuple[str, ...]) -> tuple[I64, I64]:
+        """Kind and place of each column that a row hash is made of."""
+        found = []
+        for name in names:
+            if name == "time" and "time" not in self.numbers:
+                found.append((TIME, 0))
+            elif name in self.fixed:
+                found.append((INTEGER, self.fixed.index(name)))
+            elif name in self.texts:
+                found.append((TEXT, self.texts.index(name)))
+            else:
+                found.append((NUMBER, self.numbers.index(name)))
+        return np.array([kind for kind, _ in found], np.int64), np.array([place for _, place in found], np.int64)
 
     def integers(self, frame: pl.DataFrame) -> I64:
         """(i, n) exact values of the fixed-point columns."""
         out = np.empty((len(self._fixed), frame.height), np.int64)
-        columns = dict(zip(frame.columns, frame.get_columns(), strict=True))
         for row, column in enumerate(self._fixed):
-            series = columns[column.name]
+            series = frame.get_column(column.name)
             out[row] = (series.fill_null(NULL_INT) if series.null_count() else series).to_numpy()
         return out
 
@@ -48,47 +68,51 @@ class Columns:
         """(c, n) numbers, and (c,) which of the columns have nulls; there a NaN of the input is given as an infinity."""
         out = np.empty((len(self.numbers), frame.height))
         nullable = np.zeros(len(self.numbers), np.bool_)
-        fixed = iter(range(len(self._fixed)))
-        columns = dict(zip(frame.columns, frame.get_columns(), strict=True))
-        for row, column in enumerate(self._numeric):
-            series = columns[column.name]
+        if _divide(integers, self._divisors, self._scaled, out):
+            _divide_large(integers, self._fixed, self._scaled, out)
+        for row, column in zip(self._scaled, self._fixed, strict=True):
+            nullable[row] = frame.get_column(column.name).null_count() > 0
+        for row, column in self._plain:
+            series = frame.get_column(column.name)
             nullable[row] = series.null_count() > 0
-            if column.kind == "fixed":
-                _unscale(integers, next(fixed), column.scale, out, row)
-            elif column.kind == "bool":
-                out[row] = series.cast(pl.Float64).to_numpy()
-            else:
-                out[row] = _doubles(series, column)
-        for row, (name, literals) in enumerate(self._codes, start=len(self._numeric)):
-            out[row] = _codes(columns[name], literals)
+            out[row] = series.cast(pl.Float64).to_numpy() if column.kind == "bool" else _doubles(series, column)
+        for row, (name, _) in enumerate(self._codes):
+            out[len(self._numeric) + row] = _codes(frame.get_column(name), self._literals[row])
         return out, nullable
 
     def recoded(self, numbers: F64, texts: np.ndarray) -> F64:
         """Kept rows (n, c) with the codes of their texts (n, t) as this plan has them: its rules may name other literals than before."""
         plain = numbers[:, : len(self._numeric)]
         place = {name: t for t, name in enumerate(self.texts)}
-        codes = [_codes(pl.Series(texts[:, place[name]].tolist(), dtype=pl.String), literals) for name, literals in self._codes]
+        series = [pl.Series(texts[:, place[name]].tolist(), dtype=pl.String) for name, _ in self._codes]
+        codes = [_codes(text, literals) for text, literals in zip(series, self._literals, strict=True)]
         return np.concatenate([plain, *(code[:, None] for code in codes)], axis=1)
 
     def hashes(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> tuple[U64, U64]:
         """(n,) hashes of the `unique` columns and of all columns; both empty where the plan names none."""
-        if not self.unique:
+        if not len(self._unique[0]):
             return np.empty(0, np.uint64), np.empty(0, np.uint64)
-        everything = ("time", *(c.name for c in self._columns))
-        return self._hash(self.unique, numbers, integers, texts, time_ns), self._hash(everything, numbers, integers, texts, time_ns)
+        n = len(time_ns)
+        words = np.empty((len(texts), n), np.uint64)
+        for row, text in enumerate(texts):
+            words[row] = self._few_words(text) if n <= _FEW else _text_words(text)
+        bits = numbers.view(np.uint64)
+        identity, content = np.empty(n, np.uint64), np.empty(n, np.uint64)
+        row_hashes(*self._unique, bits, integers, words, time_ns, identity)
+        row_hashes(*self._everything, bits, integers, words, time_ns, content)
+        return identity, content
 
-    def _hash(self, names: tuple[str, ...], numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> U64:
-        out = np.zeros(len(time_ns), np.uint64)
-        for name in names:
-            if name == "time" and "time" not in self.numbers:
-                add_integers(time_ns, out)
-            elif name in self.fixed:
-                add_integers(integers[self.fixed.index(name)], out)
-            elif name in self.texts:
-                _add_texts(texts[self.texts.index(name)], out)
-            else:
-                add_numbers(numbers[self.numbers.index(name)], out)
-        return out
+    def _few_words(self, texts: pl.Series) -> list[int]:
+        known = self._words
+        values = texts.to_list()
+        new = {text for text in values if text not in known}
+        if new:
+            if len(known) > _REMEMBERED:
+                known.clear()
+                new = set(values)
+            some = list(new)
+            known.update(zip(some, _text_words(pl.Series(some, dtype=pl.String)).tolist(), strict=True))
+        return [known[text] for text in values]
 
     def frame(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], index: I64) -> pl.DataFrame:
         """Rows as a person would see them: whole numbers where the scale is 0, null for null."""
@@ -98,7 +122,7 @@ class Columns:
         text = iter(range(len(self._texts)))
         for column in self._columns:
             if column.kind == "text":
-                series.append(texts[next(text)].gather(index).alias(column.name))
+                series.append(_gathered(column.name, texts[next(text)], index))
                 continue
             values = numbers[next(row)][index]
             if column.kind == "fixed":
@@ -112,35 +136,39 @@ class Columns:
         return pl.DataFrame(series)
 
 
-def _add_texts(texts: pl.Series, hashes: U64) -> None:
-    if len(texts) <= _FEW:
-        words = [None if text is None else text.encode() for text in texts.to_list()]
-        ends = np.fromiter((0, *accumulate(len(word or b"") for word in words)), np.int64, len(words) + 1)
-        body = np.frombuffer(b"".join(word or b"" for word in words), np.uint8)
-        add_texts(ends, body, np.array([word is None for word in words]), hashes)
-        return
+def _gathered(name: str, texts: pl.Series, index: I64) -> pl.Series:
+    if len(index) <= _FEW:
+        return pl.Series(name, [texts[i] for i in index.tolist()], dtype=pl.String)
+    return texts.gather(index).alias(name)
+
+
+def _text_words(texts: pl.Series) -> U64:
     array: Any = texts.to_arrow().cast(pa.large_string())
     _, offsets, data = array.buffers()
     body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-    add_texts(np.frombuffer(offsets, np.int64)[array.offset :], body, texts.is_null().to_numpy(), hashes)
+    words = np.empty(len(texts), np.uint64)
+    text_words(np.frombuffer(offsets, np.int64)[array.offset :], body, texts.is_null().to_numpy(), words)
+    return words
 
 
 @compiled
-def _divide(integers: I64, row: int, divisor: float, out: F64, to: int) -> bool:
+def _divide(integers: I64, divisors: F64, rows: I64, out: F64) -> bool:
+    """Each n / 10^scale with one rounding, null as NaN [S9]; returns whether some integer is beyond 2^53, where it is not one."""
     big = False
-    for i in range(integers.shape[1]):
-        n = integers[row, i]
-        out[to, i] = np.nan if n == NULL_INT else n / divisor
-        big = big or (n != NULL_INT and (n > _EXACT or n < -_EXACT))
+    for c in range(len(rows)):
+        row, divisor = rows[c], divisors[c]
+        for i in range(integers.shape[1]):
+            n = integers[c, i]
+            out[row, i] = np.nan if n == NULL_INT else n / divisor
+            big = big or (n != NULL_INT and (n > _EXACT or n < -_EXACT))
     return big
 
 
-def _unscale(integers: I64, row: int, scale: int, out: F64, to: int) -> None:
-    """Each n / 10^scale with one rounding; null becomes NaN [S9]."""
-    if _divide(integers, row, float(10**scale), out, to):
-        # Beyond 2^53 the conversion rounds as well; Python divides exact integers with one rounding.
-        big = (integers[row] != NULL_INT) & (np.abs(integers[row]) > _EXACT)
-        out[to, big] = [n / 10**scale for n in integers[row, big].tolist()]
+def _divide_large(integers: I64, columns: tuple[Column, ...], rows: I64, out: F64) -> None:
+    """Beyond 2^53 the conversion rounds as well; Python divides exact integers with one rounding."""
+    for c, column in enumerate(columns):
+        big = (integers[c] != NULL_INT) & (np.abs(integers[c]) > _EXACT)
+        out[rows[c], big] = [n / 10**column.scale for n in integers[c, big].tolist()]
 
 
 def _doubles(series: pl.Series, column: Column) -> F64:
@@ -153,12 +181,11 @@ def _doubles(series: pl.Series, column: Column) -> F64:
     return values
 
 
-def _codes(series: pl.Series, literals: tuple[str, ...]) -> F64:
+def _codes(series: pl.Series, literals: dict[str, float]) -> F64:
     if len(series) <= _FEW:
-        known = {literal: float(code) for code, literal in enumerate(literals)}
-        return np.array([np.nan if text is None else known.get(text, -1.0) for text in series.to_list()])
+        return np.array([np.nan if text is None else literals.get(text, -1.0) for text in series.to_list()])
     codes = np.full(len(series), -1.0)
-    for code, literal in enumerate(literals):
+    for literal, code in literals.items():
         codes[(series == literal).fill_null(False).to_numpy()] = code
     if series.null_count():
         codes[series.is_null().to_numpy()] = np.nan

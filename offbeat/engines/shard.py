@@ -83,7 +83,7 @@ class Shard:
             wrong = np.flatnonzero(codes)
             self._set_aside(out, chunk, index[wrong], [self._checks.reasons[code] for code in codes[wrong].tolist()], quarantined=True)
             right = np.flatnonzero(codes == 0)
-            index, time_ns, numbers, integers = index[right], time_ns[right], numbers[:, right], integers[:, right]
+            index, time_ns, numbers, integers = index[right], time_ns[right], numbers.take(right, axis=1), integers.take(right, axis=1)
             texts = tuple(text.gather(right) for text in texts)
         batch = self._batch(chunk, index, time_ns, numbers, integers, texts)
         if len(batch):
