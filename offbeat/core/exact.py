@@ -62,7 +62,8 @@ class ExactArguments:
     def __init__(self, fixed: tuple[str, ...], wanted: tuple[int, ...], aggregates: tuple[Aggregate, ...]) -> None:
         columns = {a.argument: fixed.index(a.column) for a in aggregates if a.column in fixed}
         clocked = {a.argument for a in aggregates if a.function == "distinct"}
-        self._sources = [(columns.get(argument, _CLOCK if argument in clocked else _OTHER), argument) for argument in wanted]
+        sources = [(columns.get(argument, _CLOCK if argument in clocked else _OTHER), argument) for argument in wanted]
+        self._sources = np.array(sources, np.int64).reshape(-1, 2)
 
     def pick(self, arguments: F64, integers: I64) -> I64:
         """(len(wanted), n) from `arguments` (a, n) and `integers` (i, n).
@@ -70,14 +71,21 @@ class ExactArguments:
         What is no fixed-point column is cut to an integer; null stays null.
         """
         out = np.empty((len(self._sources), integers.shape[1]), np.int64)
-        for row, (source, argument) in enumerate(self._sources):
-            values = arguments[argument]
-            known = ~np.isnan(values)
-            if source >= 0:
-                out[row] = np.where(known, integers[source], NULL_INT)
-            else:
-                out[row] = NULL_INT
-                # Only counted, unless it is a truth value or of the clock: clipping keeps any number clear of the null.
-                whole = values[known] if source == _CLOCK else np.clip(values[known], -1.0, 1.0)
-                out[row][known] = whole.astype(np.int64)
+        if out.size:
+            _pick(self._sources, arguments, integers, out)
         return out
+
+
+@compiled
+def _pick(sources: I64, arguments: F64, integers: I64, out: I64) -> None:
+    for row in range(len(sources)):
+        source, argument = sources[row, 0], sources[row, 1]
+        for i in range(out.shape[1]):
+            x = arguments[argument, i]
+            if x != x:
+                out[row, i] = NULL_INT
+            elif source >= 0:
+                out[row, i] = integers[source, i]
+            else:
+                # Only counted, unless it is a truth value or of the clock: clipping keeps any number clear of the null.
+                out[row, i] = np.int64(x if source == _CLOCK else min(max(x, -1.0), 1.0))

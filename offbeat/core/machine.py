@@ -126,7 +126,7 @@ def _run(
     n = out.shape[1]
     k = columns.shape[0]
     inputs = len(rows)
-    work = np.empty((registers, _BLOCK))
+    work = np.empty((registers, min(_BLOCK, n)))
     for c in range(len(constants)):
         work[inputs + c, :] = constants[c]
     for start in range(0, n, _BLOCK):
@@ -183,11 +183,12 @@ class Machine:
         for _, a, b, _ in program.code:
             self._read[[register for register in (a, b) if register < len(program.inputs)]] = True
         self._registers = max(program.registers, 1)
+        self._only_inputs = not program.code and len(program.outputs) > 0 and max(program.outputs) < len(program.inputs)
 
     def run(self, columns: F64, features: F64 | None = None) -> F64:
         """Evaluate over (c, n) `columns` and (f, n) `features`; gives (outputs, n)."""
         n = columns.shape[1]
-        if not len(self._code) and features is None and len(self._outputs) and self._outputs.max() < len(self._rows):
+        if self._only_inputs and features is None:
             # Nothing to work out: the outputs are inputs.
             return columns[self._rows[self._outputs]]
         out = np.empty((len(self._outputs), n))

@@ -31,7 +31,8 @@ class Decisions:
 
 
 @compiled
-def _reported(score: F64, voted: Bools, at_least: int, rows: I64, out: Bools) -> None:
+def _reported(score: F64, voted: Bools, at_least: int, rows: I64, out: Bools) -> int:
+    found = 0
     for p in range(len(rows)):
         i = rows[p]
         v = 0
@@ -40,6 +41,8 @@ def _reported(score: F64, voted: Bools, at_least: int, rows: I64, out: Bools) ->
                 v += 1
         if v >= at_least:
             out[i] = True
+            found += 1
+    return found
 
 
 @compiled
@@ -128,9 +131,9 @@ class Vote:
         kinds = [-1 if part.name == "score" else -2 if part.name == "confidence" else named.index(part) for part in weights]
         self._kinds = np.array(kinds, np.int64)
 
-    def mark(self, score: F64, voted: Bools, rows: I64, reported: Bools) -> None:
-        """Set `reported` (n,) where some `rows` are alerts; score and voted (detectors, n)."""
-        _reported(score, voted, self._at_least, rows, reported)
+    def mark(self, score: F64, voted: Bools, rows: I64, reported: Bools) -> int:
+        """Set `reported` (n,) where some `rows` are alerts, and return how many are; score and voted (detectors, n)."""
+        return _reported(score, voted, self._at_least, rows, reported)
 
     def decide(self, score: F64, voted: Bools, exceedance: F64, before: Bools, ratios: F64) -> Decisions:
         """The first three (detectors, n); `before` (n,) marks rows to report in any case, or is empty; `ratios` (len(self.ratios), n)."""
@@ -142,5 +145,5 @@ class Vote:
             score, voted, exceedance, self._at_least, self._limits, before, ratios, self._kinds, self._weights,
             index, alert, votes, voters, severity, level, judged, counts,
         )  # fmt: skip
-        scored, warming_up, abstained = (int(c) for c in counts)
+        scored, warming_up, abstained = counts.tolist()
         return Decisions(index[:m], alert[:m], votes[:m], voters[:m], severity[:m], level[:m], judged, scored, warming_up, abstained)

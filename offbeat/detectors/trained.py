@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from offbeat.detectors.model import Model, Training
 from offbeat.detectors.random import stream
 from offbeat.detectors.thresholds import Thresholds
 from offbeat.detectors.training_rows import OFFSET, TRAINED, TRAINING, TrainingRows
-from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.detectors.verdict import Evidence
 
 _WIDTH = 3.0
 """Standard deviations around the mean of the training rows in which a feature counts as usual, for explanations only."""
@@ -48,7 +49,9 @@ def _seeds(pipeline: np.uint64, detector: np.uint64, keys: U64, slots: I32, numb
 
 
 @compiled
-def _gather(outputs: F64, inputs: I64, order: I64, x: F64, complete: Bools) -> None:
+def _gather(outputs: F64, inputs: I64, order: I64, x: F64, complete: Bools) -> bool:
+    """x[p] = inputs of row order[p]; returns whether all rows are complete."""
+    all_whole = True
     for p in range(len(order)):
         i = order[p]
         whole = True
@@ -57,6 +60,8 @@ def _gather(outputs: F64, inputs: I64, order: I64, x: F64, complete: Bools) -> N
             x[p, j] = value
             whole = whole and value == value
         complete[p] = whole
+        all_whole = all_whole and whole
+    return all_whole
 
 
 @compiled
@@ -70,7 +75,7 @@ def _whole(outputs: F64, inputs: I64, complete: Bools) -> None:
 
 @compiled
 def _verdicts(
-    rows: I64, slots: I32, found: F64, places: I32, limits: F64, records: I64, d: int,
+    rows: I64, slots: I32, found: F64, places: I32, limits: F64, records: I64, d: int, to: int,
     raw: F64, limit: F64, version: I64, score: F64, voted: Bools, exceedance: F64,
 ) -> None:
     for p in range(len(rows)):
@@ -85,9 +90,9 @@ def _verdicts(
             continue
         # Where all scores are the same, even 0, the threshold is that score.
         r = value / t if t > 0.0 else (1.0 if value <= t else np.inf)
-        exceedance[d, i] = r
-        score[d, i] = r / (1.0 + r) if r <= 1e300 else 1.0
-        voted[d, i] = value > t
+        exceedance[to, i] = r
+        score[to, i] = r / (1.0 + r) if r <= 1e300 else 1.0
+        voted[to, i] = value > t
 
 
 @compiled
@@ -116,6 +121,15 @@ def _usual(slots: I32, records: I64, rows: F64, mean: F64, spread: F64) -> None:
             spread[p, j] = np.sqrt(spread[p, j] / (n - 1.0)) if n > 1 else np.nan
 
 
+class Said(NamedTuple):
+    """Where the verdicts on a batch go: the matrices of all of a view's detectors, and which of their rows are ours."""
+
+    places: tuple[int, ...]
+    score: F64
+    voted: Bools
+    exceedance: F64
+
+
 class Trained:
     """Detectors of one view that are trained on the same rows at the same time, for all keys of a shard."""
 
@@ -142,24 +156,24 @@ class Trained:
         self._numbers = numbers
         complete = np.empty(len(slots), np.bool_)
         _whole(outputs, self._inputs, complete)
-        self._trains = self._kept.schedule(slots, complete, rounds)
+        self._trains, self._any_trains = self._kept.schedule(slots, complete, rounds)
         n, d = len(slots), len(self.plans)
         self._raw, self._limit, self._version = np.full((d, n), np.nan), np.full((d, n), np.nan), np.zeros(n, np.int64)
-        self.score, self.voted, self.exceedance = np.full((d, n), np.nan), np.zeros((d, n), np.bool_), np.full((d, n), np.nan)
         self._explained: list[tuple[I64, list[F64], Odd, list[list[str]]]] = []
 
-    def sort(self, slots: I32, outputs: F64, order: I64) -> None:
-        """Rows in the order of the rounds, those of a key side by side."""
+    def sort(self, slots: I32, outputs: F64, order: I64, said: Said) -> None:
+        """Rows in the order of the rounds, those of a key side by side; verdicts on them will be written to `said`."""
+        self._said = said
         self._order, self._slots = order, slots[order]
         self._x, self._complete = np.empty((len(order), len(self._inputs))), np.empty(len(order), np.bool_)
-        _gather(outputs, self._inputs, order, self._x, self._complete)
+        self._all_complete = _gather(outputs, self._inputs, order, self._x, self._complete)
 
     def judge(self, begin: int, end: int) -> None:
         """Score the rows of a round: the sorted ones from `begin` to `end`."""
         settle()
         slots, x, rows = self._slots[begin:end], self._x[begin:end], self._order[begin:end]
-        complete = self._complete[begin:end]
-        if not complete.all():
+        if not self._all_complete:
+            complete = self._complete[begin:end]
             slots, x, rows = slots[complete], x[complete], rows[complete]  # what is incomplete is neither judged nor learnt
         if self._waiting:
             self._refit(slots)
@@ -168,8 +182,8 @@ class Trained:
             found = model.score(slots, x)
             self._round.append(found)
             _verdicts(
-                rows, slots, found, thresholds.places, thresholds.values, self._kept.records, d,
-                self._raw, self._limit, self._version, self.score, self.voted, self.exceedance,
+                rows, slots, found, thresholds.places, thresholds.values, self._kept.records, d, self._said.places[d],
+                self._raw, self._limit, self._version, self._said.score, self._said.voted, self._said.exceedance,
             )  # fmt: skip
         self._now = (slots, x, rows)
 
@@ -209,9 +223,10 @@ class Trained:
         for thresholds, found in zip(self._thresholds, self._round, strict=True):
             thresholds.keep(slots, found)
         self._kept.append(slots, x, self._numbers[rows])
-        turn = self._slots[begin:end][self._trains[self._order[begin:end]]]
-        if len(turn):
-            self._train(turn)
+        if self._any_trains:
+            turn = self._slots[begin:end][self._trains[self._order[begin:end]]]
+            if len(turn):
+                self._train(turn)
 
     def _train(self, slots: I32) -> None:
         self._kept.begin(slots)
@@ -252,10 +267,6 @@ class Trained:
             for model, thresholds in zip(self._models, self._thresholds, strict=True):
                 model.grow(len(self._hashes))
                 thresholds.grow(len(self._hashes))
-
-    def verdicts(self, d: int) -> Verdicts:
-        """What one of the detectors said of the batch."""
-        return Verdicts(self.score[d], self.voted[d], self.exceedance[d], np.empty((0, self.score.shape[1])))
 
     def evidence(self, d: int, index: I64) -> Evidence:
         """Reasons for the rows at `index`, all of which were explained."""

@@ -112,11 +112,13 @@ class TrainingRows:
         self._phases = grown_rows(self._phases, slots)
         self._phases[first:slots] = hashes % np.uint64(self._every)
 
-    def schedule(self, slots: I32, complete: Bools, rounds: I32) -> Bools:
-        """Count n rows in fold order, adding to `rounds` (n,) each key's trainings before the row; gives (n,) after which one follows."""
+    def schedule(self, slots: I32, complete: Bools, rounds: I32) -> tuple[Bools, bool]:
+        """Count n rows in fold order, adding to `rounds` (n,) each key's trainings before the row; gives (n,) after which one follows,
+        and whether any does.
+        """
         trains = np.empty(len(slots), np.bool_)
-        _schedule(slots, complete, self.records, self._phases, self._every, self._least, rounds, trains, self._within)
-        return trains
+        most = _schedule(slots, complete, self.records, self._phases, self._every, self._least, rounds, trains, self._within)
+        return trains, most > 0
 
     def first_training(self, slot: int) -> int:
         """Complete rows after which the slot's key is trained for the first time."""

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, Bools
+from offbeat.core.compiled import compiled
 from offbeat.core.plan import ModelPlan, RangePlan, RulePlan, ViewPlan
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import DetectorBlock
 from offbeat.decide.vote import Decisions, Vote
 from offbeat.detectors.range import Range
 from offbeat.detectors.rule import Rule
-from offbeat.detectors.trained import Trained
+from offbeat.detectors.trained import Said, Trained
 from offbeat.detectors.verdict import Evidence, Verdicts
 from offbeat.engines.remake import Remake
 
@@ -52,50 +53,42 @@ class Jury:
         `names` are the keys of all slots; `numbers` (n,) those of the rows among their key's; rows marked in `before` (n,) are reported in
         any case.
         """
-        n = len(slots)
+        n, d = len(slots), len(self._plans)
         self._outputs = outputs
-        verdicts: list[Verdicts | None] = [None] * len(self._plans)
-        for d, detector in self._plain.items():
-            verdicts[d] = detector.judge(outputs)
+        score, voted, exceedance = np.full((d, n), np.nan), np.zeros((d, n), np.bool_), np.full((d, n), np.nan)
+        ratios: list[F64] = [np.empty((0, n))] * d
+        for number, detector in self._plain.items():
+            said = detector.judge(outputs)
+            score[number], voted[number], exceedance[number], ratios[number] = said.score, said.voted, said.exceedance, said.ratios
         if self._courses:
-            self._train_and_judge(names, slots, outputs, numbers, before, verdicts)
-        said = self._verdicts = [v for v in verdicts if v is not None]
-        ratios = np.array([said[d].ratios[t] for d, t in self._vote.ratios]).reshape(len(self._vote.ratios), n)
-        stacked = np.array([v.score for v in said]), np.array([v.voted for v in said]), np.array([v.exceedance for v in said])
-        return self._vote.decide(*stacked, before, ratios)
+            self._train_and_judge(names, slots, outputs, numbers, before, score, voted, exceedance)
+        self._verdicts = [Verdicts(*said) for said in zip(score, voted, exceedance, ratios, strict=True)]
+        weighed = np.array([ratios[number][term] for number, term in self._vote.ratios]).reshape(len(self._vote.ratios), n)
+        return self._vote.decide(score, voted, exceedance, before, weighed)
 
     def _train_and_judge(
-        self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, before: Bools, verdicts: list[Verdicts | None]
+        self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, before: Bools, score: F64, voted: Bools, exceedance: F64
     ) -> None:
         n = len(slots)
         rounds: I32 = np.zeros(n, np.int32)
         for course in self._courses.values():
             course.open(names, slots, outputs, numbers, rounds)
-        order = _sorted(rounds, slots)
-        ends = np.searchsorted(rounds[order], np.arange(int(rounds.max(initial=0)) + 1), side="right").tolist()
-        for course in self._courses.values():
-            course.sort(slots, outputs, order)
+        order = np.arange(n) if _in_order(rounds, slots) else _sorted(rounds, slots)
+        last = int(rounds[order[-1]]) if n else 0
+        ends = np.searchsorted(rounds[order], np.arange(last + 1), side="right").tolist() if last else [n]
+        for group, course in self._courses.items():
+            course.sort(slots, outputs, order, Said(group, score, voted, exceedance))
         reported = before.copy() if len(before) else np.zeros(n, np.bool_)
-        plain = [v for v in verdicts if v is not None]
-        score = np.concatenate([*(v.score[np.newaxis] for v in plain), *(c.score for c in self._courses.values())])
-        voted = np.concatenate([*(v.voted[np.newaxis] for v in plain), *(c.voted for c in self._courses.values())])
-        at = len(plain)
-        for course in self._courses.values():
-            # One memory for all, so that the vote sees what the models say as they say it.
-            course.score, course.voted = score[at : at + len(course.plans)], voted[at : at + len(course.plans)]
-            at += len(course.plans)
         begin = 0
         for end in ends:
             for course in self._courses.values():
                 course.judge(begin, end)
-            self._vote.mark(score, voted, order[begin:end], reported)
+            found = self._vote.mark(score, voted, order[begin:end], reported)
             for course in self._courses.values():
-                course.explain(begin, end, reported)
+                if found or len(before):
+                    course.explain(begin, end, reported)
                 course.learn(begin, end)
             begin = end
-        for group, course in self._courses.items():
-            for d, number in enumerate(group):
-                verdicts[number] = course.verdicts(d)
 
     @property
     def verdicts(self) -> Sequence[Verdicts]:
@@ -128,6 +121,15 @@ class Jury:
             if remake is not None:
                 for slots in remake.batches(missing):
                     course.fill(slots, *remake.outputs(slots, first[slots]))
+
+
+@compiled
+def _in_order(rounds: I32, slots: I32) -> bool:
+    """Whether rows stand by round, then by key, as those of a single key always do."""
+    ordered = True
+    for i in range(1, len(rounds)):
+        ordered = ordered and (rounds[i] > rounds[i - 1] or (rounds[i] == rounds[i - 1] and slots[i] >= slots[i - 1]))
+    return ordered
 
 
 def _sorted(rounds: I32, slots: I32) -> I64:

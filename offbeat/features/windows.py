@@ -105,6 +105,8 @@ class WindowFold:
         self._exact, self._sorts = np.array(exact, np.int64), np.array(sorts, np.int64)
 
     def _grow_slots(self, slots: int) -> None:
+        if slots <= len(self._ring):
+            return
         self._ring = grown_rows(self._ring, slots)
         self._back = grown_rows(self._back, slots)
         self._running = grown_rows(self._running, slots)
