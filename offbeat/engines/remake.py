@@ -7,6 +7,9 @@ with such a window keep the features themselves.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT, Bools
@@ -27,14 +30,18 @@ def can_remake(view: ViewPlan) -> bool:
 
 
 class Remake:
-    """Keeps a view's raw rows. `columns` and `fixed` name the rows of the matrices it is given."""
+    """Keeps a view's raw rows. `columns` and `fixed` name the rows of the matrices it is given, `codes` what codes of texts stand for."""
 
-    def __init__(self, view: ViewPlan, columns: tuple[str, ...], fixed: tuple[str, ...]) -> None:
+    def __init__(
+        self, view: ViewPlan, columns: tuple[str, ...], fixed: tuple[str, ...], codes: Sequence[tuple[str, tuple[str, ...]]]
+    ) -> None:
         self._view, self._columns, self._fixed = view, columns, fixed
         self._features = tuple(name for window in view.windows for name in window.features)
         programs = [view.program, *(window.arguments for window in view.windows), *(window.changes for window in view.windows)]
         read = {name for program in programs for name in program.inputs}
         self._chosen = np.array([c for c, name in enumerate(columns) if name in read], np.int64)
+        self._kept = [columns[c] for c in self._chosen.tolist()]
+        self._codes = {f"{name}@code": list(literals) for name, literals in codes}
         self._exact = np.array([f for f, name in enumerate(fixed) if name in read], np.int64)
         kept = max(d.train_on + d.retrain_every for d in view.detectors if isinstance(d, ModelPlan))
         self._history = History(self._chosen, self._exact, kept + 2 * max((w.rows for w in view.windows), default=0) + 3)
@@ -88,11 +95,25 @@ class Remake:
 
     def snapshot(self, slots: int) -> Arrays:
         """State of the first `slots` slots."""
-        return self._history.snapshot(slots)
+        about = [self._kept, [self._fixed[f] for f in self._exact.tolist()], self._codes]
+        return self._history.snapshot(slots) | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
 
     def restore(self, arrays: Arrays) -> None:
-        """Take over a snapshot."""
-        self._history.restore(arrays)
+        """Take over a snapshot. Rules, which may have changed since, decide which columns are kept besides and what codes stand for."""
+        kept, exact, codes = json.loads(arrays["about"].tobytes())
+        count = arrays["values"].shape[1]
+        values, whole = np.full((len(self._kept), count), np.nan), np.full((len(self._exact), count), NULL_INT)
+        for row, name in enumerate(self._kept):
+            if name in kept:
+                values[row] = arrays["values"][kept.index(name)]
+            if name in codes and name in self._codes:
+                now = [self._codes[name].index(literal) if literal in self._codes[name] else -1 for literal in codes[name]]
+                coded = values[row] >= 0
+                values[row, coded] = np.array(now, np.float64)[values[row, coded].astype(np.int64)]
+        for row, f in enumerate(self._exact.tolist()):
+            if self._fixed[f] in exact:
+                whole[row] = arrays["whole"][exact.index(self._fixed[f])]
+        self._history.restore({**arrays, "values": values, "whole": whole})
 
 
 def _begin(first: I64, rows: int) -> I64:

@@ -66,7 +66,7 @@ class View:
         behind = tuple(name for window in view.backgrounds for name in window.features)
         self._machine = Machine(view.program, columns, self._features + behind)
         self._jury = Jury(view, plan.seed)
-        self._remake = Remake(view, columns, fixed) if can_remake(view) else None
+        self._remake = Remake(view, columns, fixed, plan.codes) if can_remake(view) else None
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = _evidence_window(view)
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
