@@ -79,7 +79,7 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None, *, trained: bo
     parts = [part for part in detector["contributions"] or () if part["value"]]
     if len(parts) > 1:
         lines += _reasons(parts, trained)
-    lines += [f"    {_out_of_range(odd)}" for odd in (detector.get("odd") or ())[:_MOST_ODD]]
+    lines += [f"    {_out_of_range(odd)}" for odd in sorted(detector.get("odd") or (), key=_nearness)[:_MOST_ODD]]
     if detector.get("note"):
         lines.append(f"    {safe(detector['note'], _LONG)}")
     return lines
@@ -97,6 +97,12 @@ def _reasons(parts: list[Any], trained: bool) -> list[str]:
                 f"    {word} " + ", ".join(f"{safe(part['feature'])} ({abs(part['value']) / whole * 100:.0f} %)" for part in named)
             )
     return lines
+
+
+def _nearness(odd: Mapping[str, Any]) -> float:
+    """Less for what lies further out, in widths of its range."""
+    end = odd["high"] if odd["observed"] > odd["expected"] else odd["low"]
+    return -abs(odd["observed"] - odd["expected"]) / abs(end - odd["expected"]) if end != odd["expected"] else -float("inf")
 
 
 def _out_of_range(odd: Mapping[str, Any]) -> str:

@@ -79,7 +79,33 @@ def _lines(path: Path) -> pl.DataFrame:
         raise UserError(f"cannot read alerts from {path}: it does not hold JSON lines")
     if not whole:
         return typed(pl.DataFrame(EMPTY.empty_table()))
-    return typed(pl.read_ndjson(whole, infer_schema_length=None))
+    return typed(_ordered(pl.read_ndjson(whole, infer_schema_length=None), whole))
+
+
+_WIDE = 32
+"""Of structs with more fields Polars loses the order."""
+
+
+def _ordered(frame: pl.DataFrame, lines: bytes) -> pl.DataFrame:
+    """The fields of wide rows and statistics in the order of the first line that has them, others by name behind them."""
+    row, window = frame.schema.get("row"), frame.schema.get("window")
+    statistics = dict(window).get("statistics") if isinstance(window, pl.Struct) else None
+    columns = []
+    if isinstance(row, pl.Struct) and len(row.fields) > _WIDE:
+        known = next((list(line["row"]) for line in map(json.loads, lines.splitlines()) if line["row"]), [])
+        columns.append(_sorted(pl.col("row"), row, known).alias("row"))
+    if isinstance(statistics, pl.Struct) and len(statistics.fields) > _WIDE:
+        windows = (line["window"] or {} for line in map(json.loads, lines.splitlines()))
+        known = next((list(inner["statistics"]) for inner in windows if inner.get("statistics")), [])
+        inner = _sorted(pl.col("window").struct.field("statistics"), statistics, known).alias("statistics")
+        columns.append(pl.when(pl.col("window").is_not_null()).then(pl.col("window").struct.with_fields(inner)).alias("window"))
+    return frame.with_columns(columns)
+
+
+def _sorted(column: pl.Expr, kind: pl.Struct, known: list[str]) -> pl.Expr:
+    names = [f.name for f in kind.fields]
+    order = [name for name in known if name in names] + sorted(set(names) - set(known))
+    return pl.when(column.is_not_null()).then(pl.struct(column.struct.field(name) for name in order))
 
 
 def typed(frame: pl.DataFrame) -> pl.DataFrame:

@@ -186,7 +186,8 @@ def _state_parts(
         parts.update(view.state_parts)
     if any(isinstance(detector, ModelPlan) for view in views for detector in view.view.detectors):
         parts["seed"] = spec.seed
-    return parts
+    # In the order of names: which of two detectors or views stands first changes no state.
+    return dict(sorted(parts.items()))
 
 
 def _decides(spec: PipelineSpec, source: SourcePlan, parts: dict[str, Any], views: list[CompiledView]) -> dict[str, Any]:
