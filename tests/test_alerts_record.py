@@ -206,7 +206,8 @@ def test_what_is_no_alert_file_is_said_in_one_line(tmp_path: Path, name: str, co
 def test_many_features_keep_their_order(tmp_path: Path) -> None:
     names = [f"f{i * 37 % 100:03d}" for i in range(100)]
     block = two_bars()
-    wide = replace(block, statistics=tuple(names), values=np.arange(200.0).reshape(100, 2), row=pl.DataFrame({n: [1.0, 2.0] for n in names}))
+    row = pl.DataFrame({name: [1.0, 2.0] for name in names})
+    wide = replace(block, statistics=tuple(names), values=np.arange(200.0).reshape(100, 2), row=row)
     path = tmp_path / "wide.jsonl"
     path.write_bytes(json_lines(as_table(wide)))
     for alert in read_alerts(path).to_dicts():
