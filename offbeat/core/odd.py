@@ -36,6 +36,8 @@ class Odd:
     @staticmethod
     def joined(parts: Sequence[Odd]) -> Odd:
         """The rows of all parts, one part after the other."""
+        if len(parts) == 1:
+            return parts[0]
         ends = np.cumsum([part.offsets[-1] for part in parts])
         offsets = [parts[0].offsets, *(part.offsets[1:] + end for part, end in zip(parts[1:], ends, strict=False))]
         return Odd(np.concatenate(offsets), np.concatenate([p.feature for p in parts]), np.concatenate([p.values for p in parts], axis=1))

@@ -22,7 +22,7 @@ from offbeat.core.state import Arrays, prefixed, under
 from offbeat.detectors.model import Model, Training
 from offbeat.detectors.random import stream
 from offbeat.detectors.thresholds import Thresholds
-from offbeat.detectors.training_rows import OFFSET, TRAINED, TRAINING, TrainingRows
+from offbeat.detectors.training_rows import OFFSET, SEEN, TRAINED, TRAINING, TrainingRows
 from offbeat.detectors.verdict import Evidence
 
 _WIDTH = 3.0
@@ -96,29 +96,45 @@ def _verdicts(
 
 
 @compiled
-def _usual(slots: I32, records: I64, rows: F64, mean: F64, spread: F64) -> None:
-    """Mean and sample standard deviation of the training rows of m slots, equal ones side by side."""
-    k = rows.shape[1]
+def _unusual(slots: I32, trained: Bools, records: I64, rows: F64, x: F64, offsets: I64, feature: I32, values: F64) -> int:
+    """Values of m rows x beyond _WIDTH sample standard deviations from the mean of their key's training rows, equal slots side by side.
+
+    Returns how many; for each its feature and (value, mean, lower end, upper end).
+    """
+    k = x.shape[1]
+    mean, width = np.empty(k), np.empty(k)
+    known = -1
+    found = 0
     for p in range(len(slots)):
-        if p > 0 and slots[p] == slots[p - 1]:
-            mean[p] = mean[p - 1]
-            spread[p] = spread[p - 1]
-            continue
-        begin, n = records[slots[p], 0], records[slots[p], 3]
-        for j in range(k):
-            mean[p, j] = 0.0
-            spread[p, j] = 0.0
-        for r in range(begin, begin + n):
+        s = slots[p]
+        if trained[p] and s != known:
+            known = s
+            begin, n = records[s, 0], records[s, 3]
             for j in range(k):
-                mean[p, j] += rows[r, j]
-        for j in range(k):
-            mean[p, j] /= n
-        for r in range(begin, begin + n):
+                mean[j] = 0.0
+                width[j] = 0.0
+            for r in range(begin, begin + n):
+                for j in range(k):
+                    mean[j] += rows[r, j]
             for j in range(k):
-                d = rows[r, j] - mean[p, j]
-                spread[p, j] += d * d
-        for j in range(k):
-            spread[p, j] = np.sqrt(spread[p, j] / (n - 1.0)) if n > 1 else np.nan
+                mean[j] /= n
+            for r in range(begin, begin + n):
+                for j in range(k):
+                    d = rows[r, j] - mean[j]
+                    width[j] += d * d
+            for j in range(k):
+                width[j] = _WIDTH * np.sqrt(width[j] / (n - 1.0)) if n > 1 else np.nan
+        if trained[p]:
+            for j in range(k):
+                if abs(x[p, j] - mean[j]) > width[j]:
+                    feature[found] = j
+                    values[0, found] = x[p, j]
+                    values[1, found] = mean[j]
+                    values[2, found] = mean[j] - width[j]
+                    values[3, found] = mean[j] + width[j]
+                    found += 1
+        offsets[p + 1] = found
+    return found
 
 
 class Said(NamedTuple):
@@ -204,11 +220,14 @@ class Trained:
                 parts[:, speaks] = model.contributions(slots[speaks], x[speaks])
             contributions.append(parts)
             notes.append([self._note(model, slot, whole) for slot, whole in zip(slots.tolist(), complete.tolist(), strict=True)])
-        mean, spread = np.full((m, k), np.nan), np.full((m, k), np.nan)
-        usual, width = np.empty((int(trained.sum()), k)), np.empty((int(trained.sum()), k))
-        _usual(slots[trained], self._kept.records, self._kept.rows, usual, width)
-        mean[trained], spread[trained] = usual, width
-        self._explained.append((rows, contributions, _odd(x, mean, _WIDTH * spread), notes))
+        self._explained.append((rows, contributions, self._odd(slots, x, trained), notes))
+
+    def _odd(self, slots: I32, x: F64, trained: Bools) -> Odd:
+        """Features of (m, k) rows that lie outside what was usual in the training rows of their keys."""
+        m, k = x.shape
+        offsets, feature, values = np.zeros(m + 1, np.int64), np.empty(m * k, np.int32), np.empty((4, m * k))
+        found = _unusual(slots, trained, self._kept.records, self._kept.rows, x, offsets, feature, values)
+        return Odd(offsets, feature[:found], values[:, :found])
 
     def _note(self, model: Model, slot: int, complete: bool) -> str:
         if not complete:
@@ -268,21 +287,40 @@ class Trained:
                 model.grow(len(self._hashes))
                 thresholds.grow(len(self._hashes))
 
-    def evidence(self, d: int, index: I64) -> Evidence:
-        """Reasons for the rows at `index`, all of which were explained."""
+    def evidence(self, index: I64) -> list[Evidence]:
+        """Each detector's reasons for the rows at `index`, in rising order, all of which were explained."""
         rows = np.concatenate([part[0] for part in self._explained])
+        odd = Odd.joined([part[2] for part in self._explained])
         at = np.argsort(rows)[np.searchsorted(np.sort(rows), index)]
-        notes = [note for part in self._explained for note in part[3][d]]
-        return Evidence(
-            threshold=self._limit[d, index],
-            observed=self._raw[d, index],
-            expected=np.full(len(index), np.nan),
-            features=self.plans[d].features,
-            contributions=np.concatenate([part[1][d] for part in self._explained], axis=1)[:, at],
-            odd=Odd.joined([part[2] for part in self._explained]).take(at),
-            notes=tuple(notes[i] for i in at.tolist()),
-            version=self._version[index],
-        )
+        if len(rows) != len(index) or (at[1:] < at[:-1]).any():
+            odd = odd.take(at)
+        expected, version = np.full(len(index), np.nan), self._version[index]
+        found = []
+        for d, plan in enumerate(self.plans):
+            notes = [note for part in self._explained for note in part[3][d]]
+            found.append(
+                Evidence(
+                    threshold=self._limit[d, index],
+                    observed=self._raw[d, index],
+                    expected=expected,
+                    features=plan.features,
+                    contributions=np.concatenate([part[1][d] for part in self._explained], axis=1)[:, at],
+                    odd=odd,
+                    notes=tuple(notes[i] for i in at.tolist()),
+                    version=version,
+                )
+            )
+        return found
+
+    def untrained(self) -> str:
+        """Why there is not a single model yet; '' where there is one."""
+        seen = int(self._kept.records[:, SEEN].max(initial=0))
+        if self._kept.records[:, TRAINING].any():
+            return ""
+        names = " and ".join(plan.name for plan in self.plans)
+        if not seen:
+            return f"{names}: never trained, as every row had a null among the features"
+        return f"{names}: never trained, as no key had enough rows without a null ({seen:,} at most, {self.plans[0].train_min:,} are the least)"
 
     def first(self, slots: int) -> I64:
         """(slots,) number of the oldest row each of the first slots keeps for its training; 0 for none."""
@@ -311,13 +349,3 @@ class Trained:
         x, complete = np.empty((len(places), len(self._inputs))), np.empty(len(places), np.bool_)
         _gather(outputs, self._inputs, np.arange(len(places)), x, complete)
         self._kept.fill(slots, x[complete])
-
-
-def _odd(x: F64, mean: F64, width: F64) -> Odd:
-    """Features of (m, k) rows outside mean ± width."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        out = np.abs(x - mean) > width
-        low, high = (mean - width)[out], (mean + width)[out]
-    row, feature = np.nonzero(out)
-    offsets = np.append(np.int64(0), np.cumsum(out.sum(axis=1)))
-    return Odd(offsets, feature.astype(np.int32), np.array([x[out], mean[out], low, high]).reshape(4, len(row)))

@@ -35,7 +35,8 @@ class Columns:
         self.texts = tuple(c.name for c in self._texts)
         self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | {f"{name}@code" for name, _ in plan.codes}
         self._literals = [{literal: float(code) for code, literal in enumerate(literals)} for _, literals in plan.codes]
-        self._scaled = np.array([self._numeric.index(c) for c in self._fixed], np.int64)
+        self._scaled = [(row, c) for row, c in enumerate(self._numeric) if c.kind == "fixed"]
+        self._scaled_rows = np.array([row for row, _ in self._scaled], np.int64)
         self._divisors = np.array([10**c.scale for c in self._fixed], np.float64)
         self._plain = [(row, c) for row, c in enumerate(self._numeric) if c.kind != "fixed"]
         self._words: dict[str | None, int] = {}
@@ -56,29 +57,29 @@ class Columns:
                 found.append((NUMBER, self.numbers.index(name)))
         return np.array([kind for kind, _ in found], np.int64), np.array([place for _, place in found], np.int64)
 
-    def integers(self, frame: pl.DataFrame) -> I64:
-        """(i, n) exact values of the fixed-point columns."""
-        out = np.empty((len(self._fixed), frame.height), np.int64)
-        for row, column in enumerate(self._fixed):
-            series = frame.get_column(column.name)
-            out[row] = (series.fill_null(NULL_INT) if series.null_count() else series).to_numpy()
-        return out
+    def read(self, frame: pl.DataFrame) -> tuple[F64, I64, Bools, tuple[pl.Series, ...]]:
+        """The rows of a frame: (c, n) numbers, (i, n) exact values of the fixed-point columns, (c,) which numbers have nulls; the texts.
 
-    def matrix(self, frame: pl.DataFrame, integers: I64) -> tuple[F64, Bools]:
-        """(c, n) numbers, and (c,) which of the columns have nulls; there a NaN of the input is given as an infinity."""
-        out = np.empty((len(self.numbers), frame.height))
+        Where a number column has nulls, a NaN of the input is given as an infinity.
+        """
+        out, integers = np.empty((len(self.numbers), frame.height)), np.empty((len(self._fixed), frame.height), np.int64)
         nullable = np.zeros(len(self.numbers), np.bool_)
-        if _divide(integers, self._divisors, self._scaled, out):
-            _divide_large(integers, self._fixed, self._scaled, out)
-        for row, column in zip(self._scaled, self._fixed, strict=True):
-            nullable[row] = frame.get_column(column.name).null_count() > 0
+        for i, (row, column) in enumerate(self._scaled):
+            series = frame.get_column(column.name)
+            if series.null_count():
+                nullable[row] = True
+                series = series.fill_null(NULL_INT)
+            integers[i] = series.to_numpy()
+        if _divide(integers, self._divisors, self._scaled_rows, out):
+            _divide_large(integers, self._fixed, self._scaled_rows, out)
         for row, column in self._plain:
             series = frame.get_column(column.name)
             nullable[row] = series.null_count() > 0
             out[row] = series.cast(pl.Float64).to_numpy() if column.kind == "bool" else _doubles(series, column)
+        texts = tuple(frame.get_column(name) for name in self.texts)
         for row, (name, _) in enumerate(self._codes):
-            out[len(self._numeric) + row] = _codes(frame.get_column(name), self._literals[row])
-        return out, nullable
+            out[len(self._numeric) + row] = _codes(texts[self.texts.index(name)], self._literals[row])
+        return out, integers, nullable, texts
 
     def recoded(self, numbers: F64, texts: np.ndarray) -> F64:
         """Kept rows (n, c) with the codes of their texts (n, t) as this plan has them: its rules may name other literals than before."""

@@ -101,9 +101,13 @@ class Jury:
         for d, detector in self._plain.items():
             found[d] = _block(self._plans[d].name, self._verdicts[d], detector.evidence(self._outputs, self._verdicts[d], index), index)
         for group, course in self._courses.items():
-            for number, d in enumerate(group):
-                found[d] = _block(self._plans[d].name, self._verdicts[d], course.evidence(number, index), index)
+            for d, evidence in zip(group, course.evidence(index), strict=True):
+                found[d] = _block(self._plans[d].name, self._verdicts[d], evidence, index)
         return tuple(found[d] for d in range(len(self._plans)))
+
+    def untrained(self) -> list[str]:
+        """Why some detectors have no model for any key."""
+        return [why for course in self._courses.values() if (why := course.untrained())]
 
     def snapshot(self, slots: int, remake: Remake | None) -> Arrays:
         """State of the trained detectors for the first `slots` slots, without the rows that `remake` can make again."""

@@ -75,10 +75,8 @@ class Shard:
         frame = chunk.frame if good is None else chunk.frame[good]
         time_ns = chunk.time_ns if good is None else chunk.time_ns[good]
         index: I64 = np.arange(n) if good is None else good
-        integers = self._columns.integers(frame)
-        numbers, nullable = self._columns.matrix(frame, integers)
+        numbers, integers, nullable, texts = self._columns.read(frame)
         codes, bad = self._checks.check(numbers, nullable, time_ns)
-        texts = tuple(frame.get_column(name) for name in self._columns.texts)
         if bad:
             wrong = np.flatnonzero(codes)
             self._set_aside(out, chunk, index[wrong], [self._checks.reasons[code] for code in codes[wrong].tolist()], quarantined=True)
