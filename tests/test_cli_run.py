@@ -154,3 +154,14 @@ def test_a_flood_of_live_alerts_is_cut_to_the_worst(tmp_path: Path) -> None:
         done = finished("run", tmp_path / "stream.yaml", "-", stdin=stdin)
     assert done.code == 0, done.err
     assert "more in this batch, less severe" in done.out
+
+
+def test_detectors_that_were_never_trained_are_named(offbeat: Command, tmp_path: Path) -> None:
+    head = "ts_recv,ts_event,rtype,publisher_id,instrument_id,action,side,depth,price,size,flags,ts_in_delta,sequence,symbol"
+    rows = [f"2024-01-02T10:00:00Z,2024-01-02T10:{i // 60:02}:{i % 60:02}Z,0,1,1,T,A,0,{10 + i % 7},1,0,0,{i},X" for i in range(300)]
+    (tmp_path / "few.csv").write_text("\n".join([head, *rows, ""]))
+    done = offbeat("run", "trades", tmp_path / "few.csv", "--json")
+    # The first 99 of 300 rows do not fill the window.
+    assert json.loads(done.out)["notes"] == [
+        "trade.forest and covariance: never trained, as no key had enough rows without a null (201 at most, 500 are the least)"
+    ]

@@ -320,7 +320,8 @@ class Trained:
         names = " and ".join(plan.name for plan in self.plans)
         if not seen:
             return f"{names}: never trained, as every row had a null among the features"
-        return f"{names}: never trained, as no key had enough rows without a null ({seen:,} at most, {self.plans[0].train_min:,} are the least)"
+        least = self.plans[0].train_min
+        return f"{names}: never trained, as no key had enough rows without a null ({seen:,} at most, {least:,} are the least)"
 
     def first(self, slots: int) -> I64:
         """(slots,) number of the oldest row each of the first slots keeps for its training; 0 for none."""

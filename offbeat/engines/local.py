@@ -193,12 +193,17 @@ class LocalEngine:
     def _nothing_judged(self) -> list[str]:
         """A word where a run over many rows came to nothing: mostly the pipeline does not fit the data."""
         ledger = self.result.ledger
-        if ledger.scored or not ledger.rows_in or ledger.pending:
+        if not ledger.rows_in or ledger.pending:
             return []
+        if ledger.scored:
+            return [why for view in self._shard.views for why in view.untrained()]
         if self._first_aside is not None and not ledger.warming_up:
             return [f"no row could be used; the first: {self._first_aside}"]
         if ledger.warming_up:
-            return ["no detector ever gave a verdict: do its windows (`over`, `at_least`) fit the distance between the rows?"]
+            untrained = [why for view in self._shard.views for why in view.untrained()]
+            known = f"{ledger.warming_up:,} rows were too few, or what detectors look at was null"
+            fit = "do the windows (`over`, `at_least`) fit the distance between the rows?"
+            return [f"no detector ever gave a verdict: {known}; {fit}", *untrained]
         return []
 
     def _progress(self) -> Progress:

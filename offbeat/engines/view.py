@@ -158,6 +158,10 @@ class View:
         distinct, key = np.unique(slots, return_inverse=True)
         return key.astype(np.int32), pl.Series([keys.names[slot] for slot in distinct.tolist()], dtype=pl.String)
 
+    def untrained(self) -> list[str]:
+        """Why some detectors of the view have no model for any key."""
+        return [f"{self.plan.name}.{why}" for why in self._jury.untrained()]
+
     def snapshot(self, keys: int) -> Arrays:
         """State of the view's windows and models for the first `keys` slots."""
         out: Arrays = {}
