@@ -16,7 +16,17 @@ from offbeat.detectors.model import Training
 
 _INSIDE = Fraction(39, 40)
 """Reweighting keeps the rows within the 0.975 quantile of χ²."""
+_GRID = 4096
 _POOLS = ("order", "ranks", "levels", "locations", "scales", "factors", "determinants")
+
+
+def _factor(share: Fraction, freedom: int) -> float:
+    """The consistency factor, linear between multiples of 1/4096: within 1e-6, and keys of all ages need no more than a few exact ones."""
+    place = share.numerator * _GRID // share.denominator
+    if place + 1 >= _GRID:
+        return consistency_factor(share, freedom)
+    low, high = (consistency_factor(Fraction(at, _GRID), freedom) for at in (place, place + 1))
+    return low + (high - low) * float(share * _GRID - place)
 
 
 class RobustCovariance:
@@ -69,7 +79,7 @@ class RobustCovariance:
         """(k + 1,) consistency factors of a raw MCD on so many rows."""
         if rows not in self._corrections:
             shares = [Fraction(min((rows + p + 1) // 2, rows), rows) for p in range(1, self._features + 1)]
-            self._corrections[rows] = np.array([0.0] + [consistency_factor(share, p) for p, share in enumerate(shares, start=1)])
+            self._corrections[rows] = np.array([0.0] + [_factor(share, p) for p, share in enumerate(shares, start=1)])
         return self._corrections[rows]
 
     def train(self, training: Training) -> None:
