@@ -39,7 +39,7 @@ class Jury:
                 courses.setdefault((plan.inputs, plan.train_on, plan.retrain_every, plan.train_min), []).append(d)
         self._courses = {tuple(group): Trained([self._model(d) for d in group], seed) for group in courses.values()}
         self._outputs: F64 = np.zeros((0, 0))
-        self._verdicts: list[Verdicts] = []
+        self._said: tuple[F64, Bools, F64, list[F64]] = self._outputs, np.zeros((0, 0), np.bool_), self._outputs, []
 
     def _model(self, d: int) -> ModelPlan:
         plan = self._plans[d]
@@ -62,7 +62,7 @@ class Jury:
             score[number], voted[number], exceedance[number], ratios[number] = said.score, said.voted, said.exceedance, said.ratios
         if self._courses:
             self._train_and_judge(names, slots, outputs, numbers, before, score, voted, exceedance)
-        self._verdicts = [Verdicts(*said) for said in zip(score, voted, exceedance, ratios, strict=True)]
+        self._said = score, voted, exceedance, ratios
         weighed = np.array([ratios[number][term] for number, term in self._vote.ratios]).reshape(len(self._vote.ratios), n)
         return self._vote.decide(score, voted, exceedance, before, weighed)
 
@@ -93,16 +93,17 @@ class Jury:
     @property
     def verdicts(self) -> Sequence[Verdicts]:
         """What each detector said of the last batch."""
-        return self._verdicts
+        return [Verdicts(*said) for said in zip(*self._said, strict=True)]
 
     def blocks(self, index: I64) -> tuple[DetectorBlock, ...]:
         """What each detector said of the reported rows of the last batch."""
         found: dict[int, DetectorBlock] = {}
+        verdicts = self.verdicts
         for d, detector in self._plain.items():
-            found[d] = _block(self._plans[d].name, self._verdicts[d], detector.evidence(self._outputs, self._verdicts[d], index), index)
+            found[d] = _block(self._plans[d].name, verdicts[d], detector.evidence(self._outputs, verdicts[d], index), index)
         for group, course in self._courses.items():
             for d, evidence in zip(group, course.evidence(index), strict=True):
-                found[d] = _block(self._plans[d].name, self._verdicts[d], evidence, index)
+                found[d] = _block(self._plans[d].name, verdicts[d], evidence, index)
         return tuple(found[d] for d in range(len(self._plans)))
 
     def untrained(self) -> list[str]:
@@ -142,9 +143,13 @@ def _sorted(rounds: I32, slots: I32) -> I64:
     return np.argsort(place, kind="stable")
 
 
+@compiled
 def _finite(values: F64) -> F64:
-    """What overflowed is null [S7]."""
-    return np.where(np.abs(values) <= _MAX, values, np.nan)
+    """A copy in which what overflowed is null [S7]."""
+    out = np.empty_like(values)
+    for place, x in np.ndenumerate(values):
+        out[place] = x if abs(x) <= _MAX else np.nan
+    return out
 
 
 def _block(name: str, verdicts: Verdicts, evidence: Evidence, index: I64) -> DetectorBlock:
