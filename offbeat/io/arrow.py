@@ -1,4 +1,7 @@
-"""Arrow arrays made from NumPy arrays without a Python object per value; the one place where pyarrow's incomplete types are widened."""
+"""Arrow arrays made from NumPy arrays without a Python object per value; the one place where pyarrow's incomplete types are widened.
+
+From buffers, as `pyarrow.array` imports pandas where it is installed: a second of the start.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,7 @@ def floats(values: F64) -> Array:
 
 def integers(values: npt.NDArray[Any], kind: pa.DataType) -> Array:
     """(m,) integers of the given Arrow type, none of them null."""
-    array: Array = _pa.array(values, kind)
-    return array
+    return _array(kind, np.ascontiguousarray(values, np.int32 if kind == _pa.int32() else np.int64), None)
 
 
 def times(values: I64) -> Array:
@@ -56,9 +58,7 @@ def byte_ids(ids: npt.NDArray[np.uint8]) -> Array:
 def words(codes: npt.NDArray[Any], texts: Sequence[str | None]) -> Array:
     """(m,) indices into `texts`, -1 for null → text stored once each."""
     indices = np.asarray(codes, dtype=np.int32)
-    array: Array = _pa.DictionaryArray.from_arrays(
-        _array(_pa.int32(), indices, _bitmap(indices >= 0)), _pa.array(list(texts), _pa.string())
-    )
+    array: Array = _pa.DictionaryArray.from_arrays(_array(_pa.int32(), indices, _bitmap(indices >= 0)), _strings(texts))
     return array
 
 
@@ -69,13 +69,14 @@ def constant(text: str, m: int) -> Array:
 
 def truths(values: Bools) -> Array:
     """(m,) truth values, none of them null."""
-    array: Array = _pa.array(np.ascontiguousarray(values))
+    bits = _pa.py_buffer(np.packbits(values, bitorder="little"))
+    array: Array = _pa.Array.from_buffers(_pa.bool_(), len(values), [None, bits])
     return array
 
 
 def lists(offsets: npt.NDArray[Any], values: Array) -> Array:
     """Lists over `values`: the i-th is values[offsets[i]:offsets[i + 1]]; offsets (m + 1,) for m lists."""
-    array: Array = _pa.ListArray.from_arrays(_pa.array(np.asarray(offsets, dtype=np.int32)), values)
+    array: Array = _pa.ListArray.from_arrays(integers(offsets, _pa.int32()), values)
     return array
 
 
@@ -117,6 +118,15 @@ def whole(column: pa.ChunkedArray[Any] | Array) -> Array:
 def nulls(m: int, kind: pa.DataType) -> Array:
     """Null m times, as a value of the given type."""
     array: Array = _pa.nulls(m, kind)
+    return array
+
+
+def _strings(texts: Sequence[str | None]) -> Array:
+    words = [None if text is None else text.encode() for text in texts]
+    ends = np.cumsum([0, *(len(word or b"") for word in words)], dtype=np.int32)
+    known = _bitmap(np.array([word is not None for word in words], np.bool_))
+    body = _pa.py_buffer(b"".join(word or b"" for word in words))
+    array: Array = _pa.StringArray.from_buffers(len(words), _pa.py_buffer(ends), body, known)
     return array
 
 
