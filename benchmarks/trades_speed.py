@@ -149,7 +149,7 @@ def ensemble_table(rounds: int) -> str:
         f"| offbeat, whole ensemble (median) | {ours:,.0f} | ≥ 250,000 |\n| offbeat (best run) | {best:,.0f} | |\n"
         f"| scikit-learn, trade by trade | {theirs:,.0f} | |\n| ratio of the medians | {ours / theirs:,.0f} | ≥ 4,000 |\n\n"
         f"Same answers: the 18 features of {WARM + MEASURED - 99:,} trades differ by at most {difference:.1e} relative. Scores are "
-        "compared in \"Forests on ADBench\", \"Covariance on ADBench\" and the tests.\n"
+        "compared in \"Forests on ADBench\", \"Robust covariance on ADBench\" and the tests.\n"
     )
 
 
