@@ -14,7 +14,7 @@ import numpy as np
 from offbeat.core.batch import I8, I32, I64, NULL_INT, U64
 from offbeat.core.compiled import compiled
 from offbeat.core.exact import minus
-from offbeat.core.rings import give, grown_rows, next_capacity, no_free, stretch_capacity, stretches, take
+from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
 
 FOLDED, HELD, DUPLICATE, CONFLICT, LATE, FUTURE = range(6)
 NOBODY = NULL_INT
@@ -369,8 +369,7 @@ class Admission:
 
 def _restored(record: I64, length: I64, most: int, used: I64) -> I64:
     """Lay out stretches for `length` elements a slot; returns their pool places."""
-    capacity = stretch_capacity(length, most)
-    offset = np.cumsum(capacity) - capacity
+    offset, capacity = laid_out(length, most)
     record[:, OFFSET], record[:, CAPACITY], record[:, LENGTH] = offset, capacity, length
     used[0] = int(capacity.sum())
     return stretches(offset, length)

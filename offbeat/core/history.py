@@ -6,7 +6,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.compiled import compiled
-from offbeat.core.rings import give, grown_rows, next_capacity, no_free, stretch_capacity, stretches, take
+from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
 
 OFFSET, CAPACITY, HEAD, LENGTH, SEEN = range(5)
 """Columns of a slot's record; SEEN counts all its rows."""
@@ -107,8 +107,7 @@ class History:
         self.records = grown_rows(self.records, slots)
         r = self.records[:slots]
         r[:, LENGTH:] = arrays["records"]
-        r[:, CAPACITY] = stretch_capacity(r[:, LENGTH], self._most)
-        r[:, OFFSET] = np.cumsum(r[:, CAPACITY]) - r[:, CAPACITY]
+        r[:, OFFSET], r[:, CAPACITY] = laid_out(r[:, LENGTH], self._most)
         elements = int(r[:, CAPACITY].sum())
         self._grow(elements)
         self._used[0] = elements

@@ -87,6 +87,13 @@ def stretch_capacity(sizes: I64, most: int) -> I64:
     return capacity
 
 
+def laid_out(sizes: I64, most: int) -> tuple[I64, I64]:
+    """Offsets and capacities of one stretch after the other, for elements that are put back after a restart."""
+    capacity = stretch_capacity(sizes, most)
+    offset: I64 = np.cumsum(capacity) - capacity
+    return offset, capacity
+
+
 def stretches(offset: I64, length: I64) -> I64:
     """Pool places of all elements, slot after slot."""
     starts = np.cumsum(length) - length

@@ -9,7 +9,8 @@ import numpy as np
 from offbeat.core.batch import F64, I32
 from offbeat.detectors.half_space_kernels import DEEPEST, NODES, attribute_half_spaces, grow_half_spaces, score_half_spaces
 from offbeat.detectors.model import Training
-from offbeat.detectors.places import ALIKE, TOO_FEW, U8, Places
+from offbeat.detectors.places import ALIKE, TOO_FEW, U8
+from offbeat.detectors.pooled import PooledTrees
 from offbeat.detectors.single import F32
 
 _NOTES = {
@@ -31,7 +32,7 @@ class HalfSpaces(NamedTuple):
     """Score of a row that ends in the node, 1 / (1 + density)."""
 
 
-class HalfSpaceTrees:
+class HalfSpaceTrees(PooledTrees[HalfSpaces]):
     """Some half-space trees a slot; a `Model`.
 
     Each tree draws a work range of every column around the training rows' range, as the paper does (a point s uniform in it, and twice its
@@ -48,24 +49,17 @@ class HalfSpaceTrees:
     the trees; a column's part is negative where it made the row look common.
     """
 
-    refits = True
-
     def __init__(self, features: int, trees: int = 25, depth: int = DEEPEST) -> None:
         """For rows of `features` (1…255) columns; `trees` a model, each of at most `depth` (1…15) levels of splits."""
         if not (1 <= features <= 255 and trees >= 1 and 1 <= depth <= DEEPEST):
             raise ValueError(f"half-space trees have 1…255 features, trees and a depth of 1…15, not {features}, {trees}, {depth}")
         self._depth = depth
-        self._places = Places()
-        self._pool = _room(0, trees)
+        super().__init__(lambda places: _room(places, trees), _NOTES)
 
     def trees(self, slot: int) -> HalfSpaces:
         """Trees of the slot: its own row of the pool, (trees, NODES) arrays. Raises LookupError where it has none."""
         place = self._places.place(slot)
         return HalfSpaces(*(array[place] for array in self._pool))
-
-    def grow(self, slots: int) -> None:
-        """Make room for at least so many slots, which cost five bytes each until they are trained."""
-        self._places.grow(slots)
 
     def train(self, training: Training) -> None:
         """Fit trees on each key's rows."""
@@ -76,17 +70,6 @@ class HalfSpaceTrees:
         grow_half_spaces(training.rows, training.starts, training.counts, training.seeds, places, self._depth, *self._pool, states)
         self._places.states[training.slots] = states
 
-    def _make_room(self, used: int) -> None:
-        """Pools for all places, with the trees of the first `used` of them."""
-        have, trees, _ = self._pool.feature.shape
-        if self._places.used > have:
-            pool = _room(max(self._places.used, 2 * have), trees)
-            pool.feature[:used] = self._pool.feature[:used]
-            pool.threshold[:used] = self._pool.threshold[:used]
-            pool.left[:used] = self._pool.left[:used]
-            pool.score[:used] = self._pool.score[:used]
-            self._pool = pool
-
     def score(self, slots: I32, rows: F64) -> F64:
         """(n,) mean of 1 / (1 + density) over the trees for (n, k) rows, NaN where the slot has no model."""
         return score_half_spaces(slots, rows, self._depth, self._places.of, self._places.states, *self._pool)
@@ -95,18 +78,6 @@ class HalfSpaceTrees:
         """(k, n) parts of raw - 1/2 by column, NaN where the slot has no model."""
         return attribute_half_spaces(slots, rows, self._places.of, self._places.states, *self._pool)
 
-    def note(self, slot: int) -> str:
-        """Why the slot's trees abstain, '' where they do not."""
-        return _NOTES.get(int(self._places.states[slot]), "")
-
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """Nothing: trees are fitted again."""
-        del slots
-        return {}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Nothing: trees are fitted again."""
-        del arrays
 
 
 def _room(places: int, trees: int) -> HalfSpaces:

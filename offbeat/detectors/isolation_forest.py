@@ -9,7 +9,8 @@ import numpy as np
 from offbeat.core.batch import F64, I32
 from offbeat.detectors.forest_kernels import attribute_rows, grow_forests, score_rows
 from offbeat.detectors.model import Training
-from offbeat.detectors.places import ALIKE, TOO_FEW, U8, Places
+from offbeat.detectors.places import ALIKE, TOO_FEW, U8
+from offbeat.detectors.pooled import PooledTrees
 from offbeat.detectors.single import F32
 
 _NOTES = {
@@ -37,7 +38,7 @@ def _room(places: int, trees: int, nodes: int) -> Forests:
     return Forests(np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.uint8))
 
 
-class IsolationForest:
+class IsolationForest(PooledTrees[Forests]):
     """A forest a slot; a `Model`.
 
     Each tree is grown on ψ = min(sample, rows) rows drawn without replacement, to depth ⌈log₂ ψ⌉: a node draws a column among those that
@@ -53,24 +54,17 @@ class IsolationForest:
     c(ψ); a column's part is negative where it made the row look common.
     """
 
-    refits = True
-
     def __init__(self, features: int, trees: int = 100, sample: int = 256) -> None:
         """For rows of `features` (1…255) columns; `trees` a forest, each grown on at most `sample` (2…256) rows."""
         if not (1 <= features <= 255 and trees >= 1 and 2 <= sample <= 256):
             raise ValueError(f"an isolation forest has 1…255 features, trees and a sample of 2…256, not {features}, {trees}, {sample}")
         self._sample = sample
-        self._places = Places()
-        self._pool = _room(0, trees, 1 << (sample - 1).bit_length())
+        super().__init__(lambda places: _room(places, trees, 1 << (sample - 1).bit_length()), _NOTES)
 
     def forest(self, slot: int) -> Forests:
         """Trees of the slot's forest: its own row of the pool, (trees, 2^depth) arrays. Raises LookupError where it has none."""
         place = self._places.place(slot)
         return Forests(*(array[place] for array in self._pool))
-
-    def grow(self, slots: int) -> None:
-        """Make room for at least so many slots, which cost five bytes each until they are trained."""
-        self._places.grow(slots)
 
     def train(self, training: Training) -> None:
         """Fit a forest on each key's rows."""
@@ -81,17 +75,6 @@ class IsolationForest:
         grow_forests(training.rows, training.starts, training.counts, training.seeds, places, self._sample, *self._pool, states)
         self._places.states[training.slots] = states
 
-    def _make_room(self, used: int) -> None:
-        """Pools for all places, with the forests of the first `used` of them."""
-        have, trees, nodes = self._pool.feature.shape
-        if self._places.used > have:
-            pool = _room(max(self._places.used, 2 * have), trees, nodes)
-            pool.feature[:used] = self._pool.feature[:used]
-            pool.threshold[:used] = self._pool.threshold[:used]
-            pool.leaf[:used] = self._pool.leaf[:used]
-            pool.size[:used] = self._pool.size[:used]
-            self._pool = pool
-
     def score(self, slots: I32, rows: F64) -> F64:
         """(n,) c(ψ) / mean path length of (n, k) rows, NaN where the slot has no forest."""
         return score_rows(slots, rows, self._places.of, self._places.states, *self._pool)
@@ -99,16 +82,3 @@ class IsolationForest:
     def contributions(self, slots: I32, rows: F64) -> F64:
         """(k, n) parts of 1 - 1/raw by column, NaN where the slot has no forest."""
         return attribute_rows(slots, rows, self._places.of, self._places.states, *self._pool)
-
-    def note(self, slot: int) -> str:
-        """Why the slot's forest abstains, '' where it does not."""
-        return _NOTES.get(int(self._places.states[slot]), "")
-
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """Nothing: forests are fitted again."""
-        del slots
-        return {}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Nothing: forests are fitted again."""
-        del arrays

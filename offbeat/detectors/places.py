@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offbeat.core.batch import I32, I64
+from offbeat.core.rings import grown_rows
 
 I8 = npt.NDArray[np.int8]
 U8 = npt.NDArray[np.uint8]
@@ -27,11 +28,7 @@ class Places:
 
     def grow(self, slots: int) -> None:
         """Make room for at least so many slots."""
-        have = len(self.of)
-        if slots > have:
-            more = max(slots, 2 * have) - have
-            self.states = np.concatenate([self.states, np.zeros(more, np.int8)])
-            self.of = np.concatenate([self.of, np.full(more, -1, np.int32)])
+        self.states, self.of = grown_rows(self.states, slots), grown_rows(self.of, slots, -1)
 
     def take(self, slots: I32) -> I64:
         """Places of distinct slots, new ones for those that have none."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, U64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.core.rings import give, grown_rows, next_capacity, no_free, stretch_capacity, stretches, take
+from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
 
 OFFSET, CAPACITY, LENGTH, TRAINED, SEEN, TRAINING = range(6)
 """Columns of a slot's record: its stretch, rows in it, those of the last training at its start, complete rows in all, trainings."""
@@ -169,8 +169,7 @@ class TrainingRows:
         self.records = grown_rows(self.records, slots)
         r = self.records[:slots]
         r[:, LENGTH:] = kept
-        r[:, CAPACITY] = stretch_capacity(r[:, LENGTH], self._most)
-        r[:, OFFSET] = np.cumsum(r[:, CAPACITY]) - r[:, CAPACITY]
+        r[:, OFFSET], r[:, CAPACITY] = laid_out(r[:, LENGTH], self._most)
         elements = int(r[:, CAPACITY].sum())
         self._grow_pool(elements)
         self._used[0] = elements

@@ -10,7 +10,7 @@ from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.exact import ExactArguments
 from offbeat.core.machine import Machine
 from offbeat.core.plan import WindowPlan
-from offbeat.core.rings import grown_rows, no_free, stretch_capacity, stretches
+from offbeat.core.rings import grown_rows, laid_out, no_free, stretches
 from offbeat.features import kernels as k
 from offbeat.features.changes import changes
 
@@ -173,8 +173,7 @@ class WindowFold:
         keys = len(arrays["length"])
         self._grow_slots(keys)
         sizes = arrays["length"] + arrays["waiting"]
-        capacity = stretch_capacity(sizes, self.plan.rows + 2 if self.plan.rows else 0)
-        offset = np.cumsum(capacity) - capacity
+        offset, capacity = laid_out(sizes, self.plan.rows + 2 if self.plan.rows else 0)
         elements = int(capacity.sum())
         self._grow_pool(elements)
         self._used[0] = elements
