@@ -25,8 +25,8 @@ _AT_ONCE = 200
 
 
 def can_remake(view: ViewPlan) -> bool:
-    """Whether the view trains models on features of windows of rows alone."""
-    return any(isinstance(d, ModelPlan) for d in view.detectors) and all(window.rows > 0 for window in view.windows)
+    """Whether the view trains models on features of windows of rows alone; one with a rollup begins anew each time and keeps no state."""
+    return view.rollup is None and any(isinstance(d, ModelPlan) for d in view.detectors) and all(window.rows > 0 for window in view.windows)
 
 
 class Remake:

@@ -16,6 +16,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80re
 h1 {{ font-size: 1.25rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }}
 pre {{ overflow-x: auto; font: 13px/1.35 ui-monospace, monospace; padding: 1rem;
   border: 1px solid rgba(128,128,128,0.22); border-radius: 8px; }}
+pre.words {{ white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; }}
 </style></head><body>
 <h1>{title}</h1>
 <p>{what}</p>

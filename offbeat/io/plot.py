@@ -17,28 +17,12 @@ from offbeat.errors import UserError
 from offbeat.io.console import Record, number, safe, summary
 from offbeat.io.contributions import contribution_figures
 from offbeat.io.explain import explain_words, headline
-from offbeat.io.staged import StagedFile, cannot_write
+from offbeat.io.page import write_page
 
 _MOST_ROWS = 5_000
 """Rows drawn; of more, those nearest to the alert."""
 _LINE, _ODD, _EXPECTED, _LIMIT, _WINDOW = "#4c8dd6", "#e5484d", "#30a46c", "#e58e1a", "rgba(76,141,214,0.14)"
 _TEXT, _GRID = "#7d8794", "rgba(128,128,128,0.22)"
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
-  background: Canvas; color: CanvasText; }}
-h1 {{ font-size: 1.25rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 ui-monospace, monospace; padding: 1rem;
-  border: 1px solid {grid}; border-radius: 8px; }}
-</style></head><body>
-<h1>{title}</h1>
-<p>{what}</p>
-{plot}
-<pre>{words}</pre>
-</body></html>
-"""
 
 
 def plot_alert(
@@ -54,21 +38,8 @@ def plot_alert(
     plot = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
     for bars in contribution_figures(alert):
         plot += bars.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
-    page = _PAGE.format(
-        title=html.escape(headline(alert, zone)),
-        what=html.escape(summary(alert)),
-        plot=plot,
-        words=html.escape(explain_words(alert, plan, zone=zone)),
-        grid=_GRID,
-    )
-    file = StagedFile(Path(path))
-    try:
-        file.handle.write(page.encode())
-        file.publish(durable=False)
-    except OSError as error:
-        file.discard()
-        raise cannot_write(Path(path), error) from error
-    return Path(path)
+    words = html.escape(explain_words(alert, plan, zone=zone))
+    return write_page(Path(path), headline(alert, zone), summary(alert), f'{plot}\n<pre class="words">{words}</pre>')
 
 
 def drawn_columns(alert: Record, available: Sequence[str], plan: Plan | None = None) -> list[str]:
