@@ -14,12 +14,10 @@ import numpy.typing as npt
 from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan, ViewPlan
-from offbeat.decide.vote import Decisions
-from offbeat.detectors.verdict import Verdicts
 from offbeat.engines.local import Progress
 from offbeat.engines.merge import Merge
 from offbeat.engines.shard import Shard
-from offbeat.engines.view import Rows
+from offbeat.engines.view import Sitting
 from offbeat.errors import UserError
 from offbeat.evaluate.series import JudgedRows, Series
 from offbeat.evaluate.worth import Tolerance
@@ -139,8 +137,9 @@ class _Watch:
         self.votes = 0
         """Rows on which the view's vote is reached, so far."""
 
-    def __call__(self, rows: Rows, verdicts: Sequence[Verdicts], decisions: Decisions) -> None:
+    def __call__(self, sitting: Sitting) -> None:
         """Take a batch."""
+        rows, verdicts, decisions = sitting.rows, sitting.verdicts, sitting.decisions
         self._slots.append(rows.slots.copy())
         self._times.append(rows.time_ns.copy())
         self._ordinals.append(rows.ordinals.astype(np.int32))

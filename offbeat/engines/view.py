@@ -48,8 +48,21 @@ class Rows:
     """The rows at some indices, as evidence."""
 
 
-Observer = Callable[[Rows, Sequence[Verdicts], Decisions], None]
-"""Is shown each batch of a view: its rows, what each detector said of them, and what came of the vote."""
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """One batch of a view, judged."""
+
+    rows: Rows
+    features: F64
+    """(f, n) the features of the view's windows, in the order of the plan."""
+    outputs: F64
+    """(o, n) what the detectors read: outputs of the view's program."""
+    verdicts: Sequence[Verdicts]
+    decisions: Decisions
+
+
+Observer = Callable[[Sitting], None]
+"""Is shown each batch of a view; arrays hold until the next one."""
 
 
 class View:
@@ -91,7 +104,7 @@ class View:
             numbers = self._remake.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
         decisions = self._jury.judge(keys.names, rows.slots, outputs, numbers, before)
         if self.observer is not None:
-            self.observer(rows, self._jury.verdicts, decisions)
+            self.observer(Sitting(rows, features, outputs, self._jury.verdicts, decisions))
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained
