@@ -47,11 +47,11 @@ class Jury:
             raise TypeError(f"{plan.name} is not trained")
         return plan
 
-    def judge(self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, before: Bools) -> Decisions:
+    def judge(self, names: Sequence[str], slots: I32, time_ns: I64, outputs: F64, numbers: I64, before: Bools) -> Decisions:
         """Judge n rows in fold order by the (o, n) outputs of the view's program.
 
-        `names` are the keys of all slots; `numbers` (n,) those of the rows among their key's; rows marked in `before` (n,) are reported in
-        any case.
+        `names` are the keys of all slots; `time_ns` (n,) the rows' event times or the starts of the windows; `numbers` (n,) those of the
+        rows among their key's; rows marked in `before` (n,) are reported in any case.
         """
         n, d = len(slots), len(self._plans)
         self._outputs = outputs

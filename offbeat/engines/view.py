@@ -102,7 +102,7 @@ class View:
         numbers = np.zeros(n, np.int64)
         if self._remake is not None:
             numbers = self._remake.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
-        decisions = self._jury.judge(keys.names, rows.slots, outputs, numbers, before)
+        decisions = self._jury.judge(keys.names, rows.slots, rows.time_ns, outputs, numbers, before)
         if self.observer is not None:
             self.observer(Sitting(rows, features, outputs, self._jury.verdicts, decisions))
         self.counts.scored += decisions.scored
