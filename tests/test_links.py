@@ -1,0 +1,113 @@
+"""Links between the windows of two views against a dictionary of sets, and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from offbeat.core.batch import I32, I64
+from offbeat.core.links import Linked, Links, place_in
+
+HOUR = 3_600_000_000_000
+Known = dict[int, dict[int, set[int]]]
+
+
+def named(linked: Linked) -> list[dict[int, set[int]]]:
+    """Per window: target → places of its windows."""
+    out = []
+    for low, high in zip(linked.offsets[:-1].tolist(), linked.offsets[1:].tolist(), strict=True):
+        targets = linked.targets[low:high].tolist()
+        assert len(set(targets)) == len(targets)
+        bits = [{b for b in range(64) if int(mask) >> b & 1} for mask in linked.masks[low:high].tolist()]
+        out.append(dict(zip(targets, bits, strict=True)))
+    return out
+
+
+def rows_of(seed: int, n: int, windows: int, targets: int) -> tuple[I64, I64, I32, I64]:
+    """Rows as a fold hands them over: most stay with their window's first target."""
+    random = np.random.default_rng(seed)
+    place = random.integers(-1, windows, n)
+    starts = 1_700_000_000_000_000_000 // HOUR * HOUR + (place % 7) * 24 * HOUR
+    target = np.where(random.random(n) < 0.7, place % targets, random.integers(-1, targets, n)).astype(np.int32)
+    return place, starts, target, starts + random.integers(0, 25, n) * HOUR
+
+
+def noted(known: Known, place: I64, starts: I64, target: I32, hours: I64) -> None:
+    for p, start, t, hour in zip(place.tolist(), starts.tolist(), target.tolist(), hours.tolist(), strict=True):
+        if p >= 0 and t >= 0:
+            known.setdefault(p, {}).setdefault(t, set()).add((hour - start) // HOUR)
+
+
+def expected(known: Known, places: list[int]) -> list[dict[int, set[int]]]:
+    return [known.get(p, {}) for p in places]
+
+
+def test_by_hand() -> None:
+    links = Links(HOUR)
+    nothing = links.take(np.array([0, 5]))
+    assert named(nothing) == [{}, {}]
+    links.fold(np.array([0, 0, 1, -1, 0]), np.zeros(5, np.int64), np.array([7, 7, 2, 3, -1], np.int32), np.array([0, 24, 3, 4, 5]) * HOUR)
+    links.fold(np.array([0]), np.zeros(1, np.int64), np.array([9], np.int32), np.array([6 * HOUR]))
+    assert named(links.take(np.array([1, 0, 2]))) == [{2: {3}}, {7: {0, 24}, 9: {6}}, {}]
+
+
+@pytest.mark.parametrize(
+    ("start", "hour", "place"),
+    [
+        (0, 0, 0),
+        (0, 24 * HOUR, 24),
+        (-6 * HOUR - HOUR // 2, -7 * HOUR, 0),  # the first hour of a day that begins at half past
+        (-6 * HOUR - HOUR // 2, -6 * HOUR, 1),
+        (-6 * HOUR - HOUR // 2, 17 * HOUR, 24),
+    ],
+)
+def test_places_of_hours_in_a_day(start: int, hour: int, place: int) -> None:
+    assert place_in(start, hour, HOUR) == place
+
+
+@pytest.mark.parametrize("targets", [2, 58])
+@pytest.mark.parametrize("step", [7, 1000, 40_000])
+def test_as_a_dictionary_of_sets_has_it_however_rows_are_cut(targets: int, step: int) -> None:
+    rows = rows_of(targets, 40_000 if step > 7 else 4_000, 900, targets)
+    links, known = Links(HOUR), Known()
+    for begin in range(0, len(rows[0]), step):
+        place, starts, target, hours = rows
+        part = slice(begin, begin + step)
+        links.fold(place[part], starts[part], target[part], hours[part])
+    noted(known, *rows)
+    places = [*range(950)]
+    assert named(links.take(np.array(places))) == expected(known, places)
+    some = [899, 3, 400]
+    assert named(links.take(np.array(some))) == expected(known, some)
+
+
+def test_dropped_packed_and_restored_between_folds() -> None:
+    links, known = Links(HOUR), Known()
+    random = np.random.default_rng(5)
+    for turn in range(12):
+        rows = rows_of(turn, 3_000, 200 + 30 * turn, 20)
+        links.fold(*rows)
+        noted(known, *rows)
+        gone = random.choice(200 + 30 * turn, 60, replace=False)
+        if turn % 3 == 0:
+            links.drop(gone)
+            known = Known({p: found for p, found in known.items() if p not in set(gone.tolist())})
+        elif turn % 3 == 1:
+            new = np.full(200 + 30 * turn, -1, np.int64)
+            kept = np.setdiff1d(np.arange(len(new)), gone)
+            new[kept] = np.arange(len(kept))
+            links.renumber(new)
+            known = Known({int(new[p]): found for p, found in known.items() if new[p] >= 0})
+        else:
+            again = Links(HOUR)
+            again.restore(links.arrays())
+            links = again
+        places = [*range(600)]
+        assert named(links.take(np.array(places))) == expected(known, places)
+
+
+def test_a_window_with_one_target_takes_twelve_bytes() -> None:
+    links, n = Links(HOUR), 1 << 16
+    places, starts = np.arange(n), np.zeros(n, np.int64)
+    links.fold(places, starts, (places % 48).astype(np.int32), starts)
+    assert sum(array.nbytes for array in links.arrays().values()) == 12 * n
