@@ -44,6 +44,7 @@ class Parsed:
     """Bytes of the file on disk read so far."""
     rows: I64 | None = None
     files: npt.NDArray[np.int32] | None = None
+    floor_ns: int = NULL_INT
 
 
 @dataclass(frozen=True, slots=True)

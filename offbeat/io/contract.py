@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from offbeat.core.batch import I64
+from offbeat.core.batch import I64, NULL_INT
 
 Position = dict[str, Any]
 """JSON-able place in a source; what it holds is the source's own business."""
@@ -46,6 +46,8 @@ class Chunk:
     """Original text of the rows with these indices in the chunk (a line of CSV or NDJSON without its end; JSON of the row otherwise)."""
     position: Position
     """Where to go on after this chunk."""
+    floor_ns: int = NULL_INT
+    """No row of this chunk or a later one is earlier; NULL_INT where that is not known."""
 
 
 class Source(Protocol):

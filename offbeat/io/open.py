@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+from offbeat.core.batch import NULL_INT
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.ahead import Ahead
@@ -65,6 +66,8 @@ class Unit:
     prints: tuple[str, ...]
     """Fingerprints; '' where there is nothing to know again (empty file, standard input)."""
     reader: Reader
+    floor_ns: int = NULL_INT
+    """No row of this unit or a later one is earlier; NULL_INT: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +211,7 @@ class FileSource:
             files=parsed.files,
             raw=parsed.raw,
             position={"finished": finished, "current": current},
+            floor_ns=NULL_INT if unit.floor_ns == NULL_INT else max(unit.floor_ns, parsed.floor_ns),
         )
 
     def _work(self, finished: dict[str, list[Any]], current: dict[str, Any] | None) -> Iterator[Callable[[], Step]]:
@@ -219,7 +223,8 @@ class FileSource:
             taken.update(unit.indices)
             known.update({p: [self.files[i], 1] for i, p in zip(unit.indices, unit.prints, strict=True)})
             yield from _pieces(unit, int(current["mark"]))
-        for group in self._groups():
+        groups = self._groups()
+        for group in groups:
             members: list[tuple[int, str]] = []
             for index in group:
                 file = self._found[index]
@@ -235,7 +240,7 @@ class FileSource:
                 if name:
                     known[name] = [file.path, 1]
                 members.append((index, name))
-            for unit in self._units(members):
+            for unit in self._units(members, alone=len(groups) == 1):
                 yield from _pieces(unit, 0)
 
     def _groups(self) -> list[list[int]]:
@@ -245,17 +250,21 @@ class FileSource:
             groups.setdefault(file.key, []).append(index)
         return list(groups.values())
 
-    def _units(self, members: list[tuple[int, str]]) -> Iterator[Unit]:
+    def _units(self, members: list[tuple[int, str]], *, alone: bool) -> Iterator[Unit]:
+        """What is read as one, in order. alone: there are no other groups, so nothing earlier can follow."""
         prints = dict(members)
         if len(members) < 2 or self._live:
             for index, name in members:
-                yield Unit((index,), (name,), self._readers[index])
+                reader = self._readers[index]
+                known = reader.statistics() if alone and not self._live else None
+                yield Unit((index,), (name,), reader, NULL_INT if known is None else known[0])
             return
         ordered = [self._member(index) for index, _ in members]
-        for group in clusters(ordered, [self._range(m.index) for m in ordered]):
+        ranges = {m.index: self._range(m.index) for m in ordered}
+        for group in clusters(ordered, [ranges[m.index] for m in ordered]):
             indices = tuple(m.index for m in group)
-            reader: Reader = self._readers[indices[0]] if len(group) == 1 else Merged(group)
-            yield Unit(indices, tuple(prints[i] for i in indices), reader)
+            merged: Reader = self._readers[indices[0]] if len(group) == 1 else Merged(group)
+            yield Unit(indices, tuple(prints[i] for i in indices), merged, min(ranges[i][0] for i in indices) if alone else NULL_INT)
 
     def _member(self, index: int) -> Member:
         file = self._found[index]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from offbeat.core.batch import NULL_INT
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.columns import Parsed
@@ -54,7 +57,7 @@ class ParquetReader:
                 empty = pl.from_arrow(pa.Table.from_batches([], pa.schema([schema.field(n) for n in self._names])))
             except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
                 raise UserError(f"{file.path}: a column has a type that cannot be read: {str(error).splitlines()[0]}") from error
-            self._range = _time_range(opened.metadata, schema.names[self.layout.time], schema)
+            self._ranges = _time_ranges(opened.metadata, schema.names[self.layout.time], schema)
         kinds: dict[str, pl.DataType] = dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
         check_types(file.path, kinds, self.layout, plan)
 
@@ -67,7 +70,8 @@ class ParquetReader:
 
     def statistics(self) -> tuple[int, int] | None:
         """Least and greatest time as ns UTC, where the file's footer has them; None: read the rows."""
-        return self._range
+        there = [(low, high) for low, high in self._ranges or () if low <= high]
+        return (min(low for low, _ in there), max(high for _, high in there)) if there else None
 
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
         """Work to be done for each batch of rows after the first `mark`."""
@@ -78,6 +82,8 @@ class ParquetReader:
             first += 1
         if first == len(self._groups):
             return
+        floors = self._floors()
+        edges = np.cumsum(self._groups)
         with self._open() as opened:
             batches = opened.iter_batches(batch_size=self._rows, row_groups=range(first, len(self._groups)), columns=self._names)
             while True:
@@ -91,35 +97,45 @@ class ParquetReader:
                 end = at + batch.num_rows
                 if end > mark:
                     fresh = batch.slice(max(mark - at, 0))
-                    yield partial(self._parse, fresh, end, self._file.size * end // total)
+                    floor = floors[int(np.searchsorted(edges, at, side="right"))]
+                    yield partial(self._parse, fresh, end, self._file.size * end // total, floor)
                 at = end
 
-    def _parse(self, batch: pa.RecordBatch, mark: int, done: int) -> Parsed:
+    def _floors(self) -> list[int]:
+        """For each row group, a time before which no row lies in it or the ones after; NULL_INT where the footer does not say."""
+        floors = [2**63 - 1]
+        for low, _ in reversed(self._ranges or [(NULL_INT, 0)] * len(self._groups)):
+            floors.append(min(low, floors[-1]))
+        return floors[:0:-1]
+
+    def _parse(self, batch: pa.RecordBatch, mark: int, done: int, floor_ns: int) -> Parsed:
         frame = pl.from_arrow(batch)
         if not isinstance(frame, pl.DataFrame):
             raise TypeError("a record batch is a frame")
-        return parse_table(frame, self.layout, self._plan, mark, done)
+        return replace(parse_table(frame, self.layout, self._plan, mark, done), floor_ns=floor_ns)
 
 
-def _time_range(metadata: Any, name: str, schema: Any) -> tuple[int, int] | None:
-    """From the statistics of all row groups, for times that are instants; anything else is read."""
+def _time_ranges(metadata: Any, name: str, schema: Any) -> list[tuple[int, int]] | None:
+    """Least and greatest time of each row group by its statistics, for times that are instants; None: anything else is read."""
     kind = schema.field(name).type
     if not (pa.types.is_timestamp(kind) and kind.tz):
         return None
     factor = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}[kind.unit]
-    lows, highs = [], []
+    ranges: list[tuple[int, int]] = []
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
         column = next((group.column(c) for c in range(group.num_columns) if group.column(c).path_in_schema == name), None)
         statistics = column.statistics if column is not None else None
         if statistics is None or not statistics.has_min_max:
-            if group.num_rows == 0:
-                continue
-            return None
+            if group.num_rows:
+                return None
+            ranges.append((2**63 - 1, NULL_INT))
+            continue
         try:
-            lows.append(pa.scalar(statistics.min, kind).cast(pa.int64()).as_py() * factor)
+            low = pa.scalar(statistics.min, kind).cast(pa.int64()).as_py() * factor
             # Statistics come as Python's datetimes, which end at the microsecond.
-            highs.append(pa.scalar(statistics.max, kind).cast(pa.int64()).as_py() * factor + (999 if kind.unit == "ns" else 0))
+            high = pa.scalar(statistics.max, kind).cast(pa.int64()).as_py() * factor + (999 if kind.unit == "ns" else 0)
         except (pa.ArrowException, ValueError, OverflowError):
             return None
-    return (min(lows), max(highs)) if lows else None
+        ranges.append((low, high))
+    return ranges
