@@ -11,8 +11,6 @@ from offbeat.core.compiled import compiled
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays
 
-MOST = 64
-"""Windows of the second view that may lie in one of the first: the bits of a mask."""
 _NONE = -1
 """In `first`: no link yet. t >= 0 is the only target, -2 - t is the first of several."""
 
@@ -131,8 +129,8 @@ class Links:
     """Links from the windows of view A, by their places in a shard's table of partials, to those of view B.
 
     A link is a target of B and a mask of its windows within A's. Nearly every window has one target: it is kept in 12 bytes beside the
-    partials, and only further ones go to a table of their own. `every_ns`: length of B's windows, of which at most `MOST` may lie in one
-    of A.
+    partials, and only further ones go to a table of their own. `every_ns`: length of B's windows, of which at most `LINKED_WINDOWS` may
+    lie in one of A.
     """
 
     def __init__(self, every_ns: int) -> None:

@@ -232,6 +232,55 @@ class ViewPlan:
     """Empty: the severity is that of the detector furthest over its threshold."""
 
 
+LINKED_WINDOWS = 64
+"""Windows of one view that can be linked to a window of another: bits of a mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableValue:
+    """Something that is known of a window when it has been judged: a column of a table, or what decides whether the window is in it."""
+
+    name: str
+    """The column's name in the table."""
+    kind: Literal["column", "feature", "score", "voted", "term", "alert", "severity", "level", "linked", "linked_voted"]
+    """column, feature: of the view. score, voted, term (the distance of a range detector's value, signed, in the detector's unit): of a
+    detector. alert, severity, level: of the view's decision. linked, linked_voted: alerts, and votes of a detector, on windows of the view
+    `view` that share rows with this one."""
+    index: int = -1
+    """Number of the column, feature or detector."""
+    term: int = -1
+    view: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionPlan:
+    """A file with more about each key."""
+
+    source: str
+    key: str
+    columns: tuple[str, ...]
+    """Empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """A table of the windows of a view with a rollup, written by local day of their start."""
+
+    name: str
+    view: str
+    key: str
+    """Name of the key's column."""
+    columns: tuple[TableValue, ...]
+    where: tuple[TableValue, ...]
+    """A window is in the table where one of these is true, or there, for a number. Empty: every window is."""
+    dimension: DimensionPlan | None
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """Views whose windows are attached."""
+        return tuple(dict.fromkeys(value.view for value in (*self.columns, *self.where) if value.view))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     name: str
@@ -252,3 +301,5 @@ class Plan:
     """The pipeline as canonical YAML or JSON."""
     seed: int = 0
     """What all random choices derive from, with key, detector and training number [S14]."""
+    tables: tuple[TablePlan, ...] = ()
+    """Tables that a run can write; they decide nothing."""

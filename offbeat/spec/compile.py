@@ -14,6 +14,7 @@ from offbeat.spec.models import PipelineSpec, QualitySpec, SourceSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
 from offbeat.spec.sql import ExpressionError, canonical
+from offbeat.spec.tables import compile_tables
 from offbeat.spec.view import CompiledView, Given, compile_view
 
 _QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
@@ -31,6 +32,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     _view_names(spec, problems)
     views = [compile_view(name, view, Given(spec.source, scope, codes, problems)) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
+    tables = compile_tables(spec, {view.view.name: view.view for view in made}, problems)
     if problems or len(made) != len(views):
         return None
     parts = _state_parts(spec, source, quality, rules, made)
@@ -47,6 +49,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
         state_parts={name: canonical_json(part) for name, part in parts.items()},
         text=canonical_json(spec.model_dump(mode="json", exclude_none=True)),
         seed=spec.seed,
+        tables=tables,
     )
 
 

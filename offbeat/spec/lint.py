@@ -44,7 +44,8 @@ def _warned(loaded: Loaded) -> Lint:
     warnings, spec = loaded.where, loaded.spec
     _columns(spec, warnings)
     for view, plan in zip(spec.views, loaded.plan.views, strict=True):
-        _features(view, spec.views[view], warnings)
+        written = {name for table in spec.tables.values() if table.view == view for name in (*table.columns, *table.where)}
+        _features(view, spec.views[view], written, warnings)
         _rules(plan, warnings)
     if spec.quality.calendar is not None and spec.quality.cadence is None:
         warnings.add(("quality", "calendar"), "gaps are looked for only with a `cadence`")
@@ -77,8 +78,8 @@ def _texts(view: ViewSpec) -> list[str]:
     return [text for texts in read for text in (features if texts is None else texts)]
 
 
-def _features(name: str, view: ViewSpec, warnings: Problems) -> None:
-    used = set[str]().union(*(names(parse(text)) for text in _texts(view)))
+def _features(name: str, view: ViewSpec, written: set[str], warnings: Problems) -> None:
+    used = written.union(*(names(parse(text)) for text in _texts(view)))
     for window_name, window in view.windows.items():
         for feature in window.features:
             if feature not in used:

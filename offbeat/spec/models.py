@@ -2,88 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, PositiveFloat, WithJsonSchema, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, PositiveFloat, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
-from offbeat.spec.duration import PATTERN, ROWS_PATTERN, duration_ns, instant_ns, positive_duration_ns, window_length
-from offbeat.spec.nearest import nearest
+from offbeat.spec.duration import window_length
+from offbeat.spec.values import (
+    Duration,
+    FilePattern,
+    Instant,
+    Length,
+    Name,
+    Names,
+    PositiveDuration,
+    Separator,
+    Text,
+    TimeFormat,
+    Zone,
+)  # fmt: skip
 
-WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
-"""Words of the expression language: no name may be one of them."""
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-TIME_FORMATS = ("auto", "s", "ms", "us", "ns")
 DEFAULT_LEVELS = {"critical": 0.8, "high": 0.6, "medium": 0.4}
 LOWEST_LEVEL = "low"
-
-
-def _checked(check: Callable[[str], object]) -> AfterValidator:
-    def validate(value: str) -> str:
-        check(value)
-        return value
-
-    return AfterValidator(validate)
-
-
-def _name(value: str) -> None:
-    if _NAME.fullmatch(value) is None:
-        raise ValueError(f"{value!r} is not a name: letters, digits and _ only, not beginning with a digit")
-    if value.lower() in WORDS:
-        raise ValueError(f"{value!r} is a word of the expression language and cannot be a name")
-
-
-def _zone(value: str) -> None:
-    # A look at the time zone database itself, which also refuses names that would leave its folder.
-    try:
-        ZoneInfo(value)
-    except (KeyError, OSError, ValueError):
-        raise ValueError(f"unknown zone {value!r}{nearest(value, sorted(available_timezones()))}") from None
-
-
-def _time_format(value: str) -> None:
-    if value not in TIME_FORMATS and "%" not in value:
-        raise ValueError(f"unknown time format {value!r}; valid: {', '.join(TIME_FORMATS)}, or a pattern such as '%d/%m/%Y %H:%M:%S'")
-
-
-def _file_pattern(value: str) -> None:
-    try:
-        pattern = re.compile(value)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    if pattern.groups == 0:
-        raise ValueError("the pattern needs a group around the key, such as '^(?P<key>[^_.]+)'")
-
-
-def _separator(value: str) -> None:
-    if len(value) != 1 or not value.isascii() or value in '"\r\n':
-        raise ValueError(f"a separator is one ASCII character, not {value!r}")
-
-
-@dataclass(frozen=True)
-class Called:
-    """What the reference page calls values of this type."""
-
-    name: str
-
-
-def _pattern(pattern: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern})
-
-
-Name = Annotated[str, _checked(_name), Called("name")]
-Text = Annotated[str, Field(min_length=1)]
-Duration = Annotated[str, _checked(duration_ns), _pattern(PATTERN), Called("duration")]
-PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTERN), Called("duration")]
-Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
-Instant = Annotated[str, _checked(instant_ns), Called("date or time")]
-Zone = Annotated[str, _checked(_zone), Called("zone")]
 
 
 def _by_type(_source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -103,7 +45,7 @@ class KeySpec(Settings):
     headers: list[Text] = Field(
         default=[], description="Other spellings of that column; the first found wins.", examples=[["Symbol", "ticker"]]
     )
-    file: Annotated[str, _checked(_file_pattern)] | None = Field(
+    file: FilePattern | None = Field(
         default=None,
         description="Regular expression searched in the file's name; its group `key`, or its first group, is the key.",
         examples=["^(?P<key>[^_.]+)"],
@@ -127,7 +69,7 @@ class TimeSpec(Settings):
     headers: list[Text] = Field(
         default=[], description="Other spellings of that column; the first found wins.", examples=[["Datetime", "Date"]]
     )
-    format: Annotated[str, _checked(_time_format)] = Field(
+    format: TimeFormat = Field(
         default="auto",
         description="`auto` (ISO 8601), `s`, `ms`, `us` or `ns` since 1970, or a strptime pattern.",
         examples=["auto", "ns", "%d/%m/%Y %H:%M:%S"],
@@ -176,7 +118,7 @@ class SourceSpec(Settings):
     names: list[Text] = Field(
         default=[], description="CSV without a header: the names of its columns, in order.", examples=[["caller", "ts"]]
     )
-    separator: Annotated[str, _checked(_separator)] = Field(default=",", description="CSV: the character between fields.", examples=[";"])
+    separator: Separator = Field(default=",", description="CSV: the character between fields.", examples=[";"])
     key: KeySpec = Field(description="What the rows belong to.", examples=["symbol"])
     time: TimeSpec = Field(description="When a row happened.", examples=["timestamp"])
     order: Name | None = Field(
@@ -348,6 +290,35 @@ class ViewSpec(Settings):
     severity: SeveritySpec = Field(default=SeveritySpec(), description="Names for how bad an alert is.")
 
 
+class DimensionSpec(Settings):
+    """A file with more about each key, joined to the rows of a table."""
+
+    source: Text | None = Field(default=None, description="A Parquet or CSV file; without it nothing is joined.", examples=["people.csv"])
+    key: Text = Field(description="Its column that holds the key.", examples=["customer_id"])
+    columns: list[Text] = Field(default=[], description="Its columns to join. Default: all others.", examples=[["segment"]])
+
+
+class TableSpec(Settings):
+    """A table that `offbeat run --tables` writes: a row a window of a view, in parts by the local day on which the window begins."""
+
+    view: Name = Field(description="A view with a rollup.")
+    where: Names = Field(
+        default=[],
+        description="Which windows, by one or more of: `alert`; DETECTOR, where it voted; DETECTOR.scored, where it gave a verdict; a "
+        "column or feature, where it is not null; another view, where a window that shares rows with this one has an alert. Default: all.",
+        examples=["alert", ["zscore", "region_hour"]],
+    )
+    columns: list[Text] = Field(
+        default=[],
+        description="After the key, `start` and `day`: columns and features of the view, `alert`, `severity`, `level`, DETECTOR.score, "
+        "DETECTOR.voted, DETECTOR.VALUE of a range detector (its signed distance from the usual, such as standard deviations); of another "
+        "view, VIEW (its alerts on windows that share rows with this one) and VIEW.DETECTOR (whether it voted on one of these). Default: "
+        "all columns and features, and score and vote of each detector.",
+        examples=[["sessions", "zscore.sessions", "zscore.voted"]],
+    )
+    dimension: DimensionSpec | None = Field(default=None, description="A file with more about each key.")
+
+
 class PipelineSpec(Settings):
     """A pipeline: a source, what its rows must satisfy, and the views that judge them."""
 
@@ -356,4 +327,5 @@ class PipelineSpec(Settings):
     source: SourceSpec = Field(description="Where rows come from and how to read them.")
     quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be judged.")
     views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")
+    tables: dict[Name, TableSpec] = Field(default={}, description="Tables that `--tables` writes, by name.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="What the random choices of trained detectors derive from.")

@@ -16,6 +16,7 @@ from offbeat.spec.functions import AGGREGATES, SCALARS
 from offbeat.spec.identity import canonical_json
 from offbeat.spec.load import shipped
 from offbeat.spec.shape import is_model, is_named, plain
+from offbeat.spec.values import Called
 
 _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("The file", models.PipelineSpec),
@@ -30,6 +31,8 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`views.NAME.windows.NAME`", models.WindowSpec),
     ("`views.NAME.vote`", models.VoteSpec),
     ("`views.NAME.severity`", models.SeveritySpec),
+    ("`tables.NAME`", models.TableSpec),
+    ("`tables.NAME.dimension`", models.DimensionSpec),
 )
 _OPERATORS = (
     ("`+ - * / %`", "arithmetic; `x / 0` and `x % 0` are null, and so is any result that is not finite"),
@@ -112,7 +115,7 @@ def _type(field: FieldInfo) -> str:
 def _type_name(annotation: Any) -> str:
     origin = get_origin(annotation)
     if origin is Annotated:
-        called = [part.name for part in annotation.__metadata__ if isinstance(part, models.Called)]
+        called = [part.name for part in annotation.__metadata__ if isinstance(part, Called)]
         if called:
             return called[0]
         if annotation == Expression:

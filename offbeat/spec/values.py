@@ -1,0 +1,91 @@
+"""Kinds of values of the pipeline file: names, durations, zones, patterns; each is checked where it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from offbeat.spec.duration import PATTERN, ROWS_PATTERN, duration_ns, instant_ns, positive_duration_ns, window_length
+from offbeat.spec.nearest import nearest
+
+WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
+"""Words of the expression language: no name may be one of them."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TIME_FORMATS = ("auto", "s", "ms", "us", "ns")
+
+
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    def validate(value: str) -> str:
+        check(value)
+        return value
+
+    return AfterValidator(validate)
+
+
+def _name(value: str) -> None:
+    if _NAME.fullmatch(value) is None:
+        raise ValueError(f"{value!r} is not a name: letters, digits and _ only, not beginning with a digit")
+    if value.lower() in WORDS:
+        raise ValueError(f"{value!r} is a word of the expression language and cannot be a name")
+
+
+def _zone(value: str) -> None:
+    # A look at the time zone database itself, which also refuses names that would leave its folder.
+    try:
+        ZoneInfo(value)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"unknown zone {value!r}{nearest(value, sorted(available_timezones()))}") from None
+
+
+def _time_format(value: str) -> None:
+    if value not in TIME_FORMATS and "%" not in value:
+        raise ValueError(f"unknown time format {value!r}; valid: {', '.join(TIME_FORMATS)}, or a pattern such as '%d/%m/%Y %H:%M:%S'")
+
+
+def _file_pattern(value: str) -> None:
+    try:
+        pattern = re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if pattern.groups == 0:
+        raise ValueError("the pattern needs a group around the key, such as '^(?P<key>[^_.]+)'")
+
+
+def _separator(value: str) -> None:
+    if len(value) != 1 or not value.isascii() or value in '"\r\n':
+        raise ValueError(f"a separator is one ASCII character, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Called:
+    """What the reference page calls values of this type."""
+
+    name: str
+
+
+def _pattern(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+Name = Annotated[str, _checked(_name), Called("name")]
+Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[str, _checked(duration_ns), _pattern(PATTERN), Called("duration")]
+PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTERN), Called("duration")]
+Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
+Instant = Annotated[str, _checked(instant_ns), Called("date or time")]
+Zone = Annotated[str, _checked(_zone), Called("zone")]
+TimeFormat = Annotated[str, _checked(_time_format)]
+FilePattern = Annotated[str, _checked(_file_pattern)]
+Separator = Annotated[str, _checked(_separator)]
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[list[Text], BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]), Called("text or list of texts")]
