@@ -1,0 +1,64 @@
+"""Tables as Parquet: TABLE/day=YYYY-MM-DD/part-0.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from offbeat.io.staged import PARTIAL, StagedFile, cannot_write, sync_folder
+from offbeat.io.tables import Folder, check_shape
+
+PART = "part-0.parquet"
+_REPEATED = ("start", "level")
+"""Columns of few values; a dictionary of the others would cost time and gain nothing."""
+
+
+class ParquetTables:
+    """A `TableSink` of folders partitioned by day. A day is one file, written beside its place and renamed."""
+
+    def __init__(self, uri: str, schemas: Mapping[str, pa.Schema]) -> None:
+        self._folder = Folder(uri, delta=False)
+        try:
+            self._tables = {name: self._opened(name, schema) for name, schema in schemas.items()}
+        except BaseException:
+            self._folder.close()
+            raise
+
+    def _opened(self, name: str, schema: pa.Schema) -> Path:
+        path = self._folder.table(name)
+        try:
+            for left in path.glob(f".day=*{PARTIAL}"):  # of a run that was killed
+                left.unlink()
+            there = next(path.glob(f"day=*/{PART}"), None)
+            if there is not None:
+                check_shape(path, pq.read_schema(there), schema)
+        except (OSError, pa.ArrowException) as error:
+            raise cannot_write(path, error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])) from error
+        return path
+
+    def write(self, table: str, day: date, rows: pa.Table) -> None:
+        """Replace that day of the table; raises UserError where the system refuses, and then the old rows stay."""
+        path = self._tables[table]
+        place = path / f"day={day.isoformat()}"
+        staged = StagedFile(place / PART, path / f".{place.name}{PARTIAL}")
+        try:
+            options: dict[str, Any] = {"use_dictionary": [name for name in _REPEATED if name in rows.schema.names]}
+            with pq.ParquetWriter(staged.handle, rows.schema, **options) as out:
+                out.write_table(rows)
+            staged.publish(durable=True)
+            sync_folder(path)
+        except OSError as error:
+            staged.discard()
+            raise cannot_write(place / PART, error) from error
+        except BaseException:
+            staged.discard()
+            raise
+
+    def close(self) -> None:
+        """End of the run."""
+        self._folder.close()
