@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
 
 from offbeat.core.batch import I32, I64, U64
 from offbeat.core.compiled import compiled
@@ -72,6 +75,18 @@ def alert_prefix(pipeline: str, view: str, key: str) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
+@compiled
+def extended(hashed: np.uint64, word: np.uint64) -> np.uint64:
+    """A row hash with one more column, of which `word` is the word. Of one word, different hashes give different ones."""
+    return _fmix(hashed * _FIVE ^ word)
+
+
+@compiled
+def time_word(time_ns: int) -> np.uint64:
+    """The word of a time in row hashes."""
+    return _fmix(np.uint64(time_ns) + _C2)
+
+
 TEXT, INTEGER, TIME, NUMBER = range(4)
 """Kinds of columns in a row hash."""
 
@@ -87,13 +102,13 @@ def row_hashes(kinds: I64, places: I64, bits: U64, integers: I64, words: U64, ti
         kind, row = kinds[c], places[c]
         if kind == TEXT:
             for i in range(len(hashes)):
-                hashes[i] = _fmix(hashes[i] * _FIVE ^ words[row, i])
+                hashes[i] = extended(hashes[i], words[row, i])
         elif kind == INTEGER:
             for i in range(len(hashes)):
                 hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(np.uint64(integers[row, i]) + _C2))
         elif kind == TIME:
             for i in range(len(hashes)):
-                hashes[i] = _fmix(hashes[i] * _FIVE ^ _fmix(np.uint64(time_ns[i]) + _C2))
+                hashes[i] = extended(hashes[i], time_word(time_ns[i]))
         else:
             for i in range(len(hashes)):
                 x = bits[row, i]
@@ -112,3 +127,13 @@ def text_words(offsets: I64, data: npt.NDArray[np.uint8], nulls: npt.NDArray[np.
             for b in range(offsets[i], offsets[i + 1]):
                 h = (h ^ np.uint64(data[b])) * _PRIME
         words[i] = h
+
+
+def words_of(texts: pl.Series) -> U64:
+    """(n,) words of n texts."""
+    array: Any = texts.to_arrow().cast(pa.large_string())
+    _, offsets, data = array.buffers()
+    body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    words = np.empty(len(texts), np.uint64)
+    text_words(np.frombuffer(offsets, np.int64)[array.offset :], body, texts.is_null().to_numpy(), words)
+    return words

@@ -198,7 +198,30 @@ class ModelPlan:
     """A fixed threshold on the raw score."""
 
 
-DetectorPlan = RulePlan | RangePlan | ModelPlan
+@dataclass(frozen=True, slots=True)
+class PopulationPlan:
+    """A detector of a view with a rollup that is trained over all keys [S15]."""
+
+    name: str
+    type: str
+    features: tuple[str, ...]
+    """The features as text."""
+    inputs: tuple[int, ...]
+    """Outputs of the view's program, one a feature."""
+    over_ns: int
+    """How far the windows it learns from reach back."""
+    sample_rows: int
+    """Most rows that a model is trained on."""
+    train_min: int
+    trees: int
+    sample: int
+    """Rows of a tree."""
+    contamination: float
+    model: str
+    """File of a model that judges instead of trained ones; ''."""
+
+
+DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +273,8 @@ class TableValue:
     """Number of the column, feature or detector."""
     term: int = -1
     view: str = ""
+    key: str = ""
+    """linked: what the key of `view` is called."""
 
 
 @dataclass(frozen=True, slots=True)

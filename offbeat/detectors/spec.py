@@ -67,6 +67,11 @@ class Expressions(Protocol):
 
     features: tuple[str, ...]
     """Features of all windows of the view."""
+    every_ns: int
+    """Length of the rollup's windows; 0: a view of rows."""
+
+    def duration(self, field: tuple[str, ...], text: str) -> int:
+        """Nanoseconds of a duration above zero; 0 after a mistake."""
 
     def rule(self, name: str, when: str, expected: str | None) -> RulePlan | None:
         """A condition with its measure."""

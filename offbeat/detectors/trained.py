@@ -25,7 +25,7 @@ from offbeat.detectors.thresholds import Thresholds
 from offbeat.detectors.training_rows import OFFSET, SEEN, TRAINED, TRAINING, TrainingRows
 from offbeat.detectors.verdict import Evidence
 
-_WIDTH = 3.0
+WIDTH = 3.0
 """Standard deviations around the mean of the training rows in which a feature counts as usual, for explanations only."""
 
 
@@ -97,7 +97,7 @@ def _verdicts(
 
 @compiled
 def _unusual(slots: I32, trained: Bools, records: I64, rows: F64, x: F64, offsets: I64, feature: I32, values: F64) -> int:
-    """Values of m rows x beyond _WIDTH sample standard deviations from the mean of their key's training rows, equal slots side by side.
+    """Values of m rows x beyond WIDTH sample standard deviations from the mean of their key's training rows, equal slots side by side.
 
     Returns how many; for each its feature and (value, mean, lower end, upper end).
     """
@@ -123,7 +123,7 @@ def _unusual(slots: I32, trained: Bools, records: I64, rows: F64, x: F64, offset
                     d = rows[r, j] - mean[j]
                     width[j] += d * d
             for j in range(k):
-                width[j] = _WIDTH * np.sqrt(width[j] / (n - 1.0)) if n > 1 else np.nan
+                width[j] = WIDTH * np.sqrt(width[j] / (n - 1.0)) if n > 1 else np.nan
         if trained[p]:
             for j in range(k):
                 if abs(x[p, j] - mean[j]) > width[j]:

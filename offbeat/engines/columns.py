@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, text_words
+from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, words_of
 from offbeat.core.plan import Column, Plan
 
 _EXACT = 2**53
@@ -96,7 +93,7 @@ class Columns:
         n = len(time_ns)
         words = np.empty((len(texts), n), np.uint64)
         for row, text in enumerate(texts):
-            words[row] = self._few_words(text) if n <= _FEW else _text_words(text)
+            words[row] = self._few_words(text) if n <= _FEW else words_of(text)
         bits = numbers.view(np.uint64)
         identity, content = np.empty(n, np.uint64), np.empty(n, np.uint64)
         row_hashes(*self._unique, bits, integers, words, time_ns, identity)
@@ -112,7 +109,7 @@ class Columns:
                 known.clear()
                 new = set(values)
             some = list(new)
-            known.update(zip(some, _text_words(pl.Series(some, dtype=pl.String)).tolist(), strict=True))
+            known.update(zip(some, words_of(pl.Series(some, dtype=pl.String)).tolist(), strict=True))
         return [known[text] for text in values]
 
     def frame(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], index: I64) -> pl.DataFrame:
@@ -141,15 +138,6 @@ def _gathered(name: str, texts: pl.Series, index: I64) -> pl.Series:
     if len(index) <= _FEW:
         return pl.Series(name, [texts[i] for i in index.tolist()], dtype=pl.String)
     return texts.gather(index).alias(name)
-
-
-def _text_words(texts: pl.Series) -> U64:
-    array: Any = texts.to_arrow().cast(pa.large_string())
-    _, offsets, data = array.buffers()
-    body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-    words = np.empty(len(texts), np.uint64)
-    text_words(np.frombuffer(offsets, np.int64)[array.offset :], body, texts.is_null().to_numpy(), words)
-    return words
 
 
 @compiled

@@ -9,10 +9,11 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.core.plan import ModelPlan, RangePlan, RulePlan, ViewPlan
+from offbeat.core.plan import ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import DetectorBlock
 from offbeat.decide.vote import Decisions, Vote
+from offbeat.detectors.population_forest import PopulationForest
 from offbeat.detectors.range import Range
 from offbeat.detectors.rule import Rule
 from offbeat.detectors.trained import Said, Trained
@@ -29,12 +30,15 @@ class Jury:
         self._plans = view.detectors
         self._vote = Vote(view.at_least, tuple(limit for _, limit in view.levels), view.weights)
         self._plain: dict[int, Rule | Range] = {}
+        self._population: dict[int, PopulationForest] = {}
         courses: dict[tuple[object, ...], list[int]] = {}
         for d, plan in enumerate(view.detectors):
             if isinstance(plan, RulePlan):
                 self._plain[d] = Rule(plan)
             elif isinstance(plan, RangePlan):
                 self._plain[d] = Range(plan)
+            elif isinstance(plan, PopulationPlan):
+                self._population[d] = PopulationForest(plan, view.name, seed)
             else:
                 courses.setdefault((plan.inputs, plan.train_on, plan.retrain_every, plan.train_min), []).append(d)
         self._courses = {tuple(group): Trained([self._model(d) for d in group], seed) for group in courses.values()}
@@ -57,8 +61,9 @@ class Jury:
         self._outputs = outputs
         score, voted, exceedance = np.full((d, n), np.nan), np.zeros((d, n), np.bool_), np.full((d, n), np.nan)
         ratios: list[F64] = [np.empty((0, n))] * d
-        for number, detector in self._plain.items():
-            said = detector.judge(outputs)
+        words = {number: detector.judge(outputs) for number, detector in self._plain.items()}
+        words |= {number: forest.judge(names, slots, time_ns, outputs) for number, forest in self._population.items()}
+        for number, said in words.items():
             score[number], voted[number], exceedance[number], ratios[number] = said.score, said.voted, said.exceedance, said.ratios
         if self._courses:
             self._train_and_judge(names, slots, outputs, numbers, before, score, voted, exceedance)
@@ -90,6 +95,24 @@ class Jury:
                 course.learn(begin, end)
             begin = end
 
+    def learn(self, names: Sequence[str], slots: I32, time_ns: I64, outputs: F64) -> None:
+        """Show the models of all keys n rows that are not judged now."""
+        for forest in self._population.values():
+            forest.learn(names, slots, time_ns, outputs)
+
+    def fix(self, from_ns: int, until_ns: int) -> None:
+        """From here on one model of all keys, of what they learnt from `from_ns` until before `until_ns`, judges those very rows [S16].
+
+        Raises ValueError where not all of it is kept.
+        """
+        for forest in self._population.values():
+            forest.fix(from_ns, until_ns)
+
+    def newest(self) -> dict[str, bytes]:
+        """By detector: the file of its newest model of all keys."""
+        files = {self._plans[d].name: forest.newest() for d, forest in self._population.items()}
+        return {name: file for name, file in files.items() if file is not None}
+
     @property
     def verdicts(self) -> Sequence[Verdicts]:
         """What each detector said of the last batch."""
@@ -101,6 +124,8 @@ class Jury:
         verdicts = self.verdicts
         for d, detector in self._plain.items():
             found[d] = _block(self._plans[d].name, verdicts[d], detector.evidence(self._outputs, verdicts[d], index), index)
+        for d, forest in self._population.items():
+            found[d] = _block(self._plans[d].name, verdicts[d], forest.evidence(index), index)
         for group, course in self._courses.items():
             for d, evidence in zip(group, course.evidence(index), strict=True):
                 found[d] = _block(self._plans[d].name, verdicts[d], evidence, index)
@@ -108,7 +133,8 @@ class Jury:
 
     def untrained(self) -> list[str]:
         """Why some detectors have no model for any key."""
-        return [why for course in self._courses.values() if (why := course.untrained())]
+        reasons = [course.untrained() for course in self._courses.values()]
+        return [why for why in (*reasons, *(forest.untrained() for forest in self._population.values())) if why]
 
     def snapshot(self, slots: int, remake: Remake | None) -> Arrays:
         """State of the trained detectors for the first `slots` slots, without the rows that `remake` can make again."""
@@ -116,10 +142,14 @@ class Jury:
         for group, course in self._courses.items():
             without = remake.covers(course.first(slots)) if remake is not None else np.zeros(slots, np.bool_)
             out |= prefixed(self._plans[group[0]].name, course.snapshot(slots, without))
+        for d, forest in self._population.items():
+            out |= prefixed(self._plans[d].name, forest.snapshot())
         return out
 
     def restore(self, arrays: Arrays, names: Sequence[str], remake: Remake | None) -> None:
         """Take over a snapshot."""
+        for d, forest in self._population.items():
+            forest.restore(under(self._plans[d].name, arrays))
         for group, course in self._courses.items():
             missing = course.restore(under(self._plans[group[0]].name, arrays), names)
             first = course.first(len(names))

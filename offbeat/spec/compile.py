@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from offbeat.core.plan import Column, ModelPlan, Plan, QualityPlan, SourcePlan, TimePlan
+from offbeat.core.plan import Column, ModelPlan, Plan, PopulationPlan, QualityPlan, SourcePlan, TimePlan
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import duration_ns, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
@@ -187,7 +187,7 @@ def _state_parts(
     }
     for view in views:
         parts.update(view.state_parts)
-    if any(isinstance(detector, ModelPlan) for view in views for detector in view.view.detectors):
+    if any(isinstance(detector, ModelPlan | PopulationPlan) for view in views for detector in view.view.detectors):
         parts["seed"] = spec.seed
     # In the order of names: which of two detectors or views stands first changes no state.
     return dict(sorted(parts.items()))

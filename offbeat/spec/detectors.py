@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from offbeat.core.plan import DetectorPlan, ModelPlan, RulePlan, WindowPlan
+from offbeat.core.plan import DetectorPlan, ModelPlan, PopulationPlan, RulePlan, WindowPlan
 from offbeat.core.program import Program
 from offbeat.detectors.spec import DetectorSpec
 from offbeat.spec.aggregate import compile_aggregates
-from offbeat.spec.duration import window_length
+from offbeat.spec.duration import positive_duration_ns, window_length
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
 from offbeat.spec.problems import Problems
 from offbeat.spec.sql import ExpressionError, canonical
@@ -18,10 +18,15 @@ _COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", 
 
 
 class DetectorCompiler:
-    """Compiles detectors one after the other. `scope` holds the view's columns and features, `features` the names of the latter."""
+    """Compiles detectors one after the other. `scope` holds the view's columns and features, `features` the names of the latter.
 
-    def __init__(self, at: tuple[str, ...], scope: Scope, features: tuple[str, ...], codes: Codes, problems: Problems) -> None:
-        self.features = features
+    `every_ns` is the length of the view's windows, 0 for a view of rows.
+    """
+
+    def __init__(
+        self, at: tuple[str, ...], scope: Scope, features: tuple[str, ...], every_ns: int, codes: Codes, problems: Problems
+    ) -> None:
+        self.features, self.every_ns = features, every_ns
         self.backgrounds: list[WindowPlan] = []
         self.decides: list[Any] = []
         """What the detectors' verdicts depend on."""
@@ -40,7 +45,7 @@ class DetectorCompiler:
         self._texts = {}
         plan = spec.plan(name, self)
         self.decides.append([name, self._canonical(spec.model_dump(mode="json", exclude_none=True))])
-        if isinstance(plan, ModelPlan):
+        if isinstance(plan, ModelPlan | PopulationPlan):
             features = [self._texts[text] for text in plan.features]
             self.state_parts[f"views.{self._at[1]}.detectors.{name}"] = [spec.type, spec.training(), features]
         return plan
@@ -60,6 +65,14 @@ class DetectorCompiler:
     def problem(self, field: tuple[str, ...], message: str) -> None:
         """Note a mistake."""
         self._problems.add((*self._path, *field), message)
+
+    def duration(self, field: tuple[str, ...], text: str) -> int:
+        """Nanoseconds of a duration above zero; 0 after a mistake."""
+        try:
+            return positive_duration_ns(text)
+        except ValueError as error:
+            self.problem(field, str(error))
+            return 0
 
     def number(self, field: tuple[str, ...], text: str) -> int:
         """Output of the view's program for an expression; -1 after a mistake."""

@@ -76,7 +76,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
                 problems.add((*path, "features", feature), f"feature {feature!r} already exists in window {owner[feature]!r}")
             owner[feature] = window_name
             visible.setdefault(feature, named)
-    compiler = DetectorCompiler(at, visible, tuple(owner), codes, problems)
+    compiler = DetectorCompiler(at, visible, tuple(owner), 0 if rollup is None else rollup.every_ns, codes, problems)
     made = (compiler.detector(detector, settings) for detector, settings in spec.detectors.items())
     plans = [found for found in made if found is not None]
     state.update(compiler.state_parts)

@@ -1,0 +1,88 @@
+"""Settings of the population forest."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from offbeat.core.plan import DetectorPlan, PopulationPlan
+from offbeat.detectors.spec import MOST_FEATURES, DetectorSpec, Expression, Expressions
+
+
+class PopulationForestSpec(DetectorSpec):
+    """Votes for windows that are unlike everybody's of the days before: one isolation forest over all keys, for views with a rollup."""
+
+    type: Literal["population_forest"] = "population_forest"
+    features: list[Expression] = Field(
+        min_length=1,
+        max_length=MOST_FEATURES,
+        description="What the model sees: names or expressions.",
+        examples=[["sessions", "total_mb"]],
+    )
+    over: str = Field(
+        default="30d",
+        description="The model of a window learns from the windows that start up to so long before it.",
+        examples=["30d"],
+    )
+    sample_rows: int = Field(
+        default=65_536,
+        ge=2,
+        le=1_000_000,
+        description="Most windows that a model is trained on: those with the lowest hashes of key and start.",
+    )
+    train_min: int = Field(default=500, ge=2, description="A model needs so many windows without a null.")
+    trees: int = Field(default=100, ge=1, le=1000, description="Trees of a forest.")
+    sample: int = Field(default=256, ge=2, le=256, description="Windows that each tree is grown on.")
+    contamination: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.5,
+        description="Share of windows held to be odd: the threshold is that quantile of the scores given live to the sampled windows.",
+    )
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File of a saved model that judges all windows, instead of training.",
+        examples=["forest.arrow"],
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.train_min > self.sample_rows:
+            raise ValueError(f"`train_min` ({self.train_min}) lies above `sample_rows` ({self.sample_rows}): no model ever sees so many")
+        return self
+
+    def expressions(self) -> list[str] | None:
+        """What the model sees."""
+        return self.features
+
+    def training(self) -> dict[str, Any]:
+        """Settings that kept state depends on [S24]; a model from a file keeps none."""
+        names = () if self.model is not None else ("over", "sample_rows", "train_min", "trees", "sample")
+        return {name: getattr(self, name) for name in names}
+
+    def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
+        """The detector's part of the Plan; None after a mistake."""
+        inputs = tuple(view.number(("features", str(i)), text) for i, text in enumerate(self.features))
+        over_ns = view.duration(("over",), self.over)
+        if not view.every_ns:
+            message = "a model of all keys goes by windows that all share: it needs a view with a `rollup`; for rows take isolation_forest"
+            view.problem(("type",), message)
+        elif 0 < over_ns < view.every_ns:
+            view.problem(("over",), f"`over` ({self.over}) is shorter than a window: there is nothing before one to learn from")
+        if -1 in inputs or not over_ns or over_ns < view.every_ns or not view.every_ns:
+            return None
+        return PopulationPlan(
+            name=name,
+            type=self.type,
+            features=tuple(self.features),
+            inputs=inputs,
+            over_ns=over_ns,
+            sample_rows=self.sample_rows,
+            train_min=self.train_min,
+            trees=self.trees,
+            sample=self.sample,
+            contamination=self.contamination,
+            model=self.model or "",
+        )
