@@ -54,7 +54,7 @@ class Driver:
     def drain(self) -> None:
         for shard in self.shards:
             self._take(shard.drain())
-        blocks, self._final = Merge(plan_of(self.case)).judge(self.shards)
+        blocks, self._final = Merge(plan_of(self.case)).finish(self.shards)
         self.blocks += blocks
 
     def snapshot(self) -> list[bytes]:

@@ -153,7 +153,7 @@ def _release(slot: int, until: int, keys: I64, buffer: I64, pool: I64, emitted: 
 @compiled
 def admit(
     begin: int, m: int, refuted_n: int, slots: I32, time_ns: I64, order: I64, identity: U64, content: U64,
-    lateness: int, most: int, max_jump: int, has_time: bool, keys: I64, candidate: I64, candidate_hash: U64,
+    lateness: int, most: int, max_jump: int, floor: int, has_time: bool, keys: I64, candidate: I64, candidate_hash: U64,
     seen: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64,
     buffer: I64, b_used: I64, b_free: I64, b_link: I64, b_pool: I64,
     status: I8, emitted: I64, ordinals: I64, refuted: I64, progress: I64,
@@ -204,7 +204,8 @@ def admit(
         if newest != NULL_INT and (t < minus(newest, lateness) or t < last or (t == last and order[i] < keys[s, LAST_ORDER])):
             status[i] = LATE
             continue
-        if newest == NULL_INT or minus(t, max_jump) > newest:
+        # No row before the floor can still come, so none could refute a row that lies less than a jump ahead of it.
+        if (newest == NULL_INT or minus(t, max_jump) > newest) and (floor == NULL_INT or minus(t, max_jump) > floor):
             status[i] = HELD
             candidate[s, ROW] = i
             candidate[s, TIME] = t
@@ -294,8 +295,13 @@ class Admission:
     def _grow_buffer(self, elements: int) -> None:
         self._b_link, self._b_pool = grown_rows(self._b_link, elements), grown_rows(self._b_pool, elements)
 
-    def admit(self, slots: I32, time_ns: I64, order: I64, identity: U64, content: U64, keys: int, held: int) -> Admitted:
-        """Judge n rows in arrival order; `keys` slots are in use, `held` rows are held back from before."""
+    def admit(
+        self, slots: I32, time_ns: I64, order: I64, identity: U64, content: U64, keys: int, held: int, floor_ns: int = NULL_INT
+    ) -> Admitted:
+        """Judge n rows in arrival order; `keys` slots are in use, `held` rows are held back from before.
+
+        floor_ns: no row to come is earlier (`Chunk.floor_ns`).
+        """
         n, o = len(slots), self.order
         self._grow_slots(keys)
         status = np.empty(n, np.int8)
@@ -305,7 +311,7 @@ class Admission:
         while n:
             done = admit(
                 done, int(progress[0]), int(progress[1]), slots, time_ns, order, identity, content,
-                o.lateness_ns, o.dedup_rows, o.max_jump_ns, o.identity_has_time,
+                o.lateness_ns, o.dedup_rows, o.max_jump_ns, floor_ns, o.identity_has_time,
                 self._keys, self._candidate, self._candidate_hash,
                 self._seen, self._s_used, self._s_free, self._s_link, self._s_pool,
                 self._buffer, self._b_used, self._b_free, self._b_link, self._b_pool,

@@ -29,6 +29,10 @@ class HeldRows:
     def __len__(self) -> int:
         return self._end - len(self._free)
 
+    def earliest_ns(self) -> int:
+        """Least time of the rows held; the end of all time without any."""
+        return int(self.time_ns[list(self.raw)].min(initial=np.iinfo(np.int64).max))
+
     def keep(self, batch: Batch, index: I64, raw: list[str]) -> I64:
         """Keep rows `index` of the batch with their original text; returns their places."""
         n = len(index)

@@ -5,33 +5,20 @@ One mechanism for customer-days, region-hours, population samples and incident g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from offbeat.core.batch import F64, I64
+from offbeat.core.batch import F64, I32, I64
 from offbeat.core.compiled import compiled
 from offbeat.core.exact import add128, double128
 from offbeat.core.keys import KeyTable
-from offbeat.core.partials import BITS, ROWS, PartialLayout, Partials
-from offbeat.core.state import Arrays, prefixed, under
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """w closed windows, ordered by (target slot, start)."""
-
-    targets: I64
-    starts: I64
-    rows: I64
-    """Rows in each."""
-    aggregates: F64
-    """(aggregates, w) values as expressions see them."""
+from offbeat.core.partials import BITS, PartialLayout, Partials
 
 
 @compiled
 def _combine(
-    order: I64, targets: I64, starts: I64, ints: I64, floats: F64, kinds: I64, at: I64, is_min: I64, is_sum: I64,
+    order: I64, targets: I32, starts: I64, ints: I64, floats: F64, kinds: I64, at: I64, is_min: I64, is_sum: I64,
     out_first: I64, out_ints: I64, out_floats: F64,
 ) -> int:
     """Add up rows of equal (target, start), which stand together in `order`; returns the number of windows."""
@@ -75,69 +62,53 @@ def _sums(ints: I64, at: int, count: int, scale: float, mean: bool, out: F64) ->
 
 
 class MergeStage:
-    """Keeps the latest partials of each shard for one view, and adds them up on demand."""
+    """The open windows of one view, as its shards last handed them over, added up on demand."""
 
-    def __init__(self, layout: PartialLayout) -> None:
+    def __init__(self, layout: PartialLayout, names: Iterable[str] = ()) -> None:
+        """names: of target keys already known, in the order of their slots."""
         self.layout = layout
-        self.keys = KeyTable()
+        self.keys = KeyTable(names)
         self._shards: dict[int, Partials] = {}
+        self._slots: dict[int, I32] = {}
+        """Per shard: its target keys as slots of `keys`."""
+        self._is_sum, self._is_min = (layout.kinds == 1).astype(np.int64), (layout.kinds == 2).astype(np.int64)
 
     def update(self, shard: int, names: list[str], partials: Partials) -> None:
-        """Take a shard's partials; for each window the one with the greater revision (rows) replaces the other.
+        """Take a shard's windows, in place of what it handed over before; `names` are the target keys that `partials.targets` counts."""
+        known = self._slots.get(shard, np.zeros(0, np.int32))
+        fresh = np.array([self.keys.slot(name) for name in names[len(known) :]], np.int32)
+        slots = self._slots[shard] = np.concatenate([known, fresh])
+        self._shards[shard] = Partials(slots[partials.targets], partials.starts, partials.ints, partials.floats)
 
-        `names` are the target keys that `partials.targets` counts through.
-        """
-        table = np.array([self.keys.slot(name) for name in names] or [0], np.int32)
-        new = Partials(table[partials.targets], partials.starts, partials.ints, partials.floats)
-        old = self._shards.get(shard)
-        if old is not None and len(old):
-            both = Partials(
-                np.concatenate([old.targets, new.targets]), np.concatenate([old.starts, new.starts]),
-                np.concatenate([old.ints, new.ints]), np.concatenate([old.floats, new.floats]),
-            )  # fmt: skip
-            order = np.lexsort((both.ints[:, ROWS], both.starts, both.targets))
-            targets, starts = both.targets[order], both.starts[order]
-            last = np.append((targets[1:] != targets[:-1]) | (starts[1:] != starts[:-1]), True)
-            keep = order[last]
-            new = Partials(both.targets[keep], both.starts[keep], both.ints[keep], both.floats[keep])
-        self._shards[shard] = new
+    def slots(self, shard: int) -> I32:
+        """A shard's target keys as slots of `keys`."""
+        return self._slots[shard]
 
-    def windows(self) -> Windows:
-        """All windows, added up over the shards."""
+    def windows(self) -> Partials:
+        """All windows, ordered by (start, target slot)."""
+        return self.combined(list(self._shards.values()))
+
+    def combined(self, parts: Sequence[Partials]) -> Partials:
+        """Windows of several carriers, added up, ordered by (start, target slot)."""
         lay = self.layout
-        parts = list(self._shards.values())
-        if not sum(len(p) for p in parts):
-            none: I64 = np.zeros(0, np.int64)
-            return Windows(none, none, none, np.empty((len(lay.reads), 0)))
-        targets = np.concatenate([p.targets for p in parts]).astype(np.int64)
-        starts = np.concatenate([p.starts for p in parts])
-        ints, floats = np.concatenate([p.ints for p in parts]), np.concatenate([p.floats for p in parts])
-        order = np.lexsort((starts, targets))
+        targets = np.concatenate([np.zeros(0, np.int32), *(p.targets for p in parts)])
+        starts = np.concatenate([np.zeros(0, np.int64), *(p.starts for p in parts)])
+        ints = np.concatenate([np.zeros((0, lay.ints), np.int64), *(p.ints for p in parts)])
+        floats = np.concatenate([np.zeros((0, lay.floats)), *(p.floats for p in parts)])
+        order = np.lexsort((targets, starts))
         first: I64 = np.empty(len(order), np.int64)
         out_ints, out_floats = np.empty_like(ints), np.empty_like(floats)
-        is_sum, is_min = (lay.kinds == 1).astype(np.int64), (lay.kinds == 2).astype(np.int64)
-        n = _combine(order, targets, starts, ints, floats, lay.kinds, lay.at, is_min, is_sum, first, out_ints, out_floats)
-        first, out_ints, out_floats = first[:n], out_ints[:n], out_floats[:n]
-        aggregates = np.empty((len(lay.reads), n))
-        for row, (function, at, count, scale) in enumerate(lay.reads):
+        n = _combine(order, targets, starts, ints, floats, lay.kinds, lay.at, self._is_min, self._is_sum, first, out_ints, out_floats)
+        return Partials(targets[first[:n]], starts[first[:n]], out_ints[:n], out_floats[:n])
+
+    def aggregates(self, windows: Partials) -> F64:
+        """(aggregates, w) values as expressions see them."""
+        out = np.empty((len(self.layout.reads), len(windows)))
+        for row, (function, at, count, scale) in enumerate(self.layout.reads):
             if function in ("sum_exact", "mean_exact"):
-                _sums(out_ints, at, count, float(10**scale), function == "mean_exact", aggregates[row])
+                _sums(windows.ints, at, count, float(10**scale), function == "mean_exact", out[row])
             elif function == "distinct":
-                aggregates[row] = np.bitwise_count(out_ints[:, at])
+                out[row] = np.bitwise_count(windows.ints[:, at])
             else:
-                aggregates[row] = out_floats[:, at] if function in ("min", "max") else out_ints[:, at]
-        return Windows(targets[first], starts[first], out_ints[:, ROWS].copy(), aggregates)
-
-    def arrays(self) -> Arrays:
-        """State of the stage; the target keys are `self.keys.names`."""
-        out: Arrays = {}
-        for shard, p in self._shards.items():
-            out |= prefixed(str(shard), {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats})
+                out[row] = windows.floats[:, at] if function in ("min", "max") else windows.ints[:, at]
         return out
-
-    def restore(self, names: list[str], arrays: Arrays) -> None:
-        """Take over a snapshot."""
-        self.keys = KeyTable(names)
-        for shard in sorted({int(name.split("/")[0]) for name in arrays}):
-            part = under(str(shard), arrays)
-            self._shards[shard] = Partials(part["targets"], part["starts"], part["ints"], part["floats"])

@@ -123,29 +123,38 @@ def _find(target: I32, start: I64, table: I64, targets: I32, starts: I64) -> I64
 @compiled
 def _fold(
     begin: int, count: int, target: I32, start: I64, exact: I64, doubles: F64,
-    kinds: I64, arguments: I64, at: I64, table: I64, targets: I32, starts: I64, ints: I64, floats: F64,
+    kinds: I64, arguments: I64, at: I64, table: I64, recent: I64, targets: I32, starts: I64, ints: I64, floats: F64,
     places: I64, progress: I64,
 ) -> int:
-    """Fold rows `begin`…; returns n, or the row before which the table must grow. progress[0]: windows in use."""
+    """Fold rows `begin`…; returns n, or the row before which the table must grow. progress[0]: windows in use.
+
+    recent (targets, 2): start and place of each target's window used last, as its next row mostly falls into the same.
+    """
     for i in range(begin, len(target)):
         progress[0] = count
-        if target[i] < 0:
+        t = target[i]
+        if t < 0:
             places[i] = -1
             continue
-        p = _place(target[i], start[i], table, targets, starts)
-        w = table[p]
-        if w == _EMPTY:
-            if count == len(starts) or 2 * count >= len(table):
-                return i
-            w = count
-            table[p] = w
-            count += 1
-            targets[w] = target[i]
-            starts[w] = start[i]
-            for j in range(ints.shape[1]):
-                ints[w, j] = 0
-            for j in range(floats.shape[1]):
-                floats[w, j] = np.nan
+        if recent[t, 0] == start[i]:
+            w = recent[t, 1]
+        else:
+            p = _place(t, start[i], table, targets, starts)
+            w = table[p]
+            if w == _EMPTY:
+                if count == len(starts) or 2 * count >= len(table):
+                    return i
+                w = count
+                table[p] = w
+                count += 1
+                targets[w] = t
+                starts[w] = start[i]
+                for j in range(ints.shape[1]):
+                    ints[w, j] = 0
+                for j in range(floats.shape[1]):
+                    floats[w, j] = np.nan
+            recent[t, 0] = start[i]
+            recent[t, 1] = w
         places[i] = w
         ints[w, ROWS] += 1
         for k in range(len(kinds)):
@@ -174,8 +183,9 @@ class PartialTable:
 
     def __init__(self, layout: PartialLayout) -> None:
         self.layout = layout
-        self._count = 0
+        self._count = self._rows = 0
         self._table: I64 = np.full(64, _EMPTY, np.int64)
+        self._recent: I64 = np.zeros((0, 2), np.int64)
         self._targets, self._starts = np.zeros(0, np.int32), np.zeros(0, np.int64)
         self._ints, self._floats = np.zeros((0, layout.ints), np.int64), np.zeros((0, layout.floats))
 
@@ -189,16 +199,18 @@ class PartialTable:
         """
         places: I64 = np.empty(len(target), np.int64)
         lay, done, progress = self.layout, 0, np.zeros(1, np.int64)
+        self._recent = grown_rows(self._recent, int(target.max(initial=-1)) + 1, NULL_INT)
         progress[0] = self._count
         while len(target):
             done = _fold(
                 done, int(progress[0]), target, start, exact, doubles, lay.kinds, lay.arguments, lay.at,
-                self._table, self._targets, self._starts, self._ints, self._floats, places, progress,
+                self._table, self._recent, self._targets, self._starts, self._ints, self._floats, places, progress,
             )  # fmt: skip
             self._count = int(progress[0])
             if done == len(target):
                 break
             self._grow(self._count + 1)
+        self._rows += int((places >= 0).sum())
         return places
 
     def count(self, target: I32, start: I64) -> I64:
@@ -219,18 +231,32 @@ class PartialTable:
 
     def rows(self) -> int:
         """Rows in all windows together."""
-        return int(self._ints[: self._count, ROWS].sum())
+        return self._rows
 
     def partials(self) -> Partials:
         """All windows as they stand."""
         n = self._count
         return Partials(self._targets[:n].copy(), self._starts[:n].copy(), self._ints[:n].copy(), self._floats[:n].copy())
 
+    def take(self, until_ns: int) -> Partials:
+        """The windows that start before `until_ns`, which are here no longer. Places change."""
+        n = self._count
+        gone = self._starts[:n] < until_ns
+        if not gone.any():
+            return self._at(np.zeros(0, np.int64))
+        taken = self._at(np.flatnonzero(gone))
+        self.restore(self._at(np.flatnonzero(~gone)))
+        return taken
+
+    def _at(self, places: I64) -> Partials:
+        return Partials(self._targets[places], self._starts[places], self._ints[places], self._floats[places])
+
     def restore(self, partials: Partials) -> None:
         """Take over what `partials` gave."""
-        self._count = len(partials)
+        self._count, self._rows = len(partials), int(partials.ints[:, ROWS].sum())
         self._targets, self._starts = partials.targets.copy(), partials.starts.copy()
         self._ints, self._floats = partials.ints.copy(), partials.floats.copy()
+        self._recent[:] = NULL_INT
         size = 64
         while size <= 2 * self._count:
             size *= 4

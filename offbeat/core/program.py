@@ -6,6 +6,7 @@ correctly rounded IEEE 754 arithmetic, comparison or selection [S11]. NaN is nul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -58,3 +59,24 @@ class Program:
 
 NOTHING = Program((), (), (), 0, ())
 """Computes nothing."""
+
+_CERTAIN = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.AND, Op.OR, Op.NOT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.SIGN})
+"""Operations that give null for nulls only; sums and products may also overflow [S7]."""
+_EITHER = frozenset({Op.LEAST, Op.GREATEST, Op.COALESCE})
+
+
+def certain(program: Program, sure: Callable[[str], bool]) -> tuple[bool, ...]:
+    """For each output, whether it can never be null; `sure` says so of an input."""
+    inputs, constants = len(program.inputs), len(program.constants)
+    known = [sure(name) for name in program.inputs] + [x == x for x in program.constants]
+    known += [False] * (max(program.registers, inputs + constants) - len(known))
+    for op, a, b, target in program.code:
+        if op in _CERTAIN:
+            known[target] = known[a] and known[b]
+        elif op in _EITHER:
+            known[target] = known[a] or known[b]
+        elif op == Op.PICK:
+            known[target] = known[a] and known[b]
+        else:
+            known[target] = op == Op.IS_NULL
+    return tuple(known[output] for output in program.outputs)

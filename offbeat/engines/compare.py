@@ -104,12 +104,13 @@ def judge(
         merged.observer = watches.get(name)
     try:
         for chunk in source.chunks(None):
+            merge.close([shard], shard.settled_ns(chunk.floor_ns))
             shard.feed(chunk)
             if progress is not None:
                 votes = sum(watch.votes for watch in watches.values())
                 progress(Progress(shard.ledger.rows_in, votes, source.done_bytes(), source.size_bytes()))
         shard.drain()
-        _, ledger = merge.judge([shard])
+        _, ledger = merge.finish([shard])
     finally:
         source.close()
     series: list[Series] = []

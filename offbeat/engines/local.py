@@ -31,6 +31,8 @@ from offbeat.io.sinks import local_path
 COMMIT_SECONDS = 5.0
 """With a state directory: how much work a crash may repeat."""
 WORST = 10
+_WINDOWS = "windows"
+"""Folder of the state directory for closed windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class LocalEngine:
         self._live, self._keep = live, keep
         self._commit_seconds = 0.0 if live else commit_seconds
         self._shard = Shard(plan)
-        self._merge = Merge(plan)
+        self._merge = Merge(plan, state / _WINDOWS if state is not None else None)
         self._position: Position | None = None
         self._files: list[str] = []
         self._headers: dict[str, str] = {}
@@ -145,6 +147,7 @@ class LocalEngine:
             if self._joined:
                 self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
             for chunk in self._source.chunks(self._position):
+                self._close(self._shard.settled_ns(chunk.floor_ns))
                 self._deliver(self._shard.feed(_renumbered(chunk, numbers)))
                 self._position = chunk.position
                 if progress is not None:
@@ -175,13 +178,21 @@ class LocalEngine:
     def _finish(self) -> None:
         """The end of the input: rows held back are folded, windows of other keys are judged."""
         self._deliver(self._shard.drain())
-        blocks, self.result.ledger = self._merge.judge([self._shard])
+        if self._checkpoint is not None:
+            # What comes with the next run is mostly later. What is not opens the windows again.
+            self._close(self._shard.newest_ns)
+        blocks, self.result.ledger = self._merge.finish([self._shard])
         self._deliver(Output(blocks))
+
+    def _close(self, until_ns: int) -> None:
+        blocks = self._merge.close([self._shard], until_ns)
+        if blocks:
+            self._deliver(Output(blocks))
 
     def _report(self, complete: bool, seconds: float) -> Run:
         result = self.result
         if not complete:
-            result.ledger = self._shard.ledger
+            result.ledger = self._merge.ledger([self._shard])
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
         result.notes = [*self._source.notes, *self._nothing_judged()]
@@ -239,12 +250,9 @@ class LocalEngine:
         if self._checkpoint is None:
             return
         arrays, document = self._shard.state()
-        merged = {}
-        for name, view in self._merge.views.items():
-            arrays |= prefixed(f"merge/{name}", view.arrays())
-            merged[name] = view.stage.keys.names
+        merge, merged = self._merge.state()
         self._checkpoint.save(
-            prefixed("shard", arrays),
+            prefixed("shard", arrays) | prefixed("merge", merge),
             {
                 "shard": document,
                 "merge": merged,
@@ -255,13 +263,13 @@ class LocalEngine:
                 "plans": self._plans,
             },
         )
+        self._merge.tidy()
 
     def _take(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
         """Go on from a stored state; returns how far the outputs are."""
         mine = under("shard", arrays)
         self._shard.take(mine, document["shard"])
-        for name, view in self._merge.views.items():
-            view.restore(document["merge"][name], under(f"merge/{name}", mine))
+        self._merge.take(under("merge", arrays), document["merge"])
         self._position, self._plans = document["position"], document["plans"]
         self._files, self._headers = document["files"], document["headers"]
         sinks: Known = document["sinks"]

@@ -1,47 +1,145 @@
-"""The end of a bounded run for views on another key: partials of all shards are merged and judged [S3, S13]."""
+"""All views on other keys of a plan: what can be closed is closed as the source goes on, the rest is judged at its end [S3, S13]."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from offbeat.core.batch import I32, NULL_INT, Bools
 from offbeat.core.ledger import Ledger
+from offbeat.core.partials import PartialLayout, PartialTable
 from offbeat.core.plan import Plan
+from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import AlertBlock
-from offbeat.engines.rollup import MergedView
+from offbeat.engines.archive import Archive
+from offbeat.engines.deciding import deciding
+from offbeat.engines.merged import MergedView, Outcome, judged_rows
+from offbeat.engines.rollup import RollupFold
 from offbeat.engines.shard import Shard
 
 
 class Merge:
-    """All merged views of a plan."""
+    """The merged views of a plan. `archive`: a directory for closed windows, of runs that can be continued."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.views = {view.name: MergedView(plan, view, view.rollup) for view in plan.views if view.rollup is not None}
+    def __init__(self, plan: Plan, archive: Path | None = None) -> None:
+        self.views = {
+            view.name: MergedView(plan, view, view.rollup, Archive(archive, view.name) if archive is not None else None)
+            for view in plan.views
+            if view.rollup is not None
+        }
+        self._decider = deciding(plan)
+        self._decided = Ledger()
+        """Rows of closed windows."""
 
-    def judge(self, shards: Sequence[Shard]) -> tuple[list[AlertBlock], Ledger]:
-        """Alerts of all windows as they stand, and the shards' ledger with the rows of judged windows decided."""
+    @property
+    def closes(self) -> bool:
+        """Whether windows can be closed before the end: one view alone must say what became of their rows."""
+        return self._decider is not None
+
+    def close(self, shards: Sequence[Shard], until_ns: int) -> list[AlertBlock]:
+        """Judge all windows that end before `until_ns`, for good: no row that belongs into them will come."""
+        if not self.closes or until_ns == NULL_INT:
+            return []
+        day = min(shards[0].rollups[name].tumbling.start(until_ns) for name in self.views)
+        blocks: list[AlertBlock] = []
+        for name, view in self.views.items():
+            start = shards[0].rollups[name].tumbling.start(day)
+            if start > view.until_ns:
+                blocks += self._close(name, view, shards, start)
+        return blocks
+
+    def _close(self, name: str, view: MergedView, shards: Sequence[Shard], start_ns: int) -> list[AlertBlock]:
+        for number, shard in enumerate(shards):
+            fold = shard.rollups[name]
+            view.stage.update(number, fold.targets.names, fold.table.take(start_ns))
+        outcomes = view.close(start_ns)
+        if name == self._decider:
+            self._count(outcomes)
+        return [o.block for o in outcomes if o.block is not None]
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        scored, warming_up = judged_rows(outcomes)
+        self._decided.scored += scored
+        self._decided.warming_up += warming_up
+
+    def ledger(self, shards: Sequence[Shard]) -> Ledger:
+        """The ledger as it stands: rows in open windows are pending."""
         ledger = Ledger()
         for shard in shards:
             ledger.add(shard.ledger)
-        blocks = []
+        ledger.add(self._decided)
+        return ledger
+
+    def finish(self, shards: Sequence[Shard]) -> tuple[list[AlertBlock], Ledger]:
+        """The end of the input: alerts of all open windows as they stand, and the ledger with their rows decided."""
+        blocks: list[AlertBlock] = []
+        for name, view in self.views.items():
+            if view.until_ns != NULL_INT:
+                blocks += self._close(name, view, shards, view.until_ns)
+        ledger = self.ledger(shards)
+        outcomes = {}
         for name, view in self.views.items():
             for number, shard in enumerate(shards):
                 fold = shard.rollups[name]
                 view.stage.update(number, fold.targets.names, fold.table.partials())
-            block, counts = view.judge()
-            ledger.views[name] = counts
+            outcomes[name], ledger.views[name] = view.look()
+            block = outcomes[name].block
             if block is not None:
                 blocks.append(block)
-        for shard in shards if self.views else ():
+        if self._decider is not None:
+            scored, warming_up = judged_rows([outcomes[self._decider]])
+        else:
+            scored, warming_up = self._together(shards, outcomes)
+        ledger.scored += scored
+        ledger.warming_up += warming_up
+        ledger.pending -= scored + warming_up
+        return blocks, ledger
+
+    def _together(self, shards: Sequence[Shard], outcomes: dict[str, Outcome]) -> tuple[int, int]:
+        """Rows by whether any of their windows, in whatever view, got a verdict."""
+        scored = waiting = 0
+        for number, shard in enumerate(shards if self.views else ()):
             places, rows = shard.undecided.counts()
             judged = np.zeros(len(rows), np.bool_)
             for column, (name, view) in enumerate(self.views.items()):
                 place = places[:, column]
                 inside = place >= 0
-                judged[inside] |= view.judged(shard.rollups[name])[place[inside]]
-            scored = int(rows[judged].sum())
-            ledger.scored += scored
-            ledger.warming_up += int(rows.sum()) - scored
-            ledger.pending -= int(rows.sum())
-        return blocks, ledger
+                judged[inside] |= _verdicts(view.stage.slots(number), outcomes[name], shard.rollups[name])[place[inside]]
+            scored += int(rows[judged].sum())
+            waiting += int(rows.sum())
+        return scored, waiting - scored
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """State as arrays and a JSON document."""
+        arrays: Arrays = {}
+        views = {}
+        for name, view in self.views.items():
+            arrays |= prefixed(name, view.arrays())
+            views[name] = {"names": view.stage.keys.names, "archive": view.archive.entries if view.archive is not None else []}
+        return arrays, {"views": views, "decided": self._decided.as_dict()}
+
+    def take(self, arrays: Arrays, document: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._decided = Ledger.from_dict(document["decided"])
+        for name, view in self.views.items():
+            kept = document["views"][name]
+            view.restore(kept["names"], under(name, arrays))
+            if view.archive is not None:
+                view.archive.take(kept["archive"])
+
+    def tidy(self) -> None:
+        """After a state was saved: remove files that it no longer names."""
+        for view in self.views.values():
+            if view.archive is not None:
+                view.archive.tidy()
+
+
+def _verdicts(slots: I32, outcome: Outcome, fold: RollupFold) -> Bools:
+    """(windows of a shard's table,) which of them got a verdict; `slots` are its targets as the outcome has them."""
+    table, mine = PartialTable(PartialLayout.of(())), fold.table.partials()
+    table.count(outcome.windows.targets, outcome.windows.starts)
+    verdicts: Bools = outcome.judged[table.find(slots[mine.targets], mine.starts)]
+    return verdicts

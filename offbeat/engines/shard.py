@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.admission import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, Admission, Admitted, Order
-from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, Batch
+from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, Batch, Bools
 from offbeat.core.held import HeldRows
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger, ViewCounts
@@ -17,6 +17,7 @@ from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays, Document, decode, encode, prefixed, under
 from offbeat.decide.block import AlertBlock, SetAside
 from offbeat.engines.columns import Columns
+from offbeat.engines.deciding import deciding
 from offbeat.engines.rollup import RollupFold, Undecided
 from offbeat.engines.view import Rows, View
 from offbeat.io.contract import FAULTS, Chunk
@@ -48,9 +49,12 @@ class Shard:
         self._order = c.fixed.index(plan.source.order) if plan.source.order else -1
         self._views = [View(plan, view, c.numbers, c.fixed) for view in plan.views if view.rollup is None]
         self.rollups = {
-            view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts) for view in plan.views if view.rollup is not None
+            view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts, self.keys) for view in plan.views if view.rollup is not None
         }
+        self._decider = deciding(plan)
         self.undecided = Undecided(len(self.rollups))
+        self.newest_ns = NULL_INT
+        """Greatest time of a row folded before the input's end."""
         self.gaps = Gaps(q.cadence_ns, plan.source.time.zone, q.calendar) if q.cadence_ns else None
 
     @property
@@ -61,8 +65,12 @@ class Shard:
     @property
     def ledger(self) -> Ledger:
         """The ledger as it stands: rows held back, and rows in windows that are still open, are pending."""
-        waiting = self.undecided.rows() if self.rollups else 0
+        waiting = self.rollups[self._decider].table.rows() if self._decider else self.undecided.rows() if self.rollups else 0
         return replace(self._ledger, pending=len(self._held) + waiting, views={v.plan.name: v.counts for v in self._views})
+
+    def settled_ns(self, floor_ns: int) -> int:
+        """The time before which nothing is left to be folded, where no row to come is earlier than `floor_ns`."""
+        return min(floor_ns, self._held.earliest_ns())
 
     def feed(self, chunk: Chunk) -> Output:
         """Fold the rows of a chunk, in their order."""
@@ -122,7 +130,7 @@ class Shard:
 
     def _admit(self, chunk: Chunk, index: I64, batch: Batch, out: Output) -> None:
         admitted = self._admission.admit(
-            batch.slots, batch.time_ns, batch.order, batch.identity, batch.content, len(self.keys), len(self._held)
+            batch.slots, batch.time_ns, batch.order, batch.identity, batch.content, len(self.keys), len(self._held), chunk.floor_ns
         )
         status = admitted.status
         released = self._released(batch, admitted)
@@ -130,6 +138,8 @@ class Shard:
             self._account(chunk, index, status, out)
             self._refute(admitted.refuted, out)
             self._hold(chunk, index, batch, admitted)
+        if len(released):
+            self.newest_ns = max(self.newest_ns, int(released.time_ns.max()))
         self._fold(released, out)
 
     def _account(self, chunk: Chunk, index: I64, status: I8, out: Output) -> None:
@@ -233,17 +243,21 @@ class Shard:
         )
         judged = np.zeros(n, np.bool_)
         for view in self._views:
-            block, verdicts = view.judge(self.keys, rows)
-            judged |= verdicts
-            if block is not None:
-                out.alerts.append(block)
-        places = [
-            rollup.fold(self.keys, batch.slots, batch.time_ns, batch.numbers, batch.integers, batch.texts)
-            for rollup in self.rollups.values()
-        ]
-        waiting = ~judged & np.any([p >= 0 for p in places], axis=0) if places else np.zeros(n, np.bool_)
-        if waiting.any():
-            self.undecided.file([p[waiting] for p in places])
+            opinion = view.judge(self.keys, rows)
+            judged |= opinion.judged
+            if opinion.block is not None:
+                out.alerts.append(opinion.block)
+        places = {
+            name: rollup.fold(batch.slots, batch.time_ns, batch.numbers, batch.integers, batch.texts)
+            for name, rollup in self.rollups.items()
+        }
+        waiting: Bools = np.zeros(n, np.bool_)
+        if self._decider is not None:
+            waiting = places[self._decider] >= 0
+        elif places:
+            waiting = ~judged & np.any([p >= 0 for p in places.values()], axis=0)
+            if waiting.any():
+                self.undecided.file([p[waiting] for p in places.values()])
         scored = int(judged.sum())
         self._ledger.scored += scored
         self._ledger.warming_up += n - scored - int(waiting.sum())
@@ -307,6 +321,7 @@ class Shard:
             "targets": targets,
             "ledger": self.ledger.as_dict(),
             "gaps": self._cadence(),
+            "newest_ns": self.newest_ns,
         }
         return arrays, document
 
@@ -319,6 +334,7 @@ class Shard:
         """Take over what `state` gave."""
         self.keys = KeyTable(document["keys"])
         self._ledger = Ledger.from_dict(document["ledger"])
+        self.newest_ns = document["newest_ns"]
         self._admission.restore(under("admission", arrays))
         self._held.restore(under("held", arrays), document["held"])
         self._held.numbers = self._columns.recoded(self._held.numbers, self._held.texts)
@@ -326,7 +342,7 @@ class Shard:
             view.restore(under(f"view/{view.plan.name}", arrays), self.keys.names)
             view.counts = self._ledger.views.get(view.plan.name, ViewCounts())  # a view without windows may be new
         for name, rollup in self.rollups.items():
-            rollup.restore(under(f"rollup/{name}", arrays), document["targets"][name])
+            rollup.restore(under(f"rollup/{name}", arrays), document["targets"][name], self.keys)
         self.undecided.restore([under(f"undecided/{v}", arrays) for v in range(len(self.undecided.tables))])
         if self.gaps is not None and document["gaps"] == self._cadence():
             self.gaps.restore(under("gaps", arrays))

@@ -49,6 +49,18 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a view says of n rows."""
+
+    block: AlertBlock | None
+    """m alerts; None for none."""
+    index: I64
+    """(m,) their rows."""
+    judged: Bools
+    """(n,) rows that got a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sitting:
     """One batch of a view, judged."""
 
@@ -86,8 +98,8 @@ class View:
         self._known: Bools = np.zeros(0, np.bool_)
         self._names = pl.Series([], dtype=pl.String)
 
-    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> tuple[AlertBlock | None, Bools]:
-        """Fold the rows; gives the alerts, if any, and which rows got a verdict.
+    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> Opinion:
+        """Fold the rows and say what is odd.
 
         Rows marked in `before` (n,) were alerts in an earlier revision: where they no longer are, they come as withdrawn.
         """
@@ -109,17 +121,20 @@ class View:
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained
         if not len(decisions.index):
-            return None, decisions.judged
-        return self._alerts(keys, rows, windows, features, decisions), decisions.judged
+            return Opinion(None, decisions.index, decisions.judged)
+        return Opinion(self._alerts(keys, rows, windows, features, decisions), decisions.index, decisions.judged)
 
     def _folded(self, window: WindowFold, rows: Rows, keys: int) -> WindowRows:
-        slots, rollup, season_ns = rows.slots, self.plan.rollup, window.plan.season_ns
-        if season_ns and rollup is not None:
-            # Each place of the season has a window of its own.
-            places = season_ns // rollup.every_ns
-            slots = (slots * np.int64(places) + seasons(rows.time_ns, rollup.zone, season_ns, rollup.every_ns)).astype(np.int32)
-            keys *= places
-        return window.fold(slots, rows.time_ns, rows.columns, rows.integers, keys)
+        slots, rollup, places = rows.slots, self.plan.rollup, self._places(window)
+        if places > 1 and rollup is not None:
+            season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.every_ns)
+            slots = (slots * np.int64(places) + season).astype(np.int32)
+        return window.fold(slots, rows.time_ns, rows.columns, rows.integers, keys * places)
+
+    def _places(self, window: WindowFold) -> int:
+        """How many windows a key has: one for each place of the season."""
+        rollup, season_ns = self.plan.rollup, window.plan.season_ns
+        return season_ns // rollup.every_ns if season_ns and rollup is not None else 1
 
     def _alerts(self, keys: KeyTable, rows: Rows, windows: list[WindowRows], features: F64, decisions: Decisions) -> AlertBlock:
         index = decisions.index
@@ -179,7 +194,7 @@ class View:
         """State of the view's windows and models for the first `keys` slots."""
         out: Arrays = {}
         for window in (*self._windows, *self._backgrounds):
-            out |= prefixed(window.plan.name, window.snapshot(keys))
+            out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
         if self._remake is not None:
             out |= prefixed(_RAW, self._remake.snapshot(keys))
         return out | prefixed(_MODELS, self._jury.snapshot(keys, self._remake))

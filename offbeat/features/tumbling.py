@@ -38,6 +38,10 @@ class Tumbling:
         starts: I64 = self._edges[np.searchsorted(self._edges, time_ns, side="right") - 1]
         return starts
 
+    def start(self, time_ns: int) -> int:
+        """Start of the window that holds a time."""
+        return int(self.starts(np.array([time_ns]))[0])
+
     def ends(self, starts: I64) -> I64:
         """(n,) end of the windows that begin at `starts`."""
         if not len(starts) or not self._days:

@@ -1,0 +1,88 @@
+"""Closed windows of a view, kept in files of their own: read again only when a row comes that belongs into one of them [S13]."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from offbeat.core.batch import Bools
+from offbeat.core.partials import Partials
+from offbeat.core.state import Arrays, decode, store
+from offbeat.errors import UserError
+
+_SUFFIX = ".windows"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Windows that were closed together, ordered by (start, target slot), and on which of them an alert stands."""
+
+    windows: Partials
+    standing: Bools
+
+
+class Archive:
+    """Files of one directory; what a state names is kept, anything else there is left over from a crash."""
+
+    def __init__(self, directory: Path, view: str) -> None:
+        self._directory, self._view = directory, view
+        self.entries: list[tuple[int, int, str]] = []
+        """(first start, last start, file name) in order of time."""
+        self._unused: list[str] = []
+
+    def keep(self, closed: Closed) -> None:
+        """Write windows later than all that are here; durable when this returns."""
+        low, high = int(closed.windows.starts[0]), int(closed.windows.starts[-1])
+        self.entries.append((low, high, self._write(f"{self._view}-{low}-{high}", closed)))
+
+    def replace(self, number: int, closed: Closed) -> None:
+        """Put other windows in place of an entry; its file stays until `tidy`."""
+        name = self.entries[number][2]
+        self._unused.append(name)
+        stem, _, version = name.removesuffix(_SUFFIX).partition("+")
+        low, high = int(closed.windows.starts[0]), int(closed.windows.starts[-1])
+        self.entries[number] = (low, high, self._write(f"{stem}+{int(version or 0) + 1}", closed))
+
+    def _write(self, stem: str, closed: Closed) -> str:
+        name = stem + _SUFFIX
+        w = closed.windows
+        arrays: Arrays = {"targets": w.targets, "starts": w.starts, "ints": w.ints.T, "floats": w.floats.T, "standing": closed.standing}
+        path = self._directory / name
+        partial = path.with_suffix(".partial")
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                store(file, arrays, {})
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise UserError(f"cannot write closed windows to {path}: {error.strerror}; what was committed before is still valid") from error
+        return name
+
+    def load(self, number: int) -> Closed:
+        """An entry's windows. Raises UserError when the file is damaged or gone."""
+        path = self._directory / self.entries[number][2]
+        try:
+            arrays, _ = decode(path.read_bytes(), str(path))
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}; restore it, or remove the state directory to start anew") from error
+        ints, floats = np.ascontiguousarray(arrays["ints"].T), np.ascontiguousarray(arrays["floats"].T)
+        return Closed(Partials(arrays["targets"], arrays["starts"], ints, floats), arrays["standing"])
+
+    def tidy(self) -> None:
+        """Remove files that were replaced; to be called once a state no longer names them."""
+        for name in self._unused:
+            (self._directory / name).unlink(missing_ok=True)
+        self._unused.clear()
+
+    def take(self, entries: list[list[int | str]]) -> None:
+        """Go on with the entries of a state."""
+        self.entries = [(int(low), int(high), str(name)) for low, high, name in entries]
+        known = {name for _, _, name in self.entries}
+        for path in self._directory.glob(f"{self._view}-*{_SUFFIX}"):
+            if path.name not in known:
+                path.unlink(missing_ok=True)
