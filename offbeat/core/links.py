@@ -26,6 +26,13 @@ class Linked:
     masks: U64
     """(l,) bit b: the two fell together in the b-th window of the second view, counted by `place_in`."""
 
+    def take(self, index: I64) -> Linked:
+        """Those of the windows at `index`."""
+        lengths = np.diff(self.offsets)[index]
+        offsets = np.append(np.int64(0), np.cumsum(lengths))
+        at = np.repeat(self.offsets[index] - offsets[:-1], lengths) + np.arange(int(offsets[-1]))
+        return Linked(offsets, self.targets[at], self.masks[at])
+
 
 @compiled
 def place_in(start: int, other: int, every: int) -> int:

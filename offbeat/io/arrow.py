@@ -58,7 +58,7 @@ def byte_ids(ids: npt.NDArray[np.uint8]) -> Array:
 def words(codes: npt.NDArray[Any], texts: Sequence[str | None]) -> Array:
     """(m,) indices into `texts`, -1 for null → text stored once each."""
     indices = np.asarray(codes, dtype=np.int32)
-    array: Array = _pa.DictionaryArray.from_arrays(_array(_pa.int32(), indices, _bitmap(indices >= 0)), _strings(texts))
+    array: Array = _pa.DictionaryArray.from_arrays(_array(_pa.int32(), indices, _bitmap(indices >= 0)), strings(texts))
     return array
 
 
@@ -67,10 +67,11 @@ def constant(text: str, m: int) -> Array:
     return words(np.zeros(m, dtype=np.int32), [text])
 
 
-def truths(values: Bools) -> Array:
-    """(m,) truth values, none of them null."""
+def truths(values: Bools, known: Bools | None = None) -> Array:
+    """(m,) truth values; null where they are not `known` (m,)."""
     bits = _pa.py_buffer(np.packbits(values, bitorder="little"))
-    array: Array = _pa.Array.from_buffers(_pa.bool_(), len(values), [None, bits])
+    bitmap = None if known is None else _bitmap(known)
+    array: Array = _pa.Array.from_buffers(_pa.bool_(), len(values), [bitmap, bits])
     return array
 
 
@@ -115,13 +116,28 @@ def whole(column: pa.ChunkedArray[Any] | Array) -> Array:
     return array
 
 
+def gathered(array: Array, places: npt.NDArray[Any]) -> Array:
+    """The values at `places` (m,) of the array; null for -1."""
+    loose: Any = array
+    indices = np.ascontiguousarray(places, np.int64)
+    found: Array = loose.take(_array(_pa.int64(), indices, _bitmap(indices >= 0)))
+    return found
+
+
+def joined(arrays: Sequence[Array]) -> Array:
+    """Arrays of one type, one after the other."""
+    array: Array = _pa.concat_arrays(list(arrays))
+    return array
+
+
 def nulls(m: int, kind: pa.DataType) -> Array:
     """Null m times, as a value of the given type."""
     array: Array = _pa.nulls(m, kind)
     return array
 
 
-def _strings(texts: Sequence[str | None]) -> Array:
+def strings(texts: Sequence[str | None]) -> Array:
+    """Texts, stored each."""
     words = [None if text is None else text.encode() for text in texts]
     ends = np.cumsum([0, *(len(word or b"") for word in words)], dtype=np.int32)
     known = _bitmap(np.array([word is not None for word in words], np.bool_))

@@ -26,21 +26,19 @@ def compile_tables(spec: PipelineSpec, views: Mapping[str, ViewPlan], problems: 
         elif spec.views[table.view].rollup is None:
             problems.add(("tables", name, "view"), f"view {table.view!r} has no rollup: a table has a row a window")
         elif table.view in views:
-            plan = _table(name, table, _key_of(spec, table.view), views, problems)
-            plans.append(plan)
+            plans.append(_table(name, table, views, {view: _key_of(spec, view) for view in views}, problems))
     return tuple(plans)
 
 
 def _key_of(spec: PipelineSpec, view: str) -> str:
     """What the key is called: the name of its column where it is one."""
     rollup = spec.views[view].rollup
-    return (rollup.key.column if rollup is not None else None) or "key"
+    return _named((rollup.key.column if rollup is not None else None) or "key")
 
 
-def _table(name: str, spec: TableSpec, key: str, views: Mapping[str, ViewPlan], problems: Problems) -> TablePlan:
-    view = views[spec.view]
-    own, linked = _own(view), _linked(view, views)
-    known = own | linked
+def _table(name: str, spec: TableSpec, views: Mapping[str, ViewPlan], keys: Mapping[str, str], problems: Problems) -> TablePlan:
+    view, key = views[spec.view], keys[spec.view]
+    known = _linked(view, views, keys) | _own(view)
     texts = spec.columns or _usual(view)
     columns = _found(("tables", name, "columns"), texts, known, problems)
     taken = {key: "the key's column", **dict.fromkeys(ALWAYS, "a column of every table")}
@@ -54,7 +52,7 @@ def _table(name: str, spec: TableSpec, key: str, views: Mapping[str, ViewPlan], 
     return TablePlan(
         name=name,
         view=view.name,
-        key=_named(key),
+        key=key,
         columns=tuple(value for value in columns if value is not None),
         where=tuple(value for value in where if value is not None),
         dimension=_dimension(name, spec.dimension, taken, problems),
@@ -87,12 +85,12 @@ def _own(view: ViewPlan) -> Values:
     return _by_name(found)
 
 
-def _linked(view: ViewPlan, views: Mapping[str, ViewPlan]) -> Values:
+def _linked(view: ViewPlan, views: Mapping[str, ViewPlan], keys: Mapping[str, str]) -> Values:
     """What windows of other views that share rows with it have to say."""
     found = []
     for other in views.values():
         if other.rollup is not None and view.rollup is not None and other.name != view.name and _fits(view.rollup, other.rollup):
-            found.append(TableValue(other.name, "linked", view=other.name))
+            found.append(TableValue(other.name, "linked", view=other.name, key=keys[other.name]))
             found += [TableValue(f"{other.name}.{said.name}", "linked_voted", d, view=other.name) for d, said in enumerate(other.detectors)]
     return _by_name(found)
 
