@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from offbeat.cli.say import say
-from offbeat.core.plan import ModelPlan, Plan
+from offbeat.core.plan import ModelPlan, Plan, PopulationPlan
 
 
 def tell_of_compiling(kernel: Any = None, seconds: int = 15) -> None:
@@ -23,7 +23,7 @@ def prepare(*plans: Plan) -> None:
     if _cached(kernels.fold):
         return
     tell_of_compiling(kernels.fold, 20)
-    types = sorted({d.type for plan in plans for view in plan.views for d in view.detectors if isinstance(d, ModelPlan)})
+    types = sorted({d.type for plan in plans for view in plan.views for d in view.detectors if isinstance(d, ModelPlan | PopulationPlan)})
     if types:
         from offbeat.core.compiled import compiled_elsewhere
         from offbeat.detectors.first_fit import first_fits

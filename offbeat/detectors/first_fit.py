@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from offbeat.core.plan import ModelPlan
+from offbeat.core.plan import ModelPlan, PopulationPlan
 from offbeat.detectors.model import Training
+from offbeat.detectors.population_forest import PopulationForest
 from offbeat.detectors.trained import model_of
 
 _ROWS, _FEATURES = 64, 3
@@ -19,6 +20,9 @@ _ROWS, _FEATURES = 64, 3
 
 def first_fit(kind: str) -> None:
     """Train, score and explain with a model of a type, so that everything it compiles is in the cache."""
+    if kind == "population_forest":
+        _first_population()
+        return
     plan = ModelPlan("first", kind, ("a",) * _FEATURES, tuple(range(_FEATURES)), (), _ROWS, _ROWS, _ROWS, 0.01, None)
     model = model_of(plan)
     model.grow(1)
@@ -28,6 +32,15 @@ def first_fit(kind: str) -> None:
         model.train(Training(slots[:1], one - 1, one * _ROWS, rows, one * number, one.astype(np.uint64)))
     model.score(slots, rows)
     model.contributions(slots, rows)
+
+
+def _first_population() -> None:
+    features, columns = ("a",) * _FEATURES, tuple(range(_FEATURES))
+    forest = PopulationForest(PopulationPlan("first", "", features, columns, 9, _ROWS, 2, 2, 2, 0.5, ""), "", 0)
+    names, slots, outputs = [str(i) for i in range(_ROWS)], np.arange(_ROWS, dtype=np.int32), np.arange(3.0 * _ROWS).reshape(3, _ROWS)
+    for tick in (1, 2, 3):
+        forest.judge(names, slots, np.full(_ROWS, tick), outputs)
+    forest.evidence(np.arange(_ROWS))
 
 
 def first_fits(kinds: Sequence[str]) -> None:

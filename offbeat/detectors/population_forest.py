@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I32, I64, U64, Bools
+from offbeat.core.compiled import settle
 from offbeat.core.hashing import TEXT, row_hashes, words_of
 from offbeat.core.odd import Odd
 from offbeat.core.plan import PopulationPlan
@@ -138,6 +139,7 @@ class PopulationForest:
 
     def _grow(self, names: Sequence[str]) -> None:
         """Hash the names of new slots."""
+        settle()
         known, slots = self._known, len(names)
         if known < slots:
             words = words_of(pl.Series(names[known:slots], dtype=pl.String))[None]
