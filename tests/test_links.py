@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -23,19 +25,39 @@ def named(linked: Linked) -> list[dict[int, set[int]]]:
     return out
 
 
-def rows_of(seed: int, n: int, windows: int, targets: int) -> tuple[I64, I64, I32, I64]:
-    """Rows as a fold hands them over: most stay with their window's first target."""
+@dataclass
+class Rows:
+    """Rows as a fold hands them over."""
+
+    place: I64
+    starts: I64
+    """By place."""
+    target: I32
+    """(n,)"""
+    hours: I64
+    """(n,)"""
+
+    def fold(self, links: Links, part: slice) -> None:
+        # B's windows get places in order of first appearance in the part, as in a table that is emptied in between.
+        target, hours = self.target[part], self.hours[part]
+        windows, b_places = np.unique(np.stack([target.astype(np.int64), hours]), axis=1, return_inverse=True)
+        b_places = np.where(target >= 0, b_places, -1)
+        links.fold(self.place[part], self.starts, b_places, windows[0].astype(np.int32), windows[1].copy())
+
+
+def rows_of(seed: int, n: int, windows: int, targets: int) -> Rows:
+    """Most rows stay with their window's first target."""
     random = np.random.default_rng(seed)
     place = random.integers(-1, windows, n)
-    starts = 1_700_000_000_000_000_000 // HOUR * HOUR + (place % 7) * 24 * HOUR
+    starts = 1_700_000_000_000_000_000 // HOUR * HOUR + (np.arange(windows) % 7) * 24 * HOUR
     target = np.where(random.random(n) < 0.7, place % targets, random.integers(-1, targets, n)).astype(np.int32)
-    return place, starts, target, starts + random.integers(0, 25, n) * HOUR
+    return Rows(place, starts, target, starts[place] + random.integers(0, 25, n) * HOUR)
 
 
-def noted(known: Known, place: I64, starts: I64, target: I32, hours: I64) -> None:
-    for p, start, t, hour in zip(place.tolist(), starts.tolist(), target.tolist(), hours.tolist(), strict=True):
+def noted(known: Known, rows: Rows) -> None:
+    for p, t, hour in zip(rows.place.tolist(), rows.target.tolist(), rows.hours.tolist(), strict=True):
         if p >= 0 and t >= 0:
-            known.setdefault(p, {}).setdefault(t, set()).add((hour - start) // HOUR)
+            known.setdefault(p, {}).setdefault(t, set()).add((hour - int(rows.starts[p])) // HOUR)
 
 
 def expected(known: Known, places: list[int]) -> list[dict[int, set[int]]]:
@@ -46,8 +68,9 @@ def test_by_hand() -> None:
     links = Links(HOUR)
     nothing = links.take(np.array([0, 5]))
     assert named(nothing) == [{}, {}]
-    links.fold(np.array([0, 0, 1, -1, 0]), np.zeros(5, np.int64), np.array([7, 7, 2, 3, -1], np.int32), np.array([0, 24, 3, 4, 5]) * HOUR)
-    links.fold(np.array([0]), np.zeros(1, np.int64), np.array([9], np.int32), np.array([6 * HOUR]))
+    targets, hours = np.array([7, 7, 2, 3, 9], np.int32), np.array([0, 24, 3, 4, 6]) * HOUR
+    links.fold(np.array([0, 0, 1, -1, 0]), np.zeros(2, np.int64), np.array([0, 1, 2, 3, -1]), targets, hours)
+    links.fold(np.array([0]), np.zeros(2, np.int64), np.array([4]), targets, hours)
     assert named(links.take(np.array([1, 0, 2]))) == [{2: {3}}, {7: {0, 24}, 9: {6}}, {}]
 
 
@@ -70,11 +93,9 @@ def test_places_of_hours_in_a_day(start: int, hour: int, place: int) -> None:
 def test_as_a_dictionary_of_sets_has_it_however_rows_are_cut(targets: int, step: int) -> None:
     rows = rows_of(targets, 40_000 if step > 7 else 4_000, 900, targets)
     links, known = Links(HOUR), Known()
-    for begin in range(0, len(rows[0]), step):
-        place, starts, target, hours = rows
-        part = slice(begin, begin + step)
-        links.fold(place[part], starts[part], target[part], hours[part])
-    noted(known, *rows)
+    for begin in range(0, len(rows.place), step):
+        rows.fold(links, slice(begin, begin + step))
+    noted(known, rows)
     places = [*range(950)]
     assert named(links.take(np.array(places))) == expected(known, places)
     some = [899, 3, 400]
@@ -86,8 +107,8 @@ def test_dropped_packed_and_restored_between_folds() -> None:
     random = np.random.default_rng(5)
     for turn in range(12):
         rows = rows_of(turn, 3_000, 200 + 30 * turn, 20)
-        links.fold(*rows)
-        noted(known, *rows)
+        rows.fold(links, slice(None))
+        noted(known, rows)
         gone = random.choice(200 + 30 * turn, 60, replace=False)
         if turn % 3 == 0:
             links.drop(gone)
@@ -109,5 +130,5 @@ def test_dropped_packed_and_restored_between_folds() -> None:
 def test_a_window_with_one_target_takes_twelve_bytes() -> None:
     links, n = Links(HOUR), 1 << 16
     places, starts = np.arange(n), np.zeros(n, np.int64)
-    links.fold(places, starts, (places % 48).astype(np.int32), starts)
+    links.fold(places, starts, places % 48, np.arange(48, dtype=np.int32), np.zeros(48, np.int64))
     assert sum(array.nbytes for array in links.arrays().values()) == 12 * n

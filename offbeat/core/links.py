@@ -58,17 +58,18 @@ def _spot(place: int, target: int, table: I64, places: I32, targets: I32) -> int
 
 @compiled
 def _fold(
-    begin: int, every: int, a: I64, a_start: I64, target: I32, b_start: I64, first: I32, masks: U64,
+    begin: int, every: int, a: I64, a_start: I64, b: I64, target: I32, b_start: I64, first: I32, masks: U64,
     table: I64, places: I32, targets: I32, more: U64, count: I64,
 ) -> int:
     """Note the links of rows `begin`…; returns n, or the row before which the table of further targets must grow."""
     one = np.uint64(1)
     for i in range(begin, len(a)):
         p = a[i]
-        t = target[i]
-        if p < 0 or t < 0:
+        q = b[i]
+        if p < 0 or q < 0:
             continue
-        bit = one << np.uint64(place_in(a_start[i], b_start[i], every))
+        t = target[q]
+        bit = one << np.uint64(place_in(a_start[p], b_start[q], every))
         held = first[p]
         if held == t or held == -2 - t:
             masks[p] |= bit
@@ -156,9 +157,10 @@ class Links:
         self._table: I64 = np.full(size, _NONE, np.int64)
         _index(len(places), self._table, self._places, self._targets)
 
-    def fold(self, a_places: I64, a_starts: I64, b_targets: I32, b_starts: I64) -> None:
-        """Note n rows: each fell into window `a_places` of A (-1: none), which begins at `a_starts`, and into the one of target `b_targets`
-        of B (-1: none) that begins at `b_starts`; all (n,), times in ns.
+    def fold(self, a_places: I64, a_starts: I64, b_places: I64, b_targets: I32, b_starts: I64) -> None:
+        """Note n rows: each fell into the windows at `a_places` of A and `b_places` of B (n,), -1 for none.
+
+        By place: a_starts, b_starts when windows begin, ns; b_targets.
         """
         if not len(a_places):
             return
@@ -169,7 +171,7 @@ class Links:
         done = 0
         while True:
             done = _fold(
-                done, self._every_ns, a_places, a_starts, b_targets, b_starts, self._first, self._masks,
+                done, self._every_ns, a_places, a_starts, b_places, b_targets, b_starts, self._first, self._masks,
                 self._table, self._places, self._targets, self._more, self._count,
             )  # fmt: skip
             if done == len(a_places):

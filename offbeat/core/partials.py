@@ -222,6 +222,10 @@ class PartialTable:
         """(n,) places of these windows, -1 for those that are not here."""
         return _find(target, start, self._table, self._targets, self._starts)
 
+    def addresses(self) -> tuple[I32, I64]:
+        """Targets and starts of the windows, by place; they hold until the next fold."""
+        return self._targets[: self._count], self._starts[: self._count]
+
     def _grow(self, windows: int) -> None:
         self._targets, self._starts = grown_rows(self._targets, windows), grown_rows(self._starts, windows)
         self._ints, self._floats = grown_rows(self._ints, windows), grown_rows(self._floats, windows)

@@ -328,3 +328,8 @@ class Plan:
     """What all random choices derive from, with key, detector and training number [S14]."""
     tables: tuple[TablePlan, ...] = ()
     """Tables that a run can write; they decide nothing."""
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """(view, other view) where a table attaches windows of the other view."""
+        return tuple(dict.fromkeys((table.view, other) for table in self.tables for other in table.linked))
