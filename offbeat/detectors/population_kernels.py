@@ -169,28 +169,43 @@ def offer(
 
 
 @compiled
-def undominated(starts: I64, ticks: I64, kept: int, chosen: I64) -> int:
-    """Rows, in rising order of hash, that may ever be among the `kept` lowest of the last ticks; returns how many are `chosen`.
+def merge_newest(
+    hashes: U64, starts: I64, values: F64, live: F64, new_hashes: U64, new_values: F64, new_live: F64,
+    tick: int, ticks: I64, kept: int, out_hashes: U64, out_starts: I64, out_values: F64, out_live: F64,
+) -> int:
+    """Join two sets of rows in rising order of hash, the second being of the newest tick; `ticks` are the starts that count, in order.
 
-    A row is out for good when so many rows of its own tick and later ones, which leave after it, have lower hashes.
+    Keeps the rows that may ever be among the `kept` lowest of the last ticks, and returns how many they are: a row is out for good when so
+    many rows of its own tick and later ones, which leave after it, have lower hashes.
     """
     # Fenwick's tree of how many rows of each tick stand so far.
     counts = np.zeros(len(ticks) + 1, np.int64)
-    found = 0
-    for i in range(len(starts)):
-        t = np.searchsorted(ticks, starts[i])
-        older, place = 0, t
-        while place > 0:
-            older += counts[place]
-            place -= place & -place
-        if found - older >= kept:
-            continue
-        chosen[found] = i
-        found += 1
-        place = t + 1
-        while place <= len(ticks):
-            counts[place] += 1
-            place += place & -place
+    first = ticks[0]
+    a = b = found = 0
+    while a < len(hashes) or b < len(new_hashes):
+        old = b == len(new_hashes) or (a < len(hashes) and hashes[a] <= new_hashes[b])
+        start = starts[a] if old else tick
+        if start >= first:
+            t = np.searchsorted(ticks, start)
+            older, place = 0, t
+            while place > 0:
+                older += counts[place]
+                place -= place & -place
+            if found - older < kept:
+                out_hashes[found] = hashes[a] if old else new_hashes[b]
+                out_starts[found] = start
+                out_live[found] = live[a] if old else new_live[b]
+                for f in range(values.shape[1]):
+                    out_values[found, f] = values[a, f] if old else new_values[b, f]
+                found += 1
+                place = t + 1
+                while place <= len(ticks):
+                    counts[place] += 1
+                    place += place & -place
+        if old:
+            a += 1
+        else:
+            b += 1
     return found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT, U64
 from offbeat.core.hashing import time_word
-from offbeat.detectors.population_kernels import offer, undominated
+from offbeat.detectors.population_kernels import merge_newest, offer
 
 _HIGHEST = np.uint64(2**64 - 1)
 
@@ -47,6 +47,8 @@ class PopulationSample:
         self.tick = int(NULL_INT)
         """Start of the newest tick."""
         self._past = Sampled(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros((0, features)), np.zeros(0))
+        self._ticks: list[int] = []
+        """Starts of the ticks that `_past` has rows of, in order."""
         self._make_room(0)
 
     def _make_room(self, rows: int) -> None:
@@ -103,16 +105,18 @@ class PopulationSample:
         return Sampled(hashes, np.full(n, self.tick), self._rows[:n], self._live[:n]).take(order)
 
     def _close(self) -> None:
-        new = self._newest()
+        new, old = self._newest(), self._past
         self._make_room(0)
         # The next tick starts later, and looks back less far.
-        old = self._past.take(np.flatnonzero(self._past.starts > self.tick - self._over))
-        both = Sampled(*(np.concatenate(pair) for pair in zip(old, new, strict=True)))
-        order = np.argsort(both.hashes, kind="stable")
-        starts = both.starts[order]
-        chosen = np.empty(len(order), np.int64)
-        found = undominated(starts, np.unique(starts), self._kept, chosen)
-        self._past = both.take(order[chosen[:found]])
+        self._ticks = [start for start in self._ticks if start > self.tick - self._over]
+        if self.tick not in self._ticks:
+            self._ticks.append(self.tick)
+        most = len(old.hashes) + len(new.hashes)
+        features = old.rows.shape[1]
+        both = Sampled(np.empty(most, np.uint64), np.empty(most, np.int64), np.empty((most, features)), np.empty(most))
+        ticks = np.array(self._ticks)
+        found = merge_newest(*old, new.hashes, new.rows, new.live, self.tick, ticks, self._kept, *both)
+        self._past = Sampled(both.hashes[:found], both.starts[:found], both.rows[:found], both.live[:found])
 
     def before(self) -> Sampled:
         """The rows with the lowest hashes out of the ticks that lie up to `over_ns` before the newest."""
@@ -141,5 +145,6 @@ class PopulationSample:
         """Take over a snapshot."""
         self.tick = int(arrays["tick"][0])
         self._past, new = (Sampled(*(arrays[f"{part}.{field}"] for field in Sampled._fields)) for part in ("past", "new"))
+        self._ticks = np.unique(self._past.starts).tolist()
         self._hashes, self._rows, self._live, self._used = new.hashes, new.rows, new.live, len(new.hashes)
         self._cut = _HIGHEST
