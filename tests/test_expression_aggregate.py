@@ -19,7 +19,7 @@ SCOPE = {
 
 
 def features(rollup: bool = False, /, **expressions: str) -> Compiled:
-    compiled = compile_aggregates(expressions, SCOPE, Codes(), rollup=rollup)
+    compiled = compile_aggregates(expressions, SCOPE, Codes(), kind="rollup" if rollup else "window")
     assert compiled.problems == {}
     return compiled
 
@@ -140,7 +140,7 @@ def test_the_last_truth_value_is_a_truth_value() -> None:
     ],
 )
 def test_refused(text: str, problem: str) -> None:
-    found = compile_aggregates({"f": text}, SCOPE, Codes(), rollup=False).problems["f"]
+    found = compile_aggregates({"f": text}, SCOPE, Codes(), kind="window").problems["f"]
     assert len(found) == 1
     assert found[0].startswith(problem)
 
@@ -164,6 +164,6 @@ def test_refused(text: str, problem: str) -> None:
     ],
 )
 def test_refused_in_a_rollup(text: str, problem: str) -> None:
-    found = compile_aggregates({"f": text}, SCOPE, Codes(), rollup=True).problems["f"]
+    found = compile_aggregates({"f": text}, SCOPE, Codes(), kind="rollup").problems["f"]
     assert len(found) == 1
     assert found[0].startswith(problem)

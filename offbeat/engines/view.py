@@ -22,6 +22,7 @@ from offbeat.decide.vote import Decisions
 from offbeat.detectors.verdict import Verdicts
 from offbeat.engines.jury import Jury
 from offbeat.engines.remake import Remake, can_remake
+from offbeat.features.expanding import ExpandingFold
 from offbeat.features.windows import WindowFold, WindowRows
 
 _NOBODY: Bools = np.zeros(0, np.bool_)
@@ -85,7 +86,9 @@ class View:
         self.counts = ViewCounts()
         self.observer: Observer | None = None
         self._pipeline = plan.name
-        self._windows = [WindowFold(window, columns, fixed) for window in view.windows]
+        self._windows = [
+            WindowFold(w, columns, fixed) if w.duration_ns or w.rows else ExpandingFold(w, columns) for w in view.windows
+        ]
         self._features = tuple(name for window in view.windows for name in window.features)
         self._backgrounds = [WindowFold(window, columns, (), self._features) for window in view.backgrounds]
         behind = tuple(name for window in view.backgrounds for name in window.features)
@@ -124,14 +127,16 @@ class View:
             return Opinion(None, decisions.index, decisions.judged)
         return Opinion(self._alerts(keys, rows, windows, features, decisions), decisions.index, decisions.judged)
 
-    def _folded(self, window: WindowFold, rows: Rows, keys: int) -> WindowRows:
+    def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
+        if isinstance(window, ExpandingFold):
+            return window.fold(rows.slots, rows.time_ns, rows.columns, keys)
         slots, rollup, places = rows.slots, self.plan.rollup, self._places(window)
         if places > 1 and rollup is not None:
             season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.every_ns)
             slots = (slots * np.int64(places) + season).astype(np.int32)
         return window.fold(slots, rows.time_ns, rows.columns, rows.integers, keys * places)
 
-    def _places(self, window: WindowFold) -> int:
+    def _places(self, window: WindowFold | ExpandingFold) -> int:
         """How many windows a key has: one for each place of the season."""
         rollup, season_ns = self.plan.rollup, window.plan.season_ns
         return season_ns // rollup.every_ns if season_ns and rollup is not None else 1
@@ -209,7 +214,7 @@ class View:
 
 
 def _evidence_window(view: ViewPlan) -> int:
-    """The window that an alert shows: the longest duration, or the most rows where none has a duration; the first of equals."""
-    sizes = [(w.duration_ns > 0, w.duration_ns or w.rows) for w in view.windows]
+    """The window that an alert shows: all of the past, the longest duration, or the most rows; the first of equals."""
+    sizes = [(not w.rows, not w.duration_ns, w.duration_ns or w.rows) for w in view.windows]
     return sizes.index(max(sizes)) if sizes else -1
 

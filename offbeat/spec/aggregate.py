@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import nan
+from typing import Literal
 
 from offbeat.core.plan import Aggregate
 from offbeat.core.program import Program
@@ -16,6 +17,7 @@ from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS, Aggre
 from offbeat.spec.nearest import nearest
 from offbeat.spec.sql import ExpressionError, Node, canonical
 
+_GROWING = ("count", "sum", "mean", "std", "var", "min", "max", "share")
 _ALL = dict.fromkeys((*SCALARS, *AGGREGATES, *NEIGHBOURS, *CLOCK), "")
 
 
@@ -39,13 +41,17 @@ class Compiled:
     """Its canonical text."""
 
 
-def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, rollup: bool, where: str | None = None) -> Compiled:
+Kind = Literal["window", "past", "rollup"]
+"""Of what: a window of rows or time, all of the past, the windows of a rollup."""
+
+
+def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, kind: Kind, where: str | None = None) -> Compiled:
     """Compile the features of one window, or the columns of a rollup, together: equal aggregates are computed once.
 
     `where`: a condition on the row; its place among the outputs of `arguments` comes back in the result. Raises ExpressionError for a
     wrong one.
     """
-    compiler = _AggregateCompiler(scope, codes, rollup)
+    compiler = _AggregateCompiler(scope, codes, kind)
     place, condition = (-1, "") if where is None else compiler.condition(where)
     outputs: list[int] = []
     results: dict[str, Named] = {}
@@ -59,7 +65,7 @@ def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, 
             results[name] = Named("number")
             continue
         outputs.append(value.handle)
-        results[name] = Named("truth" if value.type == "truth" else "number")
+        results[name] = Named("truth" if value.type == "truth" else "number", compiler.scale_of(tree) if kind == "rollup" else None)
         texts[name] = canonical(tree)
     return Compiled(
         compiler.rows.builder.finish(compiler.arguments),
@@ -77,10 +83,10 @@ def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, 
 class _AggregateCompiler(Compiler):
     """Outside aggregates only aggregates, constants and functions of them; inside, expressions of a row."""
 
-    def __init__(self, scope: Scope, codes: Codes, rollup: bool) -> None:
+    def __init__(self, scope: Scope, codes: Codes, kind: Kind) -> None:
         super().__init__(scope, codes, Builder())
-        self.rows = _RowCompiler(scope, codes, rollup)
-        self.rollup = rollup
+        self.rollup, self.past = kind == "rollup", kind == "past"
+        self.rows = _RowCompiler(scope, codes, self.rollup)
         self.aggregates: list[Aggregate] = []
         self.arguments: list[int] = []
 
@@ -109,6 +115,8 @@ class _AggregateCompiler(Compiler):
         if self.rollup and not spec.rollup:
             allowed = ", ".join(name for name, other in AGGREGATES.items() if other.rollup)
             return self.wrong(f"{node.value}() cannot be merged exactly; a rollup has {allowed}")
+        if self.past and name not in _GROWING:
+            return self.wrong(f"{node.value}() of the whole past would have to keep it; a window over all has {', '.join(_GROWING)}")
         if len(node.args) != spec.arguments:
             return self.wrong(f"{node.value}() is written {spec.usage}, not with {len(node.args)} argument{'s' * (len(node.args) != 1)}")
         return self._aggregate(name, spec, node)
@@ -130,18 +138,49 @@ class _AggregateCompiler(Compiler):
             return self.wrong(f"{node.value}() needs a number or a truth value, but `{canonical(argument)}` is text")
         place = self._place(value.handle)
         if name == "count":
+            if distinct and self.past:
+                return self.wrong("count(DISTINCT x) of the whole past would have to keep it; count(*) and count(x) do not")
             clocked = _chosen(argument)
             if distinct and self.rollup and (clocked.op != "call" or clocked.value not in CLOCK):
                 return self.wrong("count(DISTINCT x) cannot be merged exactly, but for hour() and weekday(); count(*) and count(x) can")
             return self._read(Aggregate("distinct" if distinct else "count", place))
         if name == "share" and value.type != "truth":
             return self.wrong(f"share() needs a condition, but `{canonical(argument)}` is a number")
+        if self.past:
+            return self._grown(name, argument, value, place)
         if name in {"sum", "mean"}:
             return self._sum(name, spec, argument, value, place)
         if name == "quantile":
             return self._quantile(node.args[1], place)
         kept = value.type == "truth" and spec.keeps_type
         return self._read(Aggregate(spec.function, place), truth=kept)
+
+    def _grown(self, name: str, argument: Node, value: Value, place: int) -> Value:
+        """An aggregate of the whole past: of whole numbers in some scale, whose sums are exact."""
+        truth = value.type == "truth"
+        scale = 0 if truth else self._scale(argument)
+        if scale is None:
+            return self.wrong(
+                f"{name}() of the whole past must be exact: of a column with a scale, a count, a sum or an extreme of such a column, "
+                f"or a condition, not of `{canonical(argument)}`"
+            )
+        return self._read(Aggregate(AGGREGATES[name].function or name, place, scale=scale), truth=truth and AGGREGATES[name].keeps_type)
+
+    def scale_of(self, node: Node) -> int | None:
+        """Decimal digits of a result that is a whole number of them; None where that is not known."""
+        if node.op != "call":
+            return None
+        name = canonical_name(node.value)
+        if name == "count":
+            return 0
+        if name == "nullif":
+            return self.scale_of(node.args[0])
+        argument = _chosen(node.args[0]) if node.args else node
+        if name in {"sum", "min", "max"}:
+            if argument.op in {"name", "quoted"} and argument.value in self.scope:
+                return self._scale(argument)
+            return 0 if name == "sum" else None  # else it sums a condition
+        return None
 
     def _sum(self, name: str, spec: Aggregated, argument: Node, value: Value, place: int) -> Value:
         source = _chosen(argument)

@@ -92,7 +92,7 @@ class DetectorCompiler:
         except ValueError as error:
             self.problem(("over",), str(error))
             duration, rows = 0, 1
-        compiled = compile_aggregates(dict(features), self._scope, self._codes, rollup=False)
+        compiled = compile_aggregates(dict(features), self._scope, self._codes, kind="window")
         found = dict.fromkeys(problem for problems in compiled.problems.values() for problem in problems)
         for problem in found:
             self.problem((), problem)

@@ -64,6 +64,11 @@ def window_length(text: str) -> tuple[int, int]:
     return 0, rows
 
 
+def past_length(text: str) -> tuple[int, int]:
+    """As `window_length`; (0, 0) for `all`, the whole past."""
+    return (0, 0) if text.strip() == "all" else window_length(text)
+
+
 def instant_ns(text: str) -> int:
     """Nanoseconds since 1970 UTC of an ISO 8601 date or time; without an offset it is UTC. Raises ValueError."""
     try:

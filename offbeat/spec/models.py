@@ -9,14 +9,14 @@ from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, PositiveFlo
 from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
-from offbeat.spec.duration import window_length
+from offbeat.spec.duration import past_length
 from offbeat.spec.values import (
     Duration,
     FilePattern,
     Instant,
-    Length,
     Name,
     Names,
+    Past,
     PositiveDuration,
     Separator,
     Text,
@@ -208,7 +208,11 @@ class RollupSpec(Settings):
 class WindowSpec(Settings):
     """The last rows, or the last stretch of time, of a key, and the features read from it."""
 
-    over: Length = Field(description="Length: a duration or a number of rows.", examples=["10m", "100 rows"])
+    over: Past = Field(
+        description="Length: a duration, a number of rows, or `all`: the key's whole past, which has count, sum, mean, std, var, min and "
+        "max of columns with a scale, counts and conditions, from exact sums.",
+        examples=["10m", "100 rows", "all"],
+    )
     current: bool = Field(default=False, description="Whether the row being judged is itself in the window.")
     lag: PositiveDuration | None = Field(
         default=None, description="A window of time ends so long before the row.", examples=["7d"]
@@ -232,11 +236,13 @@ class WindowSpec(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        rows = window_length(self.over)[1]
+        duration, rows = past_length(self.over)
         if rows and self.at_least is not None and self.at_least > rows:
             raise ValueError(f"`at_least: {self.at_least}` can never be reached: the window holds {rows} rows")
         if self.lag is not None and (rows or self.current):
             raise ValueError("`lag` belongs to a window of time without the current row")
+        if self.season is not None and not duration and not rows:
+            raise ValueError("`season` belongs to a window of time or of rows, not to `over: all`")
         return self
 
 

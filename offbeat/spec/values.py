@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from offbeat.spec.duration import PATTERN, ROWS_PATTERN, duration_ns, instant_ns, positive_duration_ns, window_length
+from offbeat.spec.duration import PATTERN, ROWS_PATTERN, duration_ns, instant_ns, past_length, positive_duration_ns, window_length
 from offbeat.spec.nearest import nearest
 
 WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
@@ -77,6 +77,7 @@ Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, _checked(duration_ns), _pattern(PATTERN), Called("duration")]
 PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTERN), Called("duration")]
 Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
+Past = Annotated[str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|^all$"), Called("duration, rows or all")]
 Instant = Annotated[str, _checked(instant_ns), Called("date or time")]
 Zone = Annotated[str, _checked(_zone), Called("zone")]
 TimeFormat = Annotated[str, _checked(_time_format)]

@@ -8,7 +8,7 @@ from typing import Any
 from offbeat.core.plan import DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
-from offbeat.spec.duration import duration_ns, window_length
+from offbeat.spec.duration import duration_ns, past_length
 from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
@@ -51,12 +51,14 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     if spec.rollup is not None:
         rollup, columns, part = _rollup((*at, "rollup"), spec.rollup, given)
         state[f"views.{name}.rollup"] = part
-    visible = dict(columns)
+    # Windows of rows or time fold a rollup's columns as the doubles they are; the whole past takes them as exact numbers.
+    inexact = columns if rollup is None else {column: Named(named.type) for column, named in columns.items()}
+    visible = dict(inexact)
     windows: list[WindowPlan] = []
     owner: dict[str, str] = {}
     for window_name, window in spec.windows.items():
         path = (*at, "windows", window_name)
-        plan, results, texts = _window(path, window, columns, given)
+        plan, results, texts = _window(path, window, columns if window.over == "all" else inexact, given)
         if plan.season_ns and (rollup is None or plan.season_ns % rollup.every_ns):
             problems.add((*path, "season"), "`season` is a whole number of the rollup's windows, such as 1d of windows of 1h")
         windows.append(plan)
@@ -139,8 +141,8 @@ def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> Non
 
 
 def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:
-    duration, rows = window_length(spec.over)
-    compiled = compile_aggregates(spec.features, scope, given.codes, rollup=False)
+    duration, rows = past_length(spec.over)
+    compiled = compile_aggregates(spec.features, scope, given.codes, kind="window" if duration or rows else "past")
     for feature, found in compiled.problems.items():
         for problem in found:
             given.problems.add((*path, "features", feature), problem)
@@ -175,11 +177,11 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
             (*path, "key", "column"), f"column {column!r} must be of type text to be a key, not {given.source.columns[column].type}"
         )
     try:
-        compiled = compile_aggregates(spec.columns, given.scope, given.codes, rollup=True, where=spec.where)
+        compiled = compile_aggregates(spec.columns, given.scope, given.codes, kind="rollup", where=spec.where)
     except ExpressionError as error:
         for problem in error.problems:
             given.problems.add((*path, "where"), problem)
-        compiled = compile_aggregates(spec.columns, given.scope, given.codes, rollup=True)
+        compiled = compile_aggregates(spec.columns, given.scope, given.codes, kind="rollup")
     for name, found in compiled.problems.items():
         for problem in found:
             given.problems.add((*path, "columns", name), problem)
