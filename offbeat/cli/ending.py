@@ -61,6 +61,8 @@ def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]
         lines.append(f"alerts: {', '.join(files)}   →   offbeat explain worst --alerts {shlex.quote(files[0])}{own}")
     elif run.alerts and not request.alerts:
         lines.append("alerts were shown, not kept; --alerts FILE.jsonl keeps them")
+    if request.tables:
+        lines.append(f"tables: {', '.join(request.tables)}")
     return lines
 
 

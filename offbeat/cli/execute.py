@@ -31,6 +31,7 @@ def execute(request: Request) -> int:
         plan,
         source,
         alerts=request.alerts,
+        tables=request.tables,
         quarantine=quarantine,
         state=request.state,
         live=request.live,

@@ -15,6 +15,7 @@ class Request:
     pipeline: str
     sources: tuple[str, ...]
     alerts: tuple[str, ...]
+    tables: tuple[str, ...]
     quarantine: Path | None
     state: Path | None
     overrides: tuple[str, ...]
@@ -41,6 +42,8 @@ def check(request: Request) -> None:
         raise UserError(f"--quarantine {request.quarantine}: rows set aside are kept as Parquet; name it FILE.parquet")
     if len(set(request.alerts)) < len(request.alerts):
         raise UserError("--alerts names the same output twice")
+    if len({uri.removeprefix("delta:").rstrip("/") for uri in request.tables}) < len(request.tables):
+        raise UserError("--tables names the same folder twice")
 
 
 def quarantine_path(request: Request) -> Path | None:

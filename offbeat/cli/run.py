@@ -30,6 +30,10 @@ def run(
         list[str] | None,
         typer.Option("--alerts", metavar="URI", help="Where alerts go: FILE.jsonl, FILE.parquet, or - for JSON lines on standard output."),
     ] = None,
+    tables: Annotated[
+        list[str] | None,
+        typer.Option("--tables", metavar="URI", help="Where the pipeline's tables go: a folder, for Parquet, or delta:FOLDER."),
+    ] = None,
     quarantine: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Parquet for rows set aside; without it, in the state directory or beside the first alerts."),
@@ -56,6 +60,7 @@ def run(
         pipeline=pipeline,
         sources=tuple(source or ()),
         alerts=tuple(alerts or ()),
+        tables=tuple(tables or ()),
         quarantine=quarantine,
         state=state,
         overrides=tuple(overrides or ()),

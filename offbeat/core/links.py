@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +28,26 @@ class Linked:
     """(l,) bit b: the two fell together in the b-th window of the second view, counted by `place_in`."""
 
     def take(self, index: I64) -> Linked:
-        """Those of the windows at `index`."""
-        lengths = np.diff(self.offsets)[index]
+        """Those of the windows at `index`, none for -1."""
+        lengths = np.where(index >= 0, np.append(np.diff(self.offsets), 0)[index], 0)
         offsets = np.append(np.int64(0), np.cumsum(lengths))
         at = np.repeat(self.offsets[index] - offsets[:-1], lengths) + np.arange(int(offsets[-1]))
         return Linked(offsets, self.targets[at], self.masks[at])
+
+    def owners(self) -> I64:
+        """(l,) number of the window that each link belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    @staticmethod
+    def together(parts: Sequence[Linked]) -> Linked:
+        """Links of the same windows that several carriers have noted."""
+        if len(parts) == 1:
+            return parts[0]
+        owners = np.concatenate([part.owners() for part in parts])
+        order = np.argsort(owners, kind="stable")
+        targets = np.concatenate([part.targets for part in parts])[order]
+        offsets = np.sum([part.offsets for part in parts], axis=0)
+        return Linked(offsets, targets, np.concatenate([part.masks for part in parts])[order])
 
 
 @compiled

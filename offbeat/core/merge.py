@@ -75,10 +75,20 @@ class MergeStage:
 
     def update(self, shard: int, names: list[str], partials: Partials) -> None:
         """Take a shard's windows, in place of what it handed over before; `names` are the target keys that `partials.targets` counts."""
-        known = self._slots.get(shard, np.zeros(0, np.int32))
-        fresh = np.array([self.keys.slot(name) for name in names[len(known) :]], np.int32)
-        slots = self._slots[shard] = np.concatenate([known, fresh])
+        slots = self.known(shard, names)
         self._shards[shard] = Partials(slots[partials.targets], partials.starts, partials.ints, partials.floats)
+
+    def known(self, shard: int, names: list[str]) -> I32:
+        """A shard's target keys, `names` so far, as slots of `keys`."""
+        known = self._slots.get(shard, np.zeros(0, np.int32))
+        if len(names) > len(known):
+            fresh = np.array([self.keys.slot(name) for name in names[len(known) :]], np.int32)
+            known = self._slots[shard] = np.concatenate([known, fresh])
+        return known
+
+    def first_ns(self) -> int | None:
+        """Earliest start of a window."""
+        return min((int(p.starts.min()) for p in self._shards.values() if len(p)), default=None)
 
     def slots(self, shard: int) -> I32:
         """A shard's target keys as slots of `keys`."""

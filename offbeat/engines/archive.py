@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from offbeat.core.batch import Bools
+from offbeat.core.links import Linked
 from offbeat.core.partials import Partials
-from offbeat.core.state import Arrays, decode, store
+from offbeat.core.state import Arrays, decode, prefixed, store, under
 from offbeat.errors import UserError
 
 _SUFFIX = ".windows"
@@ -22,6 +23,8 @@ class Closed:
 
     windows: Partials
     standing: Bools
+    linked: dict[str, Linked] = field(default_factory=dict)
+    """Other view → links of the windows to those of that view, where a table asks for them."""
 
 
 class Archive:
@@ -50,6 +53,8 @@ class Archive:
         name = stem + _SUFFIX
         w = closed.windows
         arrays: Arrays = {"targets": w.targets, "starts": w.starts, "ints": w.ints.T, "floats": w.floats.T, "standing": closed.standing}
+        for other, linked in closed.linked.items():
+            arrays |= prefixed(f"links/{other}", {"offsets": linked.offsets, "targets": linked.targets, "masks": linked.masks})
         path = self._directory / name
         partial = path.with_suffix(".partial")
         try:
@@ -71,7 +76,9 @@ class Archive:
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; restore it, or remove the state directory to start anew") from error
         ints, floats = np.ascontiguousarray(arrays["ints"].T), np.ascontiguousarray(arrays["floats"].T)
-        return Closed(Partials(arrays["targets"], arrays["starts"], ints, floats), arrays["standing"])
+        others = dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("links/"))
+        linked = {other: Linked(**under(f"links/{other}", arrays)) for other in others}
+        return Closed(Partials(arrays["targets"], arrays["starts"], ints, floats), arrays["standing"], linked)
 
     def tidy(self) -> None:
         """Remove files that were replaced; to be called once a state no longer names them."""

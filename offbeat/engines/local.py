@@ -87,9 +87,9 @@ class Run:
 class LocalEngine:
     """One run of a plan over a source.
 
-    alerts: outputs (see `open_sink`). quarantine: where rows set aside go. state: a directory, for runs that can be continued. live: the
-    source has no end that could be waited for, so every batch is committed at once. keep: alerts are kept in memory for the caller.
-    watch: is shown the alerts of each batch, as the sinks get them.
+    alerts: outputs (see `open_sink`). tables: outputs of the plan's tables (see `open_tables`). quarantine: where rows set aside go. state:
+    a directory, for runs that can be continued. live: the source has no end that could be waited for, so every batch is committed at once.
+    keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class LocalEngine:
         source: Source,
         *,
         alerts: Sequence[str] = (),
+        tables: Sequence[str] = (),
         quarantine: Path | None = None,
         state: Path | None = None,
         live: bool = False,
@@ -109,7 +110,7 @@ class LocalEngine:
         self._plan, self._source = plan, source
         self._live, self._keep = live, keep
         self._commit_seconds = 0.0 if live else commit_seconds
-        self._shard = Shard(plan)
+        self._shard = Shard(plan, linked=bool(tables))
         self._merge = Merge(plan, state / _WINDOWS if state is not None else None)
         self._position: Position | None = None
         self._files: list[str] = []
@@ -119,13 +120,14 @@ class LocalEngine:
         try:
             kept = self._checkpoint.load() if self._checkpoint is not None else None
             places = Places(self._take(*kept) if kept is not None else None)
+            if tables:
+                self._merge.write(plan, tables)
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
                 self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
             bounded = self._checkpoint is None and not live
             self._delivery = Delivery(plan, alerts, quarantine, places, bounded=bounded, watch=watch)
         except BaseException:
-            if self._checkpoint is not None:
-                self._checkpoint.close()
+            self._let_go()
             raise
         self._joined = places.joined
         self._stop = threading.Event()
@@ -171,9 +173,14 @@ class LocalEngine:
             raise
         finally:
             self._source.close()
-            if self._checkpoint is not None:
-                self._checkpoint.close()
+            self._let_go()
         return self._report(complete, time.monotonic() - began)
+
+    def _let_go(self) -> None:
+        if self._merge.tables is not None:
+            self._merge.tables.close()
+        if self._checkpoint is not None:
+            self._checkpoint.close()
 
     def _finish(self) -> None:
         """The end of the input: rows held back are folded, windows of other keys are judged."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from offbeat.core.batch import I32, NULL_INT, Bools
+from offbeat.core.days import DAY_NS
 from offbeat.core.ledger import Ledger
 from offbeat.core.partials import PartialLayout, PartialTable
 from offbeat.core.plan import Plan
@@ -16,9 +18,12 @@ from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import AlertBlock
 from offbeat.engines.archive import Archive
 from offbeat.engines.deciding import deciding
+from offbeat.engines.linking import Linking
 from offbeat.engines.merged import MergedView, Outcome, judged_rows
 from offbeat.engines.rollup import RollupFold
 from offbeat.engines.shard import Shard
+from offbeat.engines.tables import Tables
+from offbeat.features.tumbling import Tumbling
 
 
 class Merge:
@@ -31,6 +36,9 @@ class Merge:
             if view.rollup is not None
         }
         self._decider = deciding(plan)
+        self.tables: Tables | None = None
+        self._linking: Linking | None = None
+        self._days = Tumbling(DAY_NS, plan.source.time.zone)
         self._decided = Ledger()
         """Rows of closed windows."""
 
@@ -39,26 +47,54 @@ class Merge:
         """Whether windows can be closed before the end: one view alone must say what became of their rows."""
         return self._decider is not None
 
+    def write(self, plan: Plan, uris: Sequence[str]) -> None:
+        """From here on write the plan's tables; the shards must be `linked`. Raises UserError as `Tables` does."""
+        linking = self._linking = Linking(plan.links, {name: view.stage for name, view in self.views.items()})
+        tables = self.tables = Tables(plan, uris, {name: partial(_names, view) for name, view in self.views.items()}, linking)
+        for name, view in self.views.items():
+            view.observer = tables.observer(name)
+            view.linking = linking if linking.others(name) else None
+
     def close(self, shards: Sequence[Shard], until_ns: int) -> list[AlertBlock]:
         """Judge all windows that end before `until_ns`, for good: no row that belongs into them will come."""
         if not self.closes or until_ns == NULL_INT:
             return []
-        day = min(shards[0].rollups[name].tumbling.start(until_ns) for name in self.views)
+        starts = self._aligned(shards, until_ns)
+        return self._close(shards, {name: start for name, start in starts.items() if start > self.views[name].until_ns})
+
+    def _aligned(self, shards: Sequence[Shard], time_ns: int) -> dict[str, int]:
+        """A start of windows for each view, all at or before a time, such that none begins within a longer window of another view.
+
+        Nor within a day where tables are written, as these are written by whole days.
+        """
+        tumblings = {name: shards[0].rollups[name].tumbling for name in self.views}
+        begins = min(tumbling.start(time_ns) for tumbling in (*tumblings.values(), *([self._days] if self.tables is not None else [])))
+        return {name: tumbling.start(begins) for name, tumbling in tumblings.items()}
+
+    def _close(self, shards: Sequence[Shard], until: dict[str, int]) -> list[AlertBlock]:
+        """Judge windows, by view, that start before a time."""
+        for name, start in until.items():
+            if self._linking is not None:
+                self._linking.take(name, shards, start)
+            for number, shard in enumerate(shards):
+                fold = shard.rollups[name]
+                self.views[name].stage.update(number, fold.targets.names, fold.table.take(start))
+        again = self._again(shards, list(until)) if self.tables is not None else {}
         blocks: list[AlertBlock] = []
-        for name, view in self.views.items():
-            start = shards[0].rollups[name].tumbling.start(day)
-            if start > view.until_ns:
-                blocks += self._close(name, view, shards, start)
+        for name, start in until.items():
+            outcomes = self.views[name].close(start, again.get(name))
+            if name == self._decider:
+                self._count(outcomes)
+            blocks += [o.block for o in outcomes if o.block is not None]
+        if self.tables is not None and until:
+            self.tables.close_until(min(view.until_ns for view in self.views.values()))
         return blocks
 
-    def _close(self, name: str, view: MergedView, shards: Sequence[Shard], start_ns: int) -> list[AlertBlock]:
-        for number, shard in enumerate(shards):
-            fold = shard.rollups[name]
-            view.stage.update(number, fold.targets.names, fold.table.take(start_ns))
-        outcomes = view.close(start_ns)
-        if name == self._decider:
-            self._count(outcomes)
-        return [o.block for o in outcomes if o.block is not None]
+    def _again(self, shards: Sequence[Shard], names: Sequence[str]) -> dict[str, int]:
+        """Where a closed window must be opened again: from where on, by view, so that tables get whole days of all views."""
+        firsts = {name: self.views[name].stage.first_ns() for name in names}
+        late = [first for name, first in firsts.items() if first is not None and first < self.views[name].until_ns]
+        return self._aligned(shards, min(late)) if late else {}
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         scored, warming_up = judged_rows(outcomes)
@@ -75,13 +111,12 @@ class Merge:
 
     def finish(self, shards: Sequence[Shard]) -> tuple[list[AlertBlock], Ledger]:
         """The end of the input: alerts of all open windows as they stand, and the ledger with their rows decided."""
-        blocks: list[AlertBlock] = []
-        for name, view in self.views.items():
-            if view.until_ns != NULL_INT:
-                blocks += self._close(name, view, shards, view.until_ns)
+        blocks = self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT})
         ledger = self.ledger(shards)
         outcomes = {}
         for name, view in self.views.items():
+            if self._linking is not None:
+                self._linking.look(name, shards)
             for number, shard in enumerate(shards):
                 fold = shard.rollups[name]
                 view.stage.update(number, fold.targets.names, fold.table.partials())
@@ -89,6 +124,8 @@ class Merge:
             block = outcomes[name].block
             if block is not None:
                 blocks.append(block)
+        if self.tables is not None:
+            self.tables.finish()
         if self._decider is not None:
             scored, warming_up = judged_rows([outcomes[self._decider]])
         else:
@@ -135,6 +172,10 @@ class Merge:
         for view in self.views.values():
             if view.archive is not None:
                 view.archive.tidy()
+
+
+def _names(view: MergedView) -> list[str]:
+    return view.stage.keys.names
 
 
 def _verdicts(slots: I32, outcome: Outcome, fold: RollupFold) -> Bools:

@@ -11,6 +11,7 @@ import polars as pl
 from offbeat.core.batch import F64, I32, I64, NULL_INT, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.ledger import ViewCounts
+from offbeat.core.links import Linked
 from offbeat.core.machine import Machine
 from offbeat.core.merge import MergeStage
 from offbeat.core.partials import ROWS, PartialLayout, Partials, PartialTable
@@ -19,6 +20,7 @@ from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import WITHDRAWN, AlertBlock
 from offbeat.engines.archive import Archive, Closed
+from offbeat.engines.linking import Linking
 from offbeat.engines.view import Observer, Rows, View
 from offbeat.errors import UserError
 
@@ -52,6 +54,8 @@ class MergedView:
         self.archive = archive
         self.stage = MergeStage(PartialLayout.of(rollup.aggregates))
         self.observer: Observer | None = None
+        self.linking: Linking | None = None
+        """Where tables ask for it: keeps the links of closed windows with them."""
         self.until_ns = NULL_INT
         """Windows that start before this are closed."""
         self.reopened: list[int] = []
@@ -74,16 +78,18 @@ class MergedView:
         """How the closed windows fared."""
         return self._view.counts
 
-    def close(self, until_ns: int) -> list[Outcome]:
-        """Judge the stage's windows, which all start before `until_ns`, for good."""
+    def close(self, until_ns: int, from_ns: int | None = None) -> list[Outcome]:
+        """Judge the stage's windows, which all start before `until_ns`, for good; closed ones that start at `from_ns` or later again."""
         windows = self.stage.windows()
         early = int(np.searchsorted(windows.starts, self.until_ns))
-        outcomes = self._reopen(_part(windows, 0, early)) if early else []
+        late = _part(windows, 0, early)
+        first = min([*late.starts[:1].tolist(), *([] if from_ns is None else [from_ns])], default=self.until_ns)
+        outcomes = self._reopen(late, first) if first < self.until_ns else []
         if len(windows) > early:
             windows = _part(windows, early, len(windows))
             outcomes.append(self._judge(self._view, windows, self._rows_by_slot(), *self._said(windows)))
             if self.archive is not None:
-                self.archive.keep(Closed(windows, outcomes[-1].standing))
+                self.archive.keep(Closed(windows, outcomes[-1].standing, self._linked(windows)))
         self.until_ns = max(self.until_ns, until_ns)
         return outcomes
 
@@ -151,15 +157,18 @@ class MergedView:
             block = None if not len(news) else block if len(news) == len(block) else block.take(news)
         return Outcome(block, windows, opinion.judged, standing)
 
-    def _reopen(self, late: Partials) -> list[Outcome]:
-        """Add windows to closed ones and judge all from there on again."""
+    def _linked(self, windows: Partials) -> dict[str, Linked]:
+        return self.linking.of(self.view_plan.name, windows) if self.linking is not None else {}
+
+    def _reopen(self, late: Partials, first_ns: int) -> list[Outcome]:
+        """Add windows to closed ones and judge all from `first_ns` on again."""
         if self.archive is None:
-            first = np.datetime64(int(late.starts[0]), "ns")
+            first = np.datetime64(first_ns, "ns")
             raise UserError(
                 f"a row came for the window of {self.view_plan.name} at {first}Z, although no file was to have any so early: "
                 "a Parquet file's footer gives a wrong range of times; write the file again"
             )
-        self.reopened.append(int(late.starts[0]))
+        self.reopened.append(first_ns)
         outcomes: list[Outcome] = []
         observer, self.observer = self.observer, None
         self._view, before = self._empty(), np.zeros_like(self._rows_by_slot())
@@ -170,10 +179,12 @@ class MergedView:
             # An entry holds windows up to where the next one begins.
             ahead = self.archive.entries[number + 1][0] if number + 1 < len(self.archive.entries) else 2**63 - 1
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
-            if high < late.starts[0] and begin == end:
+            if high < first_ns and begin == end:
                 self._judge(self._view, closed.windows, self._rows, said, closed.standing)
                 continue
             self.observer = observer
+            if self.linking is not None:
+                self.linking.recall(self.view_plan.name, closed.windows, closed.linked)
             windows = self.stage.combined([closed.windows, _part(late, begin, end)])
             place = PartialTable(PartialLayout.of(()))
             place.count(closed.windows.targets, closed.windows.starts)
@@ -182,7 +193,7 @@ class MergedView:
             old, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
             old[there], standing[there] = said[at[there]], closed.standing[at[there]]
             outcomes.append(self._judge(self._view, windows, self._rows, old, standing))
-            self.archive.replace(number, Closed(windows, outcomes[-1].standing))
+            self.archive.replace(number, Closed(windows, outcomes[-1].standing, self._linked(windows)))
         self.observer = observer
         return outcomes
 

@@ -56,6 +56,7 @@ def run(
     source: Any,
     *,
     alerts: str | Path | Sequence[str | Path] = (),
+    tables: str | Path | Sequence[str | Path] = (),
     quarantine: str | Path | None = None,
     state: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -64,13 +65,13 @@ def run(
 
     pipeline: a shipped name (`"bars"`), the path of a YAML file, a mapping, or a `PipelineSpec`. source: a path, folder or glob, a list of
     these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`);
-    without any, alerts are kept in memory. state: a directory that lets the next call go on where this one ended. overrides: as
-    `--set`, `"bar.price_jump.when=…"`.
+    without any, alerts are kept in memory. tables: outputs of the pipeline's tables, a folder for Parquet, or `delta:` and a folder.
+    state: a directory that lets the next call go on where this one ended. overrides: as `--set`, `"bar.price_jump.when=…"`.
 
     Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
     """
     plan = load_plan(pipeline, overrides)
-    outputs = tuple(str(uri) for uri in ((alerts,) if isinstance(alerts, str | Path) else alerts))
+    outputs = _uris(alerts)
     reader: Source
     if isinstance(source, str | Path):
         reader = open_source(plan.source, [str(source)])
@@ -84,6 +85,7 @@ def run(
         plan,
         reader,
         alerts=outputs,
+        tables=_uris(tables),
         quarantine=Path(quarantine) if quarantine is not None else None,
         state=Path(state) if state is not None else None,
         keep=not outputs,
@@ -93,6 +95,10 @@ def run(
     kept = None
     if not outputs:
         schema = plan_schema(plan)
-        tables = [fitted(table_of(plan, block), schema) for block in done.blocks]
-        kept = latest(typed(pl.DataFrame(pa.concat_tables(tables) if tables else schema.empty_table())))
+        made = [fitted(table_of(plan, block), schema) for block in done.blocks]
+        kept = latest(typed(pl.DataFrame(pa.concat_tables(made) if made else schema.empty_table())))
     return Result(done, outputs, kept)
+
+
+def _uris(outputs: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return tuple(str(uri) for uri in ((outputs,) if isinstance(outputs, str | Path) else outputs))

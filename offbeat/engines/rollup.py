@@ -31,6 +31,7 @@ class RollupFold:
         self._clock = any(name in rollup.arguments.inputs for name in CLOCK)
         self._exact = ExactArguments(fixed, tuple(range(len(rollup.arguments.outputs))), rollup.aggregates)
         self.tumbling = Tumbling(rollup.every_ns, rollup.zone)
+        self.every_ns = rollup.every_ns
         self._keys = keys
         self.targets = keys if rollup.key_source else KeyTable()
         self.table = PartialTable(PartialLayout.of(rollup.aggregates))

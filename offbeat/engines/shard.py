@@ -13,6 +13,7 @@ from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, Batch, Bools
 from offbeat.core.held import HeldRows
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger, ViewCounts
+from offbeat.core.links import Links
 from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays, Document, decode, encode, prefixed, under
 from offbeat.decide.block import AlertBlock, SetAside
@@ -20,6 +21,7 @@ from offbeat.engines.columns import Columns
 from offbeat.engines.deciding import deciding
 from offbeat.engines.rollup import RollupFold, Undecided
 from offbeat.engines.view import Rows, View
+from offbeat.errors import UserError
 from offbeat.io.contract import FAULTS, Chunk
 from offbeat.quality.gaps import Gaps
 from offbeat.quality.rows import RowChecks
@@ -36,7 +38,8 @@ class Output:
 class Shard:
     """The fold of one pipeline over the rows of some keys."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, linked: bool = False) -> None:
+        """linked: note which windows of views share rows, as the plan's tables want to know."""
         self.plan = plan
         self.keys = KeyTable()
         self._ledger = Ledger()
@@ -51,6 +54,7 @@ class Shard:
         self.rollups = {
             view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts, self.keys) for view in plan.views if view.rollup is not None
         }
+        self.links = {(view, other): Links(self.rollups[other].every_ns) for view, other in plan.links} if linked else {}
         self._decider = deciding(plan)
         self.undecided = Undecided(len(self.rollups))
         self.newest_ns = NULL_INT
@@ -251,6 +255,9 @@ class Shard:
             name: rollup.fold(batch.slots, batch.time_ns, batch.numbers, batch.integers, batch.texts)
             for name, rollup in self.rollups.items()
         }
+        for (name, other), links in self.links.items():
+            _, starts = self.rollups[name].table.addresses()
+            links.fold(places[name], starts, places[other], *self.rollups[other].table.addresses())
         waiting: Bools = np.zeros(n, np.bool_)
         if self._decider is not None:
             waiting = places[self._decider] >= 0
@@ -310,6 +317,8 @@ class Shard:
         for name, rollup in self.rollups.items():
             kept, targets[name] = rollup.snapshot()
             arrays |= prefixed(f"rollup/{name}", kept)
+        for (name, other), links in self.links.items():
+            arrays |= prefixed(f"links/{name}/{other}", links.arrays())
         for v, table in enumerate(self.undecided.tables):
             p = table.partials()
             arrays |= prefixed(f"undecided/{v}", {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats})
@@ -322,6 +331,7 @@ class Shard:
             "ledger": self.ledger.as_dict(),
             "gaps": self._cadence(),
             "newest_ns": self.newest_ns,
+            "linked": [list(pair) for pair in self.links],
         }
         return arrays, document
 
@@ -343,6 +353,13 @@ class Shard:
             view.counts = self._ledger.views.get(view.plan.name, ViewCounts())  # a view without windows may be new
         for name, rollup in self.rollups.items():
             rollup.restore(under(f"rollup/{name}", arrays), document["targets"][name], self.keys)
+        if any(list(pair) not in document["linked"] for pair in self.links):
+            raise UserError(
+                "the state was kept without these tables, and does not know which windows share rows: leave --tables out, or start with a "
+                "new state directory"
+            )
+        for (name, other), links in self.links.items():
+            links.restore(under(f"links/{name}/{other}", arrays))
         self.undecided.restore([under(f"undecided/{v}", arrays) for v in range(len(self.undecided.tables))])
         if self.gaps is not None and document["gaps"] == self._cadence():
             self.gaps.restore(under("gaps", arrays))

@@ -159,13 +159,13 @@ class Within:
         m = len(linked.offsets) - 1
         out = np.zeros(m, np.bool_)
         if self._found:
-            out[_owners(linked)[self._hits(linked, bit) != 0]] = True
+            out[linked.owners()[self._hits(linked, bit) != 0]] = True
         return out
 
     def listed(self, linked: Linked, names: Names, kind: pa.DataType) -> Array:
         """(m,) lists of the linked windows with an alert, in order of time, then slot."""
         m = len(linked.offsets) - 1
-        hits, owners = self._hits(linked, _ALERT), _owners(linked)
+        hits, owners = self._hits(linked, _ALERT), linked.owners()
         rows, slots, starts, votes = [_NONE], [_NONE], [_NONE], [np.zeros(0, np.uint64)]
         for place, (start, flagged, said) in self._found.items():
             chosen = np.flatnonzero(hits >> np.uint64(place) & np.uint64(1))
@@ -179,7 +179,10 @@ class Within:
                 votes.append(by_slot[targets])
         row, slot, start_ns = np.concatenate(rows), np.concatenate(slots), np.concatenate(starts)
         order = np.lexsort((slot, start_ns, row))
-        said = np.concatenate(votes)[order]
+        # Several shards may have noted the same.
+        again = (np.diff(row[order]) == 0) & (np.diff(start_ns[order]) == 0) & (np.diff(slot[order]) == 0)
+        order = order[np.append(True, ~again)] if len(order) else order
+        row, said = row[order], np.concatenate(votes)[order]
         fields = list(kind.value_type) if isinstance(kind, pa.ListType) else []
         flags = [truths((said >> np.uint64(d) & np.uint64(1)).astype(np.bool_)) for d in range(len(fields) - 2)]
         children = [names.of(slot[order].astype(np.int32)), microseconds(start_ns[order]), *flags]
@@ -189,11 +192,6 @@ class Within:
 
 
 _NONE: I64 = np.zeros(0, np.int64)
-
-
-def _owners(linked: Linked) -> I64:
-    """(l,) number of the window that each link belongs to."""
-    return np.repeat(np.arange(len(linked.offsets) - 1), np.diff(linked.offsets))
 
 
 def microseconds(time_ns: I64) -> Array:

@@ -22,8 +22,8 @@ from offbeat.io.arrow import strings, truths
 from offbeat.io.open_tables import open_tables
 from offbeat.io.tables import TableSink
 
-Links = Callable[[str, str, I32, I64], Linked]
-"""(view, other view, slots, starts) → links of the m windows of `view` with these slots and starts; `targets` are the other's slots."""
+Links = Callable[[str, str, int, I32], Linked]
+"""(view, other view, start, slots) → links of the m windows of `view` that begin at `start`, by slot; `targets` are the other's slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,7 @@ class _Table:
             # What others say of a window is known only when its day is over: all are kept until then.
             index = part.index if self._others else part.index[chosen[part.index]]
             mine = slots[index]
-            starts = np.full(len(mine), part.start, np.int64)
-            linked = {name: self._links(self.plan.view, name, mine, starts) for name in self._linked}
+            linked = {name: self._links(self.plan.view, name, part.start, mine) for name in self._linked}
             piece = _Piece(mine, tuple(found[index] for found in values), chosen[index], linked)
             self.pending.setdefault(part.day_ns, {})[part.start] = piece
 
