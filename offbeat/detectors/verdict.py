@@ -36,4 +36,4 @@ class Evidence:
     notes: tuple[str, ...]
     """(m,) what a reader should know of the verdict, "" for nothing; () where there is nothing for any row."""
     version: I64
-    """(m,) number of the training that the model came from; 0 for detectors that are not trained, and before the first."""
+    """(m,) number of the training that the model came from, or one that names it; 0 without a model."""
