@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -70,14 +71,12 @@ def system_b(file: Path) -> Path:
     return file
 
 
-def judge(pipeline: Path | str, source: Path, alerts: Path, *more: object) -> Ran:
+def judge(pipeline: Path | str, sources: Sequence[Path], alerts: Path, *more: object) -> Ran:
     """One run of the command; its ledger must add up.
 
     Raises SystemExit where it does not.
     """
-    for old in alerts.parent.glob(f"{alerts.name}*"):
-        old.unlink()
-    ran = run(COMMAND, "run", pipeline, source, "--alerts", alerts, "--json", *more)
+    ran = run(COMMAND, "run", pipeline, *sources, "--alerts", alerts, "--json", *more)
     ledger = ran.out
     named = sum(ledger[name] for name in ("scored", "warming_up", "late", "duplicate", "pending"))
     if ledger["rows_in"] != named + sum(ledger["quarantined"].values()):

@@ -36,7 +36,9 @@ class Side:
 
     def ours(self, pipeline: Path, source: Path) -> None:
         """Run the command."""
-        self.runs.append(judge(pipeline, source, self.out))
+        for old in self.out.parent.glob(f"{self.out.name}*"):
+            old.unlink()
+        self.runs.append(judge(pipeline, [source], self.out))
 
 
 def steps_table(runs: list[Ran]) -> str:
