@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from oracle import run
 from real_bars import FOLDER, real_rows
 from strategies import Stream, streams
+from test_population_forest import Run, windows
 from under_test import BARS, CASES
 
 
@@ -42,8 +43,16 @@ def add_bars(digest: blake2b) -> None:
     digest.update(repr([bits(alert) for alert in in_order(ours.alerts())]).encode())
 
 
+def add_population(digest: blake2b) -> None:
+    ours = Run()
+    digest.update(repr(ours.judge(windows())).encode())
+    for array in (ours.evidence.contributions, ours.evidence.odd.values, ours.evidence.version):
+        digest.update(array.tobytes())
+
+
 def main() -> None:
     digest = blake2b(digest_size=16)
+    add_population(digest)
     for case in CASES:
         add_streams(case, digest)
     if FOLDER.is_dir():
