@@ -183,7 +183,7 @@ def fated(at: int = -1, *, hard: bool = False) -> Iterator[Fate]:
         patch.setattr(JsonlSink, "_put", torn)
         patch.setattr(FileSource, "chunks", counted)
         owners: tuple[tuple[Any, str], ...] = (
-            (Shard, "feed"), (Shard, "drain"), (Merge, "close"), (Merge, "finish"), (Checkpoint, "save"), (Delivery, "commit"), (Delivery, "deliver"),
+            (Shard, "absorb"), (Shard, "drain"), (Merge, "close"), (Merge, "finish"), (Checkpoint, "save"), (Delivery, "commit"), (Delivery, "deliver"),
             (Delivery, "close"), (JsonlSink, "commit"), (ParquetSink, "commit"), (ParquetSink, "write"),
             (os, "ftruncate"), (Path, "replace"), (Path, "unlink"),
         )  # fmt: skip

@@ -1,28 +1,85 @@
-"""What a local clock and calendar say of rows: hour of the day, day of the week [S5]."""
+"""What a local clock and calendar say of rows: hour of the day, day of the week, place in a season [S5]."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
 import numpy as np
-import polars as pl
 
 from offbeat.core.batch import F64, I64
+from offbeat.core.compiled import compiled
+from offbeat.core.days import DAY_NS
 
 CLOCK = ("hour@", "weekday@")
 """Names of what `clock` gives, as inputs of programs."""
+_SECOND_NS = 1_000_000_000
+_HOUR_NS = 3600 * _SECOND_NS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _local(time_ns: I64, zone: str) -> pl.Series:
-    return pl.Series(time_ns).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(zone)
+@compiled
+def _clock(time_ns: I64, edges: I64, offsets: I64, out: F64) -> None:
+    piece = 0
+    for i in range(len(time_ns)):
+        t = time_ns[i]
+        while piece + 1 < len(edges) and edges[piece + 1] <= t:
+            piece += 1
+        while edges[piece] > t:
+            piece -= 1
+        # Days before shifting, so that times at the ends of int64 do not overflow.
+        day = t // DAY_NS
+        within = t - day * DAY_NS + offsets[piece]
+        if within < 0:
+            day, within = day - 1, within + DAY_NS
+        elif within >= DAY_NS:
+            day, within = day + 1, within - DAY_NS
+        out[0, i] = within // _HOUR_NS
+        out[1, i] = (day + 3) % 7 + 1  # 1970-01-01 was a Thursday
+
+
+@cache
+def _pieces(zone: str, first: int, last: int) -> tuple[I64, I64]:
+    """Stretches of equal distance from UTC in the days `first` to `last` since 1970: their beginnings, and the distances, ns."""
+    tz = ZoneInfo(zone)
+
+    def offset(second: int) -> int:
+        away = (_EPOCH + timedelta(seconds=second)).astimezone(tz).utcoffset()
+        return 0 if away is None else round(away.total_seconds())
+
+    edges, offsets = [np.iinfo(np.int64).min], [offset(first * 86_400)]
+    for day in range(first, last):
+        low, high = day * 86_400, (day + 1) * 86_400
+        if offset(high) == offsets[-1]:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == offsets[-1] else (low, middle)
+        edges.append(high * _SECOND_NS)
+        offsets.append(offset(high))
+    return np.array(edges, np.int64), np.array(offsets, np.int64) * _SECOND_NS
+
+
+def _offsets(time_ns: I64, zone: str) -> tuple[I64, I64]:
+    # Whole spans of 64 days, so that few of them are worked out.
+    first = int(time_ns.min()) // DAY_NS // 64 * 64
+    return _pieces(zone, first, (int(time_ns.max()) // DAY_NS // 64 + 1) * 64)
 
 
 def clock(time_ns: I64, zone: str) -> F64:
     """(2, n) local hour, 0 to 23, and day of the week, 1 (Monday) to 7, of n times."""
-    local = _local(time_ns, zone)
-    return np.array([local.dt.hour().to_numpy(), local.dt.weekday().to_numpy()], np.float64).reshape(2, len(time_ns))
+    out = np.empty((2, len(time_ns)))
+    if len(time_ns):
+        _clock(time_ns, *_offsets(time_ns, zone), out)
+    return out
 
 
 def seasons(time_ns: I64, zone: str, season_ns: int, every_ns: int) -> I64:
     """(n,) number of the window within its season by the local clock: of windows of an hour and a season of a day, the hour."""
-    wall: I64 = _local(time_ns, zone).dt.replace_time_zone(None).to_physical().to_numpy()
-    place: I64 = wall % season_ns // every_ns
+    if not len(time_ns):
+        return time_ns
+    edges, offsets = _offsets(time_ns, zone)
+    away = offsets[np.searchsorted(edges, time_ns, side="right") - 1]
+    place: I64 = (time_ns % season_ns + away) % season_ns // every_ns
     return place

@@ -5,8 +5,9 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from offbeat.core.state import prefixed, under
 from offbeat.decide.block import AlertBlock
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.delivery import Delivery, Worst
+from offbeat.engines.intake import Prepared
 from offbeat.engines.merge import Merge
 from offbeat.engines.places import Known, Places
 from offbeat.engines.shard import Output, Shard
 from offbeat.errors import UserError
+from offbeat.io.ahead import Ahead
 from offbeat.io.contract import Chunk, Position, Source
 from offbeat.io.provenance import provenance_path
 from offbeat.io.sinks import local_path
@@ -31,6 +34,8 @@ from offbeat.io.sinks import local_path
 COMMIT_SECONDS = 5.0
 """With a state directory: how much work a crash may repeat."""
 WORST = 10
+_AHEAD = 2
+"""Chunks made ready while another is folded."""
 _WINDOWS = "windows"
 """Folder of the state directory for closed windows."""
 
@@ -148,10 +153,10 @@ class LocalEngine:
         try:
             if self._joined:
                 self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
-            for chunk in self._source.chunks(self._position):
-                self._close(self._shard.settled_ns(chunk.floor_ns))
-                self._deliver(self._shard.feed(_renumbered(chunk, numbers)))
-                self._position = chunk.position
+            for prepared in self._prepared(numbers):
+                self._close(self._shard.settled_ns(prepared.chunk.floor_ns))
+                self._deliver(self._shard.absorb(prepared))
+                self._position = prepared.chunk.position
                 if progress is not None:
                     progress(self._progress())
                 now = time.monotonic()
@@ -181,6 +186,18 @@ class LocalEngine:
             self._merge.tables.close()
         if self._checkpoint is not None:
             self._checkpoint.close()
+
+    def _prepared(self, numbers: list[int]) -> Iterator[Prepared]:
+        """The source's chunks, made ready on another thread while this one folds those before; of a live source at once."""
+        chunks = (_renumbered(chunk, numbers) for chunk in self._source.chunks(self._position))
+        if self._live:
+            yield from map(self._shard.prepare, chunks)
+            return
+        ahead = Ahead((partial(self._shard.prepare, chunk) for chunk in chunks), 1, _AHEAD)
+        try:
+            yield from ahead
+        finally:
+            ahead.close()
 
     def _finish(self) -> None:
         """The end of the input: rows held back are folded, windows of other keys are judged."""

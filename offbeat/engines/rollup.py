@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import F64, I32, I64
+from offbeat.core.batch import F64, I32, I64, Batch
 from offbeat.core.clock import CLOCK, clock
 from offbeat.core.exact import ExactArguments
 from offbeat.core.keys import KeyTable
@@ -15,6 +17,19 @@ from offbeat.core.plan import RollupPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays
 from offbeat.features.tumbling import Tumbling
+
+
+@dataclass(frozen=True, slots=True)
+class RollupRows:
+    """n rows as a view on another key folds them."""
+
+    targets: I32
+    """(n,) slot of the target key, -1 for rows not selected."""
+    starts: I64
+    """(n,) start of the window."""
+    exact: I64
+    arguments: F64
+    """(a, n) values under the aggregates, as exact integers and as doubles."""
 
 
 class RollupFold:
@@ -38,13 +53,18 @@ class RollupFold:
         self._by_slot: I32 = np.zeros(0, np.int32)
         self._mapped = 0
 
-    def fold(self, slots: I32, time_ns: I64, columns: F64, integers: I64, texts: tuple[pl.Series, ...]) -> I64:
-        """Fold n rows; returns (n,) the place of each row's window in `table`, -1 for rows not selected."""
-        arguments = self._machine.run(columns, clock(time_ns, self._plan.zone) if self._clock else None)
-        target = self._target(slots, texts)
+    def rows(self, batch: Batch) -> RollupRows:
+        """Rows in the form that is folded; all that they depend on is themselves."""
+        zone = self._plan.zone
+        arguments = self._machine.run(batch.numbers, clock(batch.time_ns, zone) if self._clock else None)
+        target = self._target(batch.slots, batch.texts)
         if self._plan.where >= 0:
             target = np.where(arguments[self._plan.where] == 1.0, target, np.int32(-1))
-        return self.table.fold(target, self.tumbling.starts(time_ns), self._exact.pick(arguments, integers), arguments)
+        return RollupRows(target, self.tumbling.starts(batch.time_ns), self._exact.pick(arguments, batch.integers), arguments)
+
+    def fold(self, rows: RollupRows) -> I64:
+        """Fold n rows; returns (n,) the place of each row's window in `table`, -1 for rows not selected."""
+        return self.table.fold(rows.targets, rows.starts, rows.exact, rows.arguments)
 
     def _target(self, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
         if self._plan.key_source:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.admission import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, Admission, Admitted, Order
-from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, Batch, Bools
+from offbeat.core.batch import I8, I64, NULL_INT, Batch, Bools
 from offbeat.core.held import HeldRows
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger, ViewCounts
@@ -17,14 +17,13 @@ from offbeat.core.links import Links
 from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays, Document, decode, encode, prefixed, under
 from offbeat.decide.block import AlertBlock, SetAside
-from offbeat.engines.columns import Columns
 from offbeat.engines.deciding import deciding
-from offbeat.engines.rollup import RollupFold, Undecided
+from offbeat.engines.intake import Intake, Prepared, aside
+from offbeat.engines.rollup import RollupFold, RollupRows, Undecided
 from offbeat.engines.view import Rows, View
 from offbeat.errors import UserError
-from offbeat.io.contract import FAULTS, Chunk
+from offbeat.io.contract import Chunk
 from offbeat.quality.gaps import Gaps
-from offbeat.quality.rows import RowChecks
 
 
 @dataclass(slots=True)
@@ -43,13 +42,11 @@ class Shard:
         self.plan = plan
         self.keys = KeyTable()
         self._ledger = Ledger()
-        self._columns = Columns(plan)
-        c = self._columns
-        self._checks = RowChecks(plan.quality, c.numbers, c.allow_nan)
+        self._intake = Intake(plan)
+        c = self._columns = self._intake.columns
         q = plan.quality
         self._admission = Admission(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique))
         self._held = HeldRows(len(c.numbers), len(c.fixed), len(c.texts))
-        self._order = c.fixed.index(plan.source.order) if plan.source.order else -1
         self._views = [View(plan, view, c.numbers, c.fixed) for view in plan.views if view.rollup is None]
         self.rollups = {
             view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts, self.keys) for view in plan.views if view.rollup is not None
@@ -78,61 +75,25 @@ class Shard:
 
     def feed(self, chunk: Chunk) -> Output:
         """Fold the rows of a chunk, in their order."""
+        return self.absorb(self.prepare(chunk))
+
+    def prepare(self, chunk: Chunk) -> Prepared:
+        """The first half of `feed`, for each chunk in order; may run ahead of the second on another thread."""
+        return self._intake.prepare(chunk, self.keys, self.rollups)
+
+    def absorb(self, prepared: Prepared) -> Output:
+        """The second half of `feed`."""
         out = Output()
-        n = chunk.frame.height
-        self._ledger.rows_in += n
-        if not n:
-            return out
-        good = self._faultless(chunk, out)
-        frame = chunk.frame if good is None else chunk.frame[good]
-        time_ns = chunk.time_ns if good is None else chunk.time_ns[good]
-        index: I64 = np.arange(n) if good is None else good
-        numbers, integers, nullable, texts = self._columns.read(frame)
-        codes, bad = self._checks.check(numbers, nullable, time_ns)
-        if bad:
-            wrong = np.flatnonzero(codes)
-            self._set_aside(out, chunk, index[wrong], [self._checks.reasons[code] for code in codes[wrong].tolist()], quarantined=True)
-            right = np.flatnonzero(codes == 0)
-            index, time_ns, numbers, integers = index[right], time_ns[right], numbers.take(right, axis=1), integers.take(right, axis=1)
-            texts = tuple(text.gather(right) for text in texts)
-        batch = self._batch(chunk, index, time_ns, numbers, integers, texts)
-        if len(batch):
-            self._admit(chunk, index, batch, out)
+        self._ledger.rows_in += prepared.chunk.frame.height
+        for rows in prepared.set_aside:
+            self._ledger.quarantined.update(rows.reasons)
+            out.set_aside.append(rows)
+        if len(prepared.batch):
+            self._admit(prepared, out)
         return out
 
-    def _faultless(self, chunk: Chunk, out: Output) -> I64 | None:
-        """Indices of the rows that the source could read; None for all of them."""
-        faulty = np.flatnonzero(chunk.faults)
-        if not len(faulty):
-            return None
-        self._set_aside(out, chunk, faulty, [FAULTS[code] for code in chunk.faults[faulty].tolist()], quarantined=True)
-        return np.flatnonzero(chunk.faults == 0)
-
-    def _batch(
-        self, chunk: Chunk, index: I64, time_ns: I64, numbers: F64, integers: I64, texts: tuple[pl.Series, ...]
-    ) -> Batch:
-        if chunk.keys is None:
-            slots: I32 = np.full(len(index), self.keys.slot(chunk.key or "") if len(index) else 0, np.int32)
-        else:
-            slots = self.keys.slots(chunk.keys if len(index) == len(chunk.keys) else chunk.keys.gather(index))
-        order = np.zeros(len(index), np.int64)
-        if self._order >= 0:
-            order = np.where(integers[self._order] == NULL_INT, 0, integers[self._order])
-        identity, content = self._columns.hashes(numbers, integers, texts, time_ns)
-        return Batch(
-            slots=slots,
-            time_ns=time_ns,
-            order=order,
-            numbers=numbers,
-            integers=integers,
-            texts=texts,
-            identity=identity,
-            content=content,
-            files=np.full(len(index), chunk.file, np.int32) if chunk.files is None else chunk.files[index],
-            rows=(index + chunk.first_row) if chunk.rows is None else chunk.rows[index],
-        )
-
-    def _admit(self, chunk: Chunk, index: I64, batch: Batch, out: Output) -> None:
+    def _admit(self, prepared: Prepared, out: Output) -> None:
+        chunk, index, batch = prepared.chunk, prepared.index, prepared.batch
         admitted = self._admission.admit(
             batch.slots, batch.time_ns, batch.order, batch.identity, batch.content, len(self.keys), len(self._held), chunk.floor_ns
         )
@@ -144,18 +105,19 @@ class Shard:
             self._hold(chunk, index, batch, admitted)
         if len(released):
             self.newest_ns = max(self.newest_ns, int(released.time_ns.max()))
-        self._fold(released, out)
+        self._fold(released, prepared.rollups if released is batch else None, out)
 
     def _account(self, chunk: Chunk, index: I64, status: I8, out: Output) -> None:
         self._ledger.duplicate += int((status == DUPLICATE).sum())
         late = np.flatnonzero(status == LATE)
         if len(late):
             self._ledger.late += len(late)
-            self._set_aside(out, chunk, index[late], ["late"] * len(late), quarantined=False)
+            out.set_aside.append(aside(chunk, index[late], ["late"] * len(late)))
         for code, reason in ((CONFLICT, "conflict"), (FUTURE, "future")):
             wrong = np.flatnonzero(status == code)
             if len(wrong):
-                self._set_aside(out, chunk, index[wrong], [reason] * len(wrong), quarantined=True)
+                self._ledger.quarantined[reason] += len(wrong)
+                out.set_aside.append(aside(chunk, index[wrong], [reason] * len(wrong)))
 
     def _refute(self, places: I64, out: Output) -> None:
         """Held candidates that turned out to be from the future."""
@@ -227,8 +189,8 @@ class Shard:
         place[here], place[~here] = np.arange(len(ours)), len(ours) + np.arange(len(theirs))
         return both.gather(place)
 
-    def _fold(self, batch: Batch, out: Output) -> None:
-        """Rows in fold order through windows, rules, votes, and into partials."""
+    def _fold(self, batch: Batch, rows_of: dict[str, RollupRows] | None, out: Output) -> None:
+        """Rows in fold order through windows, rules, votes, and into partials; `rows_of` has them as the rollups take them, if known."""
         n = len(batch)
         if not n:
             return
@@ -252,8 +214,7 @@ class Shard:
             if opinion.block is not None:
                 out.alerts.append(opinion.block)
         places = {
-            name: rollup.fold(batch.slots, batch.time_ns, batch.numbers, batch.integers, batch.texts)
-            for name, rollup in self.rollups.items()
+            name: rollup.fold(rollup.rows(batch) if rows_of is None else rows_of[name]) for name, rollup in self.rollups.items()
         }
         for (name, other), links in self.links.items():
             _, starts = self.rollups[name].table.addresses()
@@ -284,23 +245,8 @@ class Shard:
                 nothing, nothing, held.files[places], held.rows[places],
             )  # fmt: skip
             held.drop(places)
-            self._fold(batch, out)
+            self._fold(batch, None, out)
         return out
-
-    def _set_aside(self, out: Output, chunk: Chunk, index: I64, reasons: list[str], *, quarantined: bool) -> None:
-        if quarantined:
-            self._ledger.quarantined.update(reasons)
-        keys: list[str | None] = [chunk.key] * len(index) if chunk.keys is None else chunk.keys.gather(index).cast(pl.String).to_list()
-        out.set_aside.append(
-            SetAside(
-                reasons=reasons,
-                files=np.full(len(index), chunk.file, np.int32) if chunk.files is None else chunk.files[index],
-                rows=(index + chunk.first_row) if chunk.rows is None else chunk.rows[index],
-                keys=keys,
-                time_ns=chunk.time_ns[index],
-                raw=chunk.raw(index),
-            )
-        )
 
     def snapshot(self) -> bytes:
         """The whole state, to be restored to equal verdicts."""
