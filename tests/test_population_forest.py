@@ -283,6 +283,18 @@ def test_a_forest_that_cannot_speak_says_so(features: tuple[float, float]) -> No
     assert run.forest.newest() is None
 
 
+def test_a_restart_remembers_that_it_spoke() -> None:
+    run = Run()
+    first, second = "never trained, as every row had a null", "never trained, as no window had 450 rows without a null"
+    assert first in run.forest.untrained()
+    assert first in run.restarted().forest.untrained()
+    run.judge([w for w in windows() if w.start < 18_002 * DAY])
+    assert second in run.forest.untrained()
+    assert second in run.restarted().forest.untrained()
+    run.judge([w for w in windows() if w.start == 18_002 * DAY])
+    assert run.forest.untrained() == run.restarted().forest.untrained() == ""
+
+
 def test_huge_values_and_infinities() -> None:
     strange = (1.7e308, -1.7e308, 5e-324, np.inf, -np.inf, -0.0)
     found = [replace(w, features=(strange[i % 6], w.features[1])) if i % 5 == 0 else w for i, w in enumerate(windows())]

@@ -202,3 +202,5 @@ class PopulationForest:
         """Take over a snapshot."""
         if arrays:
             self._sample.restore(arrays)
+            live = np.concatenate([arrays["past.live"], arrays["new.live"]])
+            self._saw, self._spoke = len(live) > 0, bool((~np.isnan(live)).any())
