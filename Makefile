@@ -3,7 +3,7 @@ DATA ?= ../shared/data
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-fast lint bench clean
+.PHONY: setup demo test test-fast lint bench bench-cdr-scale clean
 
 setup: $(VENV)/.ready
 
@@ -44,6 +44,11 @@ bench: setup
 	$(BIN)/python -m benchmarks.planted_trades
 	$(BIN)/python -m benchmarks.parity_adbench
 	$(BIN)/python -m benchmarks.parity_covariance
+	$(BIN)/python -m benchmarks.cdr_speed
+
+# 768 M call records: about 8 GB below $$TMPDIR, and a quarter of an hour.
+bench-cdr-scale: setup
+	$(BIN)/python -m benchmarks.cdr_scale
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

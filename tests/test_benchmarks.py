@@ -7,11 +7,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks import cdr_duckdb
 from benchmarks.answers import expected_alerts
+from benchmarks.cdr_answers import Answers, our_answers, peer_answers, same_answers
+from benchmarks.cdr_process import judge, system_b
+from benchmarks.cdr_scale import size_mib
 from benchmarks.make_bars import REAL, real_sessions, symbol_bars, write_symbol
 from benchmarks.measure import alternate, machine, own_peak_mib, table
 from benchmarks.plot import Panel, write_svg
 from benchmarks.results import record
+from offbeat.evaluate.generate_cdr import generate_cdr
 
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data/bars")
 
@@ -67,3 +72,39 @@ def test_measuring(tmp_path: Path) -> None:
     assert "cores" in machine()
     write_svg(tmp_path / "plot.svg", [Panel("t", "rows", [1e6, 1e7], [0.0, 5.0], " MiB")])
     assert (tmp_path / "plot.svg").read_text(encoding="utf-8").count("<circle") == 2
+
+
+def said(z: float, *, flagged: bool = True, region: str = "16", volume: float = 7.0) -> Answers:
+    days = {"customer": [1, 2], "day": [30, 31], "zscore": [True, flagged], "night_owls": [False, False], "spike_ratio": [False, True]}
+    hours = {"region": [region], "day": [40], "hour": [3], "upper": [True]}
+    return Answers(pl.DataFrame({**days, "z": [volume, z]}), pl.DataFrame(hours))
+
+
+def test_answers_of_peers_may_differ_only_where_z_is_the_limit() -> None:
+    sentence = same_answers({"a": said(3.0 + 1e-15), "b": said(3.0 - 1e-15, flagged=False)})
+    assert "2 zscore, 0 night_owls, 1 spike_ratio and 1 region-hours" in sentence
+    assert "1 customer-days with a z of exactly 3" in sentence
+    for other, what in (
+        (said(3.0 - 1e-6, flagged=False), "a and b differ on 1 customer-days"),
+        (said(3.1), "a and b differ on 1 customer-days"),
+        (said(3.0, volume=7.0000001), "a and b differ on 1 customer-days"),
+        (said(3.0, region="17"), "a and b differ on 2 region-hours"),
+    ):
+        with pytest.raises(SystemExit, match=what):
+            same_answers({"a": said(3.0), "b": other})
+    fewer = Answers(said(3.5).customer_days.head(1), said(3.5).region_hours)
+    with pytest.raises(SystemExit, match="differ on 1 customer-days"):
+        same_answers({"a": fewer, "b": said(3.5)})
+
+
+@pytest.mark.heavy
+def test_offbeat_and_the_script_in_duckdb_say_the_same_of_call_records(tmp_path: Path) -> None:
+    generate_cdr(tmp_path / "records", rows=100_000, days=40, customers=300, seed=5)
+    judge(system_b(tmp_path / "b.yaml"), [tmp_path / "records"], tmp_path / "alerts.parquet")
+    steps = cdr_duckdb.system_b(tmp_path / "records", tmp_path / "peer")
+    assert len(steps) == 5
+    assert size_mib(tmp_path / "peer") > 0.05
+    ours = our_answers(tmp_path / "alerts.parquet")
+    assert ours.customer_days["zscore"].sum() > 100
+    assert ours.region_hours.height > 10
+    same_answers({"offbeat": ours, "DuckDB": peer_answers(tmp_path / "peer")})
