@@ -270,6 +270,8 @@ class LocalEngine:
 
     def _commit(self) -> None:
         """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
+        if self._merge.tables is not None:
+            self._merge.tables.settle()
         sinks = self._delivery.commit()
         if self._checkpoint is None:
             return

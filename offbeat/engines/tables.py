@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,8 @@ from offbeat.io.arrow import strings, truths
 from offbeat.io.open_tables import open_tables
 from offbeat.io.tables import TableSink
 
+_BEHIND = 4
+"""Days of tables that may wait for the writing thread."""
 Links = Callable[[str, str, int, I32], Linked]
 """(view, other view, start, slots) → links of the m windows of `view` that begin at `start`, by slot; `targets` are the other's slots."""
 
@@ -170,6 +175,9 @@ class Tables:
         self._tables = [_Table(table, self._views, links) for table in plan.tables]
         schemas = {table.plan.name: table.schema for table in self._tables}
         self._sinks: list[TableSink] = []
+        # Encoding and waiting for the disk hold no interpreter lock, so they run beside the fold of the next rows.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tables")
+        self._jobs: deque[Future[None]] = deque()
         try:
             for uri in uris:
                 self._sinks.append(open_tables(uri, schemas))
@@ -220,6 +228,12 @@ class Tables:
         for table in self._tables:
             for day_ns in sorted(table.pending):
                 self._write(table, day_ns)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until everything handed to the outputs is on disk; raises UserError where it cannot be."""
+        while self._jobs:
+            self._jobs.popleft().result()
 
     def _forget(self, before_ns: int) -> None:
         for seen in self._views.values():
@@ -227,11 +241,17 @@ class Tables:
                 seen.flags.forget(before_ns)
 
     def _write(self, table: _Table, day_ns: int) -> None:
-        rows = table.rows(day_ns)
+        while len(self._jobs) >= _BEHIND:
+            self._jobs.popleft().result()
+        rows, day = table.rows(day_ns), local_date(day_ns, self._zone)
+        self._jobs.append(self._worker.submit(self._put, table.plan.name, day, rows))
+
+    def _put(self, table: str, day: date, rows: pa.Table) -> None:
         for sink in self._sinks:
-            sink.write(table.plan.name, local_date(day_ns, self._zone), rows)
+            sink.write(table, day, rows)
 
     def close(self) -> None:
         """Let go of the outputs; days that were not written stay as they were."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
         for sink in self._sinks:
             sink.close()

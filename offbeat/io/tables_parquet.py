@@ -45,13 +45,15 @@ class ParquetTables:
         """Replace that day of the table; raises UserError where the system refuses, and then the old rows stay."""
         path = self._tables[table]
         place = path / f"day={day.isoformat()}"
+        fresh = not place.exists()
         staged = StagedFile(place / PART, path / f".{place.name}{PARTIAL}")
         try:
             options: dict[str, Any] = {"use_dictionary": [name for name in _REPEATED if name in rows.schema.names]}
             with pq.ParquetWriter(staged.handle, rows.schema, **options) as out:
                 out.write_table(rows)
             staged.publish(durable=True)
-            sync_folder(path)
+            if fresh:
+                sync_folder(path)
         except OSError as error:
             staged.discard()
             raise cannot_write(place / PART, error) from error

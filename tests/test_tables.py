@@ -1,0 +1,385 @@
+"""Tables of a run: what is refused, replaced, and left by a crash; late files, restarts and dimensions."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from command import Command, finished, offbeat
+
+from offbeat import UserError, run
+from offbeat.io.open_tables import open_tables
+from offbeat.spec.lint import lint
+from offbeat.spec.load import load_plan
+
+__all__ = ["offbeat"]
+FIELDS: list[pa.Field[Any]] = [pa.field("key", pa.string()), pa.field("start", pa.timestamp("us", "UTC")), pa.field("n", pa.float64())]
+SCHEMA = pa.schema(FIELDS)
+DAY = date(2024, 3, 1)
+PIPELINE: dict[str, Any] = {
+    "name": "calls",
+    "source": {
+        "key": "who",
+        "time": {"column": "at", "zone": "Asia/Tokyo"},
+        "columns": {"mb": {"type": "fixed", "scale": 0}, "region": "text"},
+    },
+    "views": {
+        "day": {
+            "rollup": {"key": "who", "every": "1d", "columns": {"mb": "sum(mb)"}},
+            "windows": {"before": {"over": "1 rows", "features": {"last": "last(mb)"}}},
+            "detectors": {"more": {"type": "rule", "when": "mb > last"}},
+        },
+        "hour": {
+            "rollup": {"key": "region", "every": "1h", "columns": {"mb": "sum(mb)"}},
+            "detectors": {"much": {"type": "rule", "when": "mb > 100"}, "few": {"type": "rule", "when": "mb < 2"}},
+        },
+    },
+    "tables": {
+        "days": {"view": "day", "columns": ["mb", "last", "more.voted", "severity", "hour.much", "hour"]},
+        "flagged": {"view": "day", "where": ["more", "hour"], "columns": ["mb", "alert"]},
+        "hours": {"view": "hour"},
+    },
+}
+
+
+ROW_VIEW: dict[str, Any] = {
+    "name": "b",
+    "source": {"key": "k", "time": "t", "columns": {"x": "float"}},
+    "views": {"v": {"detectors": {"high": {"type": "rule", "when": "x > 1"}}}},
+}
+
+
+def rows(*lines: tuple[str, str, int, str | None]) -> pl.DataFrame:
+    return pl.DataFrame(lines, schema=["who", "at", "mb", "region"], orient="row")
+
+
+def some(n: int, key: str = "a") -> pa.Table:
+    start = datetime(2024, 3, 1, tzinfo=UTC)
+    return pa.table({"key": [key] * n, "start": [start] * n, "n": [None if i == 1 else float(i) for i in range(n)]}, schema=SCHEMA)
+
+
+def read(uri: str | Path, table: str) -> pl.DataFrame:
+    path = Path(str(uri).removeprefix("delta:")) / table
+    if str(uri).startswith("delta:"):
+        return pl.read_delta(str(path))
+    return pl.read_parquet(path / "**" / "*.parquet", hive_partitioning=True)
+
+
+def written(uri: str | Path, table: str) -> list[dict[str, Any]]:
+    frame = read(uri, table)
+    return frame.sort(frame.columns[0], "start").to_dicts()
+
+
+@pytest.fixture(params=["", "delta:"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"{request.param}{tmp_path / 'out'}"
+
+
+def test_rows_worked_out_by_hand(uri: str) -> None:
+    # Tokyo is nine hours ahead: the first row of a lies on the 1st, all others on the 2nd of March.
+    table = rows(
+        ("a", "2024-03-01T10:00:00Z", 5, "north"), ("a", "2024-03-01T15:30:00Z", 6, "north"), ("b", "2024-03-01T15:40:00Z", 99, "north"),
+        ("b", "2024-03-01T20:00:00Z", 1, "south"), ("c", "2024-03-01T21:00:00Z", 7, "south"),
+    )  # fmt: skip
+    run(PIPELINE, table, tables=uri)
+    at = {hour: datetime(2024, 3, 1, hour, tzinfo=UTC) for hour in (15, 20)}
+    much = {"region": "north", "start": at[15], "much": True, "few": False}
+    few = {"region": "south", "start": at[20], "much": False, "few": True}
+    first, second = {"start": datetime(2024, 2, 29, 15, tzinfo=UTC), "day": DAY}, {"start": at[15], "day": date(2024, 3, 2)}
+    silent = {"last": None, "more_voted": None, "severity": None}
+    louder = {"last": 5.0, "more_voted": True, "severity": pytest.approx(1 / 6)}
+    assert written(uri, "days") == [
+        {"who": "a", **first, "mb": 5.0, **silent, "hour_much": False, "hour": []},
+        {"who": "a", **second, "mb": 6.0, **louder, "hour_much": True, "hour": [much]},
+        {"who": "b", **second, "mb": 100.0, **silent, "hour_much": True, "hour": [much, few]},
+        {"who": "c", **second, "mb": 7.0, **silent, "hour_much": False, "hour": []},
+    ]
+    assert written(uri, "flagged") == [
+        {"who": "a", **second, "mb": 6.0, "alert": True},
+        {"who": "b", **second, "mb": 100.0, "alert": False},
+    ]
+    hours = read(uri, "hours")
+    assert set(hours.columns) == {"region", "start", "day", "mb", "much_score", "much_voted", "few_score", "few_voted"}
+    assert hours.filter(pl.col("much_voted") | pl.col("few_voted")).height == 2
+    assert hours.height == 4
+
+
+def test_a_day_is_replaced_also_by_nothing(uri: str) -> None:
+    for lines, day in ((some(3), DAY), (some(5), date(2024, 3, 2)), (some(2, "b"), DAY), (some(0), date(2024, 3, 2))):
+        sink = open_tables(uri, {"t": SCHEMA})
+        sink.write("t", day, lines)
+        sink.close()
+    assert written(uri, "t") == [
+        {"key": "b", "start": datetime(2024, 3, 1, tzinfo=UTC), "n": 0.0, "day": DAY},
+        {"key": "b", "start": datetime(2024, 3, 1, tzinfo=UTC), "n": None, "day": DAY},
+    ]
+
+
+def test_a_late_file_and_further_days_leave_what_one_run_leaves(uri: str, tmp_path: Path) -> None:
+    # The late file holds the day of somebody who is seen on no other, and whose calls make hours of a region loud, for all who were there.
+    files = []
+    for number, (day, people) in enumerate([(1, "abc"), (2, "abc"), (3, "abc"), (5, "abc"), (2, "d")]):
+        lines = [
+            (who, f"2024-03-{day:02d}T{hour:02d}:00:00Z", (7 * day + 3 * hour + 11 * i) % 29 + 40 * (who == "d"), ("n", "s")[hour % 2])
+            for hour in range(24)
+            for i, who in enumerate(people)
+        ]
+        files.append(tmp_path / f"rows-{number}.parquet")
+        rows(*lines).write_parquet(files[-1])
+    whole, before = f"{uri}-whole", f"{uri}-before"
+    run(PIPELINE, files, tables=whole)
+    run(PIPELINE, files[:-1], tables=before)
+    for last in range(1, len(files) + 1):
+        run(PIPELINE, files[:last], tables=uri, state=tmp_path / "state")
+    assert written(whole, "flagged") != written(before, "flagged")
+    for table in PIPELINE["tables"]:
+        assert written(uri, table) == written(whole, table)
+        assert written(uri, table)
+
+
+def test_a_state_without_links_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows(("a", "2024-03-01T10:00:00Z", 5, "north")).write_parquet(path)
+    run(PIPELINE, path, state=tmp_path / "state")
+    with pytest.raises(UserError, match="without these tables"):
+        run(PIPELINE, path, state=tmp_path / "state", tables=tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_dimension_is_joined(tmp_path: Path, suffix: str) -> None:
+    people = pl.DataFrame({"id": ["c", "a"], "age": [30, 40], "note": ["x", None]})
+    path = tmp_path / f"people{suffix}"
+    if suffix == ".csv":
+        people.write_csv(path)
+    else:
+        people.write_parquet(path)
+    source = rows(("a", "2024-03-01T10:00:00Z", 5, "n"), ("b", "2024-03-01T10:00:00Z", 5, "n"), ("c", "2024-03-02T10:00:00Z", 5, "n"))
+    change = ["tables.days.dimension.key=id", f"tables.days.dimension.source={path}"]
+    run(PIPELINE, source, tables=tmp_path / "out", overrides=change)
+    joined = [(row["who"], row["age"], row["note"]) for row in written(tmp_path / "out", "days")]
+    assert joined == [("a", 40, None), ("b", None, None), ("c", 30, "x")]
+
+
+@pytest.mark.parametrize(
+    ("frame", "change", "said"),
+    [
+        (None, [], "is not there: name another by --set tables.days.dimension.source=FILE"),
+        ({"who": ["a"], "x": [1]}, ["tables.days.dimension.columns=[y]"], "has no column 'y'; it has: who, x"),
+        ({"id": ["a"], "x": [1]}, [], "has no column 'who'"),
+        ({"who": ["a", "a"], "x": [1, 2]}, [], "has 'a' twice as who"),
+        ({"who": ["a"], "mb": [1]}, [], "a column 'mb' as its dimension"),
+    ],
+)
+def test_dimensions_that_cannot_be_joined(tmp_path: Path, frame: dict[str, Any] | None, change: list[str], said: str) -> None:
+    path = tmp_path / "people.csv"
+    if frame is not None:
+        pl.DataFrame(frame).write_csv(path)
+    with pytest.raises(UserError) as caught:
+        run(
+            PIPELINE,
+            rows(("a", "2024-03-01T10:00:00Z", 5, "n")),
+            tables=tmp_path / "out",
+            overrides=["tables.days.dimension.key=who", f"tables.days.dimension.source={path}", *change],
+        )
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("tables.days.view=dya", "tables.days.view: unknown view 'dya'; did you mean 'day'?"),
+        ("tables.days.columns=[mb, lats]", "tables.days.columns.1: unknown name 'lats'; did you mean 'last'?"),
+        ("tables.days.columns=[mb, mb]", "'mb' would be called 'mb' as 'mb' is; leave it out"),
+        ("tables.days.columns=[hour.mucho]", "unknown name 'hour.mucho'; did you mean 'hour.much'?"),
+        ("tables.hours.columns=[day]", "unknown name 'day'"),  # a day does not lie within an hour
+        ("tables.days.where=mor", "unknown name 'mor'; did you mean 'more'?"),
+        ("tables.days.where=more.score", "unknown name 'more.score'; did you mean 'more.scored'?"),
+        ("tables.days.where=7", "expected a list, got 7"),
+        ("tables.days.dimension.source=x.csv", "missing key 'key'"),
+        ("tables.days.clumns=[mb]", "did you mean 'columns'?"),
+    ],
+)
+def test_mistakes_are_named(change: str, said: str) -> None:
+    (problem,) = lint(PIPELINE, [change]).problems
+    assert said in problem
+
+
+def test_a_table_needs_a_rollup() -> None:
+    (problem,) = lint({**ROW_VIEW, "tables": {"t": {"view": "v"}}}).problems
+    assert "tables.t.view: view 'v' has no rollup" in problem
+
+
+def test_a_pipeline_without_tables_writes_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the pipeline b declares no tables"):
+        run(ROW_VIEW, pl.DataFrame({"k": ["a"], "t": ["2024-03-01T10:00:00Z"], "x": [1.0]}), tables=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_decide_nothing() -> None:
+    with_tables, without = load_plan(PIPELINE), load_plan({**PIPELINE, "tables": {}})
+    assert (with_tables.plan_hash, with_tables.state_hash) == (without.plan_hash, without.state_hash)
+
+
+def test_features_that_only_a_table_reads_are_used() -> None:
+    assert lint(PIPELINE).warnings == []
+    columns = {"days": {"view": "day", "columns": ["mb"]}}
+    views = {**PIPELINE["views"], "day": {**PIPELINE["views"]["day"], "detectors": {"more": {"type": "rule", "when": "mb > 1"}}}}
+    assert "no detector uses feature 'last'" in lint({**PIPELINE, "views": views, "tables": columns}).warnings[0]
+    assert lint({**PIPELINE, "views": views}).warnings == []
+
+
+@pytest.mark.parametrize("scheme", ["", "delta:"])
+def test_folders_that_cannot_be_written(tmp_path: Path, scheme: str, offbeat: Command) -> None:
+    def refused(name: str) -> str:
+        return offbeat.refused("run", "cdr", tmp_path / "none.parquet", "--tables", f"{scheme}{name}")
+
+    pl.DataFrame({"customer_id": [1], "timestamp": ["2024-03-01T00:00:00Z"], "cdr_id": [1], "cdr_type": ["DATA"]}).write_parquet(
+        tmp_path / "none.parquet"
+    )
+    (tmp_path / "file").write_text("precious")
+    assert "name a folder" in refused(str(tmp_path / "file"))
+    assert "name a folder" in refused(str(tmp_path / "file" / "x"))
+    assert "s3://" in refused("s3://bucket/x")
+    assert "cannot write /proc/x" in refused("/proc/x")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "zscores").write_text("precious")
+    assert "there is a file of that name" in refused(str(tmp_path / "out"))
+    assert (tmp_path / "out" / "zscores").read_text() == (tmp_path / "file").read_text() == "precious"
+    assert "same folder twice" in offbeat.refused("run", "cdr", "x", "--tables", "a", "--tables", "delta:a/")
+
+
+def test_a_table_of_another_kind_or_shape_is_left_alone(tmp_path: Path) -> None:
+    kinds = [str(tmp_path / "p"), f"delta:{tmp_path / 'd'}"]
+    for kind in kinds:
+        sink = open_tables(kind, {"t": SCHEMA})
+        sink.write("t", DAY, some(2))
+        with pytest.raises(UserError, match="another run is writing there"):
+            open_tables(kind, {"t": SCHEMA})
+        sink.close()
+        with pytest.raises(UserError, match=r"other columns \(n\)"):
+            open_tables(kind, {"t": SCHEMA.remove(2)})
+        with pytest.raises(UserError, match="of other types"):
+            open_tables(kind, {"t": SCHEMA.set(2, pa.field("n", pa.string()))})
+    with pytest.raises(UserError, match="no Delta table"):
+        open_tables(f"delta:{tmp_path / 'p'}", {"t": SCHEMA})
+    with pytest.raises(UserError, match="is a Delta table"):
+        open_tables(str(tmp_path / "d"), {"t": SCHEMA})
+    assert [len(written(kind, "t")) for kind in kinds] == [2, 2]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Dies before or after the n-th step that touches the disk."""
+    left = [-1]
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for turn in ("before", "after"):
+                if left[0] == 0:
+                    left[0] = -1
+                    raise Killed
+                left[0] -= 1
+                if turn == "before":
+                    result = real(*args, **kwargs)
+            return result
+
+        return call
+
+    def arm(at: int) -> None:
+        left[0] = at
+
+    gc.freeze()  # so that each collection after a kill only looks at what the test made
+    with monkeypatch.context() as patch:
+        for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "mkdir")):
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        yield arm
+    gc.unfreeze()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_killed_at_every_step_the_old_day_or_the_new_one_is_there_whole(tmp_path: Path, steps: Callable[[int], None]) -> None:
+    for at in itertools.count():
+        out = tmp_path / str(at)
+        sink = open_tables(str(out), {"t": SCHEMA})
+        sink.write("t", DAY, some(3))
+        steps(at)
+        try:
+            sink.write("t", DAY, some(7))
+            sink.write("t", date(2024, 3, 2), some(2))
+            died = False
+        except Killed:
+            died = True
+        steps(-1)
+        sink.close()
+        gc.collect()
+        found = read(out, "t")
+        assert found.filter(pl.col("day") == DAY).height in (3, 7)
+        assert found.filter(pl.col("day") != DAY).height in (0, 2)
+        open_tables(str(out), {"t": SCHEMA}).close()
+        assert {path.name for path in (out / "t").rglob("*") if path.is_file()} == {"part-0.parquet"}
+        if not died:
+            assert found.height == 9
+            break
+    assert at > 5
+
+
+CHILD = textwrap.dedent("""
+    import sys
+    sys.path.insert(0, sys.argv[2])
+    from test_tables import DAY, SCHEMA, some
+    from offbeat.io.open_tables import open_tables
+    sink = open_tables(sys.argv[1], {"t": SCHEMA})
+    print("ready", flush=True)
+    for turn in range(10_000):
+        sink.write("t", DAY, some(200_000 + turn))
+""")
+
+
+def test_kill_9_during_a_write_leaves_the_old_day_whole(uri: str) -> None:
+    sink = open_tables(uri, {"t": SCHEMA})
+    sink.write("t", DAY, some(200_000))
+    sink.close()
+    for delay in (0.02, 0.15):
+        command = [sys.executable, "-c", CHILD, uri, str(Path(__file__).parent)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        found = read(uri, "t")
+        assert found.height >= 200_000
+        assert found["n"].null_count() == 1
+        assert found["n"].max() == found.height - 1
+    sink = open_tables(uri, {"t": SCHEMA})
+    sink.write("t", DAY, some(4))
+    sink.close()
+    assert read(uri, "t").height == 4
+    assert not list(Path(uri.removeprefix("delta:")).rglob("*.partial"))
+
+
+def test_deltalake_is_imported_only_for_delta_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"customer_id": [1], "timestamp": ["2024-03-01T00:00:00Z"], "cdr_id": [1], "cdr_type": ["DATA"]}).write_parquet(path)
+    done = finished("run", "cdr", path, "--tables", tmp_path / "t", "--json", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.code == 0, done.err
+    assert "offbeat.io.tables_delta" in done.err
+    assert " deltalake" not in done.err
