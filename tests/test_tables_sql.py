@@ -144,7 +144,10 @@ def test_consolidated(written: Path, expected: dict[str, pl.DataFrame]) -> None:
     own = {(customer, day): flags for customer, day, *flags in said.rows()}
     keys = {key for key, flags in own.items() if any(flags)} | set(wanted)
     found = table(written, "consolidated")
-    assert len(found) == len(keys) > len(wanted) > 30
+    rows = {(row["customer_id"], row["day"]): bool(row["forest_voted"]) for row in found.iter_rows(named=True)}
+    assert len(found) == len(rows) >= len(keys) > len(wanted) > 30
+    assert keys <= set(rows)
+    assert all(rows[key] for key in set(rows) - keys)  # the forest alone, which SQL does not know
     for row in found.iter_rows(named=True):
         key = row["customer_id"], row["day"]
         listed = [(f["start"].replace(tzinfo=None), f["wilaya_code"], f["upper"], f["lower"]) for f in row["region_hour"]]
@@ -152,7 +155,7 @@ def test_consolidated(written: Path, expected: dict[str, pl.DataFrame]) -> None:
         assert row["region_hour_upper"] == any(upper for _, _, upper, _ in listed)
         assert row["region_hour_lower"] == any(lower for _, _, _, lower in listed)
         assert [bool(row["zscore_voted"]), row["night_owls_voted"], row["spike_ratio_voted"]] == own[key]
-        assert (row["severity"] is None) == (row["level"] is None) == (not any(own[key]))
+        assert (row["severity"] is None) == (row["level"] is None) == (not any(own[key]) and not rows[key])
 
 
 @pytest.mark.parametrize("name", ["baselines", "zscores", "patterns", "region_hours", "consolidated"])
