@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from oracle_population import rolling
+from oracle_population import fixed, rolling
 from test_population_forest import DAY, VIEW, windows
 
 from offbeat.core.batch import F64, I32, I64
@@ -84,6 +84,21 @@ def test_it_votes_beside_a_rule_and_survives_restarts(size: int) -> None:
             assert [None if np.isnan(x) else x for x in (score, limit, raw)] == [verdict.score, verdict.threshold, verdict.raw]
     assert jury.untrained() == []
     assert [*jury.newest()] == ["forest"]
+
+
+def test_days_that_are_judged_by_what_was_learnt_from_them() -> None:
+    made = plan()
+    names = sorted({w.key for w in WINDOWS})
+    jury = Jury(made.views[0], made.seed)
+    slots, starts, outputs = matrices(made, names, range(len(WINDOWS)))
+    jury.learn(names, slots, starts, outputs)
+    jury.fix(18_005 * DAY, 18_009 * DAY)
+    jury.judge(names, slots, starts, outputs, np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    expected = fixed(population(made), VIEW, made.seed, WINDOWS, 18_005 * DAY, 18_009 * DAY)
+    found = jury.verdicts[1]
+    assert found.voted.tolist() == [verdict.voted for verdict in expected]
+    assert [None if np.isnan(x) else x for x in found.score] == [verdict.score for verdict in expected]
+    assert found.voted.sum() > 20
 
 
 @pytest.mark.parametrize(
