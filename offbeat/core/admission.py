@@ -47,37 +47,40 @@ class Admitted:
     """Places of held rows that turned out to be from the future."""
 
 
-# Columns of the per-slot records. keys: greatest accepted time; time and order of the last row folded; ordinal of that row.
-NEWEST, LAST_TIME, LAST_ORDER, ORDINAL = range(4)
-# candidate: row, time, order.
+# Columns of the per-slot records. keys has what every row of a key reads, in one line of the cache: greatest accepted time; time and
+# order of the last row folded; ordinal of that row; the candidate's row; the rows remembered for S8, which are a stretch of a pool:
+# where it begins, how many they are, and the one to be overwritten next.
+NEWEST, LAST_TIME, LAST_ORDER, ORDINAL, CANDIDATE, SEEN, SEEN_N, OLDEST = range(8)
+# candidate: time, order; held rows (in pools): row, time, order.
 ROW, TIME, ORDER = range(3)
-# seen (rows remembered for S8) and buffer (rows waiting for their order): a stretch of a pool each.
-# OLDEST: the one to be overwritten next (seen); HEAD: where in its stretch the buffer begins.
-OFFSET, CAPACITY, LENGTH, OLDEST = range(4)
-HEAD = OLDEST
+_TIME, _ORDER = range(2)
+# buffer (rows waiting for their order): a stretch of a pool. HEAD: where in its stretch the buffer begins.
+OFFSET, CAPACITY, LENGTH, HEAD = range(4)
 
 
 @compiled
-def _known(identity: int, content: int, slot: int, seen: I64, pool: U64) -> int:
+def _known(identity: int, content: int, slot: int, keys: I64, pool: U64) -> int:
     """0 new, 1 duplicate, 2 conflict."""
-    base = seen[slot, OFFSET]
-    for k in range(seen[slot, LENGTH]):
+    base = keys[slot, SEEN]
+    for k in range(keys[slot, SEEN_N]):
         if pool[base + k, 0] == identity:
             return 1 if pool[base + k, 1] == content else 2
     return 0
 
 
 @compiled
-def _remember(slot: int, identity: int, content: int, most: int, seen: I64, used: I64, free: I64, link: I64, pool: U64) -> None:
+def _remember(
+    slot: int, identity: int, content: int, most: int, keys: I64, capacity: I64, used: I64, free: I64, link: I64, pool: U64
+) -> None:
     """Add to the key's last `most` accepted rows; the caller has seen to space in the pool."""
-    n = seen[slot, LENGTH]
+    n = keys[slot, SEEN_N]
     if n == most:
-        oldest = seen[slot, OLDEST]
-        at = seen[slot, OFFSET] + oldest
-        seen[slot, OLDEST] = oldest + 1 if oldest + 1 < most else 0
+        oldest = keys[slot, OLDEST]
+        at = keys[slot, SEEN] + oldest
+        keys[slot, OLDEST] = oldest + 1 if oldest + 1 < most else 0
     else:
-        if n == seen[slot, CAPACITY]:
-            offset = seen[slot, OFFSET]
+        if n == capacity[slot]:
+            offset = keys[slot, SEEN]
             size = next_capacity(n, most)
             to = take(size, used, free, link)
             for k in range(n):
@@ -85,10 +88,10 @@ def _remember(slot: int, identity: int, content: int, most: int, seen: I64, used
                 pool[to + k, 1] = pool[offset + k, 1]
             if n:
                 give(offset, n, free, link)
-            seen[slot, OFFSET] = to
-            seen[slot, CAPACITY] = size
-        at = seen[slot, OFFSET] + n
-        seen[slot, LENGTH] = n + 1
+            keys[slot, SEEN] = to
+            capacity[slot] = size
+        at = keys[slot, SEEN] + n
+        keys[slot, SEEN_N] = n + 1
     pool[at, 0] = identity
     pool[at, 1] = content
 
@@ -154,7 +157,7 @@ def _release(slot: int, until: int, keys: I64, buffer: I64, pool: I64, emitted: 
 def admit(
     begin: int, m: int, refuted_n: int, slots: I32, time_ns: I64, order: I64, identity: U64, content: U64,
     lateness: int, most: int, max_jump: int, floor: int, has_time: bool, keys: I64, candidate: I64, candidate_hash: U64,
-    seen: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64,
+    capacity: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64,
     buffer: I64, b_used: I64, b_free: I64, b_link: I64, b_pool: I64,
     status: I8, emitted: I64, ordinals: I64, refuted: I64, progress: I64,
 ) -> int:
@@ -164,31 +167,33 @@ def admit(
         s = slots[i]
         t = time_ns[i]
         # Space first, so that a row is either done wholly or not at all: at most two rows are accepted per step.
-        if unique and seen[s, LENGTH] + 2 > seen[s, CAPACITY] and seen[s, CAPACITY] < most and s_used[0] + 4 * most + 8 > len(s_link):
+        n = keys[s, SEEN_N]
+        if unique and n < most and n + 2 > capacity[s] and capacity[s] < most and s_used[0] + 4 * most + 8 > len(s_link):
             progress[0], progress[1] = m, refuted_n
             return i
-        held = buffer[s, HEAD] + buffer[s, LENGTH]
-        if lateness > 0 and held + 2 > buffer[s, CAPACITY] and b_used[0] + 4 * buffer[s, CAPACITY] + 16 > len(b_link):
-            progress[0], progress[1] = m, refuted_n
-            return i
-        if candidate[s, ROW] != NOBODY:
-            c_time = candidate[s, TIME]
+        if lateness > 0:
+            held = buffer[s, HEAD] + buffer[s, LENGTH]
+            if held + 2 > buffer[s, CAPACITY] and b_used[0] + 4 * buffer[s, CAPACITY] + 16 > len(b_link):
+                progress[0], progress[1] = m, refuted_n
+                return i
+        if keys[s, CANDIDATE] != NOBODY:
+            c_time = candidate[s, _TIME]
             if unique and candidate_hash[s, 0] == identity[i]:
                 status[i] = DUPLICATE if candidate_hash[s, 1] == content[i] else CONFLICT
                 continue
-            row = candidate[s, ROW]
-            candidate[s, ROW] = NOBODY
+            row = keys[s, CANDIDATE]
+            keys[s, CANDIDATE] = NOBODY
             if t >= minus(c_time, max_jump):
                 if unique:
-                    _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, seen, s_used, s_free, s_link, s_pool)
+                    _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
                 keys[s, NEWEST] = max(keys[s, NEWEST], c_time)
                 if row >= 0:
                     status[row] = FOLDED
                 if lateness > 0:
-                    _push_buffer(s, row, c_time, candidate[s, ORDER], buffer, b_used, b_free, b_link, b_pool)
+                    _push_buffer(s, row, c_time, candidate[s, _ORDER], buffer, b_used, b_free, b_link, b_pool)
                     m = _release(s, minus(keys[s, NEWEST], lateness), keys, buffer, b_pool, emitted, ordinals, m)
                 else:
-                    m = _emit(row, c_time, candidate[s, ORDER], s, keys, emitted, ordinals, m)
+                    m = _emit(row, c_time, candidate[s, _ORDER], s, keys, emitted, ordinals, m)
             elif row >= 0:
                 status[row] = FUTURE
             else:
@@ -196,7 +201,7 @@ def admit(
                 refuted_n += 1
         newest = keys[s, NEWEST]
         if unique and not (has_time and t > newest):
-            known = _known(identity[i], content[i], s, seen, s_pool)
+            known = _known(identity[i], content[i], s, keys, s_pool)
             if known:
                 status[i] = DUPLICATE if known == 1 else CONFLICT
                 continue
@@ -207,23 +212,23 @@ def admit(
         # No row before the floor can still come, so none could refute a row that lies less than a jump ahead of it.
         if (newest == NULL_INT or minus(t, max_jump) > newest) and (floor == NULL_INT or minus(t, max_jump) > floor):
             status[i] = HELD
-            candidate[s, ROW] = i
-            candidate[s, TIME] = t
-            candidate[s, ORDER] = order[i]
+            keys[s, CANDIDATE] = i
+            candidate[s, _TIME] = t
+            candidate[s, _ORDER] = order[i]
             if unique:
                 candidate_hash[s, 0] = identity[i]
                 candidate_hash[s, 1] = content[i]
             continue
         if unique:
-            if seen[s, LENGTH] == most:
+            if keys[s, SEEN_N] == most:
                 # As _remember does it, whose call would cost more than all the rest of the row.
-                oldest = seen[s, OLDEST]
-                at = seen[s, OFFSET] + oldest
-                seen[s, OLDEST] = oldest + 1 if oldest + 1 < most else 0
+                oldest = keys[s, OLDEST]
+                at = keys[s, SEEN] + oldest
+                keys[s, OLDEST] = oldest + 1 if oldest + 1 < most else 0
                 s_pool[at, 0] = identity[i]
                 s_pool[at, 1] = content[i]
             else:
-                _remember(s, identity[i], content[i], most, seen, s_used, s_free, s_link, s_pool)
+                _remember(s, identity[i], content[i], most, keys, capacity, s_used, s_free, s_link, s_pool)
         keys[s, NEWEST] = max(newest, t)
         status[i] = FOLDED
         if lateness > 0:
@@ -238,30 +243,30 @@ def admit(
 @compiled
 def finish(
     used_slots: int, unique: bool, most: int, keys: I64, candidate: I64, candidate_hash: U64,
-    seen: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64, buffer: I64, b_pool: I64, emitted: I64, ordinals: I64,
+    capacity: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64, buffer: I64, b_pool: I64, emitted: I64, ordinals: I64,
 ) -> int:
     """End of bounded input: candidates are accepted, buffers are emptied. Returns the number of rows emitted."""
     m = 0
     for s in range(used_slots):
         # A candidate lies ahead of everything buffered, so the buffer goes first.
         m = _release(s, _END, keys, buffer, b_pool, emitted, ordinals, m)
-        row = candidate[s, ROW]
+        row = keys[s, CANDIDATE]
         if row != NOBODY:
-            candidate[s, ROW] = NOBODY
+            keys[s, CANDIDATE] = NOBODY
             if unique:
-                _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, seen, s_used, s_free, s_link, s_pool)
-            keys[s, NEWEST] = max(keys[s, NEWEST], candidate[s, TIME])
-            m = _emit(row, candidate[s, TIME], candidate[s, ORDER], s, keys, emitted, ordinals, m)
+                _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
+            keys[s, NEWEST] = max(keys[s, NEWEST], candidate[s, _TIME])
+            m = _emit(row, candidate[s, _TIME], candidate[s, _ORDER], s, keys, emitted, ordinals, m)
     return m
 
 
 @compiled
-def rename(slots: I32, places: I64, candidate: I64, buffer: I64, pool: I64) -> None:
+def rename(slots: I32, places: I64, keys: I64, buffer: I64, pool: I64) -> None:
     """Rows of a batch that stay behind get the names of their places in the store of held rows."""
     for i in range(len(slots)):
         s = slots[i]
-        if candidate[s, ROW] >= 0:
-            candidate[s, ROW] = -1 - places[candidate[s, ROW]]
+        if keys[s, CANDIDATE] >= 0:
+            keys[s, CANDIDATE] = -1 - places[keys[s, CANDIDATE]]
         first = buffer[s, OFFSET] + buffer[s, HEAD]
         for k in range(first, first + buffer[s, LENGTH]):
             if pool[k, ROW] >= 0:
@@ -273,21 +278,23 @@ class Admission:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self._keys = np.zeros((0, 4), np.int64)
-        self._candidate = np.zeros((0, 3), np.int64)
+        self._keys = np.zeros((0, 8), np.int64)
+        self._candidate = np.zeros((0, 2), np.int64)
         self._candidate_hash = np.zeros((0, 2), np.uint64)
-        self._seen, self._buffer = np.zeros((0, 4), np.int64), np.zeros((0, 4), np.int64)
+        self._capacity, self._buffer = np.zeros(0, np.int64), np.zeros((0, 4), np.int64)
+        """By slot: the stretch of rows remembered, and of those that wait."""
         self._s_used, self._s_free, self._s_link = np.zeros(1, np.int64), no_free(), np.zeros(0, np.int64)
         self._b_used, self._b_free, self._b_link = np.zeros(1, np.int64), no_free(), np.zeros(0, np.int64)
         self._s_pool, self._b_pool = np.zeros((0, 2), np.uint64), np.zeros((0, 3), np.int64)
 
     def _grow_slots(self, slots: int) -> None:
-        if len(self._keys) >= slots:
+        before = len(self._keys)
+        if before >= slots:
             return
         self._keys = grown_rows(self._keys, slots, NULL_INT)
-        self._candidate = grown_rows(self._candidate, slots, NOBODY)
-        self._candidate_hash = grown_rows(self._candidate_hash, slots)
-        self._seen, self._buffer = grown_rows(self._seen, slots), grown_rows(self._buffer, slots)
+        self._keys[before:, SEEN:] = 0
+        self._candidate, self._candidate_hash = grown_rows(self._candidate, slots), grown_rows(self._candidate_hash, slots)
+        self._capacity, self._buffer = grown_rows(self._capacity, slots), grown_rows(self._buffer, slots)
 
     def _grow_seen(self, elements: int) -> None:
         self._s_link, self._s_pool = grown_rows(self._s_link, elements), grown_rows(self._s_pool, elements)
@@ -313,7 +320,7 @@ class Admission:
                 done, int(progress[0]), int(progress[1]), slots, time_ns, order, identity, content,
                 o.lateness_ns, o.dedup_rows, o.max_jump_ns, floor_ns, o.identity_has_time,
                 self._keys, self._candidate, self._candidate_hash,
-                self._seen, self._s_used, self._s_free, self._s_link, self._s_pool,
+                self._capacity, self._s_used, self._s_free, self._s_link, self._s_pool,
                 self._buffer, self._b_used, self._b_free, self._b_link, self._b_pool,
                 status, emitted, ordinals, refuted, progress,
             )  # fmt: skip
@@ -327,33 +334,34 @@ class Admission:
 
     def settle(self, slots: I32, places: I64) -> None:
         """Give the batch's held rows their places in the store; `places` (n,) by batch row."""
-        rename(np.unique(slots), places, self._candidate, self._buffer, self._b_pool)
+        rename(np.unique(slots), places, self._keys, self._buffer, self._b_pool)
 
     def finish(self, keys: int, held: int, *, unique: bool) -> Admitted:
         """End of bounded input: everything held is folded."""
         self._grow_slots(keys)
         if unique:
-            seen = self._seen[:keys][self._candidate[:keys, ROW] != NOBODY]
-            full = seen[(seen[:, LENGTH] == seen[:, CAPACITY]) & (seen[:, LENGTH] < self.order.dedup_rows), CAPACITY]
+            waiting = self._keys[:keys, CANDIDATE] != NOBODY
+            n, capacity = self._keys[:keys, SEEN_N][waiting], self._capacity[:keys][waiting]
+            full = capacity[(n == capacity) & (n < self.order.dedup_rows)]
             self._grow_seen(int(self._s_used[0]) + int(np.maximum(2 * full, 16).sum()))
         emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
         m = finish(
             keys, unique, self.order.dedup_rows, self._keys, self._candidate, self._candidate_hash,
-            self._seen, self._s_used, self._s_free, self._s_link, self._s_pool, self._buffer, self._b_pool, emitted, ordinals,
+            self._capacity, self._s_used, self._s_free, self._s_link, self._s_pool, self._buffer, self._b_pool, emitted, ordinals,
         )  # fmt: skip
         return Admitted(np.empty(0, np.int8), emitted[:m], ordinals[:m], np.empty(0, np.int64))
 
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """State of the first `keys` slots."""
         self._grow_slots(keys)
-        seen, buffer = self._seen[:keys], self._buffer[:keys]
+        record, buffer = self._keys[:keys], self._buffer[:keys]
         return {
-            "keys": self._keys[:keys].copy(),
+            "keys": record[:, :SEEN].copy(),
             "candidate": self._candidate[:keys].copy(),
             "candidate_hash": self._candidate_hash[:keys].copy(),
-            "seen_n": seen[:, LENGTH].copy(),
-            "seen_oldest": seen[:, OLDEST].copy(),
-            "seen": self._s_pool[stretches(seen[:, OFFSET], seen[:, LENGTH])],
+            "seen_n": record[:, SEEN_N].copy(),
+            "seen_oldest": record[:, OLDEST].copy(),
+            "seen": self._s_pool[stretches(record[:, SEEN], record[:, SEEN_N])],
             "buffer_n": buffer[:, LENGTH].copy(),
             "buffer": self._b_pool[stretches(buffer[:, OFFSET] + buffer[:, HEAD], buffer[:, LENGTH])],
         }
@@ -362,20 +370,17 @@ class Admission:
         """Take over a snapshot."""
         keys = len(arrays["keys"])
         self._grow_slots(keys)
-        self._keys[:keys], self._candidate[:keys] = arrays["keys"], arrays["candidate"]
+        record, buffer = self._keys[:keys], self._buffer[:keys]
+        record[:, :SEEN], self._candidate[:keys] = arrays["keys"], arrays["candidate"]
         self._candidate_hash[:keys] = arrays["candidate_hash"]
-        self._seen[:keys, OLDEST] = arrays["seen_oldest"]
-        places = _restored(self._seen[:keys], arrays["seen_n"], self.order.dedup_rows, self._s_used)
+        n, record[:, OLDEST] = arrays["seen_n"], arrays["seen_oldest"]
+        record[:, SEEN_N] = n
+        record[:, SEEN], self._capacity[:keys] = laid_out(n, self.order.dedup_rows)
+        self._s_used[0] = int(self._capacity[:keys].sum())
         self._grow_seen(int(self._s_used[0]))
-        self._s_pool[places] = arrays["seen"]
-        places = _restored(self._buffer[:keys], arrays["buffer_n"], 0, self._b_used)
+        self._s_pool[stretches(record[:, SEEN], n)] = arrays["seen"]
+        n = buffer[:, LENGTH] = arrays["buffer_n"]
+        buffer[:, OFFSET], buffer[:, CAPACITY] = laid_out(n, 0)
+        self._b_used[0] = int(buffer[:, CAPACITY].sum())
         self._grow_buffer(int(self._b_used[0]))
-        self._b_pool[places] = arrays["buffer"]
-
-
-def _restored(record: I64, length: I64, most: int, used: I64) -> I64:
-    """Lay out stretches for `length` elements a slot; returns their pool places."""
-    offset, capacity = laid_out(length, most)
-    record[:, OFFSET], record[:, CAPACITY], record[:, LENGTH] = offset, capacity, length
-    used[0] = int(capacity.sum())
-    return stretches(offset, length)
+        self._b_pool[stretches(buffer[:, OFFSET], n)] = arrays["buffer"]

@@ -92,7 +92,7 @@ class MergeStage:
 
     def slots(self, shard: int) -> I32:
         """A shard's target keys as slots of `keys`."""
-        return self._slots[shard]
+        return self._slots.get(shard, np.zeros(0, np.int32))
 
     def windows(self) -> Partials:
         """All windows, ordered by (start, target slot)."""
