@@ -27,6 +27,8 @@ class Ran:
 
     seconds: float
     """From its start to its end."""
+    cpu: float
+    """Seconds of all its threads, without children; other work on the machine hardly changes it."""
     peak_mib: float
     """Greatest resident memory of the process itself, without children such as a Java machine."""
     out: dict[str, Any]
@@ -49,7 +51,7 @@ def run(*command: object) -> Ran:
         if process.returncode:
             last = "".join(complaints.readlines()[-20:])
             raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{last}")
-        return Ran(seconds, usage.ru_maxrss / 1024, json.load(out))
+        return Ran(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, json.load(out))
 
 
 def generate(folder: Path, *, rows: int, days: int, customers: int, seed: int = 1) -> float:

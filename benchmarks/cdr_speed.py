@@ -80,6 +80,7 @@ def main() -> None:
         rows = sides[_OURS].runs[-1].out["rows_in"]
     middle = {name: median(spent) for name, spent in times.items()}
     peaks = {name: max(ran.peak_mib for ran in sides[name].runs) for name in (_OURS, _DUCKDB)}
+    cpu = {name: min(ran.cpu for ran in sides[name].runs) for name in (_OURS, _DUCKDB)}
     body = f"{rows:,} rows. {same}\n\n{table(times, _DUCKDB, rows)}\n\n"
     body += f"offbeat takes **{middle[_OURS] / middle[_DUCKDB]:.2f} times** what DuckDB takes (owed: at most 1.5)"
     if options.spark_rounds:
@@ -88,7 +89,8 @@ def main() -> None:
         body += f"whose start, {start:.1f} s, is not counted"
         if options.forest:
             body += f" (its forest took {min(ran.out['forest'] for ran in sides[_SPARK].runs):.1f} s more)"
-    body += f". Peak memory: offbeat {peaks[_OURS]:,.0f} MiB, DuckDB {peaks[_DUCKDB]:,.0f} MiB.\n\n{steps_table(sides[_DUCKDB].runs)}"
+    body += f". Peak memory: offbeat {peaks[_OURS]:,.0f} MiB, DuckDB {peaks[_DUCKDB]:,.0f} MiB; least seconds of CPU on all cores: "
+    body += f"{cpu[_OURS]:.1f} and {cpu[_DUCKDB]:.1f}.\n\n{steps_table(sides[_DUCKDB].runs)}"
     sys.stdout.write(record("Call records beside DuckDB and PySpark", body, "polars", "duckdb", "pyspark", "numba"))
 
 
