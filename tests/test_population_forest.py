@@ -98,6 +98,11 @@ def test_verdicts_are_those_of_the_definition_to_the_bit(expected: list[Verdict]
     assert 0.02 < sum(v.voted for v in scored) / len(scored) < 0.12
 
 
+def test_a_sample_smaller_than_half_a_day_is_that_of_the_definition() -> None:
+    plan = replace(PLAN, sample_rows=90, train_min=90, sample=90, trees=5)
+    assert Run(plan).judge(windows()) == rolling(plan, VIEW, SEED, windows())
+
+
 def test_every_window_without_a_null_is_scored_once_there_is_a_model(expected: list[Verdict]) -> None:
     # 270 of 300 keys a day, 97 % of them complete: the third day is the first with 450 before it; day 5 is missing, 6 learns from 2 to 4.
     for window, verdict in zip(windows(), Run().judge(windows()), strict=True):
