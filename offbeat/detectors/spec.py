@@ -61,6 +61,15 @@ def _as_text(value: Any) -> Any:
 Expression = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | float | bool)]
 """An expression as text; checked when the plan is made, where the columns are known."""
 
+Early = Annotated[
+    bool,
+    Field(
+        description="Alert while the window of a rollup is still open. Only for what can only rise: counts, maxima, sums of what a quality "
+        "rule keeps at 0 or more."
+    ),
+]
+"""Whether a detector speaks before a window is over [S22]."""
+
 
 class Expressions(Protocol):
     """What a detector's settings may ask of the view they stand in, while its plan is made. Mistakes are noted with their place."""
@@ -73,8 +82,11 @@ class Expressions(Protocol):
     def duration(self, field: tuple[str, ...], text: str) -> int:
         """Nanoseconds of a duration above zero; 0 after a mistake."""
 
-    def rule(self, name: str, when: str, expected: str | None) -> RulePlan | None:
+    def rule(self, name: str, when: str, expected: str | None, *, early: bool) -> RulePlan | None:
         """A condition with its measure."""
+
+    def rises(self, field: tuple[str, ...], text: str, limits: tuple[str, ...]) -> bool:
+        """Whether, once a value lies above its limits, it does so until its window ends; if not, that is a mistake."""
 
     def number(self, field: tuple[str, ...], text: str) -> int:
         """Output of the view's program for an expression; -1 after a mistake."""
@@ -90,6 +102,7 @@ class DetectorSpec(Settings):
     """Settings of one detector; each kind has its own subclass with a `type`."""
 
     type: str
+    enabled: bool = Field(default=True, description="With `false` everything is as if the detector were not in the file.")
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""

@@ -12,19 +12,28 @@ from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.duration import positive_duration_ns, window_length
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
 from offbeat.spec.problems import Problems
-from offbeat.spec.sql import ExpressionError, canonical
+from offbeat.spec.rising import Rising
+from offbeat.spec.sql import ExpressionError, canonical, parse
 
+_AT_ONCE = "rows are judged at once; `early` is for the windows of a rollup, which take their time to end"
 _COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
 
 class DetectorCompiler:
     """Compiles detectors one after the other. `scope` holds the view's columns and features, `features` the names of the latter.
 
-    `every_ns` is the length of the view's windows, 0 for a view of rows.
+    `every_ns` is the length of the view's windows, 0 for a view of rows; then there is nothing that is `rising`.
     """
 
     def __init__(
-        self, at: tuple[str, ...], scope: Scope, features: tuple[str, ...], every_ns: int, codes: Codes, problems: Problems
+        self,
+        at: tuple[str, ...],
+        scope: Scope,
+        features: tuple[str, ...],
+        every_ns: int,
+        codes: Codes,
+        problems: Problems,
+        rising: Rising | None,
     ) -> None:
         self.features, self.every_ns = features, every_ns
         self.backgrounds: list[WindowPlan] = []
@@ -33,6 +42,7 @@ class DetectorCompiler:
         self.state_parts: dict[str, Any] = {}
         """What kept state depends on."""
         self._at, self._scope, self._codes, self._problems = at, scope, codes, problems
+        self._rising = rising
         self._compiler = Compiler({**scope}, codes)
         self._outputs: list[int] = []
         self._texts: dict[str, str] = {}
@@ -44,7 +54,7 @@ class DetectorCompiler:
         self._path = (*self._at, "detectors", name)
         self._texts = {}
         plan = spec.plan(name, self)
-        self.decides.append([name, self._canonical(spec.model_dump(mode="json", exclude_none=True))])
+        self.decides.append([name, self._canonical(spec.model_dump(mode="json", exclude={"enabled"}, exclude_none=True))])
         if isinstance(plan, ModelPlan | PopulationPlan):
             features = [self._texts[text] for text in plan.features]
             self.state_parts[f"views.{self._at[1]}.detectors.{name}"] = [spec.type, spec.training(), features]
@@ -112,7 +122,17 @@ class DetectorCompiler:
         self.backgrounds.append(plan)
         self.state_parts[f"views.{self._at[1]}.windows.{name}"] = [duration, rows, list(compiled.texts.values())]
 
-    def rule(self, name: str, when: str, expected: str | None) -> RulePlan | None:
+    def rises(self, field: tuple[str, ...], text: str, limits: tuple[str, ...]) -> bool:
+        """Whether, once a value lies above its limits, it does so until its window ends; if not, that is noted."""
+        if self._rising is None:
+            self.problem(("early",), _AT_ONCE)
+            return False
+        why = self._rising.value(parse(text)) or next((why for limit in limits if (why := self._rising.settled(parse(limit)))), "")
+        if why:
+            self.problem(field, f"`early` is for what can only rise: {why}")
+        return not why
+
+    def rule(self, name: str, when: str, expected: str | None, *, early: bool) -> RulePlan | None:
         """A condition with its measure; None after a mistake."""
         usual = None
         if expected is not None:
@@ -127,6 +147,10 @@ class DetectorCompiler:
             for problem in error.problems:
                 self.problem(("when",), problem)
             return None
+        if early and self._rising is None:
+            self.problem(("early",), _AT_ONCE)
+        elif early and self._rising is not None and (why := self._rising.condition(tree)):
+            self.problem(("when",), f"`early` is for what can only rise: {why}")
         found = measure(tree)
         # Compiling the two sides again costs nothing: equal parts are one value in the builder.
         sides = [] if found is None else [self._compiler.value(side).handle for side in found.args]
@@ -142,6 +166,7 @@ class DetectorCompiler:
             expected=-1 if usual is None else self._output(usual[0].handle),
             measure=canonical(found.args[0]) if found is not None else "",
             text=when,
+            early=early,
         )
 
     def _output(self, handle: int) -> int:

@@ -26,8 +26,17 @@ def compile_tables(spec: PipelineSpec, views: Mapping[str, ViewPlan], problems: 
         elif spec.views[table.view].rollup is None:
             problems.add(("tables", name, "view"), f"view {table.view!r} has no rollup: a table has a row a window")
         elif table.view in views:
-            plans.append(_table(name, table, views, {view: _key_of(spec, view) for view in views}, problems))
+            off = _switched_off(spec, table.view)
+            plan = _table(name, table, views, {view: _key_of(spec, view) for view in views}, off, problems)
+            if plan.where or not table.where:
+                plans.append(plan)
     return tuple(plans)
+
+
+def _switched_off(spec: PipelineSpec, view: str) -> tuple[str, ...]:
+    """Detectors that are switched off, as tables of a view call them: what hangs on them alone is left out."""
+    off = [(name, detector) for name, other in spec.views.items() for detector, kind in other.detectors.items() if not kind.enabled]
+    return tuple(detector if name == view else f"{name}.{detector}" for name, detector in off)
 
 
 def _key_of(spec: PipelineSpec, view: str) -> str:
@@ -36,11 +45,13 @@ def _key_of(spec: PipelineSpec, view: str) -> str:
     return _named((rollup.key.column if rollup is not None else None) or "key")
 
 
-def _table(name: str, spec: TableSpec, views: Mapping[str, ViewPlan], keys: Mapping[str, str], problems: Problems) -> TablePlan:
+def _table(
+    name: str, spec: TableSpec, views: Mapping[str, ViewPlan], keys: Mapping[str, str], off: tuple[str, ...], problems: Problems
+) -> TablePlan:
     view, key = views[spec.view], keys[spec.view]
     known = _linked(view, views, keys) | _own(view)
     texts = spec.columns or _usual(view)
-    columns = _found(("tables", name, "columns"), texts, known, problems)
+    columns = _found(("tables", name, "columns"), texts, known, off, problems)
     taken = {key: "the key's column", **dict.fromkeys(ALWAYS, "a column of every table")}
     for place, (text, value) in enumerate(zip(texts, columns, strict=True)):
         path = ("tables", name, "columns", *([str(place)] if spec.columns else []))
@@ -48,7 +59,7 @@ def _table(name: str, spec: TableSpec, views: Mapping[str, ViewPlan], keys: Mapp
             problems.add(path, f"{text!r} would be called {value.name!r} as {taken[value.name]} is; leave it out")
         elif value is not None:
             taken[value.name] = f"{text!r}"
-    where = _found(("tables", name, "where"), spec.where, _conditions(view, known), problems)
+    where = _found(("tables", name, "where"), spec.where, _conditions(view, known), off, problems)
     return TablePlan(
         name=name,
         view=view.name,
@@ -59,9 +70,9 @@ def _table(name: str, spec: TableSpec, views: Mapping[str, ViewPlan], keys: Mapp
     )
 
 
-def _found(path: tuple[str, ...], texts: list[str], known: Values, problems: Problems) -> list[TableValue | None]:
+def _found(path: tuple[str, ...], texts: list[str], known: Values, off: tuple[str, ...], problems: Problems) -> list[TableValue | None]:
     for place, text in enumerate(texts):
-        if text not in known:
+        if text not in known and not any(text == name or text.startswith(f"{name}.") for name in off):
             problems.add((*path, str(place)), f"unknown name {text!r}{nearest(text, known)}")
     return [known.get(text) for text in texts]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,8 @@ from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
-from offbeat.spec.sql import ExpressionError
+from offbeat.spec.rising import Rising
+from offbeat.spec.sql import ExpressionError, Node, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Given:
     """The source's columns."""
     codes: Codes
     problems: Problems
+    rules: tuple[Node, ...]
+    """The quality rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,22 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
                 problems.add((*path, "features", feature), f"feature {feature!r} already exists in window {owner[feature]!r}")
             owner[feature] = window_name
             visible.setdefault(feature, named)
-    compiler = DetectorCompiler(at, visible, tuple(owner), 0 if rollup is None else rollup.every_ns, codes, problems)
-    made = (compiler.detector(detector, settings) for detector, settings in spec.detectors.items())
-    plans = [found for found in made if found is not None]
+    every_ns = 0 if rollup is None else rollup.every_ns
+    rising = None if spec.rollup is None else _rising(spec.rollup, spec.windows, given)
+    compiler = DetectorCompiler(at, visible, tuple(owner), every_ns, codes, problems, rising)
+    # What is switched off is checked as the others are, but leaves nothing behind.
+    unused = DetectorCompiler(at, visible, tuple(owner), every_ns, Codes(), problems, rising)
+    made = [(compiler if kind.enabled else unused).detector(detector, kind) for detector, kind in spec.detectors.items()]
+    off = {detector for detector, kind in spec.detectors.items() if not kind.enabled}
+    plans = [found for found in made if found is not None and found.name not in off]
     state.update(compiler.state_parts)
-    if spec.vote.at_least > len(spec.detectors):
-        problems.add((*at, "vote", "at_least"), f"{spec.vote.at_least} votes can never be reached with {len(spec.detectors)} detector(s)")
-    weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, problems)
+    able = len(spec.detectors) - len(off)
+    if not able:
+        problems.add((*at, "detectors"), "all detectors of the view are switched off")
+    elif spec.vote.at_least > able:
+        problems.add((*at, "vote", "at_least"), f"{spec.vote.at_least} votes can never be reached with {able} detector(s)")
+    gone = [found for found in made if found is not None and found.name in off]
+    weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, gone, problems)
     if len(problems) > before:
         return None
     view = ViewPlan(
@@ -108,21 +121,37 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     return CompiledView(view, state, decides)
 
 
-def _weights(at: tuple[str, ...], weights: dict[str, float], plans: list[DetectorPlan], problems: Problems) -> tuple[Part, ...]:
-    """The parts of the severity, found in the detectors."""
-    terms = {
+def _rising(rollup: RollupSpec, windows: dict[str, WindowSpec], given: Given) -> Rising:
+    """What can be proven of the view's names; a column that cannot be read is not among them."""
+    columns = {}
+    for name, text in rollup.columns.items():
+        with suppress(ExpressionError):
+            columns[name] = parse(text)
+    holding = {current: frozenset(f for w in windows.values() if w.current is current for f in w.features) for current in (True, False)}
+    return Rising(columns, holding[True], holding[False], given.scope, given.rules)
+
+
+def _terms(plans: list[DetectorPlan]) -> dict[str, tuple[int, int]]:
+    return {
         f"{plan.name}.{term.feature}": (d, t)
         for d, plan in enumerate(plans)
         if isinstance(plan, RangePlan)
         for t, term in enumerate(plan.terms)
     }
+
+
+def _weights(
+    at: tuple[str, ...], weights: dict[str, float], plans: list[DetectorPlan], gone: list[DetectorPlan], problems: Problems
+) -> tuple[Part, ...]:
+    """The parts of the severity, found in the detectors; those of detectors that are switched off are left out."""
+    terms, off = _terms(plans), _terms(gone)
     parts = []
     for name, weight in weights.items():
         if name in {"score", "confidence"}:
             parts.append(Part(name, weight))
         elif name in terms:
             parts.append(Part(name, weight, *terms[name]))
-        else:
+        elif name not in off:
             known = nearest(name, ["score", "confidence", *terms])
             problems.add((*at, name), f"{name!r} is no part of a severity: score, confidence, or DETECTOR.VALUE of a range detector{known}")
     return tuple(parts)
