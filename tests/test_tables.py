@@ -1,17 +1,11 @@
-"""Tables of a run: what is refused, replaced, and left by a crash; late files, restarts and dimensions."""
+"""Tables of a run: values worked out by hand, what is refused and replaced, late files, dimensions."""
 
 from __future__ import annotations
 
-import gc
-import itertools
-import os
-import signal
 import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +13,16 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from command import Command, finished, offbeat
+from table_files import DAY, SCHEMA, read, some, written
+from test_docs_commands import DOCS, blocks
 
 from offbeat import UserError, run
 from offbeat.io.open_tables import open_tables
+from offbeat.spec.document import read_document
 from offbeat.spec.lint import lint
 from offbeat.spec.load import load_plan
 
 __all__ = ["offbeat"]
-FIELDS: list[pa.Field[Any]] = [pa.field("key", pa.string()), pa.field("start", pa.timestamp("us", "UTC")), pa.field("n", pa.float64())]
-SCHEMA = pa.schema(FIELDS)
-DAY = date(2024, 3, 1)
 PIPELINE: dict[str, Any] = {
     "name": "calls",
     "source": {
@@ -64,23 +58,6 @@ ROW_VIEW: dict[str, Any] = {
 
 def rows(*lines: tuple[str, str, int, str | None]) -> pl.DataFrame:
     return pl.DataFrame(lines, schema=["who", "at", "mb", "region"], orient="row")
-
-
-def some(n: int, key: str = "a") -> pa.Table:
-    start = datetime(2024, 3, 1, tzinfo=UTC)
-    return pa.table({"key": [key] * n, "start": [start] * n, "n": [None if i == 1 else float(i) for i in range(n)]}, schema=SCHEMA)
-
-
-def read(uri: str | Path, table: str) -> pl.DataFrame:
-    path = Path(str(uri).removeprefix("delta:")) / table
-    if str(uri).startswith("delta:"):
-        return pl.read_delta(str(path))
-    return pl.read_parquet(path / "**" / "*.parquet", hive_partitioning=True)
-
-
-def written(uri: str | Path, table: str) -> list[dict[str, Any]]:
-    frame = read(uri, table)
-    return frame.sort(frame.columns[0], "start").to_dicts()
 
 
 @pytest.fixture(params=["", "delta:"])
@@ -130,20 +107,20 @@ def test_a_day_is_replaced_also_by_nothing(uri: str) -> None:
 
 def test_a_late_file_and_further_days_leave_what_one_run_leaves(uri: str, tmp_path: Path) -> None:
     # The late file holds the day of somebody who is seen on no other, and whose calls make hours of a region loud, for all who were there.
-    files = []
+    paths = []
     for number, (day, people) in enumerate([(1, "abc"), (2, "abc"), (3, "abc"), (5, "abc"), (2, "d")]):
         lines = [
             (who, f"2024-03-{day:02d}T{hour:02d}:00:00Z", (7 * day + 3 * hour + 11 * i) % 29 + 40 * (who == "d"), ("n", "s")[hour % 2])
             for hour in range(24)
             for i, who in enumerate(people)
         ]
-        files.append(tmp_path / f"rows-{number}.parquet")
-        rows(*lines).write_parquet(files[-1])
+        paths.append(tmp_path / f"rows-{number}.parquet")
+        rows(*lines).write_parquet(paths[-1])
     whole, before = f"{uri}-whole", f"{uri}-before"
-    run(PIPELINE, files, tables=whole)
-    run(PIPELINE, files[:-1], tables=before)
-    for last in range(1, len(files) + 1):
-        run(PIPELINE, files[:last], tables=uri, state=tmp_path / "state")
+    run(PIPELINE, paths, tables=whole)
+    run(PIPELINE, paths[:-1], tables=before)
+    for last in range(1, len(paths) + 1):
+        run(PIPELINE, paths[:last], tables=uri, state=tmp_path / "state")
     assert written(whole, "flagged") != written(before, "flagged")
     for table in PIPELINE["tables"]:
         assert written(uri, table) == written(whole, table)
@@ -281,101 +258,6 @@ def test_a_table_of_another_kind_or_shape_is_left_alone(tmp_path: Path) -> None:
     assert [len(written(kind, "t")) for kind in kinds] == [2, 2]
 
 
-class Killed(BaseException):
-    """The process is gone: nothing catches it."""
-
-
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Dies before or after the n-th step that touches the disk."""
-    left = [-1]
-
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            for turn in ("before", "after"):
-                if left[0] == 0:
-                    left[0] = -1
-                    raise Killed
-                left[0] -= 1
-                if turn == "before":
-                    result = real(*args, **kwargs)
-            return result
-
-        return call
-
-    def arm(at: int) -> None:
-        left[0] = at
-
-    gc.freeze()  # so that each collection after a kill only looks at what the test made
-    with monkeypatch.context() as patch:
-        for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "mkdir")):
-            patch.setattr(owner, name, counted(getattr(owner, name)))
-        yield arm
-    gc.unfreeze()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_killed_at_every_step_the_old_day_or_the_new_one_is_there_whole(tmp_path: Path, steps: Callable[[int], None]) -> None:
-    for at in itertools.count():
-        out = tmp_path / str(at)
-        sink = open_tables(str(out), {"t": SCHEMA})
-        sink.write("t", DAY, some(3))
-        steps(at)
-        try:
-            sink.write("t", DAY, some(7))
-            sink.write("t", date(2024, 3, 2), some(2))
-            died = False
-        except Killed:
-            died = True
-        steps(-1)
-        sink.close()
-        gc.collect()
-        found = read(out, "t")
-        assert found.filter(pl.col("day") == DAY).height in (3, 7)
-        assert found.filter(pl.col("day") != DAY).height in (0, 2)
-        open_tables(str(out), {"t": SCHEMA}).close()
-        assert {path.name for path in (out / "t").rglob("*") if path.is_file()} == {"part-0.parquet"}
-        if not died:
-            assert found.height == 9
-            break
-    assert at > 5
-
-
-CHILD = textwrap.dedent("""
-    import sys
-    sys.path.insert(0, sys.argv[2])
-    from test_tables import DAY, SCHEMA, some
-    from offbeat.io.open_tables import open_tables
-    sink = open_tables(sys.argv[1], {"t": SCHEMA})
-    print("ready", flush=True)
-    for turn in range(10_000):
-        sink.write("t", DAY, some(200_000 + turn))
-""")
-
-
-def test_kill_9_during_a_write_leaves_the_old_day_whole(uri: str) -> None:
-    sink = open_tables(uri, {"t": SCHEMA})
-    sink.write("t", DAY, some(200_000))
-    sink.close()
-    for delay in (0.02, 0.15):
-        command = [sys.executable, "-c", CHILD, uri, str(Path(__file__).parent)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
-        found = read(uri, "t")
-        assert found.height >= 200_000
-        assert found["n"].null_count() == 1
-        assert found["n"].max() == found.height - 1
-    sink = open_tables(uri, {"t": SCHEMA})
-    sink.write("t", DAY, some(4))
-    sink.close()
-    assert read(uri, "t").height == 4
-    assert not list(Path(uri.removeprefix("delta:")).rglob("*.partial"))
-
-
 def test_deltalake_is_imported_only_for_delta_tables(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pl.DataFrame({"customer_id": [1], "timestamp": ["2024-03-01T00:00:00Z"], "cdr_id": [1], "cdr_type": ["DATA"]}).write_parquet(path)
@@ -383,3 +265,20 @@ def test_deltalake_is_imported_only_for_delta_tables(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "offbeat.io.tables_delta" in done.err
     assert " deltalake" not in done.err
+
+
+def test_the_page_shows_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offbeat: Command) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "tables-out.md"
+    pl.DataFrame({"customer_id": ["1"], "segment": ["x"]}).write_parquet("customers.parquet")
+    for line in "".join(blocks(page, "sh")).splitlines():
+        done = offbeat(*line.partition("#")[0].split()[1:])
+        assert done.code == 0, done.err
+    assert "segment" in read(tmp_path / "joined", "consolidated").columns
+    (snippet,) = blocks(page, "python")
+    shown = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True).stdout
+    assert "unlike_themselves" in shown
+    assert "2024" in shown
+    (declared,) = blocks(page, "yaml")
+    cdr = read_document(files("offbeat.pipelines").joinpath("cdr.yaml").read_text()).value
+    assert lint({**cdr, **read_document(declared).value}).problems == []
