@@ -20,6 +20,7 @@ FOLDED, HELD, DUPLICATE, CONFLICT, LATE, FUTURE = range(6)
 NOBODY = NULL_INT
 """No row."""
 _END = np.iinfo(np.int64).max
+_BLOCK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,79 +164,92 @@ def admit(
 ) -> int:
     """Walk rows `begin`…; returns n, or the row before which a pool must grow. `progress`: rows emitted and refuted so far."""
     unique = len(identity) > 0
-    for i in range(begin, len(slots)):
-        s = slots[i]
-        t = time_ns[i]
-        # Space first, so that a row is either done wholly or not at all: at most two rows are accepted per step.
-        n = keys[s, SEEN_N]
-        if unique and n < most and n + 2 > capacity[s] and capacity[s] < most and s_used[0] + 4 * most + 8 > len(s_link):
-            progress[0], progress[1] = m, refuted_n
-            return i
-        if lateness > 0:
-            held = buffer[s, HEAD] + buffer[s, LENGTH]
-            if held + 2 > buffer[s, CAPACITY] and b_used[0] + 4 * buffer[s, CAPACITY] + 16 > len(b_link):
+    touched = 0
+    for block in range(begin, len(slots), _BLOCK):
+        after = min(block + _BLOCK, len(slots))
+        # First the memory of the block's rows is touched, as loads that wait for nothing overlap and what follows would not.
+        for i in range(block, after):
+            touched += keys[slots[i], NEWEST] ^ keys[slots[i], OLDEST]
+        if unique:
+            for i in range(block, after):
+                s = slots[i]
+                n = keys[s, SEEN_N]
+                if n > 0:
+                    touched += 1 if s_pool[keys[s, SEEN] + (keys[s, OLDEST] if n == most else n - 1), 1] == 0 else 0
+        for i in range(block, after):
+            s = slots[i]
+            t = time_ns[i]
+            # Space first, so that a row is either done wholly or not at all: at most two rows are accepted per step.
+            n = keys[s, SEEN_N]
+            if unique and n < most and n + 2 > capacity[s] and capacity[s] < most and s_used[0] + 4 * most + 8 > len(s_link):
                 progress[0], progress[1] = m, refuted_n
                 return i
-        if keys[s, CANDIDATE] != NOBODY:
-            c_time = candidate[s, _TIME]
-            if unique and candidate_hash[s, 0] == identity[i]:
-                status[i] = DUPLICATE if candidate_hash[s, 1] == content[i] else CONFLICT
-                continue
-            row = keys[s, CANDIDATE]
-            keys[s, CANDIDATE] = NOBODY
-            if t >= minus(c_time, max_jump):
-                if unique:
-                    _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
-                keys[s, NEWEST] = max(keys[s, NEWEST], c_time)
-                if row >= 0:
-                    status[row] = FOLDED
-                if lateness > 0:
-                    _push_buffer(s, row, c_time, candidate[s, _ORDER], buffer, b_used, b_free, b_link, b_pool)
-                    m = _release(s, minus(keys[s, NEWEST], lateness), keys, buffer, b_pool, emitted, ordinals, m)
+            if lateness > 0:
+                held = buffer[s, HEAD] + buffer[s, LENGTH]
+                if held + 2 > buffer[s, CAPACITY] and b_used[0] + 4 * buffer[s, CAPACITY] + 16 > len(b_link):
+                    progress[0], progress[1] = m, refuted_n
+                    return i
+            if keys[s, CANDIDATE] != NOBODY:
+                c_time = candidate[s, _TIME]
+                if unique and candidate_hash[s, 0] == identity[i]:
+                    status[i] = DUPLICATE if candidate_hash[s, 1] == content[i] else CONFLICT
+                    continue
+                row = keys[s, CANDIDATE]
+                keys[s, CANDIDATE] = NOBODY
+                if t >= minus(c_time, max_jump):
+                    if unique:
+                        _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
+                    keys[s, NEWEST] = max(keys[s, NEWEST], c_time)
+                    if row >= 0:
+                        status[row] = FOLDED
+                    if lateness > 0:
+                        _push_buffer(s, row, c_time, candidate[s, _ORDER], buffer, b_used, b_free, b_link, b_pool)
+                        m = _release(s, minus(keys[s, NEWEST], lateness), keys, buffer, b_pool, emitted, ordinals, m)
+                    else:
+                        m = _emit(row, c_time, candidate[s, _ORDER], s, keys, emitted, ordinals, m)
+                elif row >= 0:
+                    status[row] = FUTURE
                 else:
-                    m = _emit(row, c_time, candidate[s, _ORDER], s, keys, emitted, ordinals, m)
-            elif row >= 0:
-                status[row] = FUTURE
-            else:
-                refuted[refuted_n] = -1 - row
-                refuted_n += 1
-        newest = keys[s, NEWEST]
-        if unique and not (has_time and t > newest):
-            known = _known(identity[i], content[i], s, keys, s_pool)
-            if known:
-                status[i] = DUPLICATE if known == 1 else CONFLICT
+                    refuted[refuted_n] = -1 - row
+                    refuted_n += 1
+            newest = keys[s, NEWEST]
+            if unique and not (has_time and t > newest):
+                known = _known(identity[i], content[i], s, keys, s_pool)
+                if known:
+                    status[i] = DUPLICATE if known == 1 else CONFLICT
+                    continue
+            last = keys[s, LAST_TIME]
+            if newest != NULL_INT and (t < minus(newest, lateness) or t < last or (t == last and order[i] < keys[s, LAST_ORDER])):
+                status[i] = LATE
                 continue
-        last = keys[s, LAST_TIME]
-        if newest != NULL_INT and (t < minus(newest, lateness) or t < last or (t == last and order[i] < keys[s, LAST_ORDER])):
-            status[i] = LATE
-            continue
-        # No row before the floor can still come, so none could refute a row that lies less than a jump ahead of it.
-        if (newest == NULL_INT or minus(t, max_jump) > newest) and (floor == NULL_INT or minus(t, max_jump) > floor):
-            status[i] = HELD
-            keys[s, CANDIDATE] = i
-            candidate[s, _TIME] = t
-            candidate[s, _ORDER] = order[i]
+            # No row before the floor can still come, so none could refute a row that lies less than a jump ahead of it.
+            if (newest == NULL_INT or minus(t, max_jump) > newest) and (floor == NULL_INT or minus(t, max_jump) > floor):
+                status[i] = HELD
+                keys[s, CANDIDATE] = i
+                candidate[s, _TIME] = t
+                candidate[s, _ORDER] = order[i]
+                if unique:
+                    candidate_hash[s, 0] = identity[i]
+                    candidate_hash[s, 1] = content[i]
+                continue
             if unique:
-                candidate_hash[s, 0] = identity[i]
-                candidate_hash[s, 1] = content[i]
-            continue
-        if unique:
-            if keys[s, SEEN_N] == most:
-                # As _remember does it, whose call would cost more than all the rest of the row.
-                oldest = keys[s, OLDEST]
-                at = keys[s, SEEN] + oldest
-                keys[s, OLDEST] = oldest + 1 if oldest + 1 < most else 0
-                s_pool[at, 0] = identity[i]
-                s_pool[at, 1] = content[i]
+                if keys[s, SEEN_N] == most:
+                    # As _remember does it, whose call would cost more than all the rest of the row.
+                    oldest = keys[s, OLDEST]
+                    at = keys[s, SEEN] + oldest
+                    keys[s, OLDEST] = oldest + 1 if oldest + 1 < most else 0
+                    s_pool[at, 0] = identity[i]
+                    s_pool[at, 1] = content[i]
+                else:
+                    _remember(s, identity[i], content[i], most, keys, capacity, s_used, s_free, s_link, s_pool)
+            keys[s, NEWEST] = max(newest, t)
+            status[i] = FOLDED
+            if lateness > 0:
+                _push_buffer(s, i, t, order[i], buffer, b_used, b_free, b_link, b_pool)
+                m = _release(s, minus(keys[s, NEWEST], lateness), keys, buffer, b_pool, emitted, ordinals, m)
             else:
-                _remember(s, identity[i], content[i], most, keys, capacity, s_used, s_free, s_link, s_pool)
-        keys[s, NEWEST] = max(newest, t)
-        status[i] = FOLDED
-        if lateness > 0:
-            _push_buffer(s, i, t, order[i], buffer, b_used, b_free, b_link, b_pool)
-            m = _release(s, minus(keys[s, NEWEST], lateness), keys, buffer, b_pool, emitted, ordinals, m)
-        else:
-            m = _emit(i, t, order[i], s, keys, emitted, ordinals, m)
+                m = _emit(i, t, order[i], s, keys, emitted, ordinals, m)
+    progress[2] = touched
     progress[0], progress[1] = m, refuted_n
     return len(slots)
 
@@ -313,7 +327,7 @@ class Admission:
         self._grow_slots(keys)
         status = np.empty(n, np.int8)
         emitted, ordinals = np.empty(n + held, np.int64), np.empty(n + held, np.int64)
-        refuted, progress = np.empty(held, np.int64), np.zeros(2, np.int64)
+        refuted, progress = np.empty(held, np.int64), np.zeros(3, np.int64)
         done = 0
         while n:
             done = admit(

@@ -19,6 +19,9 @@ ROWS = 0
 """Column of `ints` that every view has: rows in the window, its revision."""
 _COUNT, _SUM, _MIN, _MAX, BITS = range(5)
 _EMPTY = -1
+_BLOCK = 32
+_LINE = 8
+"""Integers in a line of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,10 @@ class Partials:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def take(self, index: I64) -> Partials:
+        """The windows at `index`."""
+        return Partials(self.targets[index], self.starts[index], self.ints[index], self.floats[index])
+
 
 @compiled
 def _place(target: int, start: int, table: I64, targets: I32, starts: I64) -> int:
@@ -130,50 +137,63 @@ def _fold(
 
     recent (targets, 2): start and place of each target's window used last, as its next row mostly falls into the same.
     """
-    for i in range(begin, len(target)):
-        progress[0] = count
-        t = target[i]
-        if t < 0:
-            places[i] = -1
-            continue
-        if recent[t, 0] == start[i]:
-            w = recent[t, 1]
-        else:
-            p = _place(t, start[i], table, targets, starts)
-            w = table[p]
-            if w == _EMPTY:
-                if count == len(starts) or 2 * count >= len(table):
-                    return i
-                w = count
-                table[p] = w
-                count += 1
-                targets[w] = t
-                starts[w] = start[i]
-                for j in range(ints.shape[1]):
-                    ints[w, j] = 0
-                for j in range(floats.shape[1]):
-                    floats[w, j] = np.nan
-            recent[t, 0] = start[i]
-            recent[t, 1] = w
-        places[i] = w
-        ints[w, ROWS] += 1
-        for k in range(len(kinds)):
-            a = arguments[k]
-            if kinds[k] == _COUNT:
-                if exact[a, i] != NULL_INT:
-                    ints[w, at[k]] += 1
-            elif kinds[k] == BITS:
-                if exact[a, i] != NULL_INT:
-                    ints[w, at[k]] |= 1 << exact[a, i]
-            elif kinds[k] == _SUM:
-                v = exact[a, i]
-                if v != NULL_INT:
-                    add128(ints, w, at[k], v, -1 if v < 0 else 0)
+    touched = 0
+    for block in range(begin, len(target), _BLOCK):
+        after = min(block + _BLOCK, len(target))
+        # First the memory of the block's rows is touched, as loads that wait for nothing overlap and the folds below would not.
+        for i in range(block, after):
+            if target[i] >= 0:
+                touched ^= recent[target[i], 0]
+        for i in range(block, after):
+            t = target[i]
+            if t >= 0 and recent[t, 0] == start[i]:
+                for j in range(0, ints.shape[1], _LINE):
+                    touched ^= ints[recent[t, 1], j]
+        for i in range(block, after):
+            progress[0] = count
+            t = target[i]
+            if t < 0:
+                places[i] = -1
+                continue
+            if recent[t, 0] == start[i]:
+                w = recent[t, 1]
             else:
-                x = doubles[a, i]
-                old = floats[w, at[k]]
-                if x == x and (old != old or (x < old if kinds[k] == _MIN else x > old)):
-                    floats[w, at[k]] = x
+                p = _place(t, start[i], table, targets, starts)
+                w = table[p]
+                if w == _EMPTY:
+                    if count == len(starts) or 2 * count >= len(table):
+                        return i
+                    w = count
+                    table[p] = w
+                    count += 1
+                    targets[w] = t
+                    starts[w] = start[i]
+                    for j in range(ints.shape[1]):
+                        ints[w, j] = 0
+                    for j in range(floats.shape[1]):
+                        floats[w, j] = np.nan
+                recent[t, 0] = start[i]
+                recent[t, 1] = w
+            places[i] = w
+            ints[w, ROWS] += 1
+            for k in range(len(kinds)):
+                a = arguments[k]
+                if kinds[k] == _COUNT:
+                    if exact[a, i] != NULL_INT:
+                        ints[w, at[k]] += 1
+                elif kinds[k] == BITS:
+                    if exact[a, i] != NULL_INT:
+                        ints[w, at[k]] |= 1 << exact[a, i]
+                elif kinds[k] == _SUM:
+                    v = exact[a, i]
+                    if v != NULL_INT:
+                        add128(ints, w, at[k], v, -1 if v < 0 else 0)
+                else:
+                    x = doubles[a, i]
+                    old = floats[w, at[k]]
+                    if x == x and (old != old or (x < old if kinds[k] == _MIN else x > old)):
+                        floats[w, at[k]] = x
+    progress[1] = touched
     progress[0] = count
     return len(target)
 
@@ -198,7 +218,7 @@ class PartialTable:
         Returns (n,) the place of each row's window in the table, -1 for rows not selected.
         """
         places: I64 = np.empty(len(target), np.int64)
-        lay, done, progress = self.layout, 0, np.zeros(1, np.int64)
+        lay, done, progress = self.layout, 0, np.zeros(2, np.int64)
         self._recent = grown_rows(self._recent, int(target.max(initial=-1)) + 1, NULL_INT)
         progress[0] = self._count
         while len(target):
@@ -247,12 +267,13 @@ class PartialTable:
         n = self._count
         gone = self._starts[:n] < until_ns
         if not gone.any():
-            return self._at(np.zeros(0, np.int64))
-        taken = self._at(np.flatnonzero(gone))
-        self.restore(self._at(np.flatnonzero(~gone)))
+            return self.at(np.zeros(0, np.int64))
+        taken = self.at(np.flatnonzero(gone))
+        self.restore(self.at(np.flatnonzero(~gone)))
         return taken
 
-    def _at(self, places: I64) -> Partials:
+    def at(self, places: I64) -> Partials:
+        """The windows at these places."""
         return Partials(self._targets[places], self._starts[places], self._ints[places], self._floats[places])
 
     def restore(self, partials: Partials) -> None:
