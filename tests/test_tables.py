@@ -94,6 +94,17 @@ def test_rows_worked_out_by_hand(uri: str) -> None:
     assert hours.height == 4
 
 
+def test_an_hour_over_midnight_counts_to_the_day_in_which_it_ends(tmp_path: Path) -> None:
+    # Midnight of Kolkata is 18:30 UTC, hours are those of UTC.
+    table = rows(
+        ("a", "2024-03-01T17:40:00Z", 200, "n"), ("a", "2024-03-01T18:10:00Z", 200, "n"), ("a", "2024-03-01T18:40:00Z", 5, "n"),
+        ("b", "2024-03-01T18:20:00Z", 5, "n"),
+    )  # fmt: skip
+    run(PIPELINE, table, tables=tmp_path / "out", overrides=["source.time.zone=Asia/Kolkata"])
+    listed = {(row["who"], row["day"].day): [flag["start"].hour for flag in row["hour"]] for row in written(tmp_path / "out", "days")}
+    assert listed == {("a", 1): [17], ("a", 2): [18], ("b", 1): []}
+
+
 def test_a_day_is_replaced_also_by_nothing(uri: str) -> None:
     for lines, day in ((some(3), DAY), (some(5), date(2024, 3, 2)), (some(2, "b"), DAY), (some(0), date(2024, 3, 2))):
         sink = open_tables(uri, {"t": SCHEMA})
@@ -105,7 +116,9 @@ def test_a_day_is_replaced_also_by_nothing(uri: str) -> None:
     ]
 
 
-def test_a_late_file_and_further_days_leave_what_one_run_leaves(uri: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Asia/Kolkata"])
+def test_a_late_file_and_further_days_leave_what_one_run_leaves(uri: str, tmp_path: Path, zone: str) -> None:
+    pipeline = {**PIPELINE, "source": {**PIPELINE["source"], "time": {"column": "at", "zone": zone}}}
     # The late file holds the day of somebody who is seen on no other, and whose calls make hours of a region loud, for all who were there.
     paths = []
     for number, (day, people) in enumerate([(1, "abc"), (2, "abc"), (3, "abc"), (5, "abc"), (2, "d")]):
@@ -117,10 +130,10 @@ def test_a_late_file_and_further_days_leave_what_one_run_leaves(uri: str, tmp_pa
         paths.append(tmp_path / f"rows-{number}.parquet")
         rows(*lines).write_parquet(paths[-1])
     whole, before = f"{uri}-whole", f"{uri}-before"
-    run(PIPELINE, paths, tables=whole)
-    run(PIPELINE, paths[:-1], tables=before)
+    run(pipeline, paths, tables=whole)
+    run(pipeline, paths[:-1], tables=before)
     for last in range(1, len(paths) + 1):
-        run(PIPELINE, paths[:last], tables=uri, state=tmp_path / "state")
+        run(pipeline, paths[:last], tables=uri, state=tmp_path / "state")
     assert written(whole, "flagged") != written(before, "flagged")
     for table in PIPELINE["tables"]:
         assert written(uri, table) == written(whole, table)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from offbeat.core.batch import I32, NULL_INT, Bools
+from offbeat.core.batch import I32, I64, NULL_INT, Bools
 from offbeat.core.days import DAY_NS
 from offbeat.core.ledger import Ledger
 from offbeat.core.partials import PartialLayout, PartialTable
@@ -55,6 +55,16 @@ class Merge:
             view.observer = tables.observer(name)
             view.linking = linking if linking.others(name) else None
 
+    def glance(self, shards: Sequence[Shard], number: int, places: dict[str, I64]) -> list[AlertBlock]:
+        """Early alerts of the windows into which rows were just folded: by view their places in the table of shard `number`."""
+        blocks = []
+        for name, found in places.items():
+            fold = shards[number].rollups[name]
+            block = self.views[name].glance(number, fold.targets.names, fold.table, found)
+            if block is not None:
+                blocks.append(block)
+        return blocks
+
     def close(self, shards: Sequence[Shard], until_ns: int) -> list[AlertBlock]:
         """Judge all windows that end before `until_ns`, for good: no row that belongs into them will come."""
         if not self.closes or until_ns == NULL_INT:
@@ -85,10 +95,17 @@ class Merge:
             outcomes = self.views[name].close(start, again.get(name))
             if name == self._decider:
                 self._count(outcomes)
-            blocks += [o.block for o in outcomes if o.block is not None]
+            blocks += [block for o in outcomes for block in o.blocks]
         if self.tables is not None and until:
-            self.tables.close_until(min(view.until_ns for view in self.views.values()))
+            self.tables.close_until(self._passed(shards))
         return blocks
+
+    def _passed(self, shards: Sequence[Shard]) -> int:
+        """The last time by which every window that has come to its end is closed."""
+        until = {name: view.until_ns for name, view in self.views.items()}
+        if NULL_INT in until.values():
+            return NULL_INT
+        return min(int(shards[0].rollups[name].tumbling.ends(np.array([start]))[0]) for name, start in until.items()) - 1
 
     def _again(self, shards: Sequence[Shard], names: Sequence[str]) -> dict[str, int]:
         """Where a closed window must be opened again: from where on, by view, so that tables get whole days of all views."""
@@ -120,10 +137,8 @@ class Merge:
             for number, shard in enumerate(shards):
                 fold = shard.rollups[name]
                 view.stage.update(number, fold.targets.names, fold.table.partials())
-            outcomes[name], ledger.views[name] = view.look()
-            block = outcomes[name].block
-            if block is not None:
-                blocks.append(block)
+            outcomes[name], ledger.views[name] = view.look(self._start_of_newest(shards, name))
+            blocks += outcomes[name].blocks
         if self.tables is not None:
             self.tables.finish()
         if self._decider is not None:
@@ -134,6 +149,11 @@ class Merge:
         ledger.warming_up += warming_up
         ledger.pending -= scored + warming_up
         return blocks, ledger
+
+    def _start_of_newest(self, shards: Sequence[Shard], view: str) -> int:
+        """Start of the view's windows that hold the newest row of the input."""
+        newest_ns = max(shard.newest_ns for shard in shards)
+        return NULL_INT if newest_ns == NULL_INT else shards[0].rollups[view].tumbling.start(newest_ns)
 
     def _together(self, shards: Sequence[Shard], outcomes: dict[str, Outcome]) -> tuple[int, int]:
         """Rows by whether any of their windows, in whatever view, got a verdict."""

@@ -107,14 +107,14 @@ class Flags:
     def __init__(self, view: ViewPlan, every_ns: int, key: str) -> None:
         self.key, self._every_ns = key, every_ns
         self._detectors = [detector.name for detector in view.detectors]
-        self._found: dict[int, tuple[I32, U64]] = {}
+        self._found: dict[int, tuple[int, I32, U64]] = {}
 
-    def note(self, start: int, slots: I32, votes: U64) -> None:
-        """All windows that begin at `start`, or those with a vote; what was noted of that start before is replaced."""
+    def note(self, start: int, end: int, slots: I32, votes: U64) -> None:
+        """All windows from `start` to `end`; what was noted of that start before is replaced."""
         some = votes != 0
         self._found.pop(start, None)
         if some.any():
-            self._found[start] = slots[some], votes[some]
+            self._found[start] = end, slots[some], votes[some]
 
     def forget(self, before_ns: int) -> None:
         """Windows that begin before a time are not asked for any more."""
@@ -122,11 +122,11 @@ class Flags:
             del self._found[start]
 
     def within(self, start: int, end: int) -> Within:
-        """Those within a window of the view that asks."""
+        """Those that come to their end within a window of the view that asks: what reaches over its end is not known with it."""
         found = {}
-        for other in sorted(self._found):
-            if start - self._every_ns < other < end:
-                found[place_in(start, other, self._every_ns)] = (other, *self._found[other])
+        for other, (ends, slots, votes) in self._found.items():
+            if start < ends <= end:
+                found[place_in(start, other, self._every_ns)] = (other, slots, votes)
         return Within(found)
 
     def kind(self) -> pa.DataType:

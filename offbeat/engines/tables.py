@@ -120,9 +120,8 @@ class _Table:
             self.pending.setdefault(part.day_ns, {})[part.start] = piece
 
     def closed(self, next_day_ns: int) -> int:
-        """When all windows that begin before the next day, and those linked to them, have come to their end, ns."""
-        end = self._view.last_end(next_day_ns)
-        return max([end, *(other.last_end(end) for other in self._linked.values())])
+        """When all windows that begin before the next day have come to their end, ns."""
+        return self._view.last_end(next_day_ns)
 
     def rows(self, day_ns: int) -> pa.Table:
         """All rows of a day, which is no longer pending."""
@@ -197,7 +196,7 @@ class Tables:
         if seen.flags is not None:
             votes = said.votes()
             for part in parts:
-                seen.flags.note(part.start, slots[part.index], votes[part.index])
+                seen.flags.note(part.start, seen.end(part.start), slots[part.index], votes[part.index])
         for table in tables:
             table.collect(said, slots, parts)
 
