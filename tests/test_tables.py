@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from command import Command, finished, offbeat
+from command import Command, offbeat
 from table_files import DAY, SCHEMA, read, some, written
 from test_docs_commands import DOCS, blocks
 
@@ -271,13 +271,10 @@ def test_a_table_of_another_kind_or_shape_is_left_alone(tmp_path: Path) -> None:
     assert [len(written(kind, "t")) for kind in kinds] == [2, 2]
 
 
-def test_deltalake_is_imported_only_for_delta_tables(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    pl.DataFrame({"customer_id": [1], "timestamp": ["2024-03-01T00:00:00Z"], "cdr_id": [1], "cdr_type": ["DATA"]}).write_parquet(path)
-    done = finished("run", "cdr", path, "--tables", tmp_path / "t", "--json", env={"PYTHONPROFILEIMPORTTIME": "1"})
-    assert done.code == 0, done.err
-    assert "offbeat.io.tables_delta" in done.err
-    assert " deltalake" not in done.err
+def test_deltalake_is_imported_only_for_delta_tables() -> None:
+    program = "import sys, offbeat.engines.local; print('offbeat.io.tables_delta' in sys.modules, 'deltalake' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["True", "False"]
 
 
 def test_the_page_shows_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offbeat: Command) -> None:

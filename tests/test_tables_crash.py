@@ -19,6 +19,8 @@ import polars as pl
 import pytest
 from table_files import DAY, SCHEMA, read, some
 
+from offbeat import run
+from offbeat.evaluate.generate_cdr import generate_cdr
 from offbeat.io.open_tables import open_tables
 
 
@@ -117,3 +119,39 @@ def test_kill_9_during_a_write_leaves_the_old_day_whole(tmp_path: Path, scheme: 
     sink.close()
     assert read(uri, "t").height == 4
     assert not list(Path(uri.removeprefix("delta:")).rglob("*.partial"))
+
+
+RUN = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from offbeat.engines.local import LocalEngine
+    from offbeat.io.open import open_source
+    from offbeat.spec.load import load_plan
+    records, tables, state = sys.argv[1:]
+    plan = load_plan("cdr")
+    engine = LocalEngine(plan, open_source(plan.source, [records]), tables=[tables], state=Path(state), commit_seconds=0.0)
+    print("ready", flush=True)
+    engine.run(lambda progress: print(progress.rows, flush=True))
+""")
+
+
+@pytest.mark.heavy
+def test_a_run_killed_between_days_and_started_again_leaves_the_tables_of_one_run(tmp_path: Path) -> None:
+    generate_cdr(tmp_path / "records", rows=60_000, days=30, customers=100, seed=11)
+    run("cdr", tmp_path / "records", tables=tmp_path / "whole")
+    command = [sys.executable, "-c", RUN, *(str(tmp_path / name) for name in ("records", "killed", "state"))]
+    kills = 0
+    for chunks in (3, 4, 6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for _ in range(chunks):
+                process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+            kills += process.wait() == -signal.SIGKILL
+    assert kills == 3
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for table in ("baselines", "zscores", "region_hours", "patterns", "consolidated"):
+        whole, killed = (read(tmp_path / name, table) for name in ("whole", "killed"))
+        order = [whole.columns[0], "start"]
+        assert killed.sort(order).equals(whole.sort(order)), table
+        assert whole.height > 10
