@@ -13,7 +13,7 @@ from offbeat.core.odd import Odd
 
 STATUSES = ("early", "provisional", "final", "withdrawn")
 """In rising order of precedence (S22); `AlertBlock.status` holds indices into it."""
-FINAL, WITHDRAWN = STATUSES.index("final"), STATUSES.index("withdrawn")
+EARLY, FINAL, WITHDRAWN = STATUSES.index("early"), STATUSES.index("final"), STATUSES.index("withdrawn")
 
 
 @dataclass(frozen=True, slots=True)

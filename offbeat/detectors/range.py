@@ -12,7 +12,7 @@ from offbeat.detectors.verdict import Evidence, Verdicts
 
 
 @compiled
-def _judge(outputs: F64, terms: I64, ratios: F64, score: F64, voted: Bools, exceedance: F64) -> None:
+def _judge(outputs: F64, terms: I64, above: bool, ratios: F64, score: F64, voted: Bools, exceedance: F64) -> None:
     for i in range(outputs.shape[1]):
         raw = -1.0
         for t in range(terms.shape[0]):
@@ -21,7 +21,7 @@ def _judge(outputs: F64, terms: I64, ratios: F64, score: F64, voted: Bools, exce
             distance = value - center
             reach = outputs[terms[t, 3], i] if distance >= 0.0 else outputs[terms[t, 2], i]
             # A value or what is usual may be null, and without any spread nothing can be said [S7].
-            r = distance / reach if reach > 0.0 and distance == distance else np.nan
+            r = distance / reach if reach > 0.0 and distance == distance and (distance >= 0.0 or not above) else np.nan
             ratios[t, i] = r
             raw = max(raw, abs(r))  # a NaN on the right does not win
         if raw < 0.0:
@@ -67,11 +67,14 @@ class Range:
         self._terms = np.array([[term.value, term.center, term.below, term.above] for term in plan.terms], np.int64)
         self._limits = np.array([term.limit for term in plan.terms])
 
-    def judge(self, outputs: F64) -> Verdicts:
-        """Verdicts on n rows from the (o, n) outputs of the view's program."""
+    def judge(self, outputs: F64, *, above: bool = False) -> Verdicts:
+        """Verdicts on n rows from the (o, n) outputs of the view's program.
+
+        above: only values above what is usual count, as of windows that are still open: what lies below may yet rise.
+        """
         n = outputs.shape[1]
         score, voted, exceedance, ratios = np.empty(n), np.empty(n, np.bool_), np.empty(n), np.empty((len(self._terms), n))
-        _judge(outputs, self._terms, ratios, score, voted, exceedance)
+        _judge(outputs, self._terms, above, ratios, score, voted, exceedance)
         return Verdicts(score, voted, exceedance, ratios)
 
     def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from offbeat.core.plan import DetectorPlan
-from offbeat.detectors.spec import DetectorSpec, Expression, Expressions
+from offbeat.detectors.spec import DetectorSpec, Early, Expression, Expressions
 
 
 class RuleSpec(DetectorSpec):
@@ -23,6 +23,7 @@ class RuleSpec(DetectorSpec):
         description="What a normal row would have shown, for the explanation.",
         examples=["0", "mean_volume"],
     )
+    early: Early = False
 
     def expressions(self) -> list[str] | None:
         """The condition, and what is expected."""
@@ -30,4 +31,4 @@ class RuleSpec(DetectorSpec):
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
-        return view.rule(name, self.when, self.expected)
+        return view.rule(name, self.when, self.expected, early=self.early)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from offbeat.core.plan import DetectorPlan, RangePlan
 from offbeat.detectors.range_spec import RangeSpec
-from offbeat.detectors.spec import Expression, Expressions, Settings
+from offbeat.detectors.spec import Early, Expression, Expressions, Settings
 
 _MAD_TO_SIGMA = "1.482602218505602"
 """1 / Φ⁻¹(3/4): what makes the median absolute deviation of normal values their standard deviation (Rousseeuw & Croux 1993)."""
@@ -36,6 +36,7 @@ class ZScoreSpec(RangeSpec):
         description="Values that are held against a mean and a standard deviation of yours instead of the window.",
         examples=[{"sessions": {"mean": "usual_sessions", "std": "std_sessions"}}],
     )
+    early: Early = False
 
     def expressions(self) -> list[str] | None:
         """The values, and the means and deviations they are held against."""
@@ -67,5 +68,7 @@ class ZScoreSpec(RangeSpec):
                 middle, unit, field = given.mean, f"({given.std})", ("baseline", text)
             reach = f"{limit!r} * {unit}"
             terms.append(self.term(view, field, text, (middle, reach, reach), limit))
+            if self.early and terms[-1] is not None:
+                view.rises(field, text, () if given is None else (given.mean, given.std))
         good = [term for term in terms if term is not None]
-        return RangePlan(name, self.type, tuple(good)) if len(good) == len(terms) else None
+        return RangePlan(name, self.type, tuple(good), self.early) if len(good) == len(terms) else None

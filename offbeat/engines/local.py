@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from offbeat.decide.block import AlertBlock
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.delivery import Delivery, Worst
 from offbeat.engines.intake import Prepared
+from offbeat.engines.live import LiveClock
 from offbeat.engines.merge import Merge
 from offbeat.engines.places import Known, Places
 from offbeat.engines.shard import Output, Shard
@@ -34,6 +36,10 @@ from offbeat.io.sinks import local_path
 COMMIT_SECONDS = 5.0
 """With a state directory: how much work a crash may repeat."""
 WORST = 10
+_CHEAP_SECONDS = 0.05
+"""A live run's state that takes no longer to save is saved after each batch,"""
+_SELDOM = 20
+"""and one that takes longer after so many times as long."""
 _AHEAD = 2
 """Chunks made ready while another is folded."""
 _WINDOWS = "windows"
@@ -116,7 +122,11 @@ class LocalEngine:
         self._live, self._keep = live, keep
         self._commit_seconds = 0.0 if live else commit_seconds
         self._shard = Shard(plan, linked=bool(tables))
-        self._merge = Merge(plan, state / _WINDOWS if state is not None else None)
+        # A live run may have to open closed windows again.
+        self._scratch = TemporaryDirectory(prefix="offbeat-") if live and state is None else None
+        archive = state / _WINDOWS if state is not None else Path(self._scratch.name) if self._scratch is not None else None
+        self._merge = Merge(plan, archive)
+        self._clock = LiveClock(plan)
         self._position: Position | None = None
         self._files: list[str] = []
         self._headers: dict[str, str] = {}
@@ -154,15 +164,25 @@ class LocalEngine:
             if self._joined:
                 self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
             for prepared in self._prepared(numbers):
-                self._close(self._shard.settled_ns(prepared.chunk.floor_ns))
-                self._deliver(self._shard.absorb(prepared))
+                if not self._live:
+                    self._close(self._shard.settled_ns(prepared.chunk.floor_ns))
+                output = self._shard.absorb(prepared)
+                self._deliver(output)
+                if self._live:
+                    self._deliver(Output(self._merge.glance([self._shard], 0, output.places)))
+                    self._close(self._clock.until_ns(output.time_ns))
                 self._position = prepared.chunk.position
                 if progress is not None:
                     progress(self._progress())
                 now = time.monotonic()
                 if now - committed >= self._commit_seconds and (self._checkpoint is not None or self._live):
                     self._commit()
-                    committed = now
+                    committed = time.monotonic()
+                    if self._live and committed - now > _CHEAP_SECONDS:
+                        # A large state is saved less often than every batch of rows.
+                        self._commit_seconds = _SELDOM * (committed - now)
+                elif self._live:
+                    self._delivery.commit()
                 if self._stop.is_set():
                     break
             else:
@@ -186,6 +206,8 @@ class LocalEngine:
             self._merge.tables.close()
         if self._checkpoint is not None:
             self._checkpoint.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _prepared(self, numbers: list[int]) -> Iterator[Prepared]:
         """The source's chunks, made ready on another thread while this one folds those before; of a live source at once."""

@@ -32,6 +32,10 @@ class Output:
 
     alerts: list[AlertBlock] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
+    time_ns: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Times of the rows folded."""
+    places: dict[str, I64] = field(default_factory=dict)
+    """By view on another key: places of their windows in its table, -1 for rows not selected."""
 
 
 class Shard:
@@ -216,6 +220,7 @@ class Shard:
         places = {
             name: rollup.fold(rollup.rows(batch) if rows_of is None else rows_of[name]) for name, rollup in self.rollups.items()
         }
+        out.time_ns, out.places = batch.time_ns, places
         for (name, other), links in self.links.items():
             _, starts = self.rollups[name].table.addresses()
             links.fold(places[name], starts, places[other], *self.rollups[other].table.addresses())

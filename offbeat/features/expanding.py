@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Self
 
 import numpy as np
 
@@ -164,6 +166,13 @@ class ExpandingFold:
                 break
             self._widen(2 * self._queue.shape[1])
         return WindowRows(self._features.run(aggregates), rows.n, rows.from_ns)
+
+    def excerpt(self, slots: I32, keys: int) -> Self:
+        """A copy in which n slots, of `keys` in use, stand as 0 to n - 1: rows folded into it are not known here."""
+        self._grow_slots(keys)
+        other = copy.copy(self)
+        other._record, other._queue = self._record[slots], self._queue[slots]
+        return other
 
     def _widen(self, width: int) -> None:
         """Longer queues, each from its beginning."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -45,20 +47,22 @@ class WindowFold:
         names = tuple(f"diff@{j}" for j in range(len(plan.changes.outputs)))
         self._neighbours = bool(names) or "gap@" in plan.arguments.inputs
         self._changes = Machine(plan.changes, columns, features)
-        self._previous = np.zeros((0, len(names)))
-        self._last = np.zeros(0, np.int64)
         self._arguments = Machine(plan.arguments, columns, (*features, *names, "gap@") if self._neighbours else features)
         self._features = Machine(plan.feature_program, tuple(f"agg{i}" for i in range(len(plan.aggregates))))
         self._lay_out(fixed)
-        arguments = len(plan.arguments.outputs)
+        self._clear()
+
+    def _clear(self) -> None:
         self._ring = np.zeros((0, k.RING), np.int64)
         self._back = np.zeros((0, self._stack))
         self._running = np.zeros((0, self._counters), np.int64)
         self._sorted_n = np.zeros((0, 2 * self._sorted), np.int64)
+        self._previous = np.zeros((0, len(self.plan.changes.outputs)))
+        self._last = np.zeros(0, np.int64)
         self._used = np.zeros(1, np.int64)
         self._free = no_free()
         self._times = np.zeros(0, np.int64)
-        self._values = np.zeros((0, arguments))
+        self._values = np.zeros((0, len(self.plan.arguments.outputs)))
         self._integers = np.zeros((0, len(self._exact)), np.int64)
         self._suffix = np.zeros((0, self._stack))
         self._ordered = np.zeros((0, self._sorted))
@@ -155,7 +159,18 @@ class WindowFold:
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """The state of the first `keys` slots: their rows in order, and how many stand in which part."""
         self._grow_slots(keys)
-        ring = self._ring[:keys]
+        return self._kept(np.arange(keys))
+
+    def excerpt(self, slots: I32, keys: int) -> Self:
+        """A copy in which n slots, of `keys` in use, stand as 0 to n - 1: rows folded into it are not known here."""
+        self._grow_slots(keys)
+        other = copy.copy(self)
+        other._clear()
+        other.restore(self._kept(slots))
+        return other
+
+    def _kept(self, slots: I32 | I64) -> dict[str, np.ndarray]:
+        ring = self._ring[slots]
         sizes = ring[:, k.LENGTH] + ring[:, k.WAITING]
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         total = int(starts[-1])
@@ -165,7 +180,7 @@ class WindowFold:
         return {
             "length": ring[:, k.LENGTH].copy(), "waiting": ring[:, k.WAITING].copy(), "front": ring[:, k.FRONT].copy(),
             "times": times, "values": values, "integers": whole,
-            **({"previous": self._previous[:keys].copy(), "last": self._last[:keys].copy()} if self._neighbours else {}),
+            **({"previous": self._previous[slots], "last": self._last[slots]} if self._neighbours else {}),
         }  # fmt: skip
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:

@@ -13,7 +13,7 @@ from offbeat.spec.identity import canonical_json, digest
 from offbeat.spec.models import PipelineSpec, QualitySpec, SourceSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
-from offbeat.spec.sql import ExpressionError, canonical
+from offbeat.spec.sql import ExpressionError, canonical, parse
 from offbeat.spec.tables import compile_tables
 from offbeat.spec.view import CompiledView, Given, compile_view
 
@@ -30,7 +30,8 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     source = _source(spec.source, problems)
     quality, rules = _quality(spec.quality, spec.source, scope, codes, problems)
     _view_names(spec, problems)
-    views = [compile_view(name, view, Given(spec.source, scope, codes, problems)) for name, view in spec.views.items()]
+    given = Given(spec.source, scope, codes, problems, tuple(parse(text) for text in rules.values()))
+    views = [compile_view(name, view, given) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
     tables = compile_tables(spec, {view.view.name: view.view for view in made}, problems)
     if problems or len(made) != len(views):
