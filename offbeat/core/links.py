@@ -201,7 +201,7 @@ class Links:
                 _index(n, self._table, self._places, self._targets)
 
     def take(self, a_places: I64) -> Linked:
-        """The links of these windows, each named once, the first target of each first; they stay until they are dropped."""
+        """The links of these windows, each named once, the first target of each first; they stay until `renumber` says they are gone."""
         offsets = np.zeros(len(a_places) + 1, np.int64)
         of = np.full(len(self._first), _NONE, np.int32)
         n = int(self._count[0])
@@ -210,14 +210,6 @@ class Links:
         targets, masks = np.empty(int(offsets[-1]), np.int32), np.empty(int(offsets[-1]), np.uint64)
         _gather(a_places, self._first, self._masks, of, n, self._places, self._targets, self._more, offsets, targets, masks)
         return Linked(offsets, targets, masks)
-
-    def drop(self, a_places: I64) -> None:
-        """Forget these windows; their places may be used again."""
-        inside = a_places[(a_places >= 0) & (a_places < len(self._first))]
-        self._first[inside] = _NONE
-        n = int(self._count[0])
-        if n:
-            self._retain(self._first[self._places[:n]] != _NONE)
 
     def renumber(self, places: I64) -> None:
         """The table of A was packed: (w,) `places` are the new places of its first w windows, -1 for those that are gone."""
