@@ -50,6 +50,19 @@ class Chunk:
     """No row of this chunk or a later one is earlier; NULL_INT where that is not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that no earlier run has read, or not with this content."""
+
+    path: str
+    fingerprint: str
+    replaces: str
+    """Fingerprint under which the file at this path was read before; '' for a path that is new."""
+    first_ns: int
+    last_ns: int
+    """Times of its first and last row; NULL_INT both where it has none."""
+
+
 class Source(Protocol):
     """Rows in the order of S2."""
 

@@ -59,6 +59,8 @@ class InputFile:
     """The key drawn from the file's name; None where a column holds it."""
     size: int
     """Bytes on disk; 0 for standard input."""
+    modified_ns: int = 0
+    """Time of the last change, as the file system has it."""
 
 
 def _kind_of(path: str, wanted: str) -> tuple[Kind, Literal["", "gzip", "zstd"]] | None:
@@ -132,7 +134,9 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
             if kind is None:
                 raise UserError(f"{name}: the name does not tell the format; expected {_ACCEPTED}, or set the source's `format`")
             key = _key_of(name, key_pattern) if key_pattern else None
-            files.setdefault(str(Path(name).resolve()), InputFile(name, kind[0], kind[1], key, Path(name).stat().st_size))
+            known = Path(name).stat()
+            found = InputFile(name, kind[0], kind[1], key, known.st_size, known.st_mtime_ns)
+            files.setdefault(str(Path(name).resolve()), found)
     return list(files.values())
 
 

@@ -13,7 +13,7 @@ from offbeat.errors import UserError
 from offbeat.io.ahead import Ahead
 from offbeat.io.by_time import ByTime, TimedFile
 from offbeat.io.columns import Parsed
-from offbeat.io.contract import Chunk, Position, Source
+from offbeat.io.contract import Arrival, Chunk, Position, Source
 from offbeat.io.csv import BLOCK, CsvReader
 from offbeat.io.databento import DatabentoReader
 from offbeat.io.dbn import DbnReader
@@ -29,6 +29,10 @@ DEPTH = 4
 
 _UNPACKED = 6
 """Bytes of text behind a byte of a packed file, roughly: decides only how many buckets a merge uses."""
+
+
+_NAMED = 3
+"""Files left out that are named one by one."""
 
 
 class Reader(Protocol):
@@ -96,6 +100,7 @@ class FileSource:
         self.headers = [r.header for r in self._readers]
         self._live = "-" in self.files
         self._done = 0
+        self._prints: dict[int, str] = {}
         self._ahead: Ahead[Step] | None = None
 
     def _open_all(self) -> list[Reader]:
@@ -150,7 +155,7 @@ class FileSource:
                     current = None if resumed else current
                 elif parsed is None:
                     # A new dict: positions handed out before keep the old one.
-                    finished = finished | {p: [self.files[i], rows] for i, p in zip(unit.indices, unit.prints, strict=True) if p}
+                    finished = finished | {p: self._record(i, rows) for i, p in zip(unit.indices, unit.prints, strict=True) if p}
                     if waiting is not None:
                         yield replace(waiting, position={"finished": finished, "current": None})
                         waiting = None
@@ -221,27 +226,73 @@ class FileSource:
         if current is not None:
             unit = self._resumed(current)
             taken.update(unit.indices)
-            known.update({p: [self.files[i], 1] for i, p in zip(unit.indices, unit.prints, strict=True)})
+            known.update({p: self._record(i, 1) for i, p in zip(unit.indices, unit.prints, strict=True)})
             yield from _pieces(unit, int(current["mark"]))
         groups = self._groups()
+        again: list[str] = []
         for group in groups:
             members: list[tuple[int, str]] = []
             for index in group:
                 file = self._found[index]
                 if index in taken:
                     continue
-                name = "" if file.path == "-" or file.size == 0 else fingerprint(file)
+                name = self._fingerprint(index, known)
                 if name in known:
-                    earlier, rows = known[name]
-                    if rows and _has_rows(self._readers[index]):
-                        where = "" if earlier == file.path else f" as {earlier}"
-                        yield partial(Step, None, note=f"{file.path}: delivered before{where}, left out")
+                    earlier, rows = known[name][:2]
+                    if earlier == file.path:
+                        again += [file.path] * bool(rows)
+                    elif rows and _has_rows(self._readers[index]):
+                        yield partial(Step, None, note=f"{file.path}: delivered before as {earlier}, left out")
                     continue
                 if name:
-                    known[name] = [file.path, 1]
+                    known[name] = self._record(index, 1)
                 members.append((index, name))
             for unit in self._units(members, alone=len(groups) == 1):
                 yield from _pieces(unit, 0)
+        if len(again) > _NAMED:
+            again = [f"{again[0]} and {len(again) - 1} other files"]
+        for name in again:
+            yield partial(Step, None, note=f"{name}: delivered before, left out")
+
+    def _record(self, index: int, rows: int) -> list[Any]:
+        """What is remembered of a file that was read."""
+        file = self._found[index]
+        return [file.path, rows, file.size, file.modified_ns]
+
+    def _fingerprint(self, index: int, known: dict[str, list[Any]]) -> str:
+        """Of a file's content; a file of the same name, size and time of change as one read before is taken for that one."""
+        file = self._found[index]
+        if file.path == "-" or file.size == 0:
+            return ""
+        if index not in self._prints:
+            stamp = [file.path, file.size, file.modified_ns]
+            same = (name for name, (path, _, *rest) in known.items() if [path, *rest] == stamp)
+            self._prints[index] = next(same, "") or fingerprint(file)
+        return self._prints[index]
+
+    def arrivals(self, start: Position | None) -> list[Arrival]:
+        """Files with content that was not read before `start`, in order of their first row."""
+        known: dict[str, list[Any]] = dict(start["finished"]) if start else {}
+        current = start["current"] if start else None
+        busy = set(current["prints"]) if current is not None else set()
+        by_path = {record[0]: name for name, record in known.items()}
+        found: list[Arrival] = []
+        for index, file in enumerate(self._found):
+            name = self._fingerprint(index, known)
+            if name and name not in known and name not in busy and not any(name == other.fingerprint for other in found):
+                low, high = self._range(index)
+                found.append(Arrival(file.path, name, by_path.get(file.path, ""), low, high))
+        return sorted(found, key=lambda arrival: (arrival.first_ns, arrival.path))
+
+    def after(self, start: Position | None, arrival: Arrival, rows: int) -> Position:
+        """The place in the source once `arrival`, of so many rows, was read besides."""
+        finished = {p: r for p, r in (start["finished"] if start else {}).items() if p != arrival.replaces}
+        return {"finished": finished | {arrival.fingerprint: self._record(self.files.index(arrival.path), rows)},
+                "current": start["current"] if start else None}  # fmt: skip
+
+    def alone(self, arrival: Arrival) -> FileSource:
+        """That file as a source of its own."""
+        return FileSource(self._plan, [arrival.path], block=self._block, workers=self._workers)
 
     def _groups(self) -> list[list[int]]:
         """Files that may hold rows of the same key."""
