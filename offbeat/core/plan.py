@@ -133,6 +133,8 @@ class RollupPlan:
     """Names of the rollup's results, columns of the view."""
     column_program: Program
     """Inputs `agg0`, …; one output for each of `columns`."""
+    sure: tuple[bool, ...] = ()
+    """For each output of `arguments`, whether it is never null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class RulePlan:
     text: str
     """The whole rule as the user wrote it."""
     type: str = "rule"
+    early: bool = False
+    """It speaks of windows that are still open, as its condition can only come true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,8 @@ class RangePlan:
     name: str
     type: str
     terms: tuple[Term, ...]
+    early: bool = False
+    """It speaks of windows that are still open, of values above what is usual: they can only rise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +227,19 @@ class PopulationPlan:
     """File of a model that judges instead of trained ones; ''."""
 
 
-DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan
+@dataclass(frozen=True, slots=True)
+class AbsencePlan:
+    """A detector of a view with a rollup for windows that a key should have and has not."""
+
+    name: str
+    type: str
+    limit: float
+    """A silence is odd when its chance lies below this."""
+    at_least: int
+    """Windows from the key's first to its last."""
+
+
+DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan | AbsencePlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from offbeat.core.batch import Bools
 from offbeat.core.links import Linked
 from offbeat.core.partials import Partials
 from offbeat.core.state import Arrays, decode, prefixed, store, under
+from offbeat.engines.missing import Missing
 from offbeat.errors import UserError
 
 _SUFFIX = ".windows"
@@ -23,6 +24,8 @@ class Closed:
 
     windows: Partials
     standing: Bools
+    missing: Missing
+    """Windows that are not there on which an alert stands."""
     linked: dict[str, Linked] = field(default_factory=dict)
     """Other view → links of the windows to those of that view, where a table asks for them."""
 
@@ -53,6 +56,7 @@ class Archive:
         name = stem + _SUFFIX
         w = closed.windows
         arrays: Arrays = {"targets": w.targets, "starts": w.starts, "ints": w.ints.T, "floats": w.floats.T, "standing": closed.standing}
+        arrays |= prefixed("missing", closed.missing.arrays())
         for other, linked in closed.linked.items():
             arrays |= prefixed(f"links/{other}", {"offsets": linked.offsets, "targets": linked.targets, "masks": linked.masks})
         path = self._directory / name
@@ -78,7 +82,8 @@ class Archive:
         ints, floats = np.ascontiguousarray(arrays["ints"].T), np.ascontiguousarray(arrays["floats"].T)
         others = dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("links/"))
         linked = {other: Linked(**under(f"links/{other}", arrays)) for other in others}
-        return Closed(Partials(arrays["targets"], arrays["starts"], ints, floats), arrays["standing"], linked)
+        windows, missing = Partials(arrays["targets"], arrays["starts"], ints, floats), Missing(**under("missing", arrays))
+        return Closed(windows, arrays["standing"], missing, linked)
 
     def tidy(self) -> None:
         """Remove files that were replaced; to be called once a state no longer names them."""

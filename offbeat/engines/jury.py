@@ -9,7 +9,8 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.core.plan import ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
+from offbeat.core.odd import Odd
+from offbeat.core.plan import DetectorPlan, ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import DetectorBlock
 from offbeat.decide.vote import Decisions, Vote
@@ -18,9 +19,12 @@ from offbeat.detectors.range import Range
 from offbeat.detectors.rule import Rule
 from offbeat.detectors.trained import Said, Trained
 from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.engines.missing import unjudged
 from offbeat.engines.remake import Remake
 
 _MAX = float(np.finfo(np.float64).max)
+_NOBODY: Bools = np.zeros(0, np.bool_)
+_LATER = "no verdict: judges when the window is over"
 
 
 class Jury:
@@ -39,8 +43,9 @@ class Jury:
                 self._plain[d] = Range(plan)
             elif isinstance(plan, PopulationPlan):
                 self._population[d] = PopulationForest(plan, view.name, seed)
-            else:
+            elif isinstance(plan, ModelPlan):
                 courses.setdefault((plan.inputs, plan.train_on, plan.retrain_every, plan.train_min), []).append(d)
+        self._early = {d: plain for d, plain in self._plain.items() if _speaks_early(view.detectors[d])}
         self._courses = {tuple(group): Trained([self._model(d) for d in group], seed) for group in courses.values()}
         self._outputs: F64 = np.zeros((0, 0))
         self._said: tuple[F64, Bools, F64, list[F64]] = self._outputs, np.zeros((0, 0), np.bool_), self._outputs, []
@@ -70,6 +75,24 @@ class Jury:
         self._said = score, voted, exceedance, ratios
         weighed = np.array([ratios[number][term] for number, term in self._vote.ratios]).reshape(len(self._vote.ratios), n)
         return self._vote.decide(score, voted, exceedance, before, weighed)
+
+    @property
+    def speaks_early(self) -> bool:
+        """Whether some detector speaks of windows that are still open."""
+        return bool(self._early)
+
+    def early(self, outputs: F64) -> Decisions:
+        """As `judge`, of n windows that are still open, by the detectors that can speak of such alone."""
+        n, d = outputs.shape[1], len(self._plans)
+        self._outputs = outputs
+        score, voted, exceedance = np.full((d, n), np.nan), np.zeros((d, n), np.bool_), np.full((d, n), np.nan)
+        ratios: list[F64] = [np.empty((0, n))] * d
+        for number, detector in self._early.items():
+            said = detector.judge(outputs, above=True) if isinstance(detector, Range) else detector.judge(outputs)
+            score[number], voted[number], exceedance[number], ratios[number] = said.score, said.voted, said.exceedance, said.ratios
+        self._said = score, voted, exceedance, ratios
+        weighed = np.array([ratios[number][term] if number in self._early else np.full(n, np.nan) for number, term in self._vote.ratios])
+        return self._vote.decide(score, voted, exceedance, _NOBODY, weighed.reshape(len(self._vote.ratios), n))
 
     def _train_and_judge(
         self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, before: Bools, score: F64, voted: Bools, exceedance: F64
@@ -118,10 +141,16 @@ class Jury:
         """What each detector said of the last batch."""
         return [Verdicts(*said) for said in zip(*self._said, strict=True)]
 
-    def blocks(self, index: I64) -> tuple[DetectorBlock, ...]:
-        """What each detector said of the reported rows of the last batch."""
+    def blocks(self, index: I64, *, early: bool = False) -> tuple[DetectorBlock, ...]:
+        """What each detector said of the reported rows of the last batch, which was one of `early` or of `judge`."""
         found: dict[int, DetectorBlock] = {}
         verdicts = self.verdicts
+        if early:
+            silent = _silent(len(index))
+            return tuple(
+                _block(plan.name, said, self._early[d].evidence(self._outputs, said, index) if d in self._early else silent, index)
+                for d, (plan, said) in enumerate(zip(self._plans, verdicts, strict=True))
+            )
         for d, detector in self._plain.items():
             found[d] = _block(self._plans[d].name, verdicts[d], detector.evidence(self._outputs, verdicts[d], index), index)
         for d, forest in self._population.items():
@@ -129,7 +158,7 @@ class Jury:
         for group, course in self._courses.items():
             for d, evidence in zip(group, course.evidence(index), strict=True):
                 found[d] = _block(self._plans[d].name, verdicts[d], evidence, index)
-        return tuple(found[d] for d in range(len(self._plans)))
+        return tuple(found[d] if d in found else unjudged(plan.name, len(index)) for d, plan in enumerate(self._plans))
 
     def untrained(self) -> list[str]:
         """Why some detectors have no model for any key."""
@@ -156,6 +185,15 @@ class Jury:
             if remake is not None:
                 for slots in remake.batches(missing):
                     course.fill(slots, *remake.outputs(slots, first[slots]))
+
+
+def _speaks_early(plan: DetectorPlan) -> bool:
+    return isinstance(plan, RulePlan | RangePlan) and plan.early
+
+
+def _silent(m: int) -> Evidence:
+    nothing = np.full(m, np.nan)
+    return Evidence(nothing, nothing, nothing, (), np.empty((0, m)), Odd.none(m), (_LATER,) * m, np.zeros(m, np.int64))
 
 
 @compiled

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import polars as pl
 
-from offbeat.core.batch import F64, I32, I64, NULL_INT, Bools
+from offbeat.core.batch import I32, I64, NULL_INT, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.ledger import ViewCounts
 from offbeat.core.links import Linked
-from offbeat.core.machine import Machine
 from offbeat.core.merge import MergeStage
 from offbeat.core.partials import ROWS, PartialLayout, Partials, PartialTable
 from offbeat.core.plan import Plan, RollupPlan, ViewPlan
@@ -20,8 +18,11 @@ from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import WITHDRAWN, AlertBlock
 from offbeat.engines.archive import Archive, Closed
+from offbeat.engines.glance import Glance, Said
 from offbeat.engines.linking import Linking
-from offbeat.engines.view import Observer, Rows, View
+from offbeat.engines.missing import EVER, Missing
+from offbeat.engines.view import Observer, Opinion, View
+from offbeat.engines.windows import WindowColumns
 from offbeat.errors import UserError
 
 
@@ -29,12 +30,14 @@ from offbeat.errors import UserError
 class Outcome:
     """What came of w windows."""
 
-    block: AlertBlock | None
+    blocks: list[AlertBlock]
     windows: Partials
     judged: Bools
     """(w,) which of them got a verdict."""
     standing: Bools
     """(w,) on which of them an alert stands."""
+    missing: Missing
+    """Windows that are not there on which an alert stands."""
 
 
 class MergedView:
@@ -52,7 +55,7 @@ class MergedView:
     def __init__(self, plan: Plan, view: ViewPlan, rollup: RollupPlan, archive: Archive | None) -> None:
         self._plan, self.view_plan, self._rollup = plan, view, rollup
         self.archive = archive
-        self.stage = MergeStage(PartialLayout.of(rollup.aggregates))
+        self.stage = MergeStage(PartialLayout.of(rollup.aggregates, rollup.sure))
         self.observer: Observer | None = None
         self.linking: Linking | None = None
         """Where tables ask for it: keeps the links of closed windows with them."""
@@ -60,15 +63,19 @@ class MergedView:
         """Windows that start before this are closed."""
         self.reopened: list[int] = []
         """Where windows had to be opened again: start of the first one, each time."""
-        self._machine = Machine(rollup.column_program, tuple(f"agg{i}" for i in range(len(rollup.aggregates))))
-        self._together = any(detector.type == "population_forest" for detector in view.detectors)
+        self._columns = WindowColumns(rollup)
+        self._together = any(detector.type in ("population_forest", "absence") for detector in view.detectors)
         self._view = self._empty()
+        self._glance = Glance(self._columns, self.stage)
+        self._early = Said()
         self._rows: I64 = np.zeros(0, np.int64)
         """By target slot: rows in its closed windows."""
         self._known = PartialTable(PartialLayout.of(()))
         self._revisions: I64 = np.zeros(0, np.int64)
         self._standing: Bools = np.zeros(0, np.bool_)
         """By place in `_known`, windows judged while open: the revision judged, and whether an alert stands on it."""
+        self._missed = Missing.none()
+        """Windows that were not there when all was looked at, and on which an alert stands."""
 
     def _empty(self) -> View:
         return View(self._plan, self.view_plan, self._rollup.columns, ())
@@ -78,33 +85,73 @@ class MergedView:
         """How the closed windows fared."""
         return self._view.counts
 
+    def glance(self, shard: int, names: list[str], table: PartialTable, places: I64) -> AlertBlock | None:
+        """Early alerts of a shard's open windows at `places` (n,) of its table; each window has one.
+
+        They are held against closed windows alone; `names` are the table's targets. Nothing but what was said is remembered.
+        """
+        if not self._view.speaks_early or not len(places):
+            return None
+        slots = self.stage.known(shard, names)
+        found = self._glance.look(self._view, slots, table, places, self._settled, self._revised_early)
+        if found is None:
+            return None
+        block, windows = found
+        self._early.add(windows.targets, windows.starts)
+        return block
+
+    def _settled(self, windows: Partials) -> Bools:
+        """Windows that were judged or reported early already, or wait to be opened again."""
+        _, standing = self._said(windows)
+        settled: Bools = standing | (windows.starts < self.until_ns)
+        return settled
+
+    def _revised_early(self, windows: Partials) -> I64:
+        """Revisions of open windows: at most those with which they will be judged, and above those of earlier judgements."""
+        own, rows = windows.ints[:, ROWS], self._rows_by_slot()
+        before = rows[:1] if self._together else rows[windows.targets]
+        revisions: I64 = np.maximum(before + own, self._said(windows)[0] + 1)
+        return revisions
+
     def close(self, until_ns: int, from_ns: int | None = None) -> list[Outcome]:
         """Judge the stage's windows, which all start before `until_ns`, for good; closed ones that start at `from_ns` or later again."""
         windows = self.stage.windows()
-        early = int(np.searchsorted(windows.starts, self.until_ns))
+        closed = self.archive is None or len(self.archive.entries) > 0
+        early = int(np.searchsorted(windows.starts, self.until_ns)) if closed else 0
         late = _part(windows, 0, early)
         first = min([*late.starts[:1].tolist(), *([] if from_ns is None else [from_ns])], default=self.until_ns)
         outcomes = self._reopen(late, first) if first < self.until_ns else []
         if len(windows) > early:
             windows = _part(windows, early, len(windows))
-            outcomes.append(self._judge(self._view, windows, self._rows_by_slot(), *self._said(windows)))
+            missed = self._missed.between(self.until_ns, until_ns)
+            outcomes.append(self._judge(self._view, windows, self._rows_by_slot(), *self._said(windows), missed))
             if self.archive is not None:
-                self.archive.keep(Closed(windows, outcomes[-1].standing, self._linked(windows)))
+                self.archive.keep(Closed(windows, outcomes[-1].standing, outcomes[-1].missing, self._linked(windows)))
         self.until_ns = max(self.until_ns, until_ns)
+        self._early.drop(self.until_ns)
+        self._glance.forget()
         return outcomes
 
-    def look(self) -> tuple[Outcome, ViewCounts]:
-        """Judge the stage's windows, all of them open, as they stand; what was said is remembered, what was learned is not."""
+    def look(self, now_ns: int = NULL_INT) -> tuple[Outcome, ViewCounts]:
+        """Judge the stage's windows, all of them open, as they stand; what was said is remembered, what was learned is not.
+
+        Of the last windows, and of those that start at `now_ns` or later, none counts as missing: it may still come.
+        """
         windows = self.stage.windows()
+        until_ns = max([self.until_ns, now_ns, *windows.starts[-1:].tolist()])
         view = self._empty()
         view.restore(self._view.snapshot(len(self.stage.keys)), self.stage.keys.names)
         view.counts = replace(self._view.counts)
         revisions, standing = self._said(windows)
-        outcome = self._judge(view, windows, self._rows_by_slot().copy(), revisions, standing)
+        missed = self._missed.between(self.until_ns, EVER)
+        outcome = self._judge(view, windows, self._rows_by_slot().copy(), revisions, standing, missed, until_ns)
+        self._missed = outcome.missing
         self._known = PartialTable(PartialLayout.of(()))
         self._known.count(windows.targets, windows.starts)
         self._revisions = self._revised(windows, self._rows_by_slot().copy())
         self._standing = outcome.standing
+        self._early.drop()
+        self._glance.forget()
         return outcome, view.counts
 
     def _rows_by_slot(self) -> I64:
@@ -118,6 +165,13 @@ class MergedView:
             before = self._known.find(windows.targets, windows.starts)
             known = before >= 0
             revisions[known], standing[known] = self._revisions[before[known]], self._standing[before[known]]
+        if len(self._missed):
+            place = self._missed.places(windows.targets, windows.starts)
+            revisions[place >= 0], standing[place >= 0] = self._missed.revisions[place[place >= 0]], True
+        if len(self._early):
+            # What was said early is settled by the judgement, whatever its revision.
+            early = self._early.has(windows.targets, windows.starts)
+            revisions[early], standing[early] = -1, True
         return revisions, standing
 
     def _revised(self, windows: Partials, rows: I64) -> I64:
@@ -129,33 +183,40 @@ class MergedView:
             _running(windows.targets, windows.ints[:, ROWS], rows, out)
         return out
 
-    def _judge(self, view: View, windows: Partials, rows: I64, said: I64, standing: Bools) -> Outcome:
-        """Fold windows into `view`; `said` and `standing` (w,) as `_said` has them."""
+    def _judge(
+        self, view: View, windows: Partials, rows: I64, said: I64, standing: Bools, missed: Missing, until_ns: int = EVER
+    ) -> Outcome:
+        """Fold windows into `view`; `said` and `standing` (w,) as `_said` has them.
+
+        `missed` are windows of the same time that were missing, with an alert; from `until_ns` on none is.
+        """
         n = len(windows)
-        columns = self._machine.run(self.stage.aggregates(windows))
+        come = missed.places(windows.targets, windows.starts)
+        standing = standing | (come >= 0)
         revisions = self._revised(windows, rows)
-        batch = Rows(
-            slots=windows.targets,
-            time_ns=windows.starts,
-            ordinals=np.ones(n, np.int64),
-            columns=columns,
-            integers=np.empty((0, n), np.int64),
-            revision=revisions,
-            files=np.full(n, -1, np.int32),
-            numbers=np.full(n, -1, np.int64),
-            frame=lambda index: _frame(self._rollup.columns, columns, index),
-        )
+        batch = self._columns.rows(self.stage, windows, revisions)
         view.observer = self.observer
         opinion = view.judge(self.stage.keys, batch, standing)
         view.counts.windows += n
         changed = said != revisions
         standing = standing & ~changed
-        block = opinion.block
-        if block is not None:
-            news = np.flatnonzero(changed[opinion.index])
-            standing[opinion.index[news]] = block.status[news] != WITHDRAWN
-            block = None if not len(news) else block if len(news) == len(block) else block.take(news)
-        return Outcome(block, windows, opinion.judged, standing)
+        blocks = _news(opinion, changed, standing)
+        lost, missing = self._judge_missing(view, windows, revisions, missed.without(come[come >= 0]), until_ns)
+        return Outcome(blocks + lost, windows, opinion.judged, standing, missing)
+
+    def _judge_missing(
+        self, view: View, windows: Partials, revisions: I64, missed: Missing, until_ns: int
+    ) -> tuple[list[AlertBlock], Missing]:
+        """Alerts on windows that are not there, and those on which an alert now stands; arguments as in `_judge`."""
+        if not view.absences:
+            return [], missed
+        missing = view.absences.fold(windows.targets, windows.starts, len(self.stage.keys), until_ns, missed)
+        revision = revisions[np.searchsorted(windows.starts, missing.starts)]
+        rows = self._columns.empty(self.stage, missing.slots, missing.starts, revision)
+        changed = missing.revisions != revision
+        standing = ~changed
+        blocks = _news(view.judge_missing(self.stage.keys, rows, missing), changed, standing)
+        return blocks, Missing(missing.slots, missing.starts, revision).take(standing)
 
     def _linked(self, windows: Partials) -> dict[str, Linked]:
         return self.linking.of(self.view_plan.name, windows) if self.linking is not None else {}
@@ -180,7 +241,7 @@ class MergedView:
             ahead = self.archive.entries[number + 1][0] if number + 1 < len(self.archive.entries) else 2**63 - 1
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
             if high < first_ns and begin == end:
-                self._judge(self._view, closed.windows, self._rows, said, closed.standing)
+                self._judge(self._view, closed.windows, self._rows, said, closed.standing, closed.missing)
                 continue
             self.observer = observer
             if self.linking is not None:
@@ -192,8 +253,8 @@ class MergedView:
             there = at >= 0
             old, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
             old[there], standing[there] = said[at[there]], closed.standing[at[there]]
-            outcomes.append(self._judge(self._view, windows, self._rows, old, standing))
-            self.archive.replace(number, Closed(windows, outcomes[-1].standing, self._linked(windows)))
+            outcomes.append(self._judge(self._view, windows, self._rows, old, standing, closed.missing))
+            self.archive.replace(number, Closed(windows, outcomes[-1].standing, outcomes[-1].missing, self._linked(windows)))
         self.observer = observer
         return outcomes
 
@@ -206,15 +267,19 @@ class MergedView:
             "rows": self._rows_by_slot()[:keys], "until": np.array([self.until_ns]),
             "counts": np.array([c.windows, c.scored, c.warming_up, c.abstained]),
         }  # fmt: skip
-        return prefixed("merged", own) | prefixed("view", self._view.snapshot(keys))
+        own |= prefixed("missed", self._missed.arrays())
+        return prefixed("merged", own) | prefixed("early", self._early.arrays()) | prefixed("view", self._view.snapshot(keys))
 
     def restore(self, names: list[str], arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
         self.stage = MergeStage(self.stage.layout, names)
+        self._glance = Glance(self._columns, self.stage)
+        self._early.restore(under("early", arrays))
         own = under("merged", arrays)
         self._known = PartialTable(PartialLayout.of(()))
         self._known.count(own["targets"], own["starts"])
         self._revisions, self._standing, self._rows = own["revisions"], own["standing"], own["rows"]
+        self._missed = Missing(**under("missed", own))
         self.until_ns = int(own["until"][0])
         self._view = self._empty()
         self._view.restore(under("view", arrays), names)
@@ -226,6 +291,16 @@ def judged_rows(outcomes: Sequence[Outcome]) -> tuple[int, int]:
     rows = sum(int(o.windows.ints[:, ROWS].sum()) for o in outcomes)
     judged = sum(int(o.windows.ints[o.judged, ROWS].sum()) for o in outcomes)
     return judged, rows - judged
+
+
+def _news(opinion: Opinion, changed: Bools, standing: Bools) -> list[AlertBlock]:
+    """Alerts on windows that have `changed` (w,) since something was last said of them; `standing` (w,) is brought up to date."""
+    block = opinion.block
+    if block is None:
+        return []
+    news = np.flatnonzero(changed[opinion.index])
+    standing[opinion.index[news]] = block.status[news] != WITHDRAWN
+    return [] if not len(news) else [block if len(news) == len(block) else block.take(news)]
 
 
 def _part(windows: Partials, begin: int, end: int) -> Partials:
@@ -250,7 +325,3 @@ def _running_together(starts: I64, rows: I64, total: I64, out: I64) -> None:
             end += 1
         out[i:end] = total[0]
         i = end
-
-
-def _frame(names: tuple[str, ...], columns: F64, index: I64) -> pl.DataFrame:
-    return pl.DataFrame({name: pl.Series(columns[c][index], nan_to_null=True) for c, name in enumerate(names)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
+from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, U64, Bools
 from offbeat.core.clock import seasons
 from offbeat.core.hashing import alert_ids, alert_prefix
 from offbeat.core.keys import KeyTable
@@ -17,16 +17,17 @@ from offbeat.core.machine import Machine
 from offbeat.core.plan import Plan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
-from offbeat.decide.block import FINAL, WITHDRAWN, AlertBlock
+from offbeat.decide.block import EARLY, FINAL, WITHDRAWN, AlertBlock, DetectorBlock
 from offbeat.decide.vote import Decisions
 from offbeat.detectors.verdict import Verdicts
 from offbeat.engines.jury import Jury
+from offbeat.engines.missing import Absences, Missing
 from offbeat.engines.remake import Remake, can_remake
 from offbeat.features.expanding import ExpandingFold
 from offbeat.features.windows import WindowFold, WindowRows
 
 _NOBODY: Bools = np.zeros(0, np.bool_)
-_MODELS, _RAW = "(models)", "(raw rows)"
+_MODELS, _RAW, _ABSENCES = "(models)", "(raw rows)", "(absences)"
 """Stand among the names of windows in the state, where no window can be called so."""
 
 
@@ -47,6 +48,20 @@ class Rows:
     """(n,) row numbers in their files."""
     frame: Callable[[I64], pl.DataFrame]
     """The rows at some indices, as evidence."""
+
+    def take(self, index: I64) -> Rows:
+        """The rows at `index`."""
+        return Rows(
+            slots=self.slots[index],
+            time_ns=self.time_ns[index],
+            ordinals=self.ordinals[index],
+            columns=self.columns[:, index],
+            integers=self.integers[:, index],
+            revision=self.revision[index],
+            files=self.files[index],
+            numbers=self.numbers[index],
+            frame=lambda inner: self.frame(index[inner]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,7 @@ class View:
         behind = tuple(name for window in view.backgrounds for name in window.features)
         self._machine = Machine(view.program, columns, self._features + behind)
         self._jury = Jury(view, plan.seed)
+        self.absences = Absences(view)
         self._remake = Remake(view, columns, fixed, plan.codes) if can_remake(view) else None
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = _evidence_window(view)
@@ -125,35 +141,97 @@ class View:
         self.counts.abstained += decisions.abstained
         if not len(decisions.index):
             return Opinion(None, decisions.index, decisions.judged)
-        return Opinion(self._alerts(keys, rows, windows, features, decisions), decisions.index, decisions.judged)
+        status = np.where(decisions.alert, FINAL, WITHDRAWN).astype(np.int8)
+        evidence = windows[self._evidence] if windows else None
+        block = self._alerts(keys, rows, evidence, features, decisions, status, self._jury.blocks(decisions.index))
+        return Opinion(block, decisions.index, decisions.judged)
+
+    @property
+    def speaks_early(self) -> bool:
+        """Whether some detector speaks of windows that are still open."""
+        return self._jury.speaks_early
+
+    def ahead(self, keys: KeyTable, rows: Rows) -> tuple[WindowRows | None, F64]:
+        """What n rows find if each is the next of its key: evidence, and features as `early` takes them; none is folded."""
+        n = len(rows.slots)
+        alone, nothing = np.arange(n, dtype=np.int32), np.empty((0, n), np.int64)
+        windows = []
+        for window in self._windows:
+            part = window.excerpt(self._slots(window, rows), len(keys) * self._places(window))
+            if isinstance(part, ExpandingFold):
+                windows.append(part.fold(alone, rows.time_ns, rows.columns, n))
+            else:
+                windows.append(part.fold(alone, rows.time_ns, rows.columns, rows.integers, n))
+        features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
+        parts = (w.excerpt(rows.slots, len(keys)) for w in self._backgrounds)
+        behind = [part.fold(alone, rows.time_ns, rows.columns, nothing, n, features).features for part in parts]
+        return windows[self._evidence] if windows else None, np.concatenate([features, *behind]) if behind else features
+
+    def early(self, keys: KeyTable, rows: Rows, features: F64) -> Opinion:
+        """What can be said of open windows as they stand, without being wrong when they have grown; nothing is folded.
+
+        `features` (f, n) from `ahead`, be it of an earlier moment with the same windows before.
+        """
+        decisions = self._jury.early(self._machine.run(rows.columns, features))
+        if not len(decisions.index):
+            return Opinion(None, decisions.index, decisions.judged)
+        index, found = decisions.index, rows.take(decisions.index)
+        evidence, features = self.ahead(keys, found)
+        again = self._jury.early(self._machine.run(found.columns, features))
+        status = np.full(len(again.index), EARLY, np.int8)
+        detectors = self._jury.blocks(again.index, early=True)
+        block = self._alerts(keys, found, evidence, features[: len(self._features)], again, status, detectors)
+        return Opinion(block, index[again.index], decisions.judged)
+
+    def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing) -> Opinion:
+        """Say of which windows that are not there, as `absences.fold` returned them, this is odd; `rows` are what they would be."""
+        decisions = self.absences.judge(missing)
+        if not len(decisions.index):
+            return Opinion(None, decisions.index, decisions.judged)
+        status = np.where(decisions.alert, FINAL, WITHDRAWN).astype(np.int8)
+        features = np.full((len(self._features), len(missing)), np.nan)
+        block = self._alerts(keys, rows, None, features, decisions, status, self.absences.blocks(decisions.index))
+        return Opinion(block, decisions.index, decisions.judged)
 
     def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
         if isinstance(window, ExpandingFold):
             return window.fold(rows.slots, rows.time_ns, rows.columns, keys)
-        slots, rollup, places = rows.slots, self.plan.rollup, self._places(window)
-        if places > 1 and rollup is not None:
-            season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.every_ns)
-            slots = (slots * np.int64(places) + season).astype(np.int32)
-        return window.fold(slots, rows.time_ns, rows.columns, rows.integers, keys * places)
+        return window.fold(self._slots(window, rows), rows.time_ns, rows.columns, rows.integers, keys * self._places(window))
+
+    def _slots(self, window: WindowFold | ExpandingFold, rows: Rows) -> I32:
+        """Slots as the window counts them."""
+        rollup, places = self.plan.rollup, self._places(window)
+        if places == 1 or rollup is None:
+            return rows.slots
+        season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.every_ns)
+        return (rows.slots * np.int64(places) + season).astype(np.int32)
 
     def _places(self, window: WindowFold | ExpandingFold) -> int:
         """How many windows a key has: one for each place of the season."""
         rollup, season_ns = self.plan.rollup, window.plan.season_ns
         return season_ns // rollup.every_ns if season_ns and rollup is not None else 1
 
-    def _alerts(self, keys: KeyTable, rows: Rows, windows: list[WindowRows], features: F64, decisions: Decisions) -> AlertBlock:
+    def _alerts(
+        self,
+        keys: KeyTable,
+        rows: Rows,
+        evidence: WindowRows | None,
+        features: F64,
+        decisions: Decisions,
+        status: I8,
+        detectors: tuple[DetectorBlock, ...],
+    ) -> AlertBlock:
         index = decisions.index
         slots, time_ns = rows.slots[index], rows.time_ns[index]
         ids = np.empty((len(index), 16), np.uint8)
         alert_ids(self._prefix(keys, slots), slots, time_ns, rows.ordinals[index], ids)
         key, names = self._keys(keys, slots)
         nothing = np.full(len(index), NULL_INT)
-        evidence = windows[self._evidence] if windows else None
         return AlertBlock(
             view=self.plan.name,
             ids=ids,
             revision=rows.revision[index],
-            status=np.where(decisions.alert, FINAL, WITHDRAWN).astype(np.int8),
+            status=status,
             key=key,
             keys=names,
             time_ns=time_ns,
@@ -162,7 +240,7 @@ class View:
             levels=self._levels,
             votes=decisions.votes,
             voters=decisions.voters,
-            detectors=self._jury.blocks(index),
+            detectors=detectors,
             row=rows.frame(index),
             window_from_ns=evidence.from_ns[index] if evidence else nothing,
             window_to_ns=time_ns,
@@ -202,6 +280,7 @@ class View:
             out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
         if self._remake is not None:
             out |= prefixed(_RAW, self._remake.snapshot(keys))
+        out |= prefixed(_ABSENCES, self.absences.snapshot(keys))
         return out | prefixed(_MODELS, self._jury.snapshot(keys, self._remake))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
@@ -210,6 +289,7 @@ class View:
             window.restore(under(window.plan.name, arrays))
         if self._remake is not None:
             self._remake.restore(under(_RAW, arrays))
+        self.absences.restore(under(_ABSENCES, arrays))
         self._jury.restore(under(_MODELS, arrays), names, self._remake)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from offbeat.core.plan import DetectorPlan, ModelPlan, PopulationPlan, RulePlan, WindowPlan
+from offbeat.core.plan import AbsencePlan, DetectorPlan, ModelPlan, PopulationPlan, RulePlan, WindowPlan
 from offbeat.core.program import Program
 from offbeat.detectors.spec import DetectorSpec
 from offbeat.spec.aggregate import compile_aggregates
@@ -58,6 +58,8 @@ class DetectorCompiler:
         if isinstance(plan, ModelPlan | PopulationPlan):
             features = [self._texts[text] for text in plan.features]
             self.state_parts[f"views.{self._at[1]}.detectors.{name}"] = [spec.type, spec.training(), features]
+        elif isinstance(plan, AbsencePlan):
+            self.state_parts[f"views.{self._at[1]}.detectors.{name}"] = [spec.type]
         return plan
 
     def _canonical(self, value: Any) -> Any:

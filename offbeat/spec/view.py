@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from offbeat.core.plan import DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
+from offbeat.core.plan import AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
+from offbeat.core.program import certain
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
 from offbeat.spec.duration import duration_ns, past_length
@@ -96,6 +97,12 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         problems.add((*at, "detectors"), "all detectors of the view are switched off")
     elif spec.vote.at_least > able:
         problems.add((*at, "vote", "at_least"), f"{spec.vote.at_least} votes can never be reached with {able} detector(s)")
+    absences = sum(isinstance(plan, AbsencePlan) for plan in plans)
+    if 0 < absences < spec.vote.at_least:
+        problems.add(
+            (*at, "vote", "at_least"),
+            f"only absence detectors speak of a missing window: with {absences} of them {spec.vote.at_least} votes are never reached",
+        )
     gone = [found for found in made if found is not None and found.name in off]
     weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, gone, problems)
     if len(problems) > before:
@@ -192,6 +199,12 @@ def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given)
     return plan, compiled.results, compiled.texts
 
 
+def _never_null(source: SourceSpec) -> frozenset[str]:
+    """Inputs of a rollup's arguments that no admitted row lacks."""
+    required = {name: column for name, column in source.columns.items() if column.required and not column.allow_nan}
+    return frozenset({"hour@", "weekday@"} | {f"{name}@code" if column.type == "text" else name for name, column in required.items()})
+
+
 def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[RollupPlan, dict[str, Named], list[Any]]:
     column = spec.key.column
     texts = [name for name, named in given.scope.items() if named.type == "text"]
@@ -227,6 +240,7 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
         aggregates=compiled.aggregates,
         columns=tuple(spec.columns),
         column_program=compiled.program,
+        sure=certain(compiled.arguments, _never_null(given.source).__contains__),
     )
     key = [plan.key_column, plan.key_constant, [list(pair) for pair in sorted(mapping)], of_source]
     columns = [[name, text] for name, text in compiled.texts.items()]

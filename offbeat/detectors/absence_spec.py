@@ -1,0 +1,39 @@
+"""Settings of the absence detector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from offbeat.core.plan import AbsencePlan, DetectorPlan
+from offbeat.detectors.spec import DetectorSpec, Expressions
+
+
+class AbsenceSpec(DetectorSpec):
+    """Votes where a key that is known for its windows has none any more: once in a silence, as soon as this is no longer chance.
+
+    For views with a rollup.
+    """
+
+    type: Literal["absence"] = "absence"
+    limit: float = Field(
+        default=5e-5,
+        gt=0,
+        lt=1,
+        description="A silence is odd when the chance of one so long lies below this: q^s for s windows, where q = (missing + 1) / (n + 2) "
+        "of the n windows from the key's first to its last. 5e-5: three days after 30 days without a gap; eight for a key with three days "
+        "in four.",
+    )
+    at_least: int = Field(default=14, ge=1, description="How many windows must lie from the key's first to its last.")
+
+    def expressions(self) -> list[str] | None:
+        """None: what counts is that there is a window."""
+        return []
+
+    def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
+        """The detector's part of the Plan; None after a mistake."""
+        if not view.every_ns:
+            view.problem(("type",), "only windows can be missing: absence needs a view with a `rollup`")
+            return None
+        return AbsencePlan(name, self.type, self.limit, self.at_least)
