@@ -13,7 +13,7 @@ from offbeat.core.batch import F64, I32, I64
 from offbeat.core.compiled import compiled
 from offbeat.core.exact import add128, double128
 from offbeat.core.keys import KeyTable
-from offbeat.core.partials import BITS, PartialLayout, Partials
+from offbeat.core.partials import BITS, TRUTH, PartialLayout, Partials
 
 
 @compiled
@@ -38,7 +38,7 @@ def _combine(
             c = at[k]
             if is_sum[k]:
                 add128(out_ints, w, c, ints[i, c], ints[i, c + 1])
-            elif kinds[k] == 0:
+            elif kinds[k] == 0 or kinds[k] == TRUTH:
                 out_ints[w, c] += ints[i, c]
             elif kinds[k] == BITS:
                 out_ints[w, c] |= ints[i, c]
@@ -117,6 +117,8 @@ class MergeStage:
         for row, (function, at, count, scale) in enumerate(self.layout.reads):
             if function in ("sum_exact", "mean_exact"):
                 _sums(windows.ints, at, count, float(10**scale), function == "mean_exact", out[row])
+            elif function == "sum_truth":
+                out[row] = np.where(windows.ints[:, count] > 0, windows.ints[:, at], np.nan)
             elif function == "distinct":
                 out[row] = np.bitwise_count(windows.ints[:, at])
             else:

@@ -17,7 +17,7 @@ from offbeat.core.rings import grown_rows
 
 ROWS = 0
 """Column of `ints` that every view has: rows in the window, its revision."""
-_COUNT, _SUM, _MIN, _MAX, BITS = range(5)
+_COUNT, _SUM, _MIN, _MAX, BITS, TRUTH = range(6)
 _EMPTY = -1
 _BLOCK = 32
 _LINE = 8
@@ -31,7 +31,7 @@ class PartialLayout:
     kinds: I64
     """(p,) what a part does with its argument."""
     arguments: I64
-    """(p,) row of the exact integers (COUNT, SUM, BITS) or of the doubles (MIN, MAX)."""
+    """(p,) row of the exact integers (COUNT, SUM, BITS, TRUTH) or of the doubles (MIN, MAX)."""
     at: I64
     """(p,) its first column in `ints` or `floats`."""
     ints: int
@@ -40,8 +40,11 @@ class PartialLayout:
     """Per aggregate: function, its value's column, its count's column, scale."""
 
     @classmethod
-    def of(cls, aggregates: tuple[Aggregate, ...]) -> PartialLayout:
-        """The layout of a rollup's aggregates, sharing parts that several of them read."""
+    def of(cls, aggregates: tuple[Aggregate, ...], sure: tuple[bool, ...] = ()) -> PartialLayout:
+        """The layout of a rollup's aggregates, sharing parts that several of them read.
+
+        sure: which arguments are never null, so that their values need not be counted beside the rows.
+        """
         parts: dict[tuple[int, int], int] = {}
         ints, floats = 1, 0
         reads = []
@@ -55,14 +58,19 @@ class PartialLayout:
                     parts[kind, argument], ints = ints, ints + (2 if kind == _SUM else 1)
             return parts[kind, argument]
 
+        def counted(argument: int) -> int:
+            return ROWS if argument < len(sure) and sure[argument] else part(_COUNT, argument)
+
         for aggregate in aggregates:
             a, f = aggregate.argument, aggregate.function
             if f == "count_rows":
                 reads.append((f, ROWS, ROWS, 0))
             elif f == "count":
-                reads.append((f, part(_COUNT, a), ROWS, 0))
+                reads.append((f, counted(a), ROWS, 0))
+            elif f == "sum_exact" and not aggregate.column:
+                reads.append(("sum_truth", part(TRUTH, a), counted(a), 0))
             elif f in ("sum_exact", "mean_exact"):
-                reads.append((f, part(_SUM, a), part(_COUNT, a), aggregate.scale))
+                reads.append((f, part(_SUM, a), counted(a), aggregate.scale))
             elif f == "distinct":
                 reads.append((f, part(BITS, a), ROWS, 0))
             elif f in ("min", "max"):
@@ -181,6 +189,9 @@ def _fold(
                 if kinds[k] == _COUNT:
                     if exact[a, i] != NULL_INT:
                         ints[w, at[k]] += 1
+                elif kinds[k] == TRUTH:
+                    if exact[a, i] != NULL_INT:
+                        ints[w, at[k]] += exact[a, i]
                 elif kinds[k] == BITS:
                     if exact[a, i] != NULL_INT:
                         ints[w, at[k]] |= 1 << exact[a, i]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from offbeat.core.plan import Aggregate, Plan, RollupPlan, RulePlan, ViewPlan
 from offbeat.core.program import certain
 
-_CLOCK = frozenset({"hour@", "weekday@"})
-
 
 def deciding(plan: Plan) -> str | None:
     """Name of the view on another key whose windows decide what became of every row; None where it takes several views together.
@@ -18,21 +16,20 @@ def deciding(plan: Plan) -> str | None:
         return None
     if len(rollups) == 1:
         return rollups[0].name
-    return next((view.name for view in rollups if view.rollup is not None and _always(plan, view, view.rollup)), None)
+    return next((view.name for view in rollups if view.rollup is not None and _always(view, view.rollup)), None)
 
 
-def _always(plan: Plan, view: ViewPlan, rollup: RollupPlan) -> bool:
+def _always(view: ViewPlan, rollup: RollupPlan) -> bool:
     """Whether the view takes every row and some detector of it has an opinion on every window."""
     if view.at_least > 1 or rollup.where >= 0 or not (rollup.key_source or rollup.key_constant):
         return False
-    there = _CLOCK | {column.name for column in plan.source.columns if column.required and not column.allow_nan and column.kind != "text"}
-    arguments = certain(rollup.arguments, there.__contains__)
-    aggregates = {f"agg{i}": _sure(aggregate, arguments) for i, aggregate in enumerate(rollup.aggregates)}
+    aggregates = {f"agg{i}": _sure(aggregate, rollup.sure) for i, aggregate in enumerate(rollup.aggregates)}
     columns = dict(zip(rollup.columns, certain(rollup.column_program, aggregates.__getitem__), strict=True))
     outputs = certain(view.program, lambda name: columns.get(name, False))
     return any(isinstance(d, RulePlan) and outputs[d.when] for d in view.detectors)
 
 
 def _sure(aggregate: Aggregate, arguments: tuple[bool, ...]) -> bool:
+    """Whether an aggregate of a window is never null; a window has at least one row."""
     counts = aggregate.function in ("count_rows", "count", "distinct")
     return counts or (aggregate.function in ("sum_exact", "min", "max") and arguments[aggregate.argument])

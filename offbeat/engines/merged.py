@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,6 +62,8 @@ class MergedView:
         """Windows that start before this are closed."""
         self.reopened: list[int] = []
         """Where windows had to be opened again: start of the first one, each time."""
+        self.rows_judged: I64 = np.zeros(2, np.int64)
+        """Rows in closed windows: of those with a verdict, and of the others."""
         self._columns = WindowColumns(rollup)
         self._together = any(detector.type in ("population_forest", "absence") for detector in view.detectors)
         self._view = self._empty()
@@ -124,7 +125,7 @@ class MergedView:
         if len(windows) > early:
             windows = _part(windows, early, len(windows))
             missed = self._missed.between(self.until_ns, until_ns)
-            outcomes.append(self._judge(self._view, windows, self._rows_by_slot(), *self._said(windows), missed))
+            outcomes.append(self._close(self._judge(self._view, windows, self._rows_by_slot(), *self._said(windows), missed)))
             if self.archive is not None:
                 self.archive.keep(Closed(windows, outcomes[-1].standing, outcomes[-1].missing, self._linked(windows)))
         self.until_ns = max(self.until_ns, until_ns)
@@ -221,6 +222,10 @@ class MergedView:
     def _linked(self, windows: Partials) -> dict[str, Linked]:
         return self.linking.of(self.view_plan.name, windows) if self.linking is not None else {}
 
+    def _close(self, outcome: Outcome) -> Outcome:
+        self.rows_judged += judged_rows(outcome)
+        return outcome
+
     def _reopen(self, late: Partials, first_ns: int) -> list[Outcome]:
         """Add windows to closed ones and judge all from `first_ns` on again."""
         if self.archive is None:
@@ -233,6 +238,7 @@ class MergedView:
         outcomes: list[Outcome] = []
         observer, self.observer = self.observer, None
         self._view, before = self._empty(), np.zeros_like(self._rows_by_slot())
+        self.rows_judged[:] = 0
         self._rows[:] = 0
         for number, (low, high, _) in enumerate(self.archive.entries):
             closed = self.archive.load(number)
@@ -241,7 +247,7 @@ class MergedView:
             ahead = self.archive.entries[number + 1][0] if number + 1 < len(self.archive.entries) else 2**63 - 1
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
             if high < first_ns and begin == end:
-                self._judge(self._view, closed.windows, self._rows, said, closed.standing, closed.missing)
+                self._close(self._judge(self._view, closed.windows, self._rows, said, closed.standing, closed.missing))
                 continue
             self.observer = observer
             if self.linking is not None:
@@ -253,7 +259,7 @@ class MergedView:
             there = at >= 0
             old, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
             old[there], standing[there] = said[at[there]], closed.standing[at[there]]
-            outcomes.append(self._judge(self._view, windows, self._rows, old, standing, closed.missing))
+            outcomes.append(self._close(self._judge(self._view, windows, self._rows, old, standing, closed.missing)))
             self.archive.replace(number, Closed(windows, outcomes[-1].standing, outcomes[-1].missing, self._linked(windows)))
         self.observer = observer
         return outcomes
@@ -264,7 +270,7 @@ class MergedView:
         keys = len(self.stage.keys)
         own: Arrays = {
             "targets": p.targets, "starts": p.starts, "revisions": self._revisions, "standing": self._standing,
-            "rows": self._rows_by_slot()[:keys], "until": np.array([self.until_ns]),
+            "rows": self._rows_by_slot()[:keys], "until": np.array([self.until_ns]), "judged": self.rows_judged,
             "counts": np.array([c.windows, c.scored, c.warming_up, c.abstained]),
         }  # fmt: skip
         own |= prefixed("missed", self._missed.arrays())
@@ -280,17 +286,17 @@ class MergedView:
         self._known.count(own["targets"], own["starts"])
         self._revisions, self._standing, self._rows = own["revisions"], own["standing"], own["rows"]
         self._missed = Missing(**under("missed", own))
-        self.until_ns = int(own["until"][0])
+        self.until_ns, self.rows_judged = int(own["until"][0]), own["judged"].copy()
         self._view = self._empty()
         self._view.restore(under("view", arrays), names)
         self._view.counts = ViewCounts(*own["counts"].tolist())
 
 
-def judged_rows(outcomes: Sequence[Outcome]) -> tuple[int, int]:
-    """Rows in the outcomes' windows: of those with a verdict, and of the others."""
-    rows = sum(int(o.windows.ints[:, ROWS].sum()) for o in outcomes)
-    judged = sum(int(o.windows.ints[o.judged, ROWS].sum()) for o in outcomes)
-    return judged, rows - judged
+def judged_rows(outcome: Outcome) -> tuple[int, int]:
+    """Rows in the outcome's windows: of those with a verdict, and of the others."""
+    rows = outcome.windows.ints[:, ROWS]
+    judged = int(rows[outcome.judged].sum())
+    return judged, int(rows.sum()) - judged
 
 
 def _news(opinion: Opinion, changed: Bools, standing: Bools) -> list[AlertBlock]:

@@ -49,7 +49,7 @@ class RollupFold:
         self.every_ns = rollup.every_ns
         self._keys = keys
         self.targets = keys if rollup.key_source else KeyTable()
-        self.table = PartialTable(PartialLayout.of(rollup.aggregates))
+        self.table = PartialTable(PartialLayout.of(rollup.aggregates, rollup.sure))
         self._by_slot: I32 = np.zeros(0, np.int32)
         self._mapped = 0
 
