@@ -9,12 +9,12 @@ import numpy as np
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.plan import Plan
 
-_ROWS = 64
+_ROWS = 15
 _GRACE = 10
 
 
 class LiveClock:
-    """The median time of the last 64 rows folded, less lateness and a tenth of the longest window.
+    """The median time of the last 15 rows folded, less lateness and a tenth of the longest window.
 
     So a few keys whose clocks are ahead close nothing. It is never wrong to close: a row that comes later opens the window again.
     """

@@ -169,8 +169,8 @@ class LocalEngine:
                 output = self._shard.absorb(prepared)
                 self._deliver(output)
                 if self._live:
-                    self._deliver(Output(self._merge.glance([self._shard], 0, output.places)))
-                    self._close(self._clock.until_ns(output.time_ns))
+                    until_ns = self._clock.until_ns(output.time_ns)
+                    self._deliver(Output(self._merge.follow([self._shard], 0, output.places, until_ns)))
                 self._position = prepared.chunk.position
                 if progress is not None:
                     progress(self._progress())

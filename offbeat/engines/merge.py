@@ -39,8 +39,6 @@ class Merge:
         self.tables: Tables | None = None
         self._linking: Linking | None = None
         self._days = Tumbling(DAY_NS, plan.source.time.zone)
-        self._decided = Ledger()
-        """Rows of closed windows."""
 
     @property
     def closes(self) -> bool:
@@ -55,22 +53,33 @@ class Merge:
             view.observer = tables.observer(name)
             view.linking = linking if linking.others(name) else None
 
-    def glance(self, shards: Sequence[Shard], number: int, places: dict[str, I64]) -> list[AlertBlock]:
-        """Early alerts of the windows into which rows were just folded: by view their places in the table of shard `number`."""
-        blocks = []
-        for name, found in places.items():
-            fold = shards[number].rollups[name]
-            block = self.views[name].glance(number, fold.targets.names, fold.table, found)
+    def follow(self, shards: Sequence[Shard], number: int, places: dict[str, I64], until_ns: int) -> list[AlertBlock]:
+        """A step of a live source: windows that end before `until_ns` are closed, and those just added to are looked at.
+
+        `places`: by view those of the windows of the last rows in the table of shard `number`.
+        """
+        due = self._due(shards, until_ns)
+        tables = {name: shards[number].rollups[name].table for name in places}
+        addresses = {name: tables[name].at(found[found >= 0]) for name, found in places.items()} if due else {}
+        blocks = self._close(shards, due)
+        for name, table in tables.items():
+            # What is still open stands elsewhere once others are closed.
+            found = table.find(addresses[name].targets, addresses[name].starts) if due else places[name]
+            block = self.views[name].glance(number, shards[number].rollups[name].targets.names, table, found)
             if block is not None:
                 blocks.append(block)
         return blocks
 
     def close(self, shards: Sequence[Shard], until_ns: int) -> list[AlertBlock]:
         """Judge all windows that end before `until_ns`, for good: no row that belongs into them will come."""
+        return self._close(shards, self._due(shards, until_ns))
+
+    def _due(self, shards: Sequence[Shard], until_ns: int) -> dict[str, int]:
+        """By view, where there is something to close: the start before which windows are."""
         if not self.closes or until_ns == NULL_INT:
-            return []
+            return {}
         starts = self._aligned(shards, until_ns)
-        return self._close(shards, {name: start for name, start in starts.items() if start > self.views[name].until_ns})
+        return {name: start for name, start in starts.items() if start > self.views[name].until_ns}
 
     def _aligned(self, shards: Sequence[Shard], time_ns: int) -> dict[str, int]:
         """A start of windows for each view, all at or before a time, such that none begins within a longer window of another view.
@@ -93,8 +102,6 @@ class Merge:
         blocks: list[AlertBlock] = []
         for name, start in until.items():
             outcomes = self.views[name].close(start, again.get(name))
-            if name == self._decider:
-                self._count(outcomes)
             blocks += [block for o in outcomes for block in o.blocks]
         if self.tables is not None and until:
             self.tables.close_until(self._passed(shards))
@@ -113,17 +120,15 @@ class Merge:
         late = [first for name, first in firsts.items() if first is not None and first < self.views[name].until_ns]
         return self._aligned(shards, min(late)) if late else {}
 
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        scored, warming_up = judged_rows(outcomes)
-        self._decided.scored += scored
-        self._decided.warming_up += warming_up
-
     def ledger(self, shards: Sequence[Shard]) -> Ledger:
         """The ledger as it stands: rows in open windows are pending."""
         ledger = Ledger()
         for shard in shards:
             ledger.add(shard.ledger)
-        ledger.add(self._decided)
+        if self._decider is not None:
+            scored, warming_up = self.views[self._decider].rows_judged.tolist()
+            ledger.scored += scored
+            ledger.warming_up += warming_up
         return ledger
 
     def finish(self, shards: Sequence[Shard]) -> tuple[list[AlertBlock], Ledger]:
@@ -142,7 +147,7 @@ class Merge:
         if self.tables is not None:
             self.tables.finish()
         if self._decider is not None:
-            scored, warming_up = judged_rows([outcomes[self._decider]])
+            scored, warming_up = judged_rows(outcomes[self._decider])
         else:
             scored, warming_up = self._together(shards, outcomes)
         ledger.scored += scored
@@ -176,11 +181,10 @@ class Merge:
         for name, view in self.views.items():
             arrays |= prefixed(name, view.arrays())
             views[name] = {"names": view.stage.keys.names, "archive": view.archive.entries if view.archive is not None else []}
-        return arrays, {"views": views, "decided": self._decided.as_dict()}
+        return arrays, {"views": views}
 
     def take(self, arrays: Arrays, document: dict[str, Any]) -> None:
         """Take over what `state` gave."""
-        self._decided = Ledger.from_dict(document["decided"])
         for name, view in self.views.items():
             kept = document["views"][name]
             view.restore(kept["names"], under(name, arrays))
