@@ -186,7 +186,8 @@ def test_increments_and_chunks_leave_what_one_run_leaves(tmp_path: Path, seed: i
         f"k{i}": [day for day in range(50) if chance.random() < share and not (20 + i < day < 20 + i + pause)]
         for i, (share, pause) in enumerate([(1.0, 9), (1.0, 0), (0.8, 20), (0.95, 30), (0.4, 3), (1.0, 26)])
     }
-    files, left = [], {key: list(its) for key, its in days.items()}
+    files: list[Path] = []
+    left = {key: list(its) for key, its in days.items()}
     while any(left.values()):
         part = {}
         for key in left:
