@@ -15,7 +15,7 @@ from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
 from offbeat.spec.sql import ExpressionError, canonical, parse
 
-_AT_ONCE = "rows are judged at once; `early` is for the windows of a rollup, which take their time to end"
+_AT_ONCE = "rows are judged at once; `early` is for windows of a rollup, which take time to end"
 _COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
 

@@ -1,0 +1,117 @@
+"""`early: true` only where the verdict on an open window cannot be undone by its further rows; elsewhere a sentence says why not [S22]."""
+
+from __future__ import annotations
+
+import pytest
+
+from offbeat.core.plan import RangePlan, RulePlan
+from offbeat.spec.lint import lint, lint_text
+
+PIPELINE = """\
+name: p
+source:
+  key: who
+  time: at
+  columns:
+    mb: {type: fixed, scale: 2, required: false}
+    fee: {type: fixed, scale: 2}
+    kind: text
+    free: bool
+quality:
+  rules: {volume: mb >= 0, sane: fee < 100}
+views:
+  day:
+    rollup:
+      key: who
+      every: 1d
+      columns:
+        n: count(*)
+        some: nullif(count(mb), 0)
+        hours: count(DISTINCT hour())
+        total: sum(CASE WHEN kind = 'DATA' THEN mb END)
+        fees: sum(fee)
+        gifts: sum(free)
+        top: max(fee)
+        low: min(mb)
+        usually: mean(mb)
+        shifted: nullif(max(fee), 0)
+    windows:
+      before: {over: 7d, features: {past: mean(n), spread: std(n)}}
+      with_it: {over: 7d, current: true, features: {now: mean(n)}}
+    detectors:
+      it: {DETECTOR}
+"""
+
+
+def found(detector: str) -> list[str]:
+    return lint_text(PIPELINE.replace("{DETECTOR}", f"{{{detector}}}"), "p.yaml").problems
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "n > 10",
+        "n >= past + 3 * spread",
+        "10 < some",
+        "hours > 5 AND (gifts > 2 OR total / 2 + n > 7)",
+        "total > 100 AND past > 3",
+        "top > 3",
+        "n - past > 5",
+    ],
+)
+def test_what_can_only_come_true(when: str) -> None:
+    assert found(f"type: rule, early: true, when: '{when}'") == []
+
+
+@pytest.mark.parametrize(
+    ("when", "why"),
+    [
+        ("fees > 3", "`sum(fee)` may fall, as no quality rule says `fee >= 0`"),
+        ("low > 3", "`min(mb)` may fall as rows come"),
+        ("usually > 3", "`mean(mb)` may fall as rows come"),
+        ("shifted > 3", "`max(fee)` may be negative, as no quality rule says `fee >= 0`"),
+        ("n < 3", "`n` changes as rows come, and a limit must not"),
+        ("n > total", "`total` changes as rows come, and a limit must not"),
+        ("n > 2 * now", "`now` changes as rows come, as its window holds the row itself (`current: true`)"),
+        ("n * total > 3", "`n * total` may fall as rows come"),
+        ("n > 3 AND NOT n > 5", "`NOT n > 5` may cease to hold"),
+        ("n = 3", "`n = 3` may cease to hold"),
+        ("n * -1 > past", "`n * -1` may fall as rows come"),
+        ("past - n > 1", "`past - n` may fall as rows come"),
+    ],
+)
+def test_what_may_cease_to_hold(when: str, why: str) -> None:
+    (problem,) = found(f"type: rule, early: true, when: '{when}'")
+    assert problem.startswith("p.yaml:32: views.day.detectors.it.when: `early` is for what can only rise: ")
+    assert why in problem
+
+
+def test_a_z_score() -> None:
+    given = "type: zscore, early: true, limits: {VALUE: 3}, baseline: {VALUE: {mean: MEAN, std: spread}}"
+    assert found(given.replace("VALUE", "n").replace("MEAN", "past")) == []
+    assert found("type: zscore, early: true, over: 20 rows, limits: {n: 3, total: 3}") == []
+    (problem,) = found(given.replace("VALUE", "n").replace("MEAN", "now"))
+    assert "`now` changes as rows come" in problem
+    (problem,) = found(given.replace("VALUE", "low").replace("MEAN", "past"))
+    assert "views.day.detectors.it.baseline.low: `early` is for what can only rise: `min(mb)` may fall" in problem
+
+
+def test_rows_are_judged_at_once() -> None:
+    text = PIPELINE.replace("{DETECTOR}", "{type: rule, when: n > 1}")
+    for detector in ("{type: rule, early: true, when: mb > 1}", "{type: zscore, early: true, limits: {mb: 3}}"):
+        problems = lint_text(f"{text}  row:\n    detectors:\n      it: {detector}\n", "p.yaml").problems
+        assert problems == [
+            "p.yaml:35: views.row.detectors.it.early: rows are judged at once; `early` is for windows of a rollup, which take time to end"
+        ]
+
+
+def test_call_records() -> None:
+    """Counts, sums and maxima of volumes speak early; a ratio and what is below the usual do not."""
+    plan = lint("cdr").plan
+    assert plan is not None
+    plain = [d for view in plan.views for d in view.detectors if isinstance(d, RulePlan | RangePlan)]
+    assert {d.name: d.early for d in plain} == {
+        "zscore": True, "zscore_all": True, "night_owls": True, "spike_ratio": False, "upper": True, "lower": False
+    }  # fmt: skip
+    for name in ("customer_day.spike_ratio", "region_hour.lower"):
+        assert any("`early` is for what can only rise" in problem for problem in lint("cdr", [f"{name}.early=true"]).problems)
