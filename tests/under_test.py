@@ -397,7 +397,7 @@ source:
   time: {column: time, zone: Asia/Kolkata}
   columns:
     price: {type: fixed, scale: 2, required: false}
-    volume: {type: fixed, scale: 0}
+    volume: {type: fixed, scale: 0, required: false}
     side: {type: text, required: false}
 quality:
   unique: [time]
