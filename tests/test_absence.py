@@ -131,6 +131,7 @@ def test_a_sensor_that_dies() -> None:
     assert alert["revision"] == 84
     other, said = alert["detectors"]
     assert (other["name"], other["score"], other["voted"]) == ("more", None, False)
+    assert other["note"] == "no verdict: the window has no row"
     assert (said["observed"], said["threshold"], said["expected"]) == (3.0, 3.0, 1 / 31)
     r = float(LIMIT) * 32**3
     assert said["score"] == pytest.approx(r / (1 + r), rel=1e-12)
@@ -284,4 +285,6 @@ def test_of_windows_that_are_there_it_says_nothing() -> None:
     slots = np.arange(3, dtype=np.int32)
     decisions = jury.judge(["a", "b", "c"], slots, np.zeros(3, np.int64), outputs, np.zeros(0, np.int64), np.ones(3, np.bool_))
     assert (decisions.voters == 1).all()
-    assert np.isnan(jury.blocks(decisions.index)[1].score).all()
+    gone = jury.blocks(decisions.index)[1]
+    assert np.isnan(gone.score).all()
+    assert gone.notes == ("no verdict: the window is not missing",) * 3

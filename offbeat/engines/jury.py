@@ -19,7 +19,7 @@ from offbeat.detectors.range import Range
 from offbeat.detectors.rule import Rule
 from offbeat.detectors.trained import Said, Trained
 from offbeat.detectors.verdict import Evidence, Verdicts
-from offbeat.engines.missing import unjudged
+from offbeat.engines.missing import THERE, unjudged
 from offbeat.engines.remake import Remake
 
 _MAX = float(np.finfo(np.float64).max)
@@ -158,7 +158,7 @@ class Jury:
         for group, course in self._courses.items():
             for d, evidence in zip(group, course.evidence(index), strict=True):
                 found[d] = _block(self._plans[d].name, verdicts[d], evidence, index)
-        return tuple(found[d] if d in found else unjudged(plan.name, len(index)) for d, plan in enumerate(self._plans))
+        return tuple(found[d] if d in found else unjudged(plan.name, len(index), THERE) for d, plan in enumerate(self._plans))
 
     def untrained(self) -> list[str]:
         """Why some detectors have no model for any key."""

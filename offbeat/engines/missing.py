@@ -17,6 +17,8 @@ from offbeat.detectors.absence import Absence
 from offbeat.detectors.verdict import Evidence, Verdicts
 
 EVER = 2**63 - 1
+THERE = "no verdict: the window is not missing"
+_NO_ROW = "no verdict: the window has no row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Absences:
     def blocks(self, index: I64) -> tuple[DetectorBlock, ...]:
         """What each detector of the view says of the windows at `index` of those last judged."""
         said = {d: _block(self._names[d], self._said[d], detector.evidence(index), index) for d, detector in self._detectors.items()}
-        return tuple(said[d] if d in said else unjudged(name, len(index)) for d, name in enumerate(self._names))
+        return tuple(said[d] if d in said else unjudged(name, len(index), _NO_ROW) for d, name in enumerate(self._names))
 
     def snapshot(self, keys: int) -> Arrays:
         """State for the first `keys` slots."""
@@ -117,10 +119,10 @@ class Absences:
             detector.restore(under(self._names[d], arrays))
 
 
-def unjudged(name: str, m: int) -> DetectorBlock:
+def unjudged(name: str, m: int, why: str) -> DetectorBlock:
     """What a detector says of m windows that it does not judge."""
     nothing, nobody = np.full(m, np.nan), np.zeros(m, np.bool_)
-    evidence = Evidence(nothing, nothing, nothing, (), np.empty((0, m)), Odd.none(m), (), np.zeros(m, np.int64))
+    evidence = Evidence(nothing, nothing, nothing, (), np.empty((0, m)), Odd.none(m), (why,) * m, np.zeros(m, np.int64))
     return _block(name, Verdicts(nothing, nobody, nothing, np.empty((0, m))), evidence, np.arange(m))
 
 
