@@ -6,6 +6,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -127,6 +128,8 @@ class LocalEngine:
         archive = state / _WINDOWS if state is not None else Path(self._scratch.name) if self._scratch is not None else None
         self._merge = Merge(plan, archive)
         self._clock = LiveClock(plan)
+        self._judge = ThreadPoolExecutor(1, thread_name_prefix="offbeat-judge")
+        self._judging: Future[list[AlertBlock]] | None = None
         self._position: Position | None = None
         self._files: list[str] = []
         self._headers: dict[str, str] = {}
@@ -190,6 +193,7 @@ class LocalEngine:
                 complete = not (self._live and self._stop.is_set())
                 if complete:
                     self._finish()
+            self._settle()
             if self._checkpoint is not None:
                 self._commit()
             self._delivery.close(complete or self._checkpoint is not None or self._live)
@@ -202,6 +206,7 @@ class LocalEngine:
         return self._report(complete, time.monotonic() - began)
 
     def _let_go(self) -> None:
+        self._judge.shutdown()
         if self._merge.tables is not None:
             self._merge.tables.close()
         if self._checkpoint is not None:
@@ -227,13 +232,22 @@ class LocalEngine:
         if self._checkpoint is not None:
             # What comes with the next run is mostly later. What is not opens the windows again.
             self._close(self._shard.newest_ns)
+        self._settle()
         blocks, self.result.ledger = self._merge.finish([self._shard])
         self._deliver(Output(blocks))
 
     def _close(self, until_ns: int) -> None:
-        blocks = self._merge.close([self._shard], until_ns)
-        if blocks:
-            self._deliver(Output(blocks))
+        """Have the windows before a time judged, on another thread, while this one folds what follows."""
+        due = self._merge.due([self._shard], until_ns)
+        if due:
+            self._settle()
+            self._judging = self._judge.submit(self._merge.take_windows([self._shard], due))
+
+    def _settle(self) -> None:
+        """Wait for windows that are being judged and deliver what came of them."""
+        if self._judging is not None:
+            judging, self._judging = self._judging, None
+            self._deliver(Output(judging.result()))
 
     def _report(self, complete: bool, seconds: float) -> Run:
         result = self.result
@@ -292,6 +306,7 @@ class LocalEngine:
 
     def _commit(self) -> None:
         """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
+        self._settle()
         if self._merge.tables is not None:
             self._merge.tables.settle()
         sinks = self._delivery.commit()

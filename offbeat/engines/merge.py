@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Merge:
         self._decider = deciding(plan)
         self.tables: Tables | None = None
         self._linking: Linking | None = None
+        self._taken_ns = NULL_INT
         self._days = Tumbling(DAY_NS, plan.source.time.zone)
 
     @property
@@ -58,7 +59,7 @@ class Merge:
 
         `places`: by view those of the windows of the last rows in the table of shard `number`.
         """
-        due = self._due(shards, until_ns)
+        due = self.due(shards, until_ns)
         tables = {name: shards[number].rollups[name].table for name in places}
         addresses = {name: tables[name].at(found[found >= 0]) for name, found in places.items()} if due else {}
         blocks = self._close(shards, due)
@@ -72,14 +73,24 @@ class Merge:
 
     def close(self, shards: Sequence[Shard], until_ns: int) -> list[AlertBlock]:
         """Judge all windows that end before `until_ns`, for good: no row that belongs into them will come."""
-        return self._close(shards, self._due(shards, until_ns))
+        return self._close(shards, self.due(shards, until_ns))
 
-    def _due(self, shards: Sequence[Shard], until_ns: int) -> dict[str, int]:
-        """By view, where there is something to close: the start before which windows are."""
+    def due(self, shards: Sequence[Shard], until_ns: int) -> dict[str, int]:
+        """By view, where windows end before a time and have not been taken yet: the start before which they are."""
         if not self.closes or until_ns == NULL_INT:
             return {}
         starts = self._aligned(shards, until_ns)
+        if max(starts.values()) <= self._taken_ns:
+            return {}
         return {name: start for name, start in starts.items() if start > self.views[name].until_ns}
+
+    def take_windows(self, shards: Sequence[Shard], due: dict[str, int]) -> Callable[[], list[AlertBlock]]:
+        """Take what is due from the shards; the call that is returned judges it.
+
+        The shards may go on meanwhile, on another thread; of the merge nothing but `due` may be asked before that call has ended.
+        """
+        self._taken_ns = max(due.values())
+        return self._taken(shards, due)
 
     def _aligned(self, shards: Sequence[Shard], time_ns: int) -> dict[str, int]:
         """A start of windows for each view, all at or before a time, such that none begins within a longer window of another view.
@@ -92,12 +103,19 @@ class Merge:
 
     def _close(self, shards: Sequence[Shard], until: dict[str, int]) -> list[AlertBlock]:
         """Judge windows, by view, that start before a time."""
+        return self._taken(shards, until)()
+
+    def _taken(self, shards: Sequence[Shard], until: dict[str, int]) -> Callable[[], list[AlertBlock]]:
+        """Take windows from the shards; gives the call that judges them."""
         for name, start in until.items():
             if self._linking is not None:
                 self._linking.take(name, shards, start)
             for number, shard in enumerate(shards):
                 fold = shard.rollups[name]
                 self.views[name].stage.update(number, fold.targets.names, fold.table.take(start))
+        return partial(self._judge, shards, until)
+
+    def _judge(self, shards: Sequence[Shard], until: dict[str, int]) -> list[AlertBlock]:
         again = self._again(shards, list(until)) if self.tables is not None else {}
         blocks: list[AlertBlock] = []
         for name, start in until.items():

@@ -17,16 +17,18 @@ class Tumbling:
         self._zone = zone
         self._edges: I64 = np.zeros(0, np.int64)
 
-    def _cover(self, low: int, high: int) -> None:
-        """Make `_edges` reach around all times in [low, high]."""
-        if len(self._edges) and self._edges[0] <= low and high < self._edges[-1]:
-            return
-        if len(self._edges):
-            low, high = min(low, int(self._edges[0])), max(high, int(self._edges[-1]))
+    def _cover(self, low: int, high: int) -> I64:
+        """Starts of windows around all times in [low, high]. Several threads may ask."""
+        edges = self._edges
+        if len(edges) and edges[0] <= low and high < edges[-1]:
+            return edges
+        if len(edges):
+            low, high = min(low, int(edges[0])), max(high, int(edges[-1]))
         # Whole windows on either side, so that a window has the same start however the edges came about.
         room = self._days * DAY_NS
         first, midnights = local_midnights(self._zone, low - room, high + room)
-        self._edges = midnights[-first % self._days :: self._days]
+        edges = self._edges = midnights[-first % self._days :: self._days]
+        return edges
 
     def starts(self, time_ns: I64) -> I64:
         """(n,) start of the window that holds each time."""
@@ -34,8 +36,8 @@ class Tumbling:
             return time_ns
         if not self._days:
             return time_ns - time_ns % self._every_ns
-        self._cover(int(time_ns.min()), int(time_ns.max()))
-        starts: I64 = self._edges[np.searchsorted(self._edges, time_ns, side="right") - 1]
+        edges = self._cover(int(time_ns.min()), int(time_ns.max()))
+        starts: I64 = edges[np.searchsorted(edges, time_ns, side="right") - 1]
         return starts
 
     def start(self, time_ns: int) -> int:
@@ -46,6 +48,6 @@ class Tumbling:
         """(n,) end of the windows that begin at `starts`."""
         if not len(starts) or not self._days:
             return starts + self._every_ns
-        self._cover(int(starts.min()), int(starts.max()) + self._every_ns)
-        ends: I64 = self._edges[np.searchsorted(self._edges, starts, side="right")]
+        edges = self._cover(int(starts.min()), int(starts.max()) + self._every_ns)
+        ends: I64 = edges[np.searchsorted(edges, starts, side="right")]
         return ends
