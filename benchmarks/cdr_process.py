@@ -35,14 +35,14 @@ class Ran:
     """The JSON object that it printed."""
 
 
-def run(*command: object) -> Ran:
-    """Run a command that prints one JSON object.
+def run(*command: object, feed: Path | None = None) -> Ran:
+    """Run a command that prints one JSON object; `feed` is its standard input.
 
     Raises SystemExit with the last lines of its complaints where it fails.
     """
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as complaints, Path(feed or os.devnull).open("rb") as given:
         begin = time.perf_counter()
-        process = subprocess.Popen([*map(str, command)], stdout=out, stderr=complaints)
+        process = subprocess.Popen([*map(str, command)], stdin=given, stdout=out, stderr=complaints)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)

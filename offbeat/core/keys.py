@@ -89,6 +89,9 @@ class KeyTable:
             return np.array([self.slot(str(key)) for key in keys.to_list()], np.int32)
         if keys.dtype.is_integer():
             return self._integer_slots(keys.to_numpy().astype(np.int64, copy=False))
+        numbers = _as_integers(keys)
+        if numbers is not None:
+            return self._integer_slots(numbers.to_numpy())
         encoded = keys.to_arrow().dictionary_encode()
         distinct: list[Any] = encoded.dictionary.to_pylist()
         table = np.array([self.slot(key) for key in distinct], np.int32)
@@ -122,3 +125,11 @@ class KeyTable:
         if size > len(self._by_value):
             self._values, self._by_value = np.zeros(size, np.int64), np.full(size, _EMPTY, np.int32)
             _enter(self._known[: self._entered], self._known_slots[: self._entered], self._values, self._by_value)
+
+
+def _as_integers(keys: pl.Series) -> pl.Series | None:
+    """Texts as the integers whose decimal form they are; None where some are not."""
+    if not str(keys[0]).lstrip("-").isdecimal():
+        return None
+    numbers = keys.cast(pl.Int64, strict=False)
+    return numbers if numbers.null_count() == 0 and (numbers.cast(pl.String) == keys).all() else None
