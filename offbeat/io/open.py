@@ -229,7 +229,7 @@ class FileSource:
             known.update({p: self._record(i, 1) for i, p in zip(unit.indices, unit.prints, strict=True)})
             yield from _pieces(unit, int(current["mark"]))
         groups = self._groups()
-        again: list[str] = []
+        again = 0
         for group in groups:
             members: list[tuple[int, str]] = []
             for index in group:
@@ -240,7 +240,9 @@ class FileSource:
                 if name in known:
                     earlier, rows = known[name][:2]
                     if earlier == file.path:
-                        again += [file.path] * bool(rows)
+                        again += bool(rows)
+                        if rows and again <= _NAMED:
+                            yield partial(Step, None, note=f"{file.path}: delivered before, left out")
                     elif rows and _has_rows(self._readers[index]):
                         yield partial(Step, None, note=f"{file.path}: delivered before as {earlier}, left out")
                     continue
@@ -249,10 +251,8 @@ class FileSource:
                 members.append((index, name))
             for unit in self._units(members, alone=len(groups) == 1):
                 yield from _pieces(unit, 0)
-        if len(again) > _NAMED:
-            again = [f"{again[0]} and {len(again) - 1} other files"]
-        for name in again:
-            yield partial(Step, None, note=f"{name}: delivered before, left out")
+        if again > _NAMED:
+            yield partial(Step, None, note=f"{again - _NAMED} more files: delivered before, left out")
 
     def _record(self, index: int, rows: int) -> list[Any]:
         """What is remembered of a file that was read."""
