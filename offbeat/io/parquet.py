@@ -18,7 +18,7 @@ from offbeat.errors import UserError
 from offbeat.io.columns import Parsed
 from offbeat.io.files import InputFile
 from offbeat.io.layout import lay_out
-from offbeat.io.table import check_types, parse_table
+from offbeat.io.table import check_types, parse_table, times_of
 
 ROWS = 1 << 17
 """Rows of a batch."""
@@ -57,9 +57,10 @@ class ParquetReader:
                 empty = pl.from_arrow(pa.Table.from_batches([], pa.schema([schema.field(n) for n in self._names])))
             except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
                 raise UserError(f"{file.path}: a column has a type that cannot be read: {str(error).splitlines()[0]}") from error
-            self._ranges = _time_ranges(opened.metadata, schema.names[self.layout.time], schema)
+            metadata = opened.metadata
         kinds: dict[str, pl.DataType] = dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
         check_types(file.path, kinds, self.layout, plan)
+        self._ranges = _time_ranges(metadata, schema.names[self.layout.time], schema, plan)
 
     def _open(self) -> Any:
         try:
@@ -115,12 +116,11 @@ class ParquetReader:
         return replace(parse_table(frame, self.layout, self._plan, mark, done), floor_ns=floor_ns)
 
 
-def _time_ranges(metadata: Any, name: str, schema: Any) -> list[tuple[int, int]] | None:
-    """Least and greatest time of each row group by its statistics, for times that are instants; None: anything else is read."""
+def _time_ranges(metadata: Any, name: str, schema: Any, plan: SourcePlan) -> list[tuple[int, int]] | None:
+    """Least and greatest time of each row group by its statistics, for times that are no text; None: the rows must be read."""
     kind = schema.field(name).type
-    if not (pa.types.is_timestamp(kind) and kind.tz):
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_integer(kind)):
         return None
-    factor = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}[kind.unit]
     ranges: list[tuple[int, int]] = []
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
@@ -132,10 +132,13 @@ def _time_ranges(metadata: Any, name: str, schema: Any) -> list[tuple[int, int]]
             ranges.append((2**63 - 1, NULL_INT))
             continue
         try:
-            low = pa.scalar(statistics.min, kind).cast(pa.int64()).as_py() * factor
-            # Statistics come as Python's datetimes, which end at the microsecond.
-            high = pa.scalar(statistics.max, kind).cast(pa.int64()).as_py() * factor + (999 if kind.unit == "ns" else 0)
+            ends = pl.Series(pa.array([statistics.min, statistics.max], kind))
         except (pa.ArrowException, ValueError, OverflowError):
             return None
-        ranges.append((low, high))
+        times, _ = times_of(ends, plan)
+        if NULL_INT in times:
+            return None
+        # Statistics come as Python's datetimes, which end at the microsecond.
+        finer = 999 if pa.types.is_timestamp(kind) and kind.unit == "ns" else 0
+        ranges.append((int(times[0]), int(times[1]) + finer))
     return ranges

@@ -89,7 +89,7 @@ def _text_times(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
     return finish_iso(out, status, local, plan.time.zone)
 
 
-def _times(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
+def times_of(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
     """UTC nanoseconds (NULL_INT: none) and which values are there but are no time."""
     kind = series.dtype
     if _is_text(kind):
@@ -154,7 +154,7 @@ def parse_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, mark: int
     series_at = {field: frame[field] for field in frame.columns}
     wrong = np.zeros(n, dtype=np.bool_)
     time = series_at[layout.fields[layout.time]]
-    time_ns, bad_time = _times(time, plan)
+    time_ns, bad_time = times_of(time, plan)
     missing = (time_ns == NULL_INT) & ~bad_time
     keys = None
     if layout.key >= 0:
