@@ -45,8 +45,8 @@ DETECTORS: Mapping[str, Example] = {
     "zscore": Example("type: zscore, over: 20 rows, limits: {x: 3, y: 2}", "type: zscore, over: 20 rows, limits: {y: 2, x: 3}"),
 }
 
-OVER_ALL_KEYS = {"population_forest"}
-"""Kinds that views of rows do not take; their own tests hold them to the same: test_population_forest."""
+OF_WINDOWS = {"absence", "population_forest"}
+"""Kinds that views of rows do not take; their own tests hold them to the same: test_absence, test_population_forest."""
 
 FUNCTIONS: Mapping[str, tuple[str, float | None, float | None]] = {
     "count": ("count(x)", 1, 5),

@@ -149,6 +149,17 @@ def test_nothing_is_missing_where_the_source_is_silent_or_has_not_come_to_an_end
     assert gone(run(PIPELINE, table(days)).alerts) == silences(days) == {("a", 32)}
 
 
+def test_days_closed_on_the_way_are_judged_as_at_the_end(tmp_path: Path) -> None:
+    """Footers of Parquet files say that a day is over, so that its windows are closed before the next is read."""
+    days = {"a": full((0, 30), (36, 50)), "b": full((0, 50)), "c": [day for day in range(50) if day % 5], "d": full((3, 21))}
+    rows = table(days)
+    for (day,), part in rows.group_by(pl.col("at").dt.date(), maintain_order=True):
+        part.write_parquet(tmp_path / f"{day}.parquet")
+    once, onward = run(PIPELINE, rows), run(PIPELINE, tmp_path)
+    assert gone(onward.alerts) == silences(days) == {("a", 32), ("d", 24)}
+    assert onward.alerts.sort("alert_id").equals(once.alerts.sort("alert_id"))
+
+
 def _job(tmp_path: Path, name: str, files: list[Path], **how: Any) -> Job:
     return Job(load_text(TEXT).plan, tuple(map(str, files)), tmp_path / name, **how)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from case import Case
-from contract import DETECTORS, FUNCTIONS, OVER_ALL_KEYS, arrays_of, case_of, odd, stream, usual
+from contract import DETECTORS, FUNCTIONS, OF_WINDOWS, arrays_of, case_of, odd, stream, usual
 from driver import Driver, plan_of
 from harness import Record, assert_same
 from oracle_spec import Row
@@ -30,7 +30,7 @@ models = pytest.mark.parametrize("kind", MODELS)
 
 def test_every_detector_and_function_has_an_example() -> None:
     """A new one needs an entry in tests/contract.py."""
-    assert {*DETECTORS, *OVER_ALL_KEYS} == set(detector_types()), "give each kind of detector an example in tests/contract.py"
+    assert {*DETECTORS, *OF_WINDOWS} == set(detector_types()), "give each kind of detector an example in tests/contract.py"
     assert set(FUNCTIONS) == {*AGGREGATES, *NEIGHBOURS}, "give each function of windows an example in tests/contract.py"
 
 
