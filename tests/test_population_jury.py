@@ -92,7 +92,7 @@ def test_days_that_are_judged_by_what_was_learnt_from_them() -> None:
     jury = Jury(made.views[0], made.seed)
     slots, starts, outputs = matrices(made, names, range(len(WINDOWS)))
     jury.learn(names, slots, starts, outputs)
-    jury.fix(18_005 * DAY, 18_009 * DAY)
+    jury.fix(18_009 * DAY)
     jury.judge(names, slots, starts, outputs, np.zeros(0, np.int64), np.zeros(0, np.bool_))
     expected = fixed(population(made), VIEW, made.seed, WINDOWS, 18_005 * DAY, 18_009 * DAY)
     found = jury.verdicts[1]

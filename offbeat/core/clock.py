@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from offbeat.core.batch import F64, I64
+from offbeat.core.batch import F64, I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.core.days import DAY_NS
 
@@ -17,6 +18,8 @@ CLOCK = ("hour@", "weekday@")
 _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3600 * _SECOND_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FARTHEST = 2**63 - 1 - DAY_NS
+"""Times that may be moved to any zone without leaving int64."""
 
 
 @compiled
@@ -83,3 +86,54 @@ def seasons(time_ns: I64, zone: str, season_ns: int, every_ns: int) -> I64:
     away = offsets[np.searchsorted(edges, time_ns, side="right") - 1]
     place: I64 = (time_ns % season_ns + away) % season_ns // every_ns
     return place
+
+
+@compiled
+def _local(time_ns: I64, edges: I64, offsets: I64, step: int, out: I64) -> None:
+    piece = 0
+    for i in range(len(time_ns)):
+        t = time_ns[i]
+        # Windows stand in order of time: most are like the one before.
+        if i > 0 and t == time_ns[i - 1]:
+            out[i] = out[i - 1]
+            continue
+        while piece + 1 < len(edges) and edges[piece + 1] <= t:
+            piece += 1
+        while edges[piece] > t:
+            piece -= 1
+        local = min(max(t, -_FARTHEST), _FARTHEST) + offsets[piece]
+        out[i] = local - local % step
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTime:
+    """The time that a clock in a zone shows, in ns as if it were UTC: all its days have 24 hours, also where the clock was changed.
+
+    It is cut to multiples of `step_ns`; with days, the first moment of a day without a midnight counts as its midnight. Times that the
+    clock shows twice are the same one here.
+    """
+
+    zone: str
+    step_ns: int = 1
+
+    def of(self, time_ns: I64) -> I64:
+        """(n,) local times of n times, ns UTC."""
+        out = np.empty(len(time_ns), np.int64)
+        if len(time_ns):
+            _local(time_ns, *_offsets(time_ns, self.zone), self.step_ns, out)
+        return out
+
+    def back(self, time_ns: int, by_ns: int) -> int:
+        """The time, ns UTC, that lies so far before another by the local clock: of whole days, that many local days."""
+        return _instant(max(int(self.of(np.array([time_ns]))[0]) - by_ns, -_FARTHEST), self.zone)
+
+    def instants(self, local_ns: I64) -> I64:
+        """(n,) times, ns UTC, at which the clock shows n local times, the first where it does so twice; the least int64 stays as it is."""
+        distinct, place = np.unique(local_ns, return_inverse=True)
+        found = [local if local == NULL_INT else _instant(local, self.zone) for local in distinct.tolist()]
+        return np.array(found, np.int64)[place]
+
+
+def _instant(local_ns: int, zone: str) -> int:
+    moment = _EPOCH.replace(tzinfo=ZoneInfo(zone)) + timedelta(seconds=local_ns // _SECOND_NS)
+    return round(moment.timestamp()) * _SECOND_NS + local_ns % _SECOND_NS

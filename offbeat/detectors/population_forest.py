@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I32, I64, U64, Bools
+from offbeat.core.clock import LocalTime
 from offbeat.core.compiled import settle
 from offbeat.core.hashing import TEXT, row_hashes, words_of
 from offbeat.core.odd import Odd
@@ -39,13 +40,13 @@ class PopulationForest:
     tick's rows enter the sample; how a tick is cut into batches changes nothing. A row whose tick lies before the newest gets no verdict.
     """
 
-    def __init__(self, plan: PopulationPlan, view: str, pipeline_seed: int) -> None:
-        """Raises UserError when the plan's `model` is no model for it."""
+    def __init__(self, plan: PopulationPlan, view: str, pipeline_seed: int, local: LocalTime | None = None) -> None:
+        """local: by which clock days are counted; None: as time goes by. Raises UserError when the plan's `model` is no model for it."""
         self._plan = plan
         self._seed, self._detector = np.uint64(pipeline_seed), np.uint64(key_hash(f"{view}.{plan.name}"))
         self._inputs = np.array(plan.inputs, np.int64)
         self._share = Fraction(repr(plan.contamination)).as_integer_ratio()
-        self._sample = PopulationSample(len(plan.inputs), plan.sample_rows, plan.over_ns)
+        self._sample = PopulationSample(len(plan.inputs), plan.sample_rows, plan.over_ns, local)
         self._keys: U64 = np.zeros(0, np.uint64)
         self._known = 0
         self._models: dict[int, PopulationModel | str] = {}
@@ -87,6 +88,10 @@ class PopulationForest:
                 self._sample.open(start)
             if start == self._sample.tick:
                 self._sample.add(outputs, self._inputs, rows, np.full(len(rows), np.nan), slots, self._keys)
+
+    def since(self, time_ns: int) -> int:
+        """Start of the first window that it learns from to judge one that starts at a time."""
+        return self._sample.since(time_ns)
 
     def fix(self, from_ns: int, until_ns: int) -> None:
         """From here on judge windows that start from `from_ns` until before `until_ns`, by one model of those learnt; learn no more [S16].

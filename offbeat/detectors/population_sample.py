@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT, U64
+from offbeat.core.clock import LocalTime
 from offbeat.core.hashing import time_word
 from offbeat.detectors.population_kernels import merge_newest, offer
 
@@ -42,8 +43,9 @@ class PopulationSample:
     kept · (1 + ln ticks) rows. The tick being filled is held apart: no model sees it before it is over.
     """
 
-    def __init__(self, features: int, kept: int, over_ns: int) -> None:
-        self._kept, self._over = kept, over_ns
+    def __init__(self, features: int, kept: int, over_ns: int, local: LocalTime | None = None) -> None:
+        """local: by which clock `over_ns` is counted; None: as time goes by."""
+        self._kept, self._over, self._local = kept, over_ns, local
         self.tick = int(NULL_INT)
         """Start of the newest tick."""
         self._past = Sampled(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros((0, features)), np.zeros(0))
@@ -108,7 +110,8 @@ class PopulationSample:
         new, old = self._newest(), self._past
         self._make_room(0)
         # The next tick starts later, and looks back less far.
-        self._ticks = [start for start in self._ticks if start > self.tick - self._over]
+        since = self.since(self.tick)
+        self._ticks = [start for start in self._ticks if start > since]
         if self.tick not in self._ticks:
             self._ticks.append(self.tick)
         most = len(old.hashes) + len(new.hashes)
@@ -118,17 +121,21 @@ class PopulationSample:
         found = merge_newest(*old, new.hashes, new.rows, new.live, self.tick, ticks, self._kept, *both)
         self._past = Sampled(both.hashes[:found], both.starts[:found], both.rows[:found], both.live[:found])
 
+    def since(self, start: int) -> int:
+        """The time `over_ns` before one."""
+        return start - self._over if self._local is None or start == NULL_INT else self._local.back(start, self._over)
+
     def before(self) -> Sampled:
         """The rows with the lowest hashes out of the ticks that lie up to `over_ns` before the newest."""
         starts = self._past.starts
-        return self._past.take(np.flatnonzero((starts >= self.tick - self._over) & (starts < self.tick))[: self._kept])
+        return self._past.take(np.flatnonzero((starts >= self.since(self.tick)) & (starts < self.tick))[: self._kept])
 
     def between(self, from_ns: int, until_ns: int) -> Sampled:
         """The rows with the lowest hashes out of the ticks from `from_ns` until before `until_ns`, the newest among them.
 
         Raises ValueError where they are no longer all there.
         """
-        if self.tick >= until_ns or from_ns <= self.tick - self._over:
+        if self.tick >= until_ns or from_ns <= self.since(self.tick):
             raise ValueError(f"the sample holds {self._over} ns up to {self.tick}, which is not all from {from_ns} until {until_ns}")
         if self._used:
             self._close()

@@ -19,6 +19,7 @@ from offbeat.detectors.range import Range
 from offbeat.detectors.rule import Rule
 from offbeat.detectors.trained import Said, Trained
 from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.engines.local_time import local_days
 from offbeat.engines.missing import THERE, unjudged
 from offbeat.engines.remake import Remake
 
@@ -42,7 +43,7 @@ class Jury:
             elif isinstance(plan, RangePlan):
                 self._plain[d] = Range(plan)
             elif isinstance(plan, PopulationPlan):
-                self._population[d] = PopulationForest(plan, view.name, seed)
+                self._population[d] = PopulationForest(plan, view.name, seed, local_days(view.rollup))
             elif isinstance(plan, ModelPlan):
                 courses.setdefault((plan.inputs, plan.train_on, plan.retrain_every, plan.train_min), []).append(d)
         self._early = {d: plain for d, plain in self._plain.items() if _speaks_early(view.detectors[d])}
@@ -123,13 +124,17 @@ class Jury:
         for forest in self._population.values():
             forest.learn(names, slots, time_ns, outputs)
 
-    def fix(self, from_ns: int, until_ns: int) -> None:
-        """From here on one model of all keys, of what they learnt from `from_ns` until before `until_ns`, judges those very rows [S16].
+    def since(self, until_ns: int) -> int:
+        """Start of the first window that some model of all keys learns from, where it is fixed at `until_ns`."""
+        return min((forest.since(until_ns) for forest in self._population.values()), default=until_ns)
+
+    def fix(self, until_ns: int) -> None:
+        """From here on one model of all keys, of what was learnt up to `until_ns`, judges the very windows that it learnt from [S16].
 
         Raises ValueError where not all of it is kept.
         """
         for forest in self._population.values():
-            forest.fix(from_ns, until_ns)
+            forest.fix(forest.since(until_ns), until_ns)
 
     def newest(self) -> dict[str, bytes]:
         """By detector: the file of its newest model of all keys."""

@@ -21,6 +21,7 @@ from offbeat.decide.block import EARLY, FINAL, WITHDRAWN, AlertBlock, DetectorBl
 from offbeat.decide.vote import Decisions
 from offbeat.detectors.verdict import Verdicts
 from offbeat.engines.jury import Jury
+from offbeat.engines.local_time import local_time
 from offbeat.engines.missing import Absences, Missing
 from offbeat.engines.remake import Remake, can_remake
 from offbeat.features.expanding import ExpandingFold
@@ -127,7 +128,7 @@ class View:
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         nothing = np.empty((0, n), np.int64)
         behind = [
-            w.fold(rows.slots, rows.time_ns, rows.columns, nothing, len(keys), features).features for w in self._backgrounds
+            w.fold(rows.slots, self._times(w, rows), rows.columns, nothing, len(keys), features).features for w in self._backgrounds
         ]
         outputs = self._machine.run(rows.columns, np.concatenate([features, *behind]) if behind else features)
         numbers = np.zeros(n, np.int64)
@@ -159,12 +160,12 @@ class View:
         for window in self._windows:
             part = window.excerpt(self._slots(window, rows), len(keys) * self._places(window))
             if isinstance(part, ExpandingFold):
-                windows.append(part.fold(alone, rows.time_ns, rows.columns, n))
+                windows.append(part.fold(alone, self._times(window, rows), rows.columns, n))
             else:
-                windows.append(part.fold(alone, rows.time_ns, rows.columns, rows.integers, n))
+                windows.append(part.fold(alone, self._times(window, rows), rows.columns, rows.integers, n))
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         parts = (w.excerpt(rows.slots, len(keys)) for w in self._backgrounds)
-        behind = [part.fold(alone, rows.time_ns, rows.columns, nothing, n, features).features for part in parts]
+        behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features).features for part in parts]
         return windows[self._evidence] if windows else None, np.concatenate([features, *behind]) if behind else features
 
     def early(self, keys: KeyTable, rows: Rows, features: F64) -> Opinion:
@@ -194,9 +195,15 @@ class View:
         return Opinion(block, decisions.index, decisions.judged)
 
     def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
+        times = self._times(window, rows)
         if isinstance(window, ExpandingFold):
-            return window.fold(rows.slots, rows.time_ns, rows.columns, keys)
-        return window.fold(self._slots(window, rows), rows.time_ns, rows.columns, rows.integers, keys * self._places(window))
+            return window.fold(rows.slots, times, rows.columns, keys)
+        return window.fold(self._slots(window, rows), times, rows.columns, rows.integers, keys * self._places(window))
+
+    def _times(self, window: WindowFold | ExpandingFold, rows: Rows) -> I64:
+        """Times as the window counts them."""
+        local = local_time(self.plan.rollup, window.plan)
+        return rows.time_ns if local is None else local.of(rows.time_ns)
 
     def _slots(self, window: WindowFold | ExpandingFold, rows: Rows) -> I32:
         """Slots as the window counts them."""
@@ -227,6 +234,8 @@ class View:
         alert_ids(self._prefix(keys, slots), slots, time_ns, rows.ordinals[index], ids)
         key, names = self._keys(keys, slots)
         nothing = np.full(len(index), NULL_INT)
+        from_ns = nothing if evidence is None else evidence.from_ns[index]
+        local = None if evidence is None else local_time(self.plan.rollup, self._windows[self._evidence].plan)
         return AlertBlock(
             view=self.plan.name,
             ids=ids,
@@ -242,7 +251,7 @@ class View:
             voters=decisions.voters,
             detectors=detectors,
             row=rows.frame(index),
-            window_from_ns=evidence.from_ns[index] if evidence else nothing,
+            window_from_ns=from_ns if local is None else local.instants(from_ns),
             window_to_ns=time_ns,
             window_n=evidence.n[index] if evidence else nothing,
             statistics=self._features,
