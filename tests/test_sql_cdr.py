@@ -34,7 +34,7 @@ FROM record GROUP BY ALL;
 CREATE TABLE baseline AS
 SELECT d.customer, d.day, count(*) AS days, avg(p.sessions) AS mean_sessions, stddev_samp(p.sessions) AS std_sessions,
   avg(p.total_mb) AS mean_total_mb, stddev_samp(p.total_mb) AS std_total_mb,
-  avg(p.max_mb) AS mean_max_mb, stddev_samp(p.max_mb) AS std_max_mb
+  avg(p.max_mb) AS mean_max_mb, stddev_samp(p.max_mb) AS std_max_mb, avg(p.hours) AS mean_hours, stddev_samp(p.hours) AS std_hours
 FROM customer_day AS d JOIN customer_day AS p ON p.customer = d.customer AND p.sessions > 0 AND p.day < d.day - INTERVAL 6 DAY
 GROUP BY ALL HAVING count(*) >= 14;
 CREATE TABLE zscore AS
@@ -158,7 +158,7 @@ def test_observed_values_of_alerts_are_those_of_sql(told: Told) -> None:
 
 
 def test_table_of_baselines(told: Told) -> None:
-    features = [f"{what}_{name}" for name in ("sessions", "total_mb", "max_mb") for what in ("mean", "std")]
+    features = [f"{what}_{name}" for name in ("sessions", "total_mb", "max_mb", "hours") for what in ("mean", "std")]
     assert_same(told.table("baselines"), told.ask("FROM baseline"), ["customer", "day"], ["days", *features])
 
 
