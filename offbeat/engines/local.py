@@ -181,9 +181,9 @@ class LocalEngine:
                 if now - committed >= self._commit_seconds and (self._checkpoint is not None or self._live):
                     self._commit()
                     committed = time.monotonic()
-                    if self._live and committed - now > _CHEAP_SECONDS:
+                    if self._live:
                         # A large state is saved less often than every batch of rows.
-                        self._commit_seconds = _SELDOM * (committed - now)
+                        self._commit_seconds = _SELDOM * (committed - now) if committed - now > _CHEAP_SECONDS else 0.0
                 elif self._live:
                     self._delivery.commit()
                 if self._stop.is_set():

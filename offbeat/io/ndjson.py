@@ -101,24 +101,36 @@ class NdjsonReader:
             raise UserError(f"{name}: JSON lines are read here, and this begins with the header of a CSV file; name a .csv file instead")
 
     def _parse(self, body: bytes, mark: int, done: int) -> Parsed:
-        lines = [line for ended in body.split(b"\n") if (line := ended.removesuffix(b"\r")).strip(b" \t\r")]
+        lines = body.removesuffix(b"\n").split(b"\n")
+        if any(odd in body for odd in (b"\r", b" \n", b"\t\n")) or not all(lines) or not lines[-1].strip(b" \t"):
+            lines = [line for ended in lines if (line := ended.removesuffix(b"\r")).strip(b" \t\r")]
         n = len(lines)
         body = b"\n".join(lines)
         sizes = np.fromiter(map(len, lines), np.int32, n)
         line_ends = np.cumsum(sizes + 1, dtype=np.int32) - 1
         line_begins = line_ends - sizes
-        lacking = (b"",) * len(self._names)
-        broken = np.zeros(n, dtype=np.bool_)
-        values: list[Any] = []
-        for row, line in enumerate(lines):
-            found = self._values(line)
-            broken[row] = found is None
-            values += found or lacking
+        values, broken = self._read(lines)
         data, begins, ends, nested = self._places(values, n)
         places = Places(data, begins, ends, self._slots, np.zeros(n, dtype=np.int8), not_utf8(body, line_begins))
         frame, keys, time_ns, faults = build(places, self._plan, None)
         faults[(broken | nested) & (faults != 1)] = _TYPE
         return Parsed(frame, keys, time_ns, faults, partial(line_texts, body, line_begins, line_ends), mark, done)
+
+    def _read(self, lines: list[bytes]) -> tuple[list[Any], Bools]:
+        """The values of all lines, row by row, and which lines are no object."""
+        broken = np.zeros(len(lines), dtype=np.bool_)
+        if self._values == self._strictly:
+            try:
+                return list(chain.from_iterable(map(msgspec.structs.astuple, map(self._decode, lines)))), broken
+            except (msgspec.DecodeError, RecursionError):
+                pass  # some line is odd: then one by one
+        lacking = (b"",) * len(self._names)
+        values: list[Any] = []
+        for row, line in enumerate(lines):
+            found = self._values(line)
+            broken[row] = found is None
+            values += found or lacking
+        return values, broken
 
     def _strictly(self, line: bytes) -> tuple[Any, ...] | None:
         """The value of each name as JSON, empty where the object lacks it; None where the line is no object."""
