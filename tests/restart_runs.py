@@ -6,6 +6,7 @@ import gc
 import gzip
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -114,24 +115,32 @@ class Killed(BaseException):
 
 @dataclass
 class Fate:
-    """Counts what a run does and ends it at a step: with an exception that it may clean up after, or so that nothing more is written."""
+    """Counts what a run does and ends it at a step: with an exception that it may clean up after, or so that nothing more is written.
+
+    A run has several threads; the one whose step it is dies there, and no other.
+    """
 
     at: int = -1
     hard: bool = False
     count: int = 0
     dead: bool = False
     seen: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def step(self, name: str) -> None:
-        if self.dead and self.hard:
-            raise Killed
-        if self.dead:
-            return
-        if self.count == self.at:
+    def step(self, name: str, last_act: Callable[[], object] = lambda: None) -> None:
+        """`last_act`: what is done by who dies here."""
+        with self.lock:
+            if self.dead and self.hard:
+                raise Killed
+            if self.dead:
+                return
+            if self.count != self.at:
+                self.count += 1
+                self.seen.append(name)
+                return
             self.dead = True
-            raise Killed
-        self.count += 1
-        self.seen.append(name)
+        last_act()
+        raise Killed
 
     def kills(self, run: Callable[[], object]) -> bool:
         """Whether it died; a dead process holds no files and no locks."""
@@ -167,9 +176,7 @@ def fated(at: int = -1, *, hard: bool = False) -> Iterator[Fate]:
 
     def torn(sink: JsonlSink, data: bytes) -> None:
         fate.step("before a line")
-        if fate.count == fate.at:
-            put(sink, data[: len(data) // 2])
-        fate.step("in a line")
+        fate.step("in a line", lambda: put(sink, data[: len(data) // 2]))
         put(sink, data)
 
     def counted(source: FileSource, start: Position | None) -> Iterator[Chunk]:
