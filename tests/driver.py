@@ -76,7 +76,7 @@ class Driver:
         ledger = total if self._final is None else self._final
         assert ledger.accounted() == ledger.rows_in
         plain = ledger.as_dict()
-        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0}
+        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}}
         plain["views"] = {view.name: plain["views"].get(view.name, nothing) for view in self.case.pipeline.views}
         return plain
 

@@ -148,6 +148,7 @@ def ledger_of(oracle: Oracle) -> Record:
         "quarantined": dict(sorted(ledger.quarantined.items())),
         "views": {
             name: {each: counter[each] for each in ("windows", "scored", "warming_up", "abstained")}
+            | {"no_spread": {value: n for value, n in sorted(counter.items()) if "." in value}}
             for name, counter in ledger.views.items()
         },
     }

@@ -274,6 +274,7 @@ class Oracle:
         votes = sum(d.voted for d in detectors)
         counter = self.counters[view.name]
         counter["windows"] += view.rollup is not None
+        counter.update(f"{d.name}.{term}" for d in detectors for term in d.no_spread)
         counter["warming_up" if not voters else "abstained" if voters < view.at_least else "scored"] += 1
         if voters >= view.at_least and votes >= view.at_least:
             for said in detectors:

@@ -36,6 +36,8 @@ class Said:
     """How many times the threshold was reached; None without a verdict."""
     ratios: dict[str, Num] = field(default_factory=dict)
     """By term of a range detector."""
+    no_spread: list[str] = field(default_factory=list)
+    """Terms whose value and center are known, and the reach is not, or 0."""
 
 
 def calibrated(r: float) -> float:
@@ -96,6 +98,8 @@ def judge_range(detector: Range, env: Env) -> Said:
         value, center, below, above = term.value(env), term.center(env), term.below(env), term.above(env)
         r = said.ratios[term.name] = _ratio(value, center, below, above)
         said.contributions.append(None if r is None else finite(r * term.limit))
+        if r is None and value is not None and center is not None:
+            said.no_spread.append(term.name)
         if r is None or value is None or center is None:
             continue
         raw = abs(r) if raw is None else max(raw, abs(r))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import polars as pl
 from alert_blocks import as_table, two_bars
 from rich.console import Console, RenderableType
 
-from offbeat.core.ledger import Ledger
+from offbeat.core.ledger import Ledger, ViewCounts
 from offbeat.io.console import alert_records
 from offbeat.io.report import gaps_table, quarantine_tables, ranked, run_report, worst_table
 
@@ -42,6 +44,15 @@ def test_an_empty_run() -> None:
     assert "No alerts." in printed(run_report(Ledger().as_dict(), []))
     one = printed(worst_table(alert_records(as_table(two_bars()))[:1], 1))
     assert one.splitlines()[0].strip() == "1 alert"
+
+
+def test_values_that_were_left_out_are_counted() -> None:
+    ledger = Ledger(views={"day": ViewCounts(no_spread=Counter({"z.mb": 1_200, "a.n": 3})), "hour": ViewCounts()})
+    text = printed(run_report(ledger.as_dict(), [], remarks=["first"]))
+    assert [line for line in text.splitlines() if line.startswith("•")] == [
+        "• first",
+        "• day: values left out (how often), as all those before were alike, or one alone: a.n (3), z.mb (1,200)",
+    ]
 
 
 def test_the_worst_come_first() -> None:

@@ -125,15 +125,15 @@ class LocalTime:
 
     def back(self, time_ns: int, by_ns: int) -> int:
         """The time, ns UTC, that lies so far before another by the local clock: of whole days, that many local days."""
-        return _instant(max(int(self.of(np.array([time_ns]))[0]) - by_ns, -_FARTHEST), self.zone)
+        return self.instant(max(int(self.of(np.array([time_ns]))[0]) - by_ns, -_FARTHEST))
+
+    def instant(self, local_ns: int) -> int:
+        """The time, ns UTC, at which the clock shows a local time, the first where it does so twice."""
+        moment = _EPOCH.replace(tzinfo=ZoneInfo(self.zone)) + timedelta(seconds=local_ns // _SECOND_NS)
+        return round(moment.timestamp()) * _SECOND_NS + local_ns % _SECOND_NS
 
     def instants(self, local_ns: I64) -> I64:
-        """(n,) times, ns UTC, at which the clock shows n local times, the first where it does so twice; the least int64 stays as it is."""
+        """(n,) `instant` of n local times; the least int64 stays as it is."""
         distinct, place = np.unique(local_ns, return_inverse=True)
-        found = [local if local == NULL_INT else _instant(local, self.zone) for local in distinct.tolist()]
+        found = [local if local == NULL_INT else self.instant(local) for local in distinct.tolist()]
         return np.array(found, np.int64)[place]
-
-
-def _instant(local_ns: int, zone: str) -> int:
-    moment = _EPOCH.replace(tzinfo=ZoneInfo(zone)) + timedelta(seconds=local_ns // _SECOND_NS)
-    return round(moment.timestamp()) * _SECOND_NS + local_ns % _SECOND_NS

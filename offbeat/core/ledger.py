@@ -16,12 +16,25 @@ class ViewCounts:
     scored: int = 0
     warming_up: int = 0
     abstained: int = 0
+    no_spread: Counter[str] = field(default_factory=Counter)
+    """DETECTOR.VALUE of range detectors → rows or windows in which the value was left out, as what is usual for it had no spread."""
 
     def add(self, other: ViewCounts) -> None:
         self.windows += other.windows
         self.scored += other.scored
         self.warming_up += other.warming_up
         self.abstained += other.abstained
+        self.no_spread = self.no_spread + other.no_spread
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts as `--json` prints them."""
+        counts = {"windows": self.windows, "scored": self.scored, "warming_up": self.warming_up, "abstained": self.abstained}
+        return {**counts, "no_spread": dict(sorted(self.no_spread.items()))}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> ViewCounts:
+        """Take over what `as_dict` gave."""
+        return cls(**{**kept, "no_spread": Counter(kept["no_spread"])})
 
 
 @dataclass(slots=True)
@@ -64,15 +77,12 @@ class Ledger:
             "duplicate": self.duplicate,
             "pending": self.pending,
             "quarantined": {reason: n for reason, n in sorted(self.quarantined.items()) if n},
-            "views": {
-                name: {"windows": c.windows, "scored": c.scored, "warming_up": c.warming_up, "abstained": c.abstained}
-                for name, c in self.views.items()
-            },
+            "views": {name: counts.as_dict() for name, counts in self.views.items()},
         }
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> Ledger:
         """Take over what `as_dict` gave."""
-        views = {name: ViewCounts(**counts) for name, counts in kept["views"].items()}
+        views = {name: ViewCounts.from_dict(counts) for name, counts in kept["views"].items()}
         plain = {name: n for name, n in kept.items() if name not in ("quarantined", "views")}
         return cls(**plain, quarantined=Counter(kept["quarantined"]), views=views)

@@ -325,6 +325,14 @@ class TablePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class AsOfPlan:
+    """All of a batch is judged as of the beginning of one local day [S16]."""
+
+    day: int | None
+    """Days since 1970-01-01; None: the day after the last row's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     name: str
     source: SourcePlan
@@ -346,6 +354,8 @@ class Plan:
     """What all random choices derive from, with key, detector and training number [S14]."""
     tables: tuple[TablePlan, ...] = ()
     """Tables that a run can write; they decide nothing."""
+    as_of: AsOfPlan | None = None
+    """None: each window is judged as of its own end."""
 
     @property
     def links(self) -> tuple[tuple[str, str], ...]:

@@ -36,6 +36,16 @@ def _judge(outputs: F64, terms: I64, above: bool, ratios: F64, score: F64, voted
 
 
 @compiled
+def _without_spread(outputs: F64, terms: I64, found: I64) -> None:
+    for t in range(terms.shape[0]):
+        for i in range(outputs.shape[1]):
+            distance = outputs[terms[t, 0], i] - outputs[terms[t, 1], i]
+            reach = outputs[terms[t, 3], i] if distance >= 0.0 else outputs[terms[t, 2], i]
+            if distance == distance and not reach > 0.0:
+                found[t] += 1
+
+
+@compiled
 def _odd(outputs: F64, terms: I64, ratios: F64, index: I64, offsets: I64, feature: np.ndarray, values: F64) -> int:
     found = 0
     for i in range(len(index)):
@@ -76,6 +86,12 @@ class Range:
         score, voted, exceedance, ratios = np.empty(n), np.empty(n, np.bool_), np.empty(n), np.empty((len(self._terms), n))
         _judge(outputs, self._terms, above, ratios, score, voted, exceedance)
         return Verdicts(score, voted, exceedance, ratios)
+
+    def without_spread(self, outputs: F64) -> I64:
+        """(terms,) of how many of n rows the value and its center are known, but not the reach, or it is 0: there is no ratio then."""
+        found = np.zeros(len(self._terms), np.int64)
+        _without_spread(outputs, self._terms, found)
+        return found
 
     def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
         """Reasons for the rows at `index`."""

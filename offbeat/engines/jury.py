@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -76,6 +77,15 @@ class Jury:
         self._said = score, voted, exceedance, ratios
         weighed = np.array([ratios[number][term] for number, term in self._vote.ratios]).reshape(len(self._vote.ratios), n)
         return self._vote.decide(score, voted, exceedance, before, weighed)
+
+    def no_spread(self) -> Counter[str]:
+        """DETECTOR.VALUE → rows of the last batch in which the value was left out, as what is usual for it had no spread."""
+        found: Counter[str] = Counter()
+        for detector in self._plain.values():
+            if isinstance(detector, Range):
+                counts = detector.without_spread(self._outputs).tolist()
+                found.update({f"{detector.name}.{value}": n for value, n in zip(detector.features, counts, strict=True) if n})
+        return found
 
     @property
     def speaks_early(self) -> bool:

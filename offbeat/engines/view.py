@@ -101,6 +101,7 @@ class View:
         self.plan = view
         self.counts = ViewCounts()
         self.observer: Observer | None = None
+        self._as_of_ns: int | None = None
         self._pipeline = plan.name
         self._windows = [
             WindowFold(w, columns, fixed) if w.duration_ns or w.rows else ExpandingFold(w, columns) for w in view.windows
@@ -118,6 +119,19 @@ class View:
         self._known: Bools = np.zeros(0, np.bool_)
         self._names = pl.Series([], dtype=pl.String)
 
+    def fix(self, as_of_ns: int) -> int:
+        """Judge windows as of a moment that is the same for all of them [S16].
+
+        Returns the time from which on they must come in one batch, as there models learn from the very windows that they judge.
+        """
+        self._as_of_ns = as_of_ns
+        for window in self._windows:
+            if isinstance(window, ExpandingFold) and window.plan.lag_ns and self.plan.rollup is not None:
+                local = local_time(self.plan.rollup, window.plan)
+                end_ns = as_of_ns if local is None else int(local.of(np.array([as_of_ns]))[0])
+                window.cut_ns = end_ns - self.plan.rollup.every_ns - window.plan.lag_ns
+        return self._jury.since(as_of_ns)
+
     def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> Opinion:
         """Fold the rows and say what is odd.
 
@@ -134,12 +148,16 @@ class View:
         numbers = np.zeros(n, np.int64)
         if self._remake is not None:
             numbers = self._remake.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
+        if self._as_of_ns is not None:
+            self._jury.learn(keys.names, rows.slots, rows.time_ns, outputs)
+            self._jury.fix(self._as_of_ns)
         decisions = self._jury.judge(keys.names, rows.slots, rows.time_ns, outputs, numbers, before)
         if self.observer is not None:
             self.observer(Sitting(rows, features, outputs, self._jury.verdicts, decisions))
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained
+        self.counts.no_spread = self.counts.no_spread + self._jury.no_spread()
         if not len(decisions.index):
             return Opinion(None, decisions.index, decisions.judged)
         status = np.where(decisions.alert, FINAL, WITHDRAWN).astype(np.int8)

@@ -105,9 +105,19 @@ def run_report(
     parts: list[RenderableType] = [ledger_table(ledger), worst_table(worst, int(ledger.get("alerts", len(worst))), zone=zone)]
     if gaps is not None and not gaps.is_empty():
         parts.append(gaps_table(gaps))
-    if remarks:
-        parts.append(notes(remarks))
+    if said := [*remarks, *_left_out(ledger)]:
+        parts.append(notes(said))
     return Group(*parts)
+
+
+def _left_out(ledger: Mapping[str, Any]) -> list[str]:
+    """A word for each view on values that could not be held against anything, as what is usual for them has no spread."""
+    words = []
+    for view, counts in ledger["views"].items():
+        values = ", ".join(f"{name} ({n:,})" for name, n in counts["no_spread"].items())
+        if values:
+            words.append(f"{view}: values left out (how often), as all those before were alike, or one alone: {values}")
+    return words
 
 
 def _share(n: int, of: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
-from offbeat.core.plan import Column, ModelPlan, Plan, PopulationPlan, QualityPlan, SourcePlan, TimePlan
+from offbeat.core.plan import AsOfPlan, Column, ModelPlan, Plan, PopulationPlan, QualityPlan, SourcePlan, TimePlan
 from offbeat.spec.calendars import calendar_codes
-from offbeat.spec.duration import duration_ns, instant_ns
+from offbeat.spec.duration import calendar_day, duration_ns, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
 from offbeat.spec.identity import canonical_json, digest
 from offbeat.spec.models import PipelineSpec, QualitySpec, SourceSpec
@@ -34,6 +35,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     views = [compile_view(name, view, given) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
     tables = compile_tables(spec, {view.view.name: view.view for view in made}, problems)
+    as_of = _as_of(spec, problems)
     if problems or len(made) != len(views):
         return None
     parts = _state_parts(spec, source, quality, rules, made)
@@ -45,12 +47,13 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
         quality=quality,
         views=tuple(view.plan(numeric) for view in made),
         codes=table,
-        plan_hash=digest(_decides(spec, source, parts, made)),
+        plan_hash=digest(_decides(spec, source, parts, made, as_of)),
         state_hash=digest(parts),
         state_parts={name: canonical_json(part) for name, part in parts.items()},
         text=canonical_json(spec.model_dump(mode="json", exclude_none=True)),
         seed=spec.seed,
         tables=tables,
+        as_of=as_of,
     )
 
 
@@ -162,6 +165,15 @@ def _unique(spec: QualitySpec, source: SourceSpec, problems: Problems) -> None:
             problems.add(path, f"unknown column {name!r}{nearest(name, ['time', *source.columns])}")
 
 
+def _as_of(spec: PipelineSpec, problems: Problems) -> AsOfPlan | None:
+    if spec.as_of.mode == "rolling":
+        return None
+    for name, view in spec.views.items():
+        if view.rollup is None:
+            problems.add(("as_of", "mode"), f"`fixed` is for views with a `rollup`; the rows of {name!r} are judged one by one")
+    return AsOfPlan(None if spec.as_of.date is None else (calendar_day(spec.as_of.date) - date(1970, 1, 1)).days)
+
+
 def _view_names(spec: PipelineSpec, problems: Problems) -> None:
     for name in spec.views:
         if name in PipelineSpec.model_fields:
@@ -194,11 +206,14 @@ def _state_parts(
     return dict(sorted(parts.items()))
 
 
-def _decides(spec: PipelineSpec, source: SourcePlan, parts: dict[str, Any], views: list[CompiledView]) -> dict[str, Any]:
+def _decides(
+    spec: PipelineSpec, source: SourcePlan, parts: dict[str, Any], views: list[CompiledView], as_of: AsOfPlan | None
+) -> dict[str, Any]:
     """What an alert depends on: the state's parts, and what state may do without. Descriptions, cadence and calendar decide no alert."""
     reading = [source.format, source.header, list(source.names), source.separator, list(source.key_column), list(source.time.headers)]
     return {
         "state": parts,
         "reading": [*reading, [list(column.headers) for column in source.columns]],
         "views": [[name, view.decides] for name, view in zip(spec.views, views, strict=True)],
+        **({} if as_of is None else {"as_of": as_of.day}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 
 UNITS_NS = {
@@ -67,6 +67,16 @@ def window_length(text: str) -> tuple[int, int]:
 def past_length(text: str) -> tuple[int, int]:
     """As `window_length`; (0, 0) for `all`, the whole past."""
     return (0, 0) if text.strip() == "all" else window_length(text)
+
+
+def calendar_day(text: str) -> date:
+    """A day written as 2024-03-01. Raises ValueError."""
+    try:
+        day = datetime.strptime(text.strip(), "%Y-%m-%d").date()
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day; write it as 2024-03-01") from None
+    instant_ns(day.isoformat())
+    return day
 
 
 def instant_ns(text: str) -> int:

@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec.duration import past_length
 from offbeat.spec.values import (
+    Day,
     Duration,
     FilePattern,
     Instant,
@@ -325,6 +326,31 @@ class TableSpec(Settings):
     dimension: DimensionSpec | None = Field(default=None, description="A file with more about each key.")
 
 
+class AsOfSpec(Settings):
+    """By what moment windows are judged. `as_of: fixed` is short for `as_of: {mode: fixed}`."""
+
+    short: ClassVar[str] = "mode"
+
+    mode: Literal["rolling", "fixed"] = Field(
+        default="rolling",
+        description="`rolling`: each window as of its own end, by what lies before it. `fixed`: all of a batch as of one day: windows "
+        "`over: all` with a `lag` hold for each row what they hold for the last before that day, and are null for rows that would be in "
+        "them; a population forest learns from the days before that day and judges these very days.",
+        examples=["fixed"],
+    )
+    date: Day | None = Field(
+        default=None,
+        description="`fixed`: the day, which is itself not judged, nor are later ones. Default: the day after the last row's.",
+        examples=["2024-03-01"],
+    )
+
+    @model_validator(mode="after")
+    def _dated(self) -> Self:
+        if self.date is not None and self.mode != "fixed":
+            raise ValueError("`date` belongs to `mode: fixed`")
+        return self
+
+
 class PipelineSpec(Settings):
     """A pipeline: a source, what its rows must satisfy, and the views that judge them."""
 
@@ -334,4 +360,5 @@ class PipelineSpec(Settings):
     quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be judged.")
     views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")
     tables: dict[Name, TableSpec] = Field(default={}, description="Tables that `--tables` writes, by name.")
+    as_of: AsOfSpec = Field(default=AsOfSpec(), description="By what moment windows are judged.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="What the random choices of trained detectors derive from.")

@@ -33,6 +33,7 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`views.NAME.severity`", models.SeveritySpec),
     ("`tables.NAME`", models.TableSpec),
     ("`tables.NAME.dimension`", models.DimensionSpec),
+    ("`as_of`", models.AsOfSpec),
 )
 _OPERATORS = (
     ("`+ - * / %`", "arithmetic; `x / 0` and `x % 0` are null, and so is any result that is not finite"),

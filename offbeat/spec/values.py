@@ -10,7 +10,16 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from offbeat.spec.duration import PATTERN, ROWS_PATTERN, duration_ns, instant_ns, past_length, positive_duration_ns, window_length
+from offbeat.spec.duration import (
+    PATTERN,
+    ROWS_PATTERN,
+    calendar_day,
+    duration_ns,
+    instant_ns,
+    past_length,
+    positive_duration_ns,
+    window_length,
+)
 from offbeat.spec.nearest import nearest
 
 WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
@@ -79,6 +88,7 @@ PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTE
 Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
 Past = Annotated[str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|^all$"), Called("duration, rows or all")]
 Instant = Annotated[str, _checked(instant_ns), Called("date or time")]
+Day = Annotated[str, _checked(calendar_day), Called("date")]
 Zone = Annotated[str, _checked(_zone), Called("zone")]
 TimeFormat = Annotated[str, _checked(_time_format)]
 FilePattern = Annotated[str, _checked(_file_pattern)]
