@@ -20,7 +20,7 @@ pytestmark = pytest.mark.heavy
 ROWS, DAYS, CUSTOMERS = 2_000_000, 60, 4_000
 
 # Algiers is an hour ahead of UTC all year. Volumes are summed as integers of 1e-6 MB, so that no sum depends on an order.
-SQL = """
+CUSTOMER_DAYS = """
 CREATE VIEW record AS
 SELECT customer_id::VARCHAR AS customer, "timestamp" AT TIME ZONE 'UTC' + INTERVAL 1 HOUR AS local, cdr_type = 'DATA' AS data,
   data_volume_mb AS mb, round(data_volume_mb * 1e6)::HUGEINT AS bytes, wilaya_code AS region
@@ -31,6 +31,8 @@ SELECT customer, local::DATE AS day, count(*) FILTER (data) AS sessions, sum(byt
   count(*) FILTER (hour(local) IN (2, 3, 4, 5)) AS night, count(*) FILTER (hour(local) IN (20, 21, 22, 23)) AS evening,
   max(bytes) * count(bytes) > 5 * sum(bytes) AS spike
 FROM record GROUP BY ALL;
+"""
+SQL = """
 CREATE TABLE baseline AS
 SELECT d.customer, d.day, count(*) AS days, avg(p.sessions) AS mean_sessions, stddev_samp(p.sessions) AS std_sessions,
   avg(p.total_mb) AS mean_total_mb, stddev_samp(p.total_mb) AS std_total_mb,
@@ -96,7 +98,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     done = subprocess.run([OFFBEAT, "run", "cdr", home / "records", *outputs], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with duckdb.connect() as con:
-        con.execute(SQL.replace("$files", f"'{home / 'records' / '**' / '*.parquet'}'"))
+        con.execute(CUSTOMER_DAYS.replace("$files", f"'{home / 'records' / '**' / '*.parquet'}'") + SQL)
         yield Told(con, json.loads(done.stdout), pl.read_parquet(home / "alerts.parquet"), home / "tables")
 
 
