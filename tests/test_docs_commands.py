@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import polars as pl
 import pytest
 from command import DATA, ROOT, Command, offbeat
+
+from offbeat.io.read_alerts import read_alerts
 
 __all__ = ["offbeat"]
 DOCS = ROOT / "docs"
@@ -58,6 +62,26 @@ def test_evaluate_on_labels(offbeat: Command, tmp_path: Path, monkeypatch: pytes
             Path(file).write_text(done.out)
     assert squeezed(done.out) == squeezed("\n".join(lines[len(commands) :]))
     assert "false alarms" in done.out
+
+
+def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "nightly-alerts.md"
+    first, *_ = blocks(page, "")
+    typed = [line.removeprefix("$ ") for line in first.splitlines()] + [line for block in blocks(page, "sh") for line in block.splitlines()]
+    assert len(typed) == 9
+    for line in typed:
+        if " records " in line:
+            table = pl.read_parquet("calls/*/*.parquet").rename({"customer_id": "msisdn", "timestamp": "start_time"})
+            Path("records").mkdir()
+            table.write_parquet("records/all.parquet")
+        done = offbeat(*shlex.split(line, comments=True)[1:])
+        assert done.code == 0, done.err
+        if line.startswith("offbeat explain"):
+            assert "5a823f411057" in done.out, "the worst one is the one that the page shows"
+    assert read_alerts("fixed.jsonl").height > 100
+    days = [read_alerts(name).filter(view="customer_day").height for name in ("alerts.jsonl", "few.jsonl")]
+    assert days[0] > 2 * days[1], "most alerts of customers are those of spike_ratio"
 
 
 def test_the_readme_shows_the_shipped_pipeline() -> None:
