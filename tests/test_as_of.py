@@ -136,6 +136,20 @@ def test_values_without_any_spread_are_counted(case: Case) -> None:
     assert min(expected.values()) >= 7
 
 
+def test_the_count_goes_on_over_runs(tmp_path: Path) -> None:
+    # 14 days lie seven or more days before the 21st of 45 days; up to the end all baselines are of days that are alike.
+    early = pl.col("timestamp") < datetime(2024, 2, 1, tzinfo=UTC)
+    files = [tmp_path / "early.parquet", tmp_path / "late.parquet"]
+    planted().filter(early).write_parquet(files[0])
+    planted().filter(~early).write_parquet(files[1])
+    counts = []
+    for names in (files[:1], files):
+        found = run("cdr", [str(name) for name in names], alerts=tmp_path / "alerts.parquet", state=tmp_path / "state")
+        counts.append(found.run.as_dict()["views"]["customer_day"]["no_spread"])
+    values = [*(f"zscore.{name}" for name in MEASURES), "zscore_all.records", "zscore_all.night"]
+    assert counts == [dict.fromkeys(sorted(values), 31 - 20), dict.fromkeys(sorted(values), 45 - 20)]
+
+
 def test_rows_from_the_day_on_are_not_judged(case: Case) -> None:
     ledger = case.told.ledger
     later = case.count(f"FROM record WHERE local >= DATE '{case.as_of}'")
