@@ -211,6 +211,28 @@ class Links:
         _gather(a_places, self._first, self._masks, of, n, self._places, self._targets, self._more, offsets, targets, masks)
         return Linked(offsets, targets, masks)
 
+    def adopt(self, linked: Linked, a_places: I64) -> None:
+        """Add links that another carrier noted of the windows at `a_places` of A; its targets are those of this one."""
+        size = max(len(self._first), int(a_places.max(initial=-1)) + 1)
+        own = self.take(np.arange(size))
+        at = np.full(size, _NONE, np.int64)
+        at[a_places] = np.arange(len(a_places))
+        both = Linked.together([own, linked.take(at)])
+        owners = both.owners()
+        order = np.lexsort((both.targets, owners))
+        owners, targets = owners[order], both.targets[order]
+        fresh = np.ones(len(order), np.bool_)
+        fresh[1:] = (owners[1:] != owners[:-1]) | (targets[1:] != targets[:-1])
+        begins = np.flatnonzero(fresh)
+        masks = np.bitwise_or.reduceat(both.masks[order], begins) if len(begins) else np.zeros(0, np.uint64)
+        owners, targets = owners[begins], targets[begins]
+        leads = np.append(True, owners[1:] != owners[:-1])[: len(owners)]
+        several = np.bincount(owners, minlength=size) > 1
+        self._first, self._masks = np.full(size, _NONE, np.int32), np.zeros(size, np.uint64)
+        self._first[owners[leads]] = np.where(several[owners[leads]], -2 - targets[leads], targets[leads])
+        self._masks[owners[leads]] = masks[leads]
+        self._keep(owners[~leads].astype(np.int32), targets[~leads], masks[~leads])
+
     def renumber(self, places: I64) -> None:
         """The table of A was packed: (w,) `places` are the new places of its first w windows, -1 for those that are gone."""
         n = int(self._count[0])

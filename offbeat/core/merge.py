@@ -86,6 +86,11 @@ class MergeStage:
             known = self._slots[shard] = np.concatenate([known, fresh])
         return known
 
+    def forget(self, shard: int) -> None:
+        """A shard is no more; another one may come under its number."""
+        self._shards.pop(shard, None)
+        self._slots.pop(shard, None)
+
     def first_ns(self) -> int | None:
         """Earliest start of a window."""
         return min((int(p.starts.min()) for p in self._shards.values() if len(p)), default=None)

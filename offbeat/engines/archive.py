@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,15 @@ class Closed:
     linked: dict[str, Linked] = field(default_factory=dict)
     """Other view → links of the windows to those of that view, where a table asks for them."""
 
+    def before(self, time_ns: int) -> Closed:
+        """Those that start before a time."""
+        n = int(np.searchsorted(self.windows.starts, time_ns))
+        if n == len(self.windows):
+            return self
+        index = np.arange(n)
+        linked = {other: links.take(index) for other, links in self.linked.items()}
+        return Closed(self.windows.take(index), self.standing[:n], self.missing.take(self.missing.starts < time_ns), linked)
+
 
 class Archive:
     """Files of one directory; what a state names is kept, anything else there is left over from a crash."""
@@ -44,16 +54,27 @@ class Archive:
         low, high = int(closed.windows.starts[0]), int(closed.windows.starts[-1])
         self.entries.append((low, high, self._write(f"{self._view}-{low}-{high}", closed)))
 
+    def cut(self, from_ns: int) -> None:
+        """Forget windows that start at a time or later; files stay until `tidy`."""
+        for number in reversed(range(len(self.entries))):
+            low, high, name = self.entries[number]
+            if low >= from_ns:
+                self._unused.append(name)
+                del self.entries[number]
+            elif high >= from_ns:
+                self.replace(number, self.load(number).before(from_ns))
+
     def replace(self, number: int, closed: Closed) -> None:
         """Put other windows in place of an entry; its file stays until `tidy`."""
         name = self.entries[number][2]
         self._unused.append(name)
-        stem, _, version = name.removesuffix(_SUFFIX).partition("+")
         low, high = int(closed.windows.starts[0]), int(closed.windows.starts[-1])
-        self.entries[number] = (low, high, self._write(f"{stem}+{int(version or 0) + 1}", closed))
+        self.entries[number] = (low, high, self._write(name.removesuffix(_SUFFIX).partition("+")[0], closed))
 
     def _write(self, stem: str, closed: Closed) -> str:
-        name = stem + _SUFFIX
+        # A file of that name may be one that the last state knows.
+        versions = (f"{stem}+{version}{_SUFFIX}" if version else stem + _SUFFIX for version in count())
+        name = next(name for name in versions if not (self._directory / name).exists())
         w = closed.windows
         arrays: Arrays = {"targets": w.targets, "starts": w.starts, "ints": w.ints.T, "floats": w.floats.T, "standing": closed.standing}
         arrays |= prefixed("missing", closed.missing.arrays())
@@ -86,7 +107,7 @@ class Archive:
         return Closed(windows, arrays["standing"], missing, linked)
 
     def tidy(self) -> None:
-        """Remove files that were replaced; to be called once a state no longer names them."""
+        """Remove files of entries that were replaced or dropped; to be called once a state no longer names them."""
         for name in self._unused:
             (self._directory / name).unlink(missing_ok=True)
         self._unused.clear()

@@ -14,6 +14,7 @@ from offbeat._version import __version__
 from offbeat.core.plan import Plan
 from offbeat.decide.block import WITHDRAWN, AlertBlock, SetAside
 from offbeat.engines.places import Known, Places
+from offbeat.errors import UserError
 from offbeat.io.alerts import alert_table
 from offbeat.io.console import alert_records
 from offbeat.io.contract import Sink
@@ -131,3 +132,14 @@ class Worst:
         """The worst first, as records: as their JSON lines read."""
         best = sorted(self._heap, key=lambda entry: entry[:5], reverse=True)
         return [record for entry in best for record in alert_records(table_of(plan, entry[5]))]
+
+
+def check_apart(files: Sequence[str], alerts: Sequence[str], quarantine: Path | None) -> None:
+    """Raise UserError where an output is also an input, or another output: what is in it would be lost."""
+    taken = {Path(file).resolve(): "reads" for file in files if file != "-"}
+    outputs = [local_path(uri) for uri in alerts if uri != "-"]
+    for path in [*outputs, *(provenance_path(str(path)) for path in outputs), *([quarantine] if quarantine is not None else [])]:
+        real = path.resolve()
+        if real in taken:
+            raise UserError(f"cannot write {path}: this run {taken[real]} it already; name another file")
+        taken[real] = "writes"

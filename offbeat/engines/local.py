@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,18 +22,19 @@ from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.core.state import prefixed, under
 from offbeat.decide.block import AlertBlock
+from offbeat.engines.as_of import check_batch, left_out
 from offbeat.engines.checkpoint import Checkpoint
-from offbeat.engines.delivery import Delivery, Worst
+from offbeat.engines.corrections import Corrections
+from offbeat.engines.delivery import Delivery, Worst, check_apart
 from offbeat.engines.intake import Prepared
 from offbeat.engines.live import LiveClock
 from offbeat.engines.merge import Merge
 from offbeat.engines.places import Known, Places
+from offbeat.engines.readings import Readings, counted, rows_by_file
 from offbeat.engines.shard import Output, Shard
-from offbeat.errors import UserError
 from offbeat.io.ahead import Ahead
 from offbeat.io.contract import Chunk, Position, Source
-from offbeat.io.provenance import provenance_path
-from offbeat.io.sinks import local_path
+from offbeat.io.open import FileSource
 
 COMMIT_SECONDS = 5.0
 """With a state directory: how much work a crash may repeat."""
@@ -118,7 +120,8 @@ class LocalEngine:
         watch: Callable[[pa.Table], None] | None = None,
         commit_seconds: float = COMMIT_SECONDS,
     ) -> None:
-        _check_apart(source.files, alerts, quarantine)
+        check_apart(source.files, alerts, quarantine)
+        check_batch(plan, live=live, kept=state is not None)
         self._plan, self._source = plan, source
         self._live, self._keep = live, keep
         self._commit_seconds = 0.0 if live else commit_seconds
@@ -131,6 +134,8 @@ class LocalEngine:
         self._judge = ThreadPoolExecutor(1, thread_name_prefix="offbeat-judge")
         self._judging: Future[list[AlertBlock]] | None = None
         self._position: Position | None = None
+        self._readings = Readings()
+        self._corrections = Corrections(plan, self._readings)
         self._files: list[str] = []
         self._headers: dict[str, str] = {}
         self._plans: list[dict[str, Any]] = []
@@ -166,11 +171,12 @@ class LocalEngine:
         try:
             if self._joined:
                 self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
+            if self._remembers:
+                self._put_right()
             for prepared in self._prepared(numbers):
                 if not self._live:
                     self._close(self._shard.settled_ns(prepared.chunk.floor_ns))
-                output = self._shard.absorb(prepared)
-                self._deliver(output)
+                output = self._absorb(self._shard, prepared, self._source)
                 if self._live:
                     until_ns = self._clock.until_ns(output.time_ns)
                     self._deliver(Output(self._merge.follow([self._shard], 0, output.places, until_ns)))
@@ -226,9 +232,47 @@ class LocalEngine:
         finally:
             ahead.close()
 
+    @property
+    def _remembers(self) -> bool:
+        """Whether files may come late or be corrected."""
+        return self._checkpoint is not None and not self._live and self._merge.closes and isinstance(self._source, FileSource)
+
+    def _put_right(self) -> None:
+        """Take in files that come late or were corrected."""
+        if isinstance(self._source, FileSource) and self._position is not None:
+            self._position = self._corrections.put_right(self._source, self._position, self._shard, self._merge, self._add)
+            self._corrections.resume(self._shard, self._merge)
+
+    def _add(self, source: FileSource) -> dict[str, int]:
+        """Read late files through a shard of their own, as their keys have later rows in the other; gives rows by fingerprint."""
+        own = Shard(self._plan, linked=self._merge.tables is not None)
+        numbers, rows = [self._files.index(name) for name in source.files], Counter[str]()
+        try:
+            for chunk in source.chunks(None):
+                rows.update({source.known_as(place): n for place, n in rows_by_file(chunk).items()})
+                self._absorb(own, own.prepare(_renumbered(chunk, numbers)), source)
+        finally:
+            source.close()
+        self._deliver(own.drain())
+        self._deliver(Output(self._merge.reopen([self._shard, own])))
+        self._shard.adopt(own)
+        return rows
+
+    def _absorb(self, shard: Shard, prepared: Prepared, source: Source) -> Output:
+        """Fold rows, deliver what comes of them, and remember what was read where it may be corrected."""
+        before = counted(shard.ledger) if self._remembers else Ledger()
+        output = shard.absorb(prepared)
+        self._deliver(output)
+        if self._remembers and isinstance(source, FileSource):
+            names = [self._files[number] for number in rows_by_file(prepared.chunk)]
+            files = {source.known_as(source.files.index(name)): name for name in names if name != "-"}
+            self._readings.note(files, prepared.batch.time_ns, before, shard.ledger)
+        return output
+
     def _finish(self) -> None:
         """The end of the input: rows held back are folded, windows of other keys are judged."""
         self._deliver(self._shard.drain())
+        self._corrections.done(self._shard)
         if self._checkpoint is not None:
             # What comes with the next run is mostly later. What is not opens the windows again.
             self._close(self._shard.newest_ns)
@@ -255,7 +299,7 @@ class LocalEngine:
             result.ledger = self._merge.ledger([self._shard])
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
-        result.notes = [*self._source.notes, *self._nothing_judged()]
+        result.notes = [*self._corrections.notes, *self._source.notes, *left_out(self._plan, self._shard.last_ns), *self._nothing_judged()]
         result.worst = self._worst.records(self._plan)
         if self._shard.gaps is not None:
             result.gaps = self._shard.gaps.report(self._shard.keys.names)
@@ -324,6 +368,8 @@ class LocalEngine:
                 "headers": self._headers,
                 "sinks": sinks,
                 "plans": self._plans,
+                "readings": self._readings.document(),
+                "rewound": self._corrections.document(),
             },
         )
         self._merge.tidy()
@@ -335,19 +381,10 @@ class LocalEngine:
         self._merge.take(under("merge", arrays), document["merge"])
         self._position, self._plans = document["position"], document["plans"]
         self._files, self._headers = document["files"], document["headers"]
+        self._readings.take(document["readings"])
+        self._corrections.take(document["rewound"])
         sinks: Known = document["sinks"]
         return sinks
-
-
-def _check_apart(files: Sequence[str], alerts: Sequence[str], quarantine: Path | None) -> None:
-    """Raise UserError where an output is also an input, or another output: what is in it would be lost."""
-    taken = {Path(file).resolve(): "reads" for file in files if file != "-"}
-    outputs = [local_path(uri) for uri in alerts if uri != "-"]
-    for path in [*outputs, *(provenance_path(str(path)) for path in outputs), *([quarantine] if quarantine is not None else [])]:
-        real = path.resolve()
-        if real in taken:
-            raise UserError(f"cannot write {path}: this run {taken[real]} it already; name another file")
-        taken[real] = "writes"
 
 
 def _renumbered(chunk: Chunk, numbers: list[int]) -> Chunk:

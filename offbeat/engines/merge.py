@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,18 @@ from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import AlertBlock
 from offbeat.engines.archive import Archive
+from offbeat.engines.as_of import as_of_ns
 from offbeat.engines.deciding import deciding
 from offbeat.engines.linking import Linking
 from offbeat.engines.merged import MergedView, Outcome, judged_rows
+from offbeat.engines.missing import EVER
 from offbeat.engines.rollup import RollupFold
 from offbeat.engines.shard import Shard
 from offbeat.engines.tables import Tables
 from offbeat.features.tumbling import Tumbling
+
+_PARTS = 8
+"""How many times windows that waited for the end are closed in between, at most: each time costs a pass over those that still wait."""
 
 
 class Merge:
@@ -36,6 +42,11 @@ class Merge:
             if view.rollup is not None
         }
         self._decider = deciding(plan)
+        self._open_ns = EVER
+        """Windows from here on are judged at the end; the least int64: all are, as of a day that is known only then."""
+        if plan.as_of is not None:
+            end_ns = as_of_ns(plan)
+            self._open_ns = NULL_INT if end_ns is None else self._fix(end_ns)
         self.tables: Tables | None = None
         self._linking: Linking | None = None
         self._taken_ns = NULL_INT
@@ -44,7 +55,11 @@ class Merge:
     @property
     def closes(self) -> bool:
         """Whether windows can be closed before the end: one view alone must say what became of their rows."""
-        return self._decider is not None
+        return self._decider is not None and self._open_ns != NULL_INT
+
+    def _fix(self, as_of_ns: int) -> int:
+        """Judge all as of a moment; returns the time from which on windows are judged in one go."""
+        return min((view.fix(as_of_ns) for view in self.views.values()), default=EVER)
 
     def write(self, plan: Plan, uris: Sequence[str]) -> None:
         """From here on write the plan's tables; the shards must be `linked`. Raises UserError as `Tables` does."""
@@ -79,7 +94,7 @@ class Merge:
         """By view, where windows end before a time and have not been taken yet: the start before which they are."""
         if not self.closes or until_ns == NULL_INT:
             return {}
-        starts = self._aligned(shards, until_ns)
+        starts = self._aligned(shards, min(until_ns, self._open_ns))
         if max(starts.values()) <= self._taken_ns:
             return {}
         return {name: start for name, start in starts.items() if start > self.views[name].until_ns}
@@ -92,13 +107,43 @@ class Merge:
         self._taken_ns = max(due.values())
         return self._taken(shards, due)
 
+    def reopen(self, shards: Sequence[Shard]) -> list[AlertBlock]:
+        """Judge closed windows again into which rows of the shards fall. The first shard goes on, the others are no more."""
+        blocks = self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT})
+        for view in self.views.values():
+            for number in range(1, len(shards)):
+                view.stage.forget(number)
+        return blocks
+
+    def rewind(self, shard: Shard, starts: Mapping[str, int]) -> list[int]:
+        """By view, forget the windows from a start on, as `aligned` gave it: their rows are to come again.
+
+        Returns the days on which windows were that are gone; see `Tables.expect`.
+        """
+        gone = [view.rewind(starts[name], shard.rollups[name].table.rows()) for name, view in self.views.items()]
+        self._taken_ns = NULL_INT
+        ends = [shard.rollups[name].tumbling.ends(begins) - 1 for name, begins in zip(self.views, gone, strict=True)]
+        days = np.unique(self._days.starts(np.concatenate([*gone, *ends])))
+        return [day for day in days.tolist() if day >= max(starts.values())]
+
+    def folded_rows(self) -> int:
+        """Rows in closed windows of the view that decides what became of them."""
+        return int(self.views[self._decider].rows_judged.sum()) if self._decider is not None else 0
+
+    def aligned(self, shard: Shard, time_ns: int) -> dict[str, int]:
+        """By view the start from which on windows are to be judged again where something has changed at a time."""
+        return self._aligned([shard], time_ns) if time_ns != NULL_INT else dict.fromkeys(self.views, NULL_INT)
+
     def _aligned(self, shards: Sequence[Shard], time_ns: int) -> dict[str, int]:
         """A start of windows for each view, all at or before a time, such that none begins within a longer window of another view.
 
-        Nor within a day where tables are written, as these are written by whole days.
+        Where tables are written, which is by whole days, windows shorter than a day start where those of a day do: see `Tables`.
         """
         tumblings = {name: shards[0].rollups[name].tumbling for name in self.views}
-        begins = min(tumbling.start(time_ns) for tumbling in (*tumblings.values(), *([self._days] if self.tables is not None else [])))
+        longer: list[Tumbling] = list(tumblings.values())
+        if self.tables is not None:
+            longer = [self._days, *(tumblings[name] for name in self.views if shards[0].rollups[name].every_ns >= DAY_NS)]
+        begins = min(tumbling.start(time_ns) for tumbling in longer)
         return {name: tumbling.start(begins) for name, tumbling in tumblings.items()}
 
     def _close(self, shards: Sequence[Shard], until: dict[str, int]) -> list[AlertBlock]:
@@ -118,6 +163,8 @@ class Merge:
     def _judge(self, shards: Sequence[Shard], until: dict[str, int]) -> list[AlertBlock]:
         again = self._again(shards, list(until)) if self.tables is not None else {}
         blocks: list[AlertBlock] = []
+        if self.tables is not None:
+            self.tables.since_ns = max(again.values(), default=NULL_INT)
         for name, start in until.items():
             outcomes = self.views[name].close(start, again.get(name))
             blocks += [block for o in outcomes for block in o.blocks]
@@ -152,6 +199,9 @@ class Merge:
     def finish(self, shards: Sequence[Shard]) -> tuple[list[AlertBlock], Ledger]:
         """The end of the input: alerts of all open windows as they stand, and the ledger with their rows decided."""
         blocks = self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT})
+        last_ns = max(shard.last_ns for shard in shards)
+        if self._open_ns == NULL_INT and last_ns != NULL_INT:
+            blocks += self._fix_after(shards, last_ns)
         ledger = self.ledger(shards)
         outcomes = {}
         for name, view in self.views.items():
@@ -172,6 +222,15 @@ class Merge:
         ledger.warming_up += warming_up
         ledger.pending -= scored + warming_up
         return blocks, ledger
+
+    def _fix_after(self, shards: Sequence[Shard], last_ns: int) -> list[AlertBlock]:
+        """The last row tells the day: what lies before the windows judged in one go is closed, in parts for memory's sake."""
+        end_ns = int(self._days.ends(self._days.starts(np.array([last_ns])))[0])
+        self._open_ns = self._fix(end_ns)
+        first_ns = min(int(fold.table.addresses()[1].min(initial=EVER)) for shard in shards for fold in shard.rollups.values())
+        step = max(end_ns - self._open_ns, (self._open_ns - first_ns) // _PARTS, DAY_NS)
+        parts = (self.close(shards, until_ns) for until_ns in reversed(range(self._open_ns, first_ns, -step)))
+        return [block for part in parts for block in part]
 
     def _start_of_newest(self, shards: Sequence[Shard], view: str) -> int:
         """Start of the view's windows that hold the newest row of the input."""
@@ -198,7 +257,8 @@ class Merge:
         views = {}
         for name, view in self.views.items():
             arrays |= prefixed(name, view.arrays())
-            views[name] = {"names": view.stage.keys.names, "archive": view.archive.entries if view.archive is not None else []}
+            entries = view.archive.entries if view.archive is not None else []
+            views[name] = {"names": view.stage.keys.names, "archive": entries, "no_spread": view.counts.no_spread}
         return arrays, {"views": views}
 
     def take(self, arrays: Arrays, document: dict[str, Any]) -> None:
@@ -206,6 +266,7 @@ class Merge:
         for name, view in self.views.items():
             kept = document["views"][name]
             view.restore(kept["names"], under(name, arrays))
+            view.counts.no_spread = Counter(kept["no_spread"])
             if view.archive is not None:
                 view.archive.take(kept["archive"])
 

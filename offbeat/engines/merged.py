@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from offbeat.core.batch import I32, I64, NULL_INT, Bools
-from offbeat.core.compiled import compiled
+from offbeat.core.batch import I64, NULL_INT, Bools
 from offbeat.core.ledger import ViewCounts
 from offbeat.core.links import Linked
 from offbeat.core.merge import MergeStage
@@ -20,6 +19,7 @@ from offbeat.engines.archive import Archive, Closed
 from offbeat.engines.glance import Glance, Said
 from offbeat.engines.linking import Linking
 from offbeat.engines.missing import EVER, Missing
+from offbeat.engines.revisions import Revisions
 from offbeat.engines.view import Observer, Opinion, View
 from offbeat.engines.windows import WindowColumns
 from offbeat.errors import UserError
@@ -64,8 +64,9 @@ class MergedView:
         """Where windows had to be opened again: start of the first one, each time."""
         self.rows_judged: I64 = np.zeros(2, np.int64)
         """Rows in closed windows: of those with a verdict, and of the others."""
+        self._as_of_ns: int | None = None
         self._columns = WindowColumns(rollup)
-        self._together = any(detector.type in ("population_forest", "absence") for detector in view.detectors)
+        self._counting = Revisions(together=any(detector.type in ("population_forest", "absence") for detector in view.detectors))
         self._view = self._empty()
         self._glance = Glance(self._columns, self.stage)
         self._early = Said()
@@ -76,10 +77,18 @@ class MergedView:
         self._standing: Bools = np.zeros(0, np.bool_)
         """By place in `_known`, windows judged while open: the revision judged, and whether an alert stands on it."""
         self._missed = Missing.none()
-        """Windows that were not there when all was looked at, and on which an alert stands."""
+        """Windows on which an alert stands, and which were not there when all was looked at or are to come again."""
 
     def _empty(self) -> View:
-        return View(self._plan, self.view_plan, self._rollup.columns, ())
+        view = View(self._plan, self.view_plan, self._rollup.columns, ())
+        if self._as_of_ns is not None:
+            view.fix(self._as_of_ns)
+        return view
+
+    def fix(self, as_of_ns: int) -> int:
+        """As `View.fix`, before the first window is closed."""
+        self._as_of_ns = as_of_ns
+        return self._view.fix(as_of_ns)
 
     @property
     def counts(self) -> ViewCounts:
@@ -109,9 +118,7 @@ class MergedView:
 
     def _revised_early(self, windows: Partials) -> I64:
         """Revisions of open windows: at most those with which they will be judged, and above those of earlier judgements."""
-        own, rows = windows.ints[:, ROWS], self._rows_by_slot()
-        before = rows[:1] if self._together else rows[windows.targets]
-        revisions: I64 = np.maximum(before + own, self._said(windows)[0] + 1)
+        revisions: I64 = np.maximum(self._counting.early(windows, self._rows_by_slot()), self._said(windows)[0] + 1)
         return revisions
 
     def close(self, until_ns: int, from_ns: int | None = None) -> list[Outcome]:
@@ -124,8 +131,9 @@ class MergedView:
         outcomes = self._reopen(late, first) if first < self.until_ns else []
         if len(windows) > early:
             windows = _part(windows, early, len(windows))
-            missed = self._missed.between(self.until_ns, until_ns)
-            outcomes.append(self._close(self._judge(self._view, windows, self._rows_by_slot(), *self._said(windows), missed)))
+            said, missed = self._said(windows), self._missed.between(NULL_INT, until_ns)
+            self._missed = self._missed.between(until_ns, EVER)
+            outcomes.append(self._close(self._judge(self._view, windows, self._rows_by_slot(), *said, missed)))
             if self.archive is not None:
                 self.archive.keep(Closed(windows, outcomes[-1].standing, outcomes[-1].missing, self._linked(windows)))
         self.until_ns = max(self.until_ns, until_ns)
@@ -144,12 +152,11 @@ class MergedView:
         view.restore(self._view.snapshot(len(self.stage.keys)), self.stage.keys.names)
         view.counts = replace(self._view.counts)
         revisions, standing = self._said(windows)
-        missed = self._missed.between(self.until_ns, EVER)
-        outcome = self._judge(view, windows, self._rows_by_slot().copy(), revisions, standing, missed, until_ns)
+        outcome = self._judge(view, windows, self._rows_by_slot().copy(), revisions, standing, self._missed, until_ns)
         self._missed = outcome.missing
         self._known = PartialTable(PartialLayout.of(()))
         self._known.count(windows.targets, windows.starts)
-        self._revisions = self._revised(windows, self._rows_by_slot().copy())
+        self._revisions = self._counting.of(windows, self._rows_by_slot().copy())
         self._standing = outcome.standing
         self._early.drop()
         self._glance.forget()
@@ -175,15 +182,6 @@ class MergedView:
             revisions[early], standing[early] = -1, True
         return revisions, standing
 
-    def _revised(self, windows: Partials, rows: I64) -> I64:
-        """Revision of each window; `rows` (slots,) are those of earlier windows, and then also of these."""
-        out: I64 = np.empty(len(windows), np.int64)
-        if self._together:
-            _running_together(windows.starts, windows.ints[:, ROWS], rows, out)
-        else:
-            _running(windows.targets, windows.ints[:, ROWS], rows, out)
-        return out
-
     def _judge(
         self, view: View, windows: Partials, rows: I64, said: I64, standing: Bools, missed: Missing, until_ns: int = EVER
     ) -> Outcome:
@@ -194,7 +192,9 @@ class MergedView:
         n = len(windows)
         come = missed.places(windows.targets, windows.starts)
         standing = standing | (come >= 0)
-        revisions = self._revised(windows, rows)
+        absent = bool(view.absences) or len(missed) > 0
+        before = rows.copy() if absent else rows
+        revisions = self._counting.of(windows, rows)
         batch = self._columns.rows(self.stage, windows, revisions)
         view.observer = self.observer
         opinion = view.judge(self.stage.keys, batch, standing)
@@ -202,17 +202,17 @@ class MergedView:
         changed = said != revisions
         standing = standing & ~changed
         blocks = _news(opinion, changed, standing)
-        lost, missing = self._judge_missing(view, windows, revisions, missed.without(come[come >= 0]), until_ns)
+        if not absent:
+            return Outcome(blocks, windows, opinion.judged, standing, missed)
+        lost, missing = self._judge_missing(view, windows, before, missed.without(come[come >= 0]), until_ns)
         return Outcome(blocks + lost, windows, opinion.judged, standing, missing)
 
     def _judge_missing(
-        self, view: View, windows: Partials, revisions: I64, missed: Missing, until_ns: int
+        self, view: View, windows: Partials, before: I64, missed: Missing, until_ns: int
     ) -> tuple[list[AlertBlock], Missing]:
-        """Alerts on windows that are not there, and those on which an alert now stands; arguments as in `_judge`."""
-        if not view.absences:
-            return [], missed
+        """Alerts on windows that are not there, and those on which an alert now stands; `before` as in `Revisions.missing`."""
         missing = view.absences.fold(windows.targets, windows.starts, len(self.stage.keys), until_ns, missed)
-        revision = revisions[np.searchsorted(windows.starts, missing.starts)]
+        revision = self._counting.missing(missing.slots, missing.starts, windows, before)
         rows = self._columns.empty(self.stage, missing.slots, missing.starts, revision)
         changed = missing.revisions != revision
         standing = ~changed
@@ -242,7 +242,7 @@ class MergedView:
         self._rows[:] = 0
         for number, (low, high, _) in enumerate(self.archive.entries):
             closed = self.archive.load(number)
-            said = self._revised(closed.windows, before)
+            said = self._counting.of(closed.windows, before)
             # An entry holds windows up to where the next one begins.
             ahead = self.archive.entries[number + 1][0] if number + 1 < len(self.archive.entries) else 2**63 - 1
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
@@ -264,6 +264,58 @@ class MergedView:
         self.observer = observer
         return outcomes
 
+    def rewind(self, from_ns: int, open_rows: int) -> I64:
+        """Forget the windows that start at `from_ns` or later, as some of their rows were wrong: they are to come again.
+
+        Alerts on them are sent again, or withdrawn, when the windows of their time are next judged. open_rows: in windows that are not
+        closed. Returns the starts of the windows that are gone.
+        """
+        known = self._known.partials()
+        open_ones = Missing(known.targets, known.starts, self._revisions)
+        rows, above = self._rows_by_slot() + open_rows, [*self._revisions.tolist(), *self._missed.revisions.tolist()]
+        early = self._early.arrays()
+        hasty = Missing(early["targets"], early["starts"], np.zeros(len(early["starts"]), np.int64))
+        starts, said = [known.starts], [self._missed, open_ones.take(self._standing), hasty]
+        if from_ns < self.until_ns:
+            for closed, revisions in self._replay_before(from_ns):
+                starts.append(closed.windows.starts)
+                said += [closed.missing, Missing(closed.windows.targets, closed.windows.starts, revisions).take(closed.standing)]
+        kept = np.flatnonzero(known.starts < from_ns)
+        self._counting.leap(from_ns, max(above, default=0), rows)
+        self._missed = Missing.together([self._missed.between(NULL_INT, from_ns), *(each.between(from_ns, EVER) for each in said)])
+        self._known = PartialTable(PartialLayout.of(()))
+        self._known.count(known.targets[kept], known.starts[kept])
+        self._revisions, self._standing = self._revisions[kept], self._standing[kept]
+        self._early.drop()
+        early_kept = early["starts"] < from_ns
+        self._early.add(early["targets"][early_kept], early["starts"][early_kept])
+        self._glance.forget()
+        self.until_ns = min(self.until_ns, from_ns)
+        gone = np.unique(np.concatenate(starts))
+        return gone[gone >= from_ns]
+
+    def _replay_before(self, from_ns: int) -> list[tuple[Closed, I64]]:
+        """Fold the closed windows before a time into an empty view; gives entries of the archive with later ones, and their revisions."""
+        if self.archive is None:
+            raise ValueError("closed windows were not kept")
+        observer, self.observer = self.observer, None
+        self._view, before = self._empty(), np.zeros_like(self._rows_by_slot())
+        self.rows_judged[:] = 0
+        self._rows[:] = 0
+        later: list[tuple[Closed, I64]] = []
+        for number in range(len(self.archive.entries)):
+            closed = self.archive.load(number)
+            said = self._counting.of(closed.windows, before)
+            part = closed.before(from_ns)
+            n = len(part.windows)
+            if n:
+                self._close(self._judge(self._view, part.windows, self._rows, said[:n], part.standing, part.missing))
+            if n < len(said):
+                later.append((closed, said))
+        self.archive.cut(from_ns)
+        self.observer = observer
+        return later
+
     def arrays(self) -> Arrays:
         """State; the target keys are `stage.keys.names`, the archive's entries come apart from it."""
         p, c = self._known.partials(), self._view.counts
@@ -274,6 +326,7 @@ class MergedView:
             "counts": np.array([c.windows, c.scored, c.warming_up, c.abstained]),
         }  # fmt: skip
         own |= prefixed("missed", self._missed.arrays())
+        own |= prefixed("counting", self._counting.arrays())
         return prefixed("merged", own) | prefixed("early", self._early.arrays()) | prefixed("view", self._view.snapshot(keys))
 
     def restore(self, names: list[str], arrays: Arrays) -> None:
@@ -286,6 +339,7 @@ class MergedView:
         self._known.count(own["targets"], own["starts"])
         self._revisions, self._standing, self._rows = own["revisions"], own["standing"], own["rows"]
         self._missed = Missing(**under("missed", own))
+        self._counting.restore(under("counting", own))
         self.until_ns, self.rows_judged = int(own["until"][0]), own["judged"].copy()
         self._view = self._empty()
         self._view.restore(under("view", arrays), names)
@@ -311,23 +365,3 @@ def _news(opinion: Opinion, changed: Bools, standing: Bools) -> list[AlertBlock]
 
 def _part(windows: Partials, begin: int, end: int) -> Partials:
     return Partials(windows.targets[begin:end], windows.starts[begin:end], windows.ints[begin:end], windows.floats[begin:end])
-
-
-@compiled
-def _running(slots: I32, rows: I64, total: I64, out: I64) -> None:
-    for i in range(len(slots)):
-        total[slots[i]] += rows[i]
-        out[i] = total[slots[i]]
-
-
-@compiled
-def _running_together(starts: I64, rows: I64, total: I64, out: I64) -> None:
-    """As `_running` with all targets as one: windows of one start have the same sum, kept in total[0]."""
-    i = 0
-    while i < len(starts):
-        end = i
-        while end < len(starts) and starts[end] == starts[i]:
-            total[0] += rows[end]
-            end += 1
-        out[i:end] = total[0]
-        i = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,18 @@ class Missing:
     @classmethod
     def none(cls) -> Missing:
         return cls(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    @classmethod
+    def together(cls, parts: Sequence[Missing]) -> Missing:
+        """All of several, each once, with its greatest revision."""
+        slots, starts, revisions = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("slots", "starts", "revisions")
+        )
+        order = np.lexsort((-revisions, slots, starts))
+        slots, starts = slots[order], starts[order]
+        first = np.ones(len(order), np.bool_)
+        first[1:] = (slots[1:] != slots[:-1]) | (starts[1:] != starts[:-1])
+        return cls(slots[first], starts[first], revisions[order][first])
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -82,15 +95,7 @@ class Absences:
         Returns windows that are missing: those where a silence became odd, and those on which an alert stands.
         """
         found = [detector.fold(slots, starts, keys, until_ns) for detector in self._detectors.values()]
-        all_slots = np.concatenate([standing.slots, *(silences.slots for silences in found)])
-        all_starts = np.concatenate([standing.starts, *(silences.starts for silences in found)])
-        revisions = np.full(len(all_slots), -1, np.int64)
-        revisions[: len(standing)] = standing.revisions
-        order = np.lexsort((-revisions, all_slots, all_starts))
-        all_slots, all_starts = all_slots[order], all_starts[order]
-        first = np.ones(len(order), np.bool_)
-        first[1:] = (all_slots[1:] != all_slots[:-1]) | (all_starts[1:] != all_starts[:-1])
-        return Missing(all_slots[first], all_starts[first], revisions[order][first])
+        return Missing.together([standing, *(Missing(s.slots, s.starts, np.full(len(s.slots), -1, np.int64)) for s in found)])
 
     def judge(self, missing: Missing) -> Decisions:
         """Votes on m windows that the last `fold` returned; those on which an alert stands are reported in any case."""

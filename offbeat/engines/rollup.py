@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import F64, I32, I64, Batch
+from offbeat.core.batch import F64, I32, I64, NULL_INT, Batch
 from offbeat.core.clock import CLOCK, clock
 from offbeat.core.exact import ExactArguments
 from offbeat.core.keys import KeyTable
 from offbeat.core.machine import Machine
+from offbeat.core.merge import MergeStage
 from offbeat.core.partials import PartialLayout, Partials, PartialTable
 from offbeat.core.plan import RollupPlan
 from offbeat.core.rings import grown_rows
@@ -36,10 +37,19 @@ class RollupFold:
     """The shard's half: folds rows into partials by (target key, window)."""
 
     def __init__(
-        self, rollup: RollupPlan, columns: tuple[str, ...], fixed: tuple[str, ...], texts: tuple[str, ...], keys: KeyTable
+        self,
+        rollup: RollupPlan,
+        columns: tuple[str, ...],
+        fixed: tuple[str, ...],
+        texts: tuple[str, ...],
+        keys: KeyTable,
+        as_of_ns: int | None = None,
     ) -> None:
-        """keys: the source's; `columns`, `fixed` and `texts` name the rows of what `fold` is given."""
-        self._plan = rollup
+        """keys: the source's; `columns`, `fixed` and `texts` name the rows of what `fold` is given.
+
+        as_of_ns: rows from there on are not selected.
+        """
+        self._plan, self._as_of_ns = rollup, as_of_ns
         self._mapping = dict(rollup.mapping)
         self._text = texts.index(rollup.key_column) if rollup.key_column else -1
         self._machine = Machine(rollup.arguments, columns, CLOCK)
@@ -50,6 +60,8 @@ class RollupFold:
         self._keys = keys
         self.targets = keys if rollup.key_source else KeyTable()
         self.table = PartialTable(PartialLayout.of(rollup.aggregates, rollup.sure))
+        self.floor_ns = NULL_INT
+        """Rows of windows that start before this are not selected: they were folded already."""
         self._by_slot: I32 = np.zeros(0, np.int32)
         self._mapped = 0
 
@@ -60,7 +72,12 @@ class RollupFold:
         target = self._target(batch.slots, batch.texts)
         if self._plan.where >= 0:
             target = np.where(arguments[self._plan.where] == 1.0, target, np.int32(-1))
-        return RollupRows(target, self.tumbling.starts(batch.time_ns), self._exact.pick(arguments, batch.integers), arguments)
+        if self._as_of_ns is not None:
+            target = np.where(batch.time_ns < self._as_of_ns, target, np.int32(-1))
+        starts = self.tumbling.starts(batch.time_ns)
+        if self.floor_ns != NULL_INT:
+            target = np.where(starts < self.floor_ns, np.int32(-1), target)
+        return RollupRows(target, starts, self._exact.pick(arguments, batch.integers), arguments)
 
     def fold(self, rows: RollupRows) -> I64:
         """Fold n rows; returns (n,) the place of each row's window in `table`, -1 for rows not selected."""
@@ -71,6 +88,8 @@ class RollupFold:
             return slots
         if self._text >= 0:
             series = texts[self._text]
+            if not series.null_count():
+                return self.targets.slots(series)
             target: I32 = np.full(len(series), -1, np.int32)
             there = series.is_not_null().to_numpy()
             target[there] = self.targets.slots(series.drop_nulls())
@@ -83,6 +102,23 @@ class RollupFold:
         self._mapped = len(names)
         chosen: I32 = self._by_slot[slots]
         return chosen
+
+    def adopt(self, other: RollupFold) -> tuple[I32, I64]:
+        """Add the windows of another fold of the same view; returns by slot its targets' slots here, and by place its windows' places."""
+        theirs = other.table.partials()
+        slots = np.array([self.targets.slot(name) for name in other.targets.names], np.int32)
+        moved = Partials(slots[theirs.targets], theirs.starts, theirs.ints, theirs.floats)
+        both = MergeStage(self.table.layout).combined([self.table.partials(), moved])
+        at = self.table.find(both.targets, both.starts)
+        at[at < 0] = len(self.table) + np.arange(int((at < 0).sum()))
+        self.table.restore(both.take(np.argsort(at)))
+        return slots, self.table.find(moved.targets, moved.starts)
+
+    def keep_before(self, start_ns: int) -> I64:
+        """Forget windows from `start_ns` on; returns by place the new places of the others, -1 for those that are gone."""
+        kept = self.table.addresses()[1] < start_ns
+        self.table.restore(self.table.at(np.flatnonzero(kept)))
+        return np.where(kept, np.cumsum(kept) - 1, -1)
 
     def snapshot(self) -> tuple[Arrays, list[str]]:
         """Arrays and target names, unless those are the source's keys."""

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from offbeat.core.admission import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, Admission, Admitted, Order
+from offbeat.core.admission import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, NEWEST, Admission, Admitted, Order
 from offbeat.core.batch import I8, I64, NULL_INT, Batch, Bools
 from offbeat.core.held import HeldRows
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger, ViewCounts
-from offbeat.core.links import Links
+from offbeat.core.links import Linked, Links
 from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays, Document, decode, encode, prefixed, under
 from offbeat.decide.block import AlertBlock, SetAside
+from offbeat.engines.as_of import as_of_ns
 from offbeat.engines.deciding import deciding
 from offbeat.engines.intake import Intake, Prepared, aside
 from offbeat.engines.rollup import RollupFold, RollupRows, Undecided
 from offbeat.engines.view import Rows, View
 from offbeat.errors import UserError
-from offbeat.io.contract import Chunk
+from offbeat.io.contract import Chunk, Source
 from offbeat.quality.gaps import Gaps
 
 
@@ -48,19 +50,32 @@ class Shard:
         self._ledger = Ledger()
         self._intake = Intake(plan)
         c = self._columns = self._intake.columns
-        q = plan.quality
-        self._admission = Admission(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique))
-        self._held = HeldRows(len(c.numbers), len(c.fixed), len(c.texts))
+        self._admission, self._held = self._fresh()
         self._views = [View(plan, view, c.numbers, c.fixed) for view in plan.views if view.rollup is None]
+        end_ns = as_of_ns(plan)
         self.rollups = {
-            view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts, self.keys) for view in plan.views if view.rollup is not None
+            view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts, self.keys, end_ns)
+            for view in plan.views
+            if view.rollup is not None
         }
         self.links = {(view, other): Links(self.rollups[other].every_ns) for view, other in plan.links} if linked else {}
         self._decider = deciding(plan)
         self.undecided = Undecided(len(self.rollups))
         self.newest_ns = NULL_INT
         """Greatest time of a row folded before the input's end."""
-        self.gaps = Gaps(q.cadence_ns, plan.source.time.zone, q.calendar) if q.cadence_ns else None
+        self.last_ns = NULL_INT
+        """Greatest time of a row that this process folded."""
+        self.gaps = self._gaps()
+
+    def _fresh(self) -> tuple[Admission, HeldRows]:
+        """As it is before the first row."""
+        q, c = self.plan.quality, self._columns
+        held = HeldRows(len(c.numbers), len(c.fixed), len(c.texts))
+        return Admission(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique)), held
+
+    def _gaps(self) -> Gaps | None:
+        q = self.plan.quality
+        return Gaps(q.cadence_ns, self.plan.source.time.zone, q.calendar) if q.cadence_ns else None
 
     @property
     def views(self) -> list[View]:
@@ -198,6 +213,7 @@ class Shard:
         n = len(batch)
         if not n:
             return
+        self.last_ns = max(self.last_ns, int(batch.time_ns.max()))
         if self.gaps is not None:
             self.gaps.add(batch.slots, batch.time_ns)
         rows = Rows(
@@ -252,6 +268,51 @@ class Shard:
             held.drop(places)
             self._fold(batch, None, out)
         return out
+
+    def rewind(self, starts: Mapping[str, int], ledger: Ledger) -> None:
+        """Forget, by view, the windows from a start on, and all that was noted of rows: those from there on will come again.
+
+        `ledger`: of the rows that will not come again those that are late, duplicate or set aside, and all of them as `rows_in`.
+        """
+        self._admission, self._held = self._fresh()
+        self.newest_ns = NULL_INT
+        for name, rollup in self.rollups.items():
+            places = rollup.keep_before(starts[name])
+            for (view, _), links in self.links.items():
+                if view == name:
+                    links.renumber(places)
+        if self.gaps is not None:
+            self.gaps = self._gaps()
+        self._ledger = ledger
+
+    def skip_before(self, starts: Mapping[str, int]) -> None:
+        """By view, do not fold rows of windows before a start: they are folded already."""
+        for name, rollup in self.rollups.items():
+            rollup.floor_ns = starts[name]
+
+    def goes_on(self, source: Source) -> bool:
+        """Whether all rows of a source, which is read for this and closed, are later than those that their keys had."""
+        records = self._admission.snapshot(len(self.keys))["keys"]
+        own, newest = Shard(self.plan), dict(zip(self.keys.names, records[:, NEWEST].tolist(), strict=True))
+        try:
+            for chunk in source.chunks(None):
+                batch = own.prepare(chunk).batch
+                last = np.array([newest.get(name, NULL_INT) for name in own.keys.names], np.int64)
+                if (batch.time_ns <= last[batch.slots]).any():
+                    return False
+        finally:
+            source.close()
+        return True
+
+    def adopt(self, other: Shard) -> None:
+        """Add the windows and the ledger of another shard, which holds no rows back; what this one knows of keys stays as it is."""
+        moved = {name: rollup.adopt(other.rollups[name]) for name, rollup in self.rollups.items()}
+        for (name, to), links in self.links.items():
+            places = moved[name][1]
+            found = other.links[name, to].take(np.arange(len(places)))
+            links.adopt(Linked(found.offsets, moved[to][0][found.targets], found.masks), places)
+        self._ledger.add(other._ledger)
+        self.newest_ns = max(self.newest_ns, other.newest_ns)
 
     def snapshot(self) -> bytes:
         """The whole state, to be restored to equal verdicts."""

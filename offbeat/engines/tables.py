@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from offbeat.core.batch import F64, I8, I32, I64, Bools
+from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, Bools
 from offbeat.core.days import DAY_NS
 from offbeat.core.links import Linked
 from offbeat.core.plan import Plan, RollupPlan, TablePlan, ViewPlan
@@ -48,7 +48,7 @@ class _Part:
     """The windows of a batch that begin at one time."""
 
     day_ns: int
-    """Start of the local day on which they begin."""
+    """Start of the local day to which they belong."""
     start: int
     index: I64
 
@@ -68,8 +68,17 @@ class _Seen:
         """End of the window that begins at `start`."""
         return int(self.windows.ends(np.array([start]))[0])
 
+    def moments(self, starts: I64) -> I64:
+        """A moment of each window, by its start, that lies in the day to which it belongs.
+
+        An hour belongs to the day in which it ends: what reaches over midnight is not over when its first day is.
+        """
+        return starts if self.every_ns >= DAY_NS else self.windows.ends(starts) - 1
+
     def last_end(self, before_ns: int) -> int:
-        """End of the window that holds the last moment before a time."""
+        """When all windows are over that belong to days before a time at which a day begins."""
+        if self.every_ns < DAY_NS:
+            return before_ns
         return self.end(int(self.windows.starts(np.array([before_ns - 1]))[0]))
 
 
@@ -120,12 +129,14 @@ class _Table:
             self.pending.setdefault(part.day_ns, {})[part.start] = piece
 
     def closed(self, next_day_ns: int) -> int:
-        """When all windows that begin before the next day have come to their end, ns."""
+        """When all windows of days before the next one have come to their end, ns."""
         return self._view.last_end(next_day_ns)
 
     def rows(self, day_ns: int) -> pa.Table:
         """All rows of a day, which is no longer pending."""
         pieces = self.pending.pop(day_ns)
+        if not pieces:
+            return self.schema.empty_table()
         return pa.concat_tables([self._part(start, pieces[start]) for start in sorted(pieces)]).combine_chunks()
 
     def _part(self, start: int, piece: _Piece) -> pa.Table:
@@ -174,6 +185,8 @@ class Tables:
         self._tables = [_Table(table, self._views, links) for table in plan.tables]
         schemas = {table.plan.name: table.schema for table in self._tables}
         self._sinks: list[TableSink] = []
+        self.since_ns = NULL_INT
+        """Windows of earlier days stand as they were written, also where they are seen again."""
         # Encoding and waiting for the disk hold no interpreter lock, so they run beside the fold of the next rows.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tables")
         self._jobs: deque[Future[None]] = deque()
@@ -192,7 +205,7 @@ class Tables:
 
     def _see(self, seen: _Seen, tables: list[_Table], sitting: Sitting) -> None:
         slots, said = sitting.rows.slots, Said(seen.plan, sitting)
-        parts = self._parts(sitting.rows.time_ns)
+        parts = [part for part in self._parts(seen, sitting.rows.time_ns) if part.day_ns >= self.since_ns]
         if seen.flags is not None:
             votes = said.votes()
             for part in parts:
@@ -200,7 +213,7 @@ class Tables:
         for table in tables:
             table.collect(said, slots, parts)
 
-    def _parts(self, time_ns: I64) -> list[_Part]:
+    def _parts(self, seen: _Seen, time_ns: I64) -> list[_Part]:
         """The windows by start, in order of it; those of one start as they stand."""
         if not len(time_ns):
             return []
@@ -208,8 +221,14 @@ class Tables:
         ordered = time_ns[order]
         edges = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
         starts = ordered[edges]
-        days = self._days.starts(starts).tolist()
+        days = self._days.starts(seen.moments(starts)).tolist()
         return [_Part(*part) for part in zip(days, starts.tolist(), np.split(order, edges[1:]), strict=True)]
+
+    def expect(self, days: Sequence[int]) -> None:
+        """These days were written and are to be replaced, also where nothing comes for them; starts of days, ns."""
+        for table in self._tables:
+            for day_ns in days:
+                table.pending.setdefault(day_ns, {})
 
     def close_until(self, time_ns: int) -> None:
         """Every window that ends by `time_ns` has been seen: write the days that are complete."""

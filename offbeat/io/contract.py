@@ -56,8 +56,9 @@ class Arrival:
 
     path: str
     fingerprint: str
-    replaces: str
-    """Fingerprint under which the file at this path was read before; '' for a path that is new."""
+    """'' where nothing is to be read: the file is empty, or has the content of another one."""
+    replaces: tuple[str, ...]
+    """Fingerprints of what was read at this path before and is here no longer, under no name."""
     first_ns: int
     last_ns: int
     """Times of its first and last row; NULL_INT both where it has none."""

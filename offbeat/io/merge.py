@@ -51,12 +51,15 @@ class Member:
     reader: _Blocks
 
 
-def time_range(reader: _Blocks) -> tuple[int, int]:
-    """Least and greatest time of the rows; of no rows with a time: the beginning of all time, so that the file comes first."""
+_EVER = NULL_INT + 1, 2**63 - 1
+
+
+def time_range(reader: _Blocks, within: tuple[int, int] = _EVER) -> tuple[int, int]:
+    """Least and greatest time of the rows `within` a range; of no such rows: the beginning of all time, so that the file comes first."""
     low, high = 2**63 - 1, NULL_INT
     for work in reader.blocks():
         times = work().time_ns
-        times = times[times != NULL_INT]
+        times = times[(times >= within[0]) & (times <= within[1])]
         if len(times):
             low, high = min(low, int(times.min())), max(high, int(times.max()))
     return (low, high) if high != NULL_INT else (NULL_INT, NULL_INT)

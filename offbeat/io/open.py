@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from offbeat.core.batch import NULL_INT
 from offbeat.core.plan import SourcePlan
@@ -14,14 +14,10 @@ from offbeat.io.ahead import Ahead
 from offbeat.io.by_time import ByTime, TimedFile
 from offbeat.io.columns import Parsed
 from offbeat.io.contract import Arrival, Chunk, Position, Source
-from offbeat.io.csv import BLOCK, CsvReader
-from offbeat.io.databento import DatabentoReader
-from offbeat.io.dbn import DbnReader
-from offbeat.io.files import InputFile, find_files, fingerprint
-from offbeat.io.layout import MissingColumnError
+from offbeat.io.csv import BLOCK
+from offbeat.io.files import find_files, fingerprint
 from offbeat.io.merge import Member, Merged, clusters, time_range
-from offbeat.io.ndjson import NdjsonReader
-from offbeat.io.parquet import ParquetReader, rows_of
+from offbeat.io.readers import Reader, open_all, reader_of
 from offbeat.io.timestamps import zone_of
 
 DEPTH = 4
@@ -30,36 +26,8 @@ DEPTH = 4
 _UNPACKED = 6
 """Bytes of text behind a byte of a packed file, roughly: decides only how many buckets a merge uses."""
 
-
 _NAMED = 3
 """Files left out that are named one by one."""
-
-
-class Reader(Protocol):
-    """Rows of one file, or of several merged."""
-
-    @property
-    def header(self) -> str | None:
-        """The line of column names as it stands in the file; None where there is none."""
-
-    def statistics(self) -> tuple[int, int] | None:
-        """Least and greatest time as ns UTC, where the file says them itself; None: read the rows."""
-
-    def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
-        """Independent pieces of work, in order, after `mark` (a `Parsed.mark`; 0: from the beginning)."""
-
-
-def reader_of(file: InputFile, plan: SourcePlan, block: int = BLOCK) -> Reader:
-    """The reader of the file's format, its header read and its columns found. Raises UserError."""
-    if file.kind == "dbn":
-        return DbnReader(file, plan, block)
-    if plan.format == "databento":
-        return DatabentoReader(file, plan, block)
-    if file.kind == "csv":
-        return CsvReader(file, plan, block)
-    if file.kind == "ndjson":
-        return NdjsonReader(file, plan, block)
-    return ParquetReader(file, plan, rows_of(block))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +64,14 @@ class FileSource:
         self._found = find_files(paths, plan.format, plan.key_pattern)
         self.files = [f.path for f in self._found]
         self.notes: list[str] = []
-        self._readers = self._open_all()
+        self._readers = open_all(self._found, plan, block)
         self.headers = [r.header for r in self._readers]
         self._live = "-" in self.files
         self._done = 0
         self._prints: dict[int, str] = {}
+        self._ranges: dict[int, tuple[int, int]] = {}
+        self._told: set[str] = set()
         self._ahead: Ahead[Step] | None = None
-
-    def _open_all(self) -> list[Reader]:
-        """Every file's header is looked at before any row is read, so that a wrong file stops the run before it began."""
-        readers: list[Reader] = []
-        lacking: MissingColumnError | None = None
-        for file in self._found:
-            try:
-                readers.append(reader_of(file, self._plan, self._block))
-            except MissingColumnError as error:
-                lacking = lacking or error
-        if lacking is None:
-            return readers
-        if any(getattr(r, "layout", None) is not None for r in readers):
-            raise UserError(f"{lacking}; other files here have it: the schemas are mixed, so name only the files that belong together")
-        raise lacking
 
     def size_bytes(self) -> int | None:
         return None if self._live else sum(f.size for f in self._found)
@@ -195,8 +150,7 @@ class FileSource:
             if not name or name in prints:
                 continue
             prints.add(name)
-            times = reader_of(replace(file, key=""), replace(self._plan, columns=(), key_column=()), self._block)
-            files.append(TimedFile(file.path, file.key, self._readers[index], times))
+            files.append(TimedFile(file.path, file.key, self._readers[index], self._times(index)))
         return ByTime(files)
 
     def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]]) -> Chunk:
@@ -239,6 +193,8 @@ class FileSource:
                 name = self._fingerprint(index, known)
                 if name in known:
                     earlier, rows = known[name][:2]
+                    if name in self._told:
+                        continue
                     if earlier == file.path:
                         again += bool(rows)
                         if rows and again <= _NAMED:
@@ -270,29 +226,53 @@ class FileSource:
             self._prints[index] = next(same, "") or fingerprint(file)
         return self._prints[index]
 
-    def arrivals(self, start: Position | None) -> list[Arrival]:
-        """Files with content that was not read before `start`, in order of their first row."""
+    def arrivals(self, start: Position | None, times: tuple[int, int]) -> list[Arrival]:
+        """Files with content that was not read before `start`, or at whose path other content was, in order of their first row.
+
+        times: the first and last that a row may have; others do not count for the range of a file.
+        """
+        read, prints = _read(start), self._all_prints(start)
+        present = set(prints.values())
+        found: dict[str, Arrival] = {}
+        for index, name in prints.items():
+            path = self.files[index]
+            new = bool(name) and name not in read and name not in found
+            gone = () if read.get(name) == path else tuple(old for old, at in read.items() if at == path and old not in present)
+            if new or gone:
+                low, high = self._range(index) if new else (NULL_INT, NULL_INT)
+                if low != NULL_INT and (low < times[0] or high > times[1]):
+                    low, high = time_range(self._times(index), times)
+                found[name if new else path] = Arrival(path, name if new else "", gone, low, high)
+        return sorted(found.values(), key=lambda arrival: (arrival.first_ns, arrival.path))
+
+    def contents(self, start: Position | None) -> set[str]:
+        """Fingerprints of all files that are here."""
+        return set(self._all_prints(start).values())
+
+    def known_as(self, index: int) -> str:
+        """Fingerprint of a file of which rows were given; '' for standard input."""
+        return self._prints.get(index, "")
+
+    def after(self, start: Position | None, rows: Mapping[str, int]) -> Position:
+        """The place in the source once whole files, fingerprint → rows, were read besides."""
+        self._told |= rows.keys()
+        added = {name: self._record(i, rows[name]) for i, name in self._prints.items() if name in rows}
+        return {"finished": (start["finished"] if start else {}) | added, "current": start["current"] if start else None}
+
+    def before(self, start: Position, prints: Set[str]) -> Position:
+        """The place in the source as if these files had not been read."""
+        current = start["current"]
+        if current is not None and not prints.isdisjoint(current["prints"]):
+            current = None
+        return {"finished": {name: record for name, record in start["finished"].items() if name not in prints}, "current": current}
+
+    def alone(self, arrivals: Sequence[Arrival]) -> FileSource:
+        """These files as a source of their own."""
+        return FileSource(self._plan, [arrival.path for arrival in arrivals], block=self._block, workers=self._workers)
+
+    def _all_prints(self, start: Position | None) -> dict[int, str]:
         known: dict[str, list[Any]] = dict(start["finished"]) if start else {}
-        current = start["current"] if start else None
-        busy = set(current["prints"]) if current is not None else set()
-        by_path = {record[0]: name for name, record in known.items()}
-        found: list[Arrival] = []
-        for index, file in enumerate(self._found):
-            name = self._fingerprint(index, known)
-            if name and name not in known and name not in busy and not any(name == other.fingerprint for other in found):
-                low, high = self._range(index)
-                found.append(Arrival(file.path, name, by_path.get(file.path, ""), low, high))
-        return sorted(found, key=lambda arrival: (arrival.first_ns, arrival.path))
-
-    def after(self, start: Position | None, arrival: Arrival, rows: int) -> Position:
-        """The place in the source once `arrival`, of so many rows, was read besides."""
-        finished = {p: r for p, r in (start["finished"] if start else {}).items() if p != arrival.replaces}
-        return {"finished": finished | {arrival.fingerprint: self._record(self.files.index(arrival.path), rows)},
-                "current": start["current"] if start else None}  # fmt: skip
-
-    def alone(self, arrival: Arrival) -> FileSource:
-        """That file as a source of its own."""
-        return FileSource(self._plan, [arrival.path], block=self._block, workers=self._workers)
+        return {index: self._fingerprint(index, known) for index, file in enumerate(self._found) if file.path != "-"}
 
     def _groups(self) -> list[list[int]]:
         """Files that may hold rows of the same key."""
@@ -324,10 +304,13 @@ class FileSource:
 
     def _range(self, index: int) -> tuple[int, int]:
         """Times of a file, read from its footer or its time column alone."""
-        reader = self._readers[index]
-        return reader.statistics() or time_range(
-            reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=()), self._block)
-        )
+        if index not in self._ranges:
+            self._ranges[index] = self._readers[index].statistics() or time_range(self._times(index))
+        return self._ranges[index]
+
+    def _times(self, index: int) -> Reader:
+        """A reader of nothing but the times of a file."""
+        return reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=()), self._block)
 
     def _resumed(self, current: dict[str, Any]) -> Unit:
         indices = []
@@ -344,6 +327,15 @@ class FileSource:
             indices.append(index)
         reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices])
         return Unit(tuple(indices), tuple(current["prints"]), reader)
+
+
+def _read(start: Position | None) -> dict[str, str]:
+    """Fingerprint → path of what was read, wholly or in part."""
+    if start is None:
+        return {}
+    current = start["current"]
+    busy = {} if current is None else dict(zip(current["prints"], current["names"], strict=True))
+    return {name: record[0] for name, record in start["finished"].items()} | busy
 
 
 def _has_rows(reader: Reader) -> bool:
