@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -95,6 +96,21 @@ def test_an_empty_text_is_no_time_in_any_format(tmp_path: Path) -> None:
     for form in ("auto", "s", "%Y"):
         got = both(tmp_path, table(t=["", "", None]), time=TimePlan(("t",), form, "UTC"))
         assert {r[2] for r in got} == {"missing"}, form
+
+
+def test_texts_that_a_file_keeps_in_a_dictionary(tmp_path: Path) -> None:
+    """Other words in other row groups, which are read into one batch; null and the empty text are the same."""
+    words = [["u", None, "", "ü"], ["a word of more than twelve bytes", "u", "w", None]]
+    texts = [words[row >= 1000][row % 4] for row in range(2000)]
+    n = len(texts)
+    columns = table(k=["a"] * n, t=[AT] * n, x=[1.0] * n, n=[1.0] * n, s=texts, b=[True] * n)
+    path = tmp_path / "in.parquet"
+    pl.DataFrame(columns).write_parquet(path, row_group_size=1000, use_pyarrow=True)
+    footer = pq.ParquetFile(path).metadata.row_group(1).column(4)
+    assert footer.path_in_schema == "s"
+    assert footer.has_dictionary_page
+    assert footer.total_uncompressed_size < 4000, "places in a dictionary, not words"
+    assert [row[-3] for row in read(source(keyed(), path))] == [text or None for text in texts]
 
 
 def test_keys_beyond_signed_integers(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from offbeat.core.batch import I32, I64, U64
 from offbeat.core.compiled import compiled
+from offbeat.core.texts import coded
 
 _C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
 _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
@@ -131,6 +132,13 @@ def text_words(offsets: I64, data: npt.NDArray[np.uint8], nulls: npt.NDArray[np.
 
 def words_of(texts: pl.Series) -> U64:
     """(n,) words of n texts."""
+    few = coded(texts)
+    if few is not None:
+        return np.append(_words_of(few.distinct), _NULL)[few.codes]
+    return _words_of(texts)
+
+
+def _words_of(texts: pl.Series) -> U64:
     array: Any = texts.to_arrow().cast(pa.large_string())
     _, offsets, data = array.buffers()
     body = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)

@@ -11,6 +11,7 @@ import polars as pl
 from offbeat.core.batch import I32, I64
 from offbeat.core.compiled import compiled
 from offbeat.core.rings import grown_rows
+from offbeat.core.texts import coded
 
 _FEW = 256
 """Up to so many rows plain Python is faster than a call into a library for columns."""
@@ -89,6 +90,10 @@ class KeyTable:
             return np.array([self.slot(str(key)) for key in keys.to_list()], np.int32)
         if keys.dtype.is_integer():
             return self._integer_slots(keys.to_numpy().astype(np.int64, copy=False))
+        few = coded(keys)
+        if few is not None:
+            own: I32 = np.array([self.slot(key) for key in few.distinct.to_list()], np.int32)[few.codes]
+            return own
         numbers = _as_integers(keys)
         if numbers is not None:
             return self._integer_slots(numbers.to_numpy())

@@ -61,6 +61,15 @@ def _sums(ints: I64, at: int, count: int, scale: float, mean: bool, out: F64) ->
         out[w] = (total / n) / scale if mean else total / scale
 
 
+def _order_of_distinct(targets: I32, starts: I64) -> I64:
+    """(w,) places of windows, of which none is there twice, ordered by (start, target)."""
+    if starts.min() < starts.max():
+        return np.lexsort((targets, starts))
+    places: I64 = np.full(int(targets.max()) + 1, -1, np.int64)
+    places[targets] = np.arange(len(targets))
+    return places[places >= 0]
+
+
 class MergeStage:
     """The open windows of one view, as its shards last handed them over, added up on demand."""
 
@@ -106,6 +115,9 @@ class MergeStage:
     def combined(self, parts: Sequence[Partials]) -> Partials:
         """Windows of several carriers, added up, ordered by (start, target slot)."""
         lay = self.layout
+        there = [part for part in parts if len(part)]
+        if len(there) == 1:  # one carrier has each window once
+            return there[0].take(_order_of_distinct(there[0].targets, there[0].starts))
         targets = np.concatenate([np.zeros(0, np.int32), *(p.targets for p in parts)])
         starts = np.concatenate([np.zeros(0, np.int64), *(p.starts for p in parts)])
         ints = np.concatenate([np.zeros((0, lay.ints), np.int64), *(p.ints for p in parts)])

@@ -9,6 +9,7 @@ from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, words_of
 from offbeat.core.plan import Column, Plan
+from offbeat.core.texts import coded
 
 _EXACT = 2**53
 _FEW = 256
@@ -173,6 +174,10 @@ def _doubles(series: pl.Series, column: Column) -> F64:
 def _codes(series: pl.Series, literals: dict[str, float]) -> F64:
     if len(series) <= _FEW:
         return np.array([np.nan if text is None else literals.get(text, -1.0) for text in series.to_list()])
+    few = coded(series)
+    if few is not None:
+        found: F64 = np.array([*(literals.get(text, -1.0) for text in few.distinct.to_list()), np.nan])[few.codes]
+        return found
     codes = np.full(len(series), -1.0)
     for literal, code in literals.items():
         codes[(series == literal).fill_null(False).to_numpy()] = code

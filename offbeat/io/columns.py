@@ -27,6 +27,7 @@ Bools = npt.NDArray[np.bool_]
 _pa: Any = import_module("pyarrow")
 _QUOTE = 34
 _EXACT = 2.0**53
+_BEYOND = 2.0**63
 
 
 @dataclass(slots=True)
@@ -131,13 +132,19 @@ def floats(places: Places, slot: int, out: F64, rows: npt.NDArray[np.intp] | Non
     return status
 
 
+@compiled
+def _scale(values: F64, factor: float, out: I64, fits: Bools) -> None:
+    for i in range(len(values)):
+        product = np.rint(values[i] * factor)
+        fits[i] = abs(product) < _BEYOND
+        out[i] = np.int64(product) if fits[i] else NULL_INT
+
+
 def scaled(values: F64, scale: int) -> tuple[I64, Bools]:
     """rint(x · 10^scale) of doubles, and which fit int64; NULL_INT where not."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        product = np.rint(values * 10.0**scale)
-        fits = np.abs(product) < 2.0**63
-    out = np.full(len(values), NULL_INT, dtype=np.int64)
-    out[fits] = product[fits].astype(np.int64)
+    out = np.empty(len(values), np.int64)
+    fits = np.empty(len(values), np.bool_)
+    _scale(values, 10.0**scale, out, fits)
     return out, fits
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -25,6 +25,8 @@ ROWS = 1 << 17
 
 _ROW_BYTES = 32
 """Of a row in memory, roughly."""
+_CODE_BYTES = 4
+"""A column that takes less than that for each row holds places in a dictionary."""
 
 _parquet: Any = import_module("pyarrow.parquet")
 
@@ -58,13 +60,16 @@ class ParquetReader:
             except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
                 raise UserError(f"{file.path}: a column has a type that cannot be read: {str(error).splitlines()[0]}") from error
             metadata = opened.metadata
+        found = zip(plan.columns, self.layout.columns, strict=True)
+        texts = [schema.names[place] for column, place in found if column.kind == "text" and place >= 0]
+        self._coded = [name for name in texts if pa.types.is_string(schema.field(name).type) and _is_coded(metadata, name)]
         kinds: dict[str, pl.DataType] = dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
         check_types(file.path, kinds, self.layout, plan)
         self._ranges = _time_ranges(metadata, schema.names[self.layout.time], schema, plan)
 
-    def _open(self) -> Any:
+    def _open(self, coded: Sequence[str] = ()) -> Any:
         try:
-            return _parquet.ParquetFile(self._file.path)
+            return _parquet.ParquetFile(self._file.path, read_dictionary=coded)
         except (pa.ArrowException, OSError) as error:
             why = str(error).splitlines()[0][:120]
             raise UserError(f"{self._file.path}: not a whole Parquet file ({why}); fetch or write it again") from error
@@ -85,7 +90,7 @@ class ParquetReader:
             return
         floors = self._floors()
         edges = np.cumsum(self._groups)
-        with self._open() as opened:
+        with self._open(self._coded) as opened:
             batches = opened.iter_batches(batch_size=self._rows, row_groups=range(first, len(self._groups)), columns=self._names)
             while True:
                 try:
@@ -110,10 +115,23 @@ class ParquetReader:
         return floors[:0:-1]
 
     def _parse(self, batch: pa.RecordBatch, mark: int, done: int, floor_ns: int) -> Parsed:
-        frame = pl.from_arrow(batch)
-        if not isinstance(frame, pl.DataFrame):
-            raise TypeError("a record batch is a frame")
+        columns = zip(self._names, batch.columns, strict=True)
+        frame = pl.DataFrame([pl.Series(name, _decoded(column) if name in self._coded else column) for name, column in columns])
         return replace(parse_table(frame, self.layout, self._plan, mark, done), floor_ns=floor_ns)
+
+
+def _is_coded(metadata: Any, name: str) -> bool:
+    """Whether all row groups keep a column as places in a dictionary, so that its texts need not be made row by row."""
+    for g in range(metadata.num_row_groups):
+        group = metadata.row_group(g)
+        column = next((group.column(c) for c in range(group.num_columns) if group.column(c).path_in_schema == name), None)
+        if column is None or not column.has_dictionary_page or column.total_uncompressed_size > _CODE_BYTES * group.num_rows:
+            return False
+    return True
+
+
+def _decoded(column: Any) -> pl.Series:
+    return pl.Series(column.dictionary).gather(pl.Series(column.indices))
 
 
 def _time_ranges(metadata: Any, name: str, schema: Any, plan: SourcePlan) -> list[tuple[int, int]] | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.compiled import compiled
 from offbeat.core.days import DAY_NS
 from offbeat.core.plan import Column, SourcePlan
 from offbeat.errors import UserError
@@ -58,11 +59,13 @@ def check_types(name: str, kinds: dict[str, pl.DataType], layout: Layout, plan: 
 
 def _integers(series: pl.Series) -> I64:
     """Int64 with NULL_INT for null and for what does not fit."""
-    return series.cast(pl.Int64, strict=False).fill_null(NULL_INT).to_numpy()
+    whole = series.cast(pl.Int64, strict=False)
+    return (whole.fill_null(NULL_INT) if whole.null_count() else whole).to_numpy()
 
 
 def _floats(series: pl.Series) -> npt.NDArray[np.float64]:
-    return series.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    doubles = series.cast(pl.Float64, strict=False)
+    return (doubles.fill_null(np.nan) if doubles.null_count() else doubles).to_numpy()
 
 
 def _text_times(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
@@ -118,6 +121,14 @@ def times_of(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
     return out, bad | (series.is_not_null().to_numpy() & (out == NULL_INT))
 
 
+@compiled
+def _multiply(values: I64, factor: int, out: I64, fits: Bools) -> None:
+    limit = (2**63 - 1) // factor
+    for i in range(len(values)):
+        fits[i] = -limit <= values[i] <= limit
+        out[i] = values[i] * factor if fits[i] else NULL_INT
+
+
 def _fixed(series: pl.Series, column: Column) -> tuple[I64, Bools]:
     """Values · 10^scale and which are there but do not fit (or are NaN, unless the column allows it)."""
     there = series.is_not_null().to_numpy()
@@ -130,9 +141,9 @@ def _fixed(series: pl.Series, column: Column) -> tuple[I64, Bools]:
         out = _integers(series.cast(pl.Decimal(38, column.scale), strict=False).to_physical())
         return out, there & (out == NULL_INT)
     values = _integers(series)
-    limit = (2**63 - 1) // 10**column.scale
-    bad = there & ((values > limit) | (values < -limit))
-    return np.where(there & ~bad, values * 10**column.scale, NULL_INT), bad
+    out, fits = np.empty_like(values), np.empty(len(values), np.bool_)
+    _multiply(values, 10**column.scale, out, fits)
+    return out, there & ~fits
 
 
 def _rows_as_json(frame: pl.DataFrame) -> Callable[[npt.NDArray[np.intp]], list[str]]:
