@@ -126,7 +126,7 @@ def test_a_second_run_has_nothing_new(offbeat: Command, bars: Path, tmp_path: Pa
     first = offbeat(*words, "--json")
     text = (tmp_path / "out.jsonl").read_text()
     again = offbeat(*words)
-    assert "0 are new" in again.out
+    assert "; 0 rows read now" in again.out
     assert (tmp_path / "out.jsonl").read_text() == text
     assert f"{json.loads(first.out)['rows_in']:,} rows of earlier runs" in again.out
 

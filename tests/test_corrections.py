@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from restart_runs import plain
+from command import Command, offbeat
+from restart_runs import fated, plain
 
 from offbeat.core.plan import Plan
 from offbeat.engines.local import LocalEngine, Run
+from offbeat.errors import UserError
 from offbeat.evaluate.generate_cdr import generate_cdr
 from offbeat.io.open import FileSource
 from offbeat.io.read_alerts import latest, read_alerts
 from offbeat.spec.load import load_text
 
+__all__ = ["offbeat"]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 DAYS = 24
-ROOT = Path(__file__).parent.parent
+TEXT = (Path(__file__).parent.parent / "offbeat/pipelines/cdr.yaml").read_text().replace("Africa/Algiers", "Asia/Kolkata")
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """Local days begin at 18:30 UTC, so that each file reaches over two of them."""
-    return load_text((ROOT / "offbeat/pipelines/cdr.yaml").read_text().replace("Africa/Algiers", "Asia/Kolkata"), "cdr").plan
+    return load_text(TEXT, "cdr").plan
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,12 @@ class Nightly:
         return tables
 
 
+    def left(self) -> dict[str, str]:
+        """All files that runs have written, but for locks: their names and contents."""
+        found = (path for path in self.base.rglob("*") if path.is_file() and self.folder not in path.parents and path.suffix != ".lock")
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
 def files(job: Nightly) -> list[Path]:
     return sorted(job.folder.glob("day=*/*.parquet"))
 
@@ -106,12 +117,24 @@ def assert_as_one_run(job: Nightly, run: Run, days: Sequence[Path] | None = None
     assert not alerts.select("alert_id", "revision", "status").is_duplicated().any(), "delivered twice"
 
 
+def rewrite(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Other content at a path."""
+    change(pl.read_parquet(path)).write_parquet(path)
+
+
+def corrections(run: Run) -> list[str]:
+    return [note for note in run.notes if "delivered before" not in note and "no rows" not in note]
+
+
+def day_of(job: Nightly, *days: Path) -> list[Path]:
+    job.put(days)
+    return [job.at(day) for day in days]
+
+
 def test_day_by_day(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     job = Nightly(plan, tmp_path / "job")
-    for at in (0, 9, 10, 11, 20, 21, 22, 23):
-        before = len(files(job))
-        job.put(made[before : at + 1])
-        run = job.run(*(job.at(day) for day in made[before : at + 1]))
+    for begin, end in ((0, 10), (10, 11), (11, 12), (12, 21), (21, 22), (22, 23), (23, 24)):
+        run = job.run(*day_of(job, *made[begin:end]))
         assert run.notes == []
     assert_as_one_run(job, run)
 
@@ -120,12 +143,241 @@ def test_day_by_day(plan: Plan, made: list[Path], tmp_path: Path) -> None:
 def test_a_day_that_comes_late(plan: Plan, made: list[Path], tmp_path: Path, by: int) -> None:
     job = Nightly(plan, tmp_path / "job")
     late = made[18]
-    job.put([*made[:18], *made[19 : 19 + by]])
-    job.run()
-    job.put([late])
-    run = job.run(job.at(late))
+    job.run(*day_of(job, *made[:18], *made[19 : 19 + by]))
+    run = job.run(*day_of(job, late))
     assert run.notes == [f"{job.at(late)}: came late; windows from 2024-01-19 on were judged again"]
-    job.put(made[19 + by :])
-    rest = [job.at(day) for day in made[19 + by :]]
-    assert_as_one_run(job, job.run(*rest))
     assert run.ledger.late == 0
+    assert_as_one_run(job, job.run(*day_of(job, *made[19 + by :])))
+
+
+def one_half(day: pl.DataFrame) -> pl.DataFrame:
+    return day.head(day.height // 2)
+
+
+def twice_as_many(day: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([day, day.with_columns(pl.col("cdr_id") + 1_000_000, pl.col("timestamp") + pl.duration(seconds=1))]).sort("timestamp")
+
+
+def larger(day: pl.DataFrame) -> pl.DataFrame:
+    return day.with_columns(pl.col("data_volume_mb") * 40)
+
+
+def none(day: pl.DataFrame) -> pl.DataFrame:
+    return day.clear()
+
+
+@pytest.mark.parametrize(
+    ("change", "at"), [(one_half, 17), (twice_as_many, 17), (larger, 17), (none, 17), (larger, DAYS - 1), (none, DAYS - 1)]
+)
+def test_a_corrected_day(plan: Plan, made: list[Path], tmp_path: Path, change: Callable[[pl.DataFrame], pl.DataFrame], at: int) -> None:
+    """Also the last one, whose windows were still open."""
+    job = Nightly(plan, tmp_path / "job")
+    job.put(made)
+    job.run()
+    rewrite(job.at(made[at]), change)
+    run = job.run()
+    # The local day of the first row began on the day before by UTC. Without its last file the input ends in the afternoon of that day.
+    day, again = (at, 2) if change is none and at == DAYS - 1 else (at + 1, DAYS - at + 1 - (change is none))
+    worked_out = f"everything from 2024-01-{day} was worked out again ({again} files read again)"
+    assert corrections(run) == [f"{job.at(made[at])}: other content than before; {worked_out}"]
+    assert_as_one_run(job, run)
+    assert job.run().ledger.as_dict() == run.ledger.as_dict()
+
+
+def test_a_corrected_day_a_late_one_and_a_new_one_at_once(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    job = Nightly(plan, tmp_path / "job")
+    job.put([*made[:15], *made[16:22]])
+    job.run()
+    rewrite(job.at(made[18]), larger)
+    rewrite(job.at(made[20]), none)
+    job.put([made[15], *made[22:]])
+    run = job.run()
+    assert [note.partition(":")[0] for note in corrections(run)] == [str(job.at(made[at])) for at in (20, 18, 15)]
+    assert_as_one_run(job, run)
+
+
+def test_a_file_that_is_corrected_more_than_once_and_back(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    job = Nightly(plan, tmp_path / "job")
+    job.put(made)
+    for change in (larger, one_half, none, larger):
+        job.run()
+        job.put([made[19]])
+        rewrite(job.at(made[19]), change)
+    job.run()
+    job.put([made[19]])
+    assert_as_one_run(job, job.run())
+
+
+def test_an_alert_that_a_correction_takes_away_is_withdrawn(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    job = Nightly(plan, tmp_path / "job")
+    job.put(made)
+    start = datetime(2024, 1, 18, 18, 30, tzinfo=UTC)
+    who = pl.read_parquet(made[18]).filter(pl.col("timestamp") < start + timedelta(days=1), pl.col("cdr_type") == "DATA")["customer_id"][0]
+    volume = pl.when(pl.col("customer_id") == who).then(9e6).otherwise("data_volume_mb")
+    rewrite(job.at(made[18]), lambda rows: rows.with_columns(data_volume_mb=volume))
+    job.run()
+    mine = (pl.col("view") == "customer_day") & (pl.col("key") == str(who)) & (pl.col("time") == start)
+    (told,) = read_alerts(job.base / "alerts.jsonl").filter(mine).to_dicts()
+    assert told["status"] == "final"
+    job.put([made[18]])
+    run = job.run()
+    says = latest(read_alerts(job.base / "alerts.jsonl")).filter(mine).to_dicts()
+    assert [(said["alert_id"], said["status"]) for said in says] == [(told["alert_id"], "withdrawn")]
+    assert says[0]["revision"] > told["revision"]
+    assert_as_one_run(job, run)
+
+
+def test_a_file_handed_over_twice(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    """The same content counts once, by whatever name; the same rows in another file are duplicates, by the pipeline's `unique`."""
+    job = Nightly(plan, tmp_path / "job")
+    job.put(made)
+    first = job.run()
+    copy = tmp_path / "again.parquet"
+    shutil.copy(job.at(made[18]), copy)
+    assert job.run(copy).notes == [f"{copy}: delivered before as {job.at(made[18])}, left out"]
+    assert job.run(copy).ledger.as_dict() == first.ledger.as_dict()
+    packed = job.at(made[18]).with_name("packed.parquet")
+    pl.read_parquet(made[18]).write_parquet(packed, compression="gzip")
+    run = job.run()
+    assert run.ledger.duplicate == first.ledger.duplicate + pl.read_parquet(made[18]).height
+    assert_as_one_run(job, run)
+
+
+def test_what_is_missing_is_asked_for(plan: Plan, made: list[Path], tmp_path: Path, offbeat: Command) -> None:
+    job = Nightly(plan, tmp_path / "job")
+    job.put(made)
+    job.run()
+    rewrite(job.at(made[17]), one_half)
+    before = job.left()
+    pipeline = tmp_path / "cdr.yaml"
+    pipeline.write_text(TEXT)
+    outputs = ["--alerts", job.base / "alerts.jsonl", "--tables", job.base / "tables", "--quarantine", job.base / "quarantine.parquet"]
+    assert offbeat.refused("run", pipeline, job.at(made[17]), *outputs, "--state", job.base / "state") == (
+        f"{job.at(made[17])}: other content than before, so everything from 2024-01-18 has to be read again, but {job.at(made[16])}, "
+        f"{job.at(made[18])}, {job.at(made[19])} and 4 others are not among the sources; name the folder with all files from 2024-01-18 on"
+    )
+    assert job.left() == before
+    assert_as_one_run(job, job.run())
+
+
+def test_what_comes_out_of_order_is_late_where_the_rest_is_not_there(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    """Half a day came before; with its other half the keys' rows are in order only if both are read."""
+    job = Nightly(plan, tmp_path / "job")
+    job.put(made)
+    later = job.at(made[19])
+    earlier = later.with_name("earlier.parquet")
+    rows = pl.read_parquet(later).with_row_index()
+    rows.filter(pl.col("index") % 2 == 0).drop("index").write_parquet(later)
+    job.run()
+    rows.filter(pl.col("index") % 2 == 1).drop("index").write_parquet(earlier)
+    shutil.copytree(job.base, tmp_path / "aside")
+    alone = job.run(earlier)
+    assert alone.ledger.late > 0
+    (note,) = alone.notes
+    assert "reaches back into times that were read before" in note
+    assert "name the folder with all files from 2024-01-20 on" in note
+    shutil.rmtree(job.base)
+    shutil.copytree(tmp_path / "aside", job.base)
+    run = job.run()
+    assert corrections(run) == [f"{earlier}: came late; everything from 2024-01-20 was worked out again (7 files read again)"]
+    assert run.ledger.late == 0
+    assert_as_one_run(job, run)
+
+
+def test_a_file_that_overlaps_is_only_added_where_every_key_goes_on(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    """Each file has some customers: the second begins before the first has ended, and nothing has to be read again."""
+    job = Nightly(plan, tmp_path / "job")
+    job.put(made)
+    other = job.at(made[19]).with_name("other.parquet")
+    rows = pl.read_parquet(made[19])
+    some = pl.col("customer_id") % 2 == 0
+    pl.concat([pl.read_parquet(made[18]).filter(~some), rows.filter(~some)]).write_parquet(other)
+    for at in (18, 19):
+        rewrite(job.at(made[at]), lambda day: day.filter(some))
+    held = other.rename(tmp_path / "other.parquet")
+    for path in map(job.at, made[20:]):
+        path.unlink()
+    job.run()
+    held.rename(other)
+    run = job.run()
+    assert corrections(run) == []
+    assert_as_one_run(job, job.run(*day_of(job, *made[20:])))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_correction_survives_a_crash(plan: Plan, made: list[Path], tmp_path: Path, hard: bool) -> None:
+    job, aside = Nightly(plan, tmp_path / "job"), tmp_path / "aside"
+    job.put([*made[:15], *made[16:]])
+    job.run()
+    rewrite(job.at(made[20]), larger)
+    job.put([made[15]])
+    shutil.copytree(job.base, aside)
+    with fated() as fate:
+        job.run(commit_seconds=0.0)
+    steps = fate.count
+    assert steps > 100
+    for at in range(steps // 14, steps, steps // 7):
+        shutil.rmtree(job.base)
+        shutil.copytree(aside, job.base)
+        with fated(at, hard=hard) as fate:
+            assert fate.kills(lambda: job.run(commit_seconds=0.0))
+        with fated():
+            run = job.run()
+        assert_as_one_run(job, run)
+
+
+def cut_in_half(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def without_a_column(path: Path) -> None:
+    pl.read_parquet(path).drop("cdr_type").write_parquet(path)
+
+
+def with_texts(path: Path) -> None:
+    pl.read_parquet(path).with_columns(data_volume_mb=pl.lit("much")).write_parquet(path)
+
+
+def garbled(path: Path) -> None:
+    """Whole, but for what its pages hold."""
+    data = bytearray(path.read_bytes())
+    data[200:400] = b"?" * 200
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "when"),
+    [
+        (cut_in_half, "new"),
+        (cut_in_half, "corrected"),
+        (without_a_column, "late"),
+        (with_texts, "new"),
+        (garbled, "late"),
+        (garbled, "corrected"),
+    ],
+)
+def test_a_bad_file_changes_nothing(plan: Plan, made: list[Path], tmp_path: Path, spoil: Callable[[Path], None], when: str) -> None:
+    job = Nightly(plan, tmp_path / "job")
+    bad = {"new": made[22], "late": made[18], "corrected": made[21]}[when]
+    job.put([day for day in made[:22] if when == "corrected" or day != bad])
+    job.run()
+    before = job.left()
+    job.put([bad])
+    spoil(job.at(bad))
+    with pytest.raises(UserError, match=str(job.at(bad))):
+        job.run()
+    assert job.left() == before
+    job.put([bad])
+    assert_as_one_run(job, job.run())
+
+
+def test_a_column_that_is_gone_is_told_where_the_pipeline_can_do_without(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    job = Nightly(plan, tmp_path / "job", tables=False)
+    job.run(*day_of(job, *made[:20]))
+    new = day_of(job, *made[20:23])
+    for path in new[:2]:
+        rewrite(path, lambda day: day.drop("wilaya_code"))
+    run = job.run(*new)
+    assert run.notes == [f"{new[0]} and 1 more: no column 'wilaya_code'; it is not required, so its values count as missing"]

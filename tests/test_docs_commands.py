@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -82,6 +83,36 @@ def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.Mo
     assert read_alerts("fixed.jsonl").height > 100
     days = [read_alerts(name).filter(view="customer_day").height for name in ("alerts.jsonl", "few.jsonl")]
     assert days[0] > 2 * days[1], "most alerts of customers are those of spike_ratio"
+
+
+def test_add_a_day(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's commands in their order; files are moved as it says, and corrected ones are made here."""
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    for block in blocks(DOCS / "add-a-day.md", ""):
+        first, *lines = block.removeprefix("$ ").split("\n$ ")
+        for typed in (first, *lines):
+            command, _, expected = typed.rstrip("\n").partition("\n")
+            for words in map(shlex.split, command.split(" && ")):
+                if words[0] == "mkdir":
+                    Path(words[1]).mkdir()
+                elif words[0] == "mv":
+                    corrected = words[1] == "corrected.parquet"
+                    if corrected:
+                        pl.read_parquet(words[-1]).slice(0, -100).write_parquet(words[1])
+                    for name in words[1:-1]:
+                        shutil.move(name, words[-1])
+                elif expected.startswith("offbeat: "):
+                    path = Path(words[3]) / "part-0.parquet"
+                    pl.read_parquet(path).slice(100).write_parquet(path)
+                    assert offbeat.refused(*words[1:]) == expected.removeprefix("offbeat: ")
+                else:
+                    done = offbeat(*words[1:])
+                    assert done.code == 0, done.err
+                    seen.append(expected)
+                    shown = squeezed(done.out)
+                    assert [line for line in squeezed(expected) if line not in shown] == []
+    assert len(seen) == 5
 
 
 def test_the_readme_shows_the_shipped_pipeline() -> None:

@@ -36,8 +36,8 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     figures = run.as_dict()
     remarks = list(run.notes)
     if rows_before:
-        new = run.ledger.rows_in - rows_before
-        remarks.insert(0, f"went on after {_rows(rows_before)} of earlier runs; {new:,} are new, and the alerts shown are theirs")
+        told = f"went on after {_rows(rows_before)} of earlier runs"
+        remarks.insert(0, f"{told}; {_rows(run.rows_read)} read now, and the alerts shown are those of this run")
     stopped = "" if run.complete else " (interrupted)"
     title = f"{plan.name}{stopped}: {_rows(run.ledger.rows_in)} in {run.seconds:.1f} s, at most {run.peak_memory_mb:,.0f} MB of memory"
     show(Text(title, style="bold"), to)

@@ -75,6 +75,8 @@ class Run:
     gaps: pl.DataFrame | None = None
     blocks: list[AlertBlock] = field(default_factory=list, repr=False)
     """The alerts themselves, where the caller asked to keep them."""
+    rows_read: int = 0
+    """Rows read by this run, whatever earlier ones with its state had read; some of them again, where a file was corrected."""
 
     @property
     def peak_memory_mb(self) -> float:
@@ -261,6 +263,7 @@ class LocalEngine:
     def _absorb(self, shard: Shard, prepared: Prepared, source: Source) -> Output:
         """Fold rows, deliver what comes of them, and remember what was read where it may be corrected."""
         before = counted(shard.ledger) if self._remembers else Ledger()
+        self.result.rows_read += prepared.chunk.frame.height
         output = shard.absorb(prepared)
         self._deliver(output)
         if self._remembers and isinstance(source, FileSource):

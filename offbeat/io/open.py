@@ -17,7 +17,7 @@ from offbeat.io.contract import Arrival, Chunk, Position, Source
 from offbeat.io.csv import BLOCK
 from offbeat.io.files import find_files, fingerprint
 from offbeat.io.merge import Member, Merged, clusters, time_range
-from offbeat.io.readers import Reader, open_all, reader_of
+from offbeat.io.readers import Reader, absences, open_all, reader_of
 from offbeat.io.timestamps import zone_of
 
 DEPTH = 4
@@ -63,8 +63,8 @@ class FileSource:
         self._workers = workers
         self._found = find_files(paths, plan.format, plan.key_pattern)
         self.files = [f.path for f in self._found]
-        self.notes: list[str] = []
         self._readers = open_all(self._found, plan, block)
+        self.notes = absences(self._found, self._readers, plan)
         self.headers = [r.header for r in self._readers]
         self._live = "-" in self.files
         self._done = 0

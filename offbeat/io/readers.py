@@ -58,3 +58,15 @@ def open_all(files: Sequence[InputFile], plan: SourcePlan, block: int) -> list[R
     if any(getattr(r, "layout", None) is not None for r in readers):
         raise UserError(f"{lacking}; other files here have it: the schemas are mixed, so name only the files that belong together")
     raise lacking
+
+
+def absences(files: Sequence[InputFile], readers: Sequence[Reader], plan: SourcePlan) -> list[str]:
+    """For people: which columns that are not required are not in which files."""
+    notes = []
+    layouts = [(file.path, layout) for file, reader in zip(files, readers, strict=True) if (layout := getattr(reader, "layout", None))]
+    for place, column in enumerate(plan.columns):
+        without = [path for path, layout in layouts if layout.columns[place] < 0]
+        if without:
+            more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+            notes.append(f"{without[0]}{more}: no column {column.name!r}; it is not required, so its values count as missing")
+    return notes
