@@ -150,6 +150,19 @@ def test_a_day_that_comes_late(plan: Plan, made: list[Path], tmp_path: Path, by:
     assert_as_one_run(job, job.run(*day_of(job, *made[19 + by :])))
 
 
+def test_days_before_a_late_one_stay_as_they_were_written(plan: Plan, made: list[Path], tmp_path: Path) -> None:
+    """Days 1 to 18 are in one file and closed as one; regions have nothing to judge again as neither day 18 nor the late one has any."""
+    job = Nightly(plan, tmp_path / "job")
+    nowhere = pl.lit(None, pl.String).alias("wilaya_code")
+    job.put([made[0], *made[19:]])
+    pl.concat([*map(pl.read_parquet, made[:17]), pl.read_parquet(made[17]).with_columns(nowhere)]).write_parquet(job.at(made[0]))
+    job.run()
+    pl.read_parquet(*day_of(job, made[18])).with_columns(nowhere).write_parquet(job.at(made[18]))
+    run = job.run()
+    assert corrections(run) == [f"{job.at(made[18])}: came late; windows from 2024-01-19 on were judged again"]
+    assert_as_one_run(job, run)
+
+
 def one_half(day: pl.DataFrame) -> pl.DataFrame:
     return day.head(day.height // 2)
 
