@@ -80,6 +80,7 @@ def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.Mo
         assert done.code == 0, done.err
         if line.startswith("offbeat explain"):
             assert "5a823f411057" in done.out, "the worst one is the one that the page shows"
+            assert "Judged against 29 windows from" in done.out
     assert read_alerts("fixed.jsonl").height > 100
     days = [read_alerts(name).filter(view="customer_day").height for name in ("alerts.jsonl", "few.jsonl")]
     assert days[0] > 2 * days[1], "most alerts of customers are those of spike_ratio"

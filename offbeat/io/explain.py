@@ -52,9 +52,10 @@ def _body(alert: Record, plan: Plan | None, zone: str) -> list[str]:
     trained = {model.rpartition(" ")[0] for model in (alert["model_version"] or "").split(", ")}
     for detector in sorted(detectors, key=_order):
         lines += ["", *_detector(detector, rules.get(detector["name"]), trained=detector["name"] in trained)]
-    lines += ["", *_window(alert["window"], zone)]
+    what = "window" if _is_rollup(alert, plan) else "row"
+    lines += ["", *_window(alert["window"], zone, what)]
     if alert["row"]:
-        lines.append(f"{'The window' if _is_rollup(alert, plan) else 'The row'}: {_pairs(alert['row'])}.")
+        lines.append(f"The {what}: {_pairs(alert['row'])}.")
     model = f", model {safe(alert['model_version'])}" if alert["model_version"] else ""
     lines += ["", f"Alert {safe(alert['alert_id'])}{model}, plan {safe(alert['plan_hash'])}, offbeat {safe(alert['offbeat_version'])}."]
     return lines
@@ -159,13 +160,13 @@ def _times(ratio: float) -> str:
     return f"{size} {'above' if ratio > 1 else 'below'}"
 
 
-def _window(window: Mapping[str, Any] | None, zone: str) -> list[str]:
+def _window(window: Mapping[str, Any] | None, zone: str, what: str) -> list[str]:
     if window is None:
-        return ["It was judged on its own, without a window of earlier rows."]
+        return [f"It was judged on its own, without a window of earlier {what}s."]
     if window["from"] is None:
-        text = f"No earlier rows in the window up to {moment(window['to'], zone)}"
+        text = f"No earlier {what}s in the window up to {moment(window['to'], zone)}"
     else:
-        text = f"Judged against {_count(int(window['n']), 'row')} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
+        text = f"Judged against {_count(int(window['n']), what)} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
     known = {name: value for name, value in (window["statistics"] or {}).items() if value is not None}
     return [text + (f": {_pairs(known)}." if known else ".")]
 
