@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ _ROW_BYTES = 32
 _CODE_BYTES = 4
 """A column that takes less than that for each row holds places in a dictionary."""
 
+_UNITS: dict[str, Literal["ms", "us", "ns"]] = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _parquet: Any = import_module("pyarrow.parquet")
 
 
@@ -120,11 +122,16 @@ class ParquetReader:
         return replace(parse_table(frame, self.layout, self._plan, mark, done), floor_ns=floor_ns)
 
 
+def _column(group: Any, name: str) -> Any:
+    """A column's part of the footer; None where it is nested and so has several."""
+    return next((group.column(c) for c in range(group.num_columns) if group.column(c).path_in_schema == name), None)
+
+
 def _is_coded(metadata: Any, name: str) -> bool:
     """Whether all row groups keep a column as places in a dictionary, so that its texts need not be made row by row."""
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
-        column = next((group.column(c) for c in range(group.num_columns) if group.column(c).path_in_schema == name), None)
+        column = _column(group, name)
         if column is None or not column.has_dictionary_page or column.total_uncompressed_size > _CODE_BYTES * group.num_rows:
             return False
     return True
@@ -142,21 +149,32 @@ def _time_ranges(metadata: Any, name: str, schema: Any, plan: SourcePlan) -> lis
     ranges: list[tuple[int, int]] = []
     for g in range(metadata.num_row_groups):
         group = metadata.row_group(g)
-        column = next((group.column(c) for c in range(group.num_columns) if group.column(c).path_in_schema == name), None)
+        column = _column(group, name)
         statistics = column.statistics if column is not None else None
         if statistics is None or not statistics.has_min_max:
             if group.num_rows:
                 return None
             ranges.append((2**63 - 1, NULL_INT))
             continue
-        try:
-            ends = pl.Series(pa.array([statistics.min, statistics.max], kind))
-        except (pa.ArrowException, ValueError, OverflowError):
+        ends = _ends(statistics, kind)
+        if ends is None:
             return None
         times, _ = times_of(ends, plan)
         if NULL_INT in times:
             return None
-        # Statistics come as Python's datetimes, which end at the microsecond.
-        finer = 999 if pa.types.is_timestamp(kind) and kind.unit == "ns" else 0
-        ranges.append((int(times[0]), int(times[1]) + finer))
+        ranges.append((int(times[0]), int(times[1])))
     return ranges
+
+
+def _ends(statistics: Any, kind: Any) -> pl.Series | None:
+    """Least and greatest value of a column of times; None where the footer keeps them in a form that is not known here."""
+    if not pa.types.is_timestamp(kind):
+        try:
+            return pl.Series([statistics.min, statistics.max])
+        except (pl.exceptions.PolarsError, ValueError, TypeError, OverflowError):
+            return None
+    # Not as Python's datetimes: these end at the microsecond, and Arrow imports pandas for them, half a second of the start.
+    unit = _UNITS.get(json.loads(statistics.logical_type.to_json()).get("timeUnit"))
+    if unit is None or statistics.physical_type != "INT64":
+        return None
+    return pl.Series([statistics.min_raw, statistics.max_raw], dtype=pl.Int64).cast(pl.Datetime(unit, kind.tz and "UTC"))
