@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -65,12 +66,24 @@ def test_evaluate_on_labels(offbeat: Command, tmp_path: Path, monkeypatch: pytes
     assert "false alarms" in done.out
 
 
+def forest_of(alerts: str) -> dict[tuple[str, str], tuple[float, float, str]]:
+    """By customer and day: the forest's raw score, its limit and its version."""
+    records = [json.loads(line) for line in Path(alerts).read_text().splitlines()]
+    return {
+        (record["key"], record["time"]): (detector["observed"], detector["threshold"], record["model_version"])
+        for record in records
+        if record["view"] == "customer_day"
+        for detector in record["detectors"]
+        if detector["name"] == "forest"
+    }
+
+
 def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = DOCS / "nightly-alerts.md"
     first, *_ = blocks(page, "")
     typed = [line.removeprefix("$ ") for line in first.splitlines()] + [line for block in blocks(page, "sh") for line in block.splitlines()]
-    assert len(typed) == 9
+    assert len(typed) == 10
     for line in typed:
         if " records " in line:
             table = pl.read_parquet("calls/*/*.parquet").rename({"customer_id": "msisdn", "timestamp": "start_time"})
@@ -82,6 +95,9 @@ def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.Mo
             assert "5a823f411057" in done.out, "the worst one is the one that the page shows"
             assert "Judged against 29 windows from" in done.out
     assert read_alerts("fixed.jsonl").height > 100
+    borrowed, own = (forest_of(name) for name in ("borrowed.jsonl", "alerts.jsonl"))
+    assert len(borrowed) > 20
+    assert borrowed.items() <= own.items(), "the day for which it was trained, judged by the same model"
     days = [read_alerts(name).filter(view="customer_day").height for name in ("alerts.jsonl", "few.jsonl")]
     assert days[0] > 2 * days[1], "most alerts of customers are those of spike_ratio"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +14,8 @@ from offbeat.core.state import Arrays, Document, decode, store
 from offbeat.errors import UserError
 
 _NAME = "state.arrow"
+_MODELS = "models"
+"""Folder of models for a detector's `model` [S15]; a run never reads its own."""
 
 
 class Checkpoint:
@@ -80,6 +83,18 @@ class Checkpoint:
             raise UserError(
                 f"cannot write the state to {self._path}: {error.strerror}; what was committed before is still valid"
             ) from error
+
+    def keep_models(self, models: Mapping[str, bytes]) -> None:
+        """Put models of all keys, by name, where other runs may take them from; see `_MODELS`."""
+        for name, data in models.items():
+            path = self._path.parent / _MODELS / f"{name}.arrow"
+            try:
+                path.parent.mkdir(exist_ok=True)
+                partial = path.with_suffix(".partial")
+                partial.write_bytes(data)
+                partial.replace(path)
+            except OSError as error:
+                raise UserError(f"cannot write the model to {path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Release the directory."""

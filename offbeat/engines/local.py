@@ -204,6 +204,7 @@ class LocalEngine:
             self._settle()
             if self._checkpoint is not None:
                 self._commit()
+                self._checkpoint.keep_models(self._merge.models())
             self._delivery.close(complete or self._checkpoint is not None or self._live)
         except BaseException:
             self._delivery.close(complete=False)

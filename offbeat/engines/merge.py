@@ -196,6 +196,10 @@ class Merge:
             ledger.warming_up += warming_up
         return ledger
 
+    def models(self) -> dict[str, bytes]:
+        """By view and detector: the file of the newest model of all keys."""
+        return {f"{name}.{detector}": file for name, view in self.views.items() for detector, file in view.models().items()}
+
     def finish(self, shards: Sequence[Shard]) -> tuple[list[AlertBlock], Ledger]:
         """The end of the input: alerts of all open windows as they stand, and the ledger with their rows decided."""
         blocks = self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT})

@@ -95,6 +95,10 @@ class MergedView:
         """How the closed windows fared."""
         return self._view.counts
 
+    def models(self) -> dict[str, bytes]:
+        """By detector: the file of the newest model of all keys, of closed windows."""
+        return self._view.models()
+
     def glance(self, shard: int, names: list[str], table: PartialTable, places: I64) -> AlertBlock | None:
         """Early alerts of a shard's open windows at `places` (n,) of its table; each window has one.
 

@@ -132,6 +132,10 @@ class View:
                 window.cut_ns = end_ns - self.plan.rollup.every_ns - window.plan.lag_ns
         return self._jury.since(as_of_ns)
 
+    def models(self) -> dict[str, bytes]:
+        """By detector: the file of its newest model of all keys."""
+        return self._jury.newest()
+
     def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> Opinion:
         """Fold the rows and say what is odd.
 
