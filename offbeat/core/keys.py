@@ -61,7 +61,10 @@ def _named(out: I32, fresh: I32) -> None:
 
 
 class KeyTable:
-    """Slots in order of first appearance. A key is text; integer keys count by their decimal form."""
+    """Slots in order of first appearance. A key is text; integer keys count by their decimal form.
+
+    One thread at a time may ask for slots; `names` only ever grows, so others may read it meanwhile.
+    """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names: list[str] = list(names)

@@ -1,4 +1,4 @@
-"""From a chunk of the source to rows that can be folded: all that needs no state but the keys, so it can be done ahead of the fold."""
+"""From a chunk of the source to rows that can be folded: all that needs no state but names of keys, so it can be done ahead of the fold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Prepared:
 
 
 class Intake:
-    """Reads chunks for one shard; the only thing it changes is which keys are known."""
+    """Reads chunks for one shard; all that it changes is which keys, and which targets of rollups, are known."""
 
     def __init__(self, plan: Plan) -> None:
         self.columns = Columns(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,9 +65,11 @@ class RollupFold:
         """Rows of windows that start before this are not selected: they were folded already."""
         self._by_slot: I32 = np.zeros(0, np.int32)
         self._mapped = 0
+        self._naming = threading.Lock()
+        """Rows are prepared on one thread, and prepared again on that of the fold where they were held back: one at a time learns names."""
 
     def rows(self, batch: Batch) -> RollupRows:
-        """Rows in the form that is folded; all that they depend on is themselves."""
+        """Rows in the form that is folded. Several threads may ask; it learns the names of targets."""
         zone = self._plan.zone
         arguments = self._machine.run(batch.numbers, clock(batch.time_ns, zone) if self._clock else None)
         target = self._target(batch.slots, batch.texts)
@@ -86,6 +89,10 @@ class RollupFold:
     def _target(self, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
         if self._plan.key_source:
             return slots
+        with self._naming:
+            return self._named(slots, texts)
+
+    def _named(self, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
         if self._text >= 0:
             series = texts[self._text]
             if not series.null_count():
@@ -94,12 +101,12 @@ class RollupFold:
             there = series.is_not_null().to_numpy()
             target[there] = self.targets.slots(series.drop_nulls())
             return target
-        names = self._keys.names
-        self._by_slot = grown_rows(self._by_slot, len(names))
-        for slot in range(self._mapped, len(names)):
+        names, known = self._keys.names, len(self._keys)  # others may come meanwhile, but none of these rows
+        self._by_slot = grown_rows(self._by_slot, known)
+        for slot in range(self._mapped, known):
             name = self._mapping.get(names[slot]) if self._mapping else self._plan.key_constant
             self._by_slot[slot] = -1 if name is None else self.targets.slot(name)
-        self._mapped = len(names)
+        self._mapped = known
         chosen: I32 = self._by_slot[slots]
         return chosen
 

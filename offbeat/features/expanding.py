@@ -139,8 +139,8 @@ class ExpandingFold:
         self._of = np.array([max(g.argument, 0) for g in plan.aggregates], np.int64)
         self._factors = np.ones(len(plan.arguments.outputs))
         for aggregate, scale in zip(plan.aggregates, self._scales, strict=True):
-            if aggregate.argument >= 0:
-                self._factors[aggregate.argument] = scale
+            if aggregate.argument >= 0:  # a count of the argument knows nothing of its scale
+                self._factors[aggregate.argument] = max(scale, self._factors[aggregate.argument])
         self._record: I64 = np.zeros((0, _SUMS + _WIDTH * len(self._factors)), np.int64)
         self._queue: I64 = np.zeros((0, 2, 1 + len(self._factors)), np.int64)
 
