@@ -17,6 +17,8 @@ Bools = npt.NDArray[np.bool_]
 
 NULL_INT = np.iinfo(np.int64).min
 """Null of exact integers and of times; doubles use NaN."""
+EVER = 2**63 - 1
+"""The end of all time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import I64, Batch
+from offbeat.core.batch import EVER, I64, Batch
 from offbeat.core.rings import grown_rows
 
 _NUMERIC = ("slots", "time_ns", "files", "rows")
@@ -31,7 +31,7 @@ class HeldRows:
 
     def earliest_ns(self) -> int:
         """Least time of the rows held; the end of all time without any."""
-        return int(self.time_ns[list(self.raw)].min(initial=np.iinfo(np.int64).max))
+        return int(self.time_ns[list(self.raw)].min(initial=EVER))
 
     def keep(self, batch: Batch, index: I64, raw: list[str]) -> I64:
         """Keep rows `index` of the batch with their original text; returns their places."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from offbeat.core.batch import NULL_INT
+from offbeat.core.batch import EVER, NULL_INT
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.engines.merge import Merge
-from offbeat.engines.readings import EVER, Reading, Readings
+from offbeat.engines.readings import Reading, Readings
 from offbeat.engines.shard import Shard
 from offbeat.engines.table_values import local_date
 from offbeat.errors import UserError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from offbeat.detectors.verdict import Evidence, Verdicts
 from offbeat.engines.local_time import local_days
 from offbeat.engines.missing import THERE, unjudged
 from offbeat.engines.remake import Remake
+from offbeat.engines.verdict_blocks import detector_block
 
-_MAX = float(np.finfo(np.float64).max)
 _NOBODY: Bools = np.zeros(0, np.bool_)
 _LATER = "no verdict: judges when the window is over"
 
@@ -163,16 +162,16 @@ class Jury:
         if early:
             silent = _silent(len(index))
             return tuple(
-                _block(plan.name, said, self._early[d].evidence(self._outputs, said, index) if d in self._early else silent, index)
+                detector_block(plan.name, said, self._early[d].evidence(self._outputs, said, index) if d in self._early else silent, index)
                 for d, (plan, said) in enumerate(zip(self._plans, verdicts, strict=True))
             )
         for d, detector in self._plain.items():
-            found[d] = _block(self._plans[d].name, verdicts[d], detector.evidence(self._outputs, verdicts[d], index), index)
+            found[d] = detector_block(self._plans[d].name, verdicts[d], detector.evidence(self._outputs, verdicts[d], index), index)
         for d, forest in self._population.items():
-            found[d] = _block(self._plans[d].name, verdicts[d], forest.evidence(index), index)
+            found[d] = detector_block(self._plans[d].name, verdicts[d], forest.evidence(index), index)
         for group, course in self._courses.items():
             for d, evidence in zip(group, course.evidence(index), strict=True):
-                found[d] = _block(self._plans[d].name, verdicts[d], evidence, index)
+                found[d] = detector_block(self._plans[d].name, verdicts[d], evidence, index)
         return tuple(found[d] if d in found else unjudged(plan.name, len(index), THERE) for d, plan in enumerate(self._plans))
 
     def untrained(self) -> list[str]:
@@ -224,28 +223,3 @@ def _sorted(rounds: I32, slots: I32) -> I64:
     """Rows by round, then by key, then as they stand."""
     place = rounds.astype(np.int64) * (int(slots.max(initial=0)) + 1) + slots
     return np.argsort(place, kind="stable")
-
-
-@compiled
-def _finite(values: F64) -> F64:
-    """A copy in which what overflowed is null [S7]."""
-    out = np.empty_like(values)
-    for place, x in np.ndenumerate(values):
-        out[place] = x if abs(x) <= _MAX else np.nan
-    return out
-
-
-def _block(name: str, verdicts: Verdicts, evidence: Evidence, index: I64) -> DetectorBlock:
-    return DetectorBlock(
-        name=name,
-        score=verdicts.score[index],
-        threshold=_finite(evidence.threshold),
-        voted=verdicts.voted[index],
-        observed=_finite(evidence.observed),
-        expected=evidence.expected,
-        features=evidence.features,
-        contributions=_finite(evidence.contributions),
-        odd=replace(evidence.odd, values=_finite(evidence.odd.values)),
-        notes=evidence.notes,
-        version=evidence.version,
-    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from offbeat.core.batch import I32, I64, NULL_INT, Bools
+from offbeat.core.batch import EVER, I32, I64, NULL_INT, Bools
 from offbeat.core.days import DAY_NS
 from offbeat.core.ledger import Ledger
 from offbeat.core.partials import PartialLayout, PartialTable
@@ -22,7 +22,6 @@ from offbeat.engines.as_of import as_of_ns
 from offbeat.engines.deciding import deciding
 from offbeat.engines.linking import Linking
 from offbeat.engines.merged import MergedView, Outcome, judged_rows
-from offbeat.engines.missing import EVER
 from offbeat.engines.rollup import RollupFold
 from offbeat.engines.shard import Shard
 from offbeat.engines.tables import Tables

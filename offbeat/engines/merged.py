@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from offbeat.core.batch import I64, NULL_INT, Bools
+from offbeat.core.batch import EVER, I64, NULL_INT, Bools
 from offbeat.core.ledger import ViewCounts
 from offbeat.core.links import Linked
 from offbeat.core.merge import MergeStage
@@ -18,7 +18,7 @@ from offbeat.decide.block import WITHDRAWN, AlertBlock
 from offbeat.engines.archive import Archive, Closed
 from offbeat.engines.glance import Glance, Said
 from offbeat.engines.linking import Linking
-from offbeat.engines.missing import EVER, Missing
+from offbeat.engines.missing import Missing
 from offbeat.engines.revisions import Revisions
 from offbeat.engines.view import Observer, Opinion, View
 from offbeat.engines.windows import WindowColumns
@@ -60,8 +60,6 @@ class MergedView:
         """Where tables ask for it: keeps the links of closed windows with them."""
         self.until_ns = NULL_INT
         """Windows that start before this are closed."""
-        self.reopened: list[int] = []
-        """Where windows had to be opened again: start of the first one, each time."""
         self.rows_judged: I64 = np.zeros(2, np.int64)
         """Rows in closed windows: of those with a verdict, and of the others."""
         self._as_of_ns: int | None = None
@@ -238,7 +236,6 @@ class MergedView:
                 f"a row came for the window of {self.view_plan.name} at {first}Z, although no file was to have any so early: "
                 "a Parquet file's footer gives a wrong range of times; write the file again"
             )
-        self.reopened.append(first_ns)
         outcomes: list[Outcome] = []
         observer, self.observer = self.observer, None
         self._view, before = self._empty(), np.zeros_like(self._rows_by_slot())
@@ -248,7 +245,7 @@ class MergedView:
             closed = self.archive.load(number)
             said = self._counting.of(closed.windows, before)
             # An entry holds windows up to where the next one begins.
-            ahead = self.archive.entries[number + 1][0] if number + 1 < len(self.archive.entries) else 2**63 - 1
+            ahead = self.archive.entries[number + 1][0] if number + 1 < len(self.archive.entries) else EVER
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
             if high < first_ns and begin == end:
                 self._close(self._judge(self._view, closed.windows, self._rows, said, closed.standing, closed.missing))

@@ -16,8 +16,8 @@ from offbeat.decide.block import DetectorBlock
 from offbeat.decide.vote import Decisions, Vote
 from offbeat.detectors.absence import Absence
 from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.engines.verdict_blocks import detector_block
 
-EVER = 2**63 - 1
 THERE = "no verdict: the window is not missing"
 _NO_ROW = "no verdict: the window has no row"
 
@@ -108,8 +108,11 @@ class Absences:
 
     def blocks(self, index: I64) -> tuple[DetectorBlock, ...]:
         """What each detector of the view says of the windows at `index` of those last judged."""
-        said = {d: _block(self._names[d], self._said[d], detector.evidence(index), index) for d, detector in self._detectors.items()}
-        return tuple(said[d] if d in said else unjudged(name, len(index), _NO_ROW) for d, name in enumerate(self._names))
+        found = {d: detector.evidence(index) for d, detector in self._detectors.items()}
+        return tuple(
+            detector_block(name, self._said[d], found[d], index) if d in found else unjudged(name, len(index), _NO_ROW)
+            for d, name in enumerate(self._names)
+        )
 
     def snapshot(self, keys: int) -> Arrays:
         """State for the first `keys` slots."""
@@ -128,20 +131,4 @@ def unjudged(name: str, m: int, why: str) -> DetectorBlock:
     """What a detector says of m windows that it does not judge."""
     nothing, nobody = np.full(m, np.nan), np.zeros(m, np.bool_)
     evidence = Evidence(nothing, nothing, nothing, (), np.empty((0, m)), Odd.none(m), (why,) * m, np.zeros(m, np.int64))
-    return _block(name, Verdicts(nothing, nobody, nothing, np.empty((0, m))), evidence, np.arange(m))
-
-
-def _block(name: str, verdicts: Verdicts, evidence: Evidence, index: I64) -> DetectorBlock:
-    return DetectorBlock(
-        name=name,
-        score=verdicts.score[index],
-        threshold=evidence.threshold,
-        voted=verdicts.voted[index],
-        observed=evidence.observed,
-        expected=evidence.expected,
-        features=evidence.features,
-        contributions=evidence.contributions,
-        odd=evidence.odd,
-        notes=evidence.notes,
-        version=evidence.version,
-    )
+    return detector_block(name, Verdicts(nothing, nobody, nothing, np.empty((0, m))), evidence, np.arange(m))

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.batch import EVER, I64, NULL_INT
 from offbeat.core.ledger import Ledger
 from offbeat.io.contract import Chunk
-
-EVER = 2**63 - 1
 
 
 @dataclass(slots=True)

@@ -90,7 +90,7 @@ class Shard:
 
     def settled_ns(self, floor_ns: int) -> int:
         """The time before which nothing is left to be folded, where no row to come is earlier than `floor_ns`."""
-        return min(floor_ns, self._held.earliest_ns())
+        return floor_ns if floor_ns == NULL_INT else min(floor_ns, self._held.earliest_ns())
 
     def feed(self, chunk: Chunk) -> Output:
         """Fold the rows of a chunk, in their order."""

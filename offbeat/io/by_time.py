@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.batch import EVER, I64, NULL_INT
 from offbeat.io.columns import Parsed
 
 RUN_ROWS = 1 << 18
@@ -174,7 +174,7 @@ class ByTime:
 
 def _look(times: _Blocks) -> tuple[int, bool]:
     """The least time of a file, and whether no time is below an earlier one."""
-    low, high, rising = 2**63 - 1, NULL_INT, True
+    low, high, rising = EVER, NULL_INT, True
     for work in times.blocks():
         found = work().time_ns
         found = found[found != NULL_INT]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from offbeat.core.batch import NULL_INT
+from offbeat.core.batch import EVER, NULL_INT
 from offbeat.io.columns import Parsed
 
 IN_MEMORY = 64 << 20
@@ -51,12 +51,12 @@ class Member:
     reader: _Blocks
 
 
-_EVER = NULL_INT + 1, 2**63 - 1
+_ALWAYS = NULL_INT + 1, EVER
 
 
-def time_range(reader: _Blocks, within: tuple[int, int] = _EVER) -> tuple[int, int]:
+def time_range(reader: _Blocks, within: tuple[int, int] = _ALWAYS) -> tuple[int, int]:
     """Least and greatest time of the rows `within` a range; of no such rows: the beginning of all time, so that the file comes first."""
-    low, high = 2**63 - 1, NULL_INT
+    low, high = EVER, NULL_INT
     for work in reader.blocks():
         times = work().time_ns
         times = times[(times >= within[0]) & (times <= within[1])]

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from offbeat.core.batch import NULL_INT
+from offbeat.core.batch import EVER, NULL_INT
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.columns import Parsed
@@ -111,7 +111,7 @@ class ParquetReader:
 
     def _floors(self) -> list[int]:
         """For each row group, a time before which no row lies in it or the ones after; NULL_INT where the footer does not say."""
-        floors = [2**63 - 1]
+        floors = [EVER]
         for low, _ in reversed(self._ranges or [(NULL_INT, 0)] * len(self._groups)):
             floors.append(min(low, floors[-1]))
         return floors[:0:-1]
@@ -154,7 +154,7 @@ def _time_ranges(metadata: Any, name: str, schema: Any, plan: SourcePlan) -> lis
         if statistics is None or not statistics.has_min_max:
             if group.num_rows:
                 return None
-            ranges.append((2**63 - 1, NULL_INT))
+            ranges.append((EVER, NULL_INT))
             continue
         ends = _ends(statistics, kind)
         if ends is None:

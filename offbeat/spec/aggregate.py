@@ -15,7 +15,7 @@ from offbeat.spec.builder import Builder
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, Value
 from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS, Aggregated, canonical_name
 from offbeat.spec.nearest import nearest
-from offbeat.spec.sql import ExpressionError, Node, canonical
+from offbeat.spec.sql import ExpressionError, Node, canonical, chosen
 
 _GROWING = ("count", "sum", "mean", "std", "var", "min", "max", "share")
 _ALL = dict.fromkeys((*SCALARS, *AGGREGATES, *NEIGHBOURS, *CLOCK), "")
@@ -140,7 +140,7 @@ class _AggregateCompiler(Compiler):
         if name == "count":
             if distinct and self.past:
                 return self.wrong("count(DISTINCT x) of the whole past would have to keep it; count(*) and count(x) do not")
-            clocked = _chosen(argument)
+            clocked = chosen(argument)
             if distinct and self.rollup and (clocked.op != "call" or clocked.value not in CLOCK):
                 return self.wrong("count(DISTINCT x) cannot be merged exactly, but for hour() and weekday(); count(*) and count(x) can")
             return self._read(Aggregate("distinct" if distinct else "count", place))
@@ -175,7 +175,7 @@ class _AggregateCompiler(Compiler):
             return 0
         if name == "nullif":
             return self.scale_of(node.args[0])
-        argument = _chosen(node.args[0]) if node.args else node
+        argument = chosen(node.args[0]) if node.args else node
         if name in {"sum", "min", "max"}:
             if argument.op in {"name", "quoted"} and argument.value in self.scope:
                 return self._scale(argument)
@@ -183,7 +183,7 @@ class _AggregateCompiler(Compiler):
         return None
 
     def _sum(self, name: str, spec: Aggregated, argument: Node, value: Value, place: int) -> Value:
-        source = _chosen(argument)
+        source = chosen(argument)
         scale = 0 if value.type == "truth" else self._scale(source)
         column = "" if value.type == "truth" or scale is None else str(source.value)
         if self.rollup and scale is None:
@@ -225,11 +225,6 @@ class _AggregateCompiler(Compiler):
             self.aggregates.append(aggregate)
         handle = self.builder.input(f"agg{self.aggregates.index(aggregate)}")
         return Value(handle, "truth" if truth else "number")
-
-
-def _chosen(node: Node) -> Node:
-    """The value of `CASE WHEN condition THEN value END`, which is that value or null; any other expression as it is."""
-    return node.args[1] if node.op == "case" and len(node.args) == 3 and node.args[2].op == "null" else node
 
 
 class _RowCompiler(Compiler):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from offbeat.spec.expression import Named
 from offbeat.spec.functions import canonical_name
-from offbeat.spec.sql import Node, canonical
+from offbeat.spec.sql import Node, canonical, chosen
 
 _MIRRORED = {"<": ">", "<=": ">="}
 _KINDS = "a count, a maximum, or a sum of what a quality rule keeps at 0 or more"
@@ -85,22 +85,17 @@ class Rising:
             return self._rises(tree.args[0], positive=True)  # from below zero it would be null on its way
         if name not in {"sum", "max"}:
             return f"`{canonical(tree)}` may fall as rows come; what rises is {_KINDS}"
-        chosen = _chosen(tree.args[0])
-        column = self.scope.get(chosen.value) if chosen.op in {"name", "quoted"} else None
+        value = chosen(tree.args[0])
+        column = self.scope.get(value.value) if value.op in {"name", "quoted"} else None
         if name == "max" and not positive:
             return ""
         if column is None:
             # A rollup sums columns and conditions only; whether the maximum of anything else is negative is not known.
             return "" if name == "sum" else f"`{canonical(tree)}` may be negative"
-        if column.type == "truth" or any(_not_negative(rule, chosen.value) for rule in self.rules):
+        if column.type == "truth" or any(_not_negative(rule, value.value) for rule in self.rules):
             return ""
         falls = "may fall" if name == "sum" else "may be negative"
-        return f"`{canonical(tree)}` {falls}, as no quality rule says `{canonical(chosen)} >= 0`"
-
-
-def _chosen(node: Node) -> Node:
-    """The value of `CASE WHEN … THEN value END`, any other expression as it is."""
-    return node.args[1] if node.op == "case" and len(node.args) == 3 and node.args[2].op == "null" else node
+        return f"`{canonical(tree)}` {falls}, as no quality rule says `{canonical(value)} >= 0`"
 
 
 def _above(node: Node) -> bool:

@@ -182,6 +182,11 @@ def _case(tree: exp.Case) -> Node:
     return Node("case", tuple(parts))
 
 
+def chosen(node: Node) -> Node:
+    """The value of `CASE WHEN condition THEN value END`, which is that value or null; any other expression as it is."""
+    return node.args[1] if node.op == "case" and len(node.args) == 3 and node.args[2].op == "null" else node
+
+
 def canonical(node: Node, within: int = 0) -> str:
     """The expression in one spelling: spaces, brackets and case no longer differ where the meaning does not."""
     strength = _STRENGTH.get(node.op, _ATOM)
