@@ -21,7 +21,7 @@ Example:
 
 
 def lint(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or a shipped name (bars).", show_default=False)],
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or one of bars, cdr, trades.", show_default=False)],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Check the pipeline with one value changed.")
     ] = None,

@@ -16,12 +16,13 @@ Examples:
   offbeat run my.yaml data --alerts out.parquet --state state  can be stopped and continued, with more files too
   offbeat run bars data --set bar.price_jump.when='abs(close / previous_close - 1) > 0.01'
   tail -f rows.ndjson | offbeat run my.yaml -                  alerts appear while rows arrive
+  offbeat run cdr calls --alerts alerts.jsonl --tables tables --state state    call records, each night
   offbeat run bars data --json --alerts out.jsonl              figures for a program
 """
 
 
 def run(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or a shipped name (bars).", show_default=False)],
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or one of bars, cdr, trades.", show_default=False)],
     source: Annotated[
         list[str] | None,
         typer.Argument(metavar="SOURCE", help="Files, folders, patterns in quotes, or - for JSON lines on standard input."),

@@ -31,6 +31,7 @@ from offbeat.engines.live import LiveClock
 from offbeat.engines.merge import Merge
 from offbeat.engines.places import Known, Places
 from offbeat.engines.readings import Readings, counted, rows_by_file
+from offbeat.engines.remarks import remarks
 from offbeat.engines.shard import Output, Shard
 from offbeat.io.ahead import Ahead
 from offbeat.io.contract import Chunk, Position, Source
@@ -303,27 +304,15 @@ class LocalEngine:
             result.ledger = self._merge.ledger([self._shard])
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
-        result.notes = [*self._corrections.notes, *self._source.notes, *left_out(self._plan, self._shard.last_ns), *self._nothing_judged()]
+        words = remarks(self.result.ledger, self._untrained(), self._first_aside)
+        result.notes = [*self._corrections.notes, *self._source.notes, *left_out(self._plan, self._shard.last_ns), *words]
         result.worst = self._worst.records(self._plan)
         if self._shard.gaps is not None:
             result.gaps = self._shard.gaps.report(self._shard.keys.names)
         return result
 
-    def _nothing_judged(self) -> list[str]:
-        """A word where a run over many rows came to nothing: mostly the pipeline does not fit the data."""
-        ledger = self.result.ledger
-        if not ledger.rows_in or ledger.pending:
-            return []
-        if ledger.scored:
-            return [why for view in self._shard.views for why in view.untrained()]
-        if self._first_aside is not None and not ledger.warming_up:
-            return [f"no row could be used; the first: {self._first_aside}"]
-        if ledger.warming_up:
-            untrained = [why for view in self._shard.views for why in view.untrained()]
-            known = f"{ledger.warming_up:,} rows were too few, or what detectors look at was null"
-            fit = "do the windows (`over`, `at_least`) fit the distance between the rows?"
-            return [f"no detector ever gave a verdict: {known}; {fit}", *untrained]
-        return []
+    def _untrained(self) -> list[str]:
+        return [why for view in self._shard.views for why in view.untrained()]
 
     def _progress(self) -> Progress:
         return Progress(self._shard.ledger.rows_in, self._delivery.alerts, self._source.done_bytes(), self._source.size_bytes())

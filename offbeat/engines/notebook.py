@@ -46,6 +46,11 @@ class Result:
         return self.run.ledger.as_dict()
 
     @property
+    def notes(self) -> list[str]:
+        """What else the run has to say, such as files that were left out."""
+        return self.run.notes
+
+    @property
     def gaps(self) -> pl.DataFrame | None:
         """Missing sessions and rows by key; None for a pipeline without a cadence."""
         return self.run.gaps

@@ -41,7 +41,7 @@ class Revisions:
         """(m,) of windows that are not among `windows`; `before` (slots,) rows of windows earlier than those."""
         count = before[slots]
         if self._together:
-            running = before[0] + np.append(0, np.cumsum(windows.ints[:, ROWS]))
+            running = before[:1].sum() + np.append(0, np.cumsum(windows.ints[:, ROWS]))
             count = running[np.searchsorted(windows.starts, starts, "right")]
         revisions: I64 = count + self._added(starts)
         return revisions

@@ -256,8 +256,7 @@ class View:
         alert_ids(self._prefix(keys, slots), slots, time_ns, rows.ordinals[index], ids)
         key, names = self._keys(keys, slots)
         nothing = np.full(len(index), NULL_INT)
-        from_ns = nothing if evidence is None else evidence.from_ns[index]
-        local = None if evidence is None else local_time(self.plan.rollup, self._windows[self._evidence].plan)
+        from_ns, to_ns = (nothing, time_ns) if evidence is None else self._span(evidence.from_ns[index], time_ns)
         return AlertBlock(
             view=self.plan.name,
             ids=ids,
@@ -273,14 +272,23 @@ class View:
             voters=decisions.voters,
             detectors=detectors,
             row=rows.frame(index),
-            window_from_ns=from_ns if local is None else local.instants(from_ns),
-            window_to_ns=time_ns,
+            window_from_ns=from_ns,
+            window_to_ns=to_ns,
             window_n=evidence.n[index] if evidence else nothing,
             statistics=self._features,
             values=features[:, index],
             files=rows.files[index],
             rows=rows.numbers[index],
         )
+
+    def _span(self, from_ns: I64, time_ns: I64) -> tuple[I64, I64]:
+        """(m,) times, ns UTC, from which and up to which the window of evidence holds rows, for m rows; `from_ns` as it counts time."""
+        window = self._windows[self._evidence]
+        local = local_time(self.plan.rollup, window.plan)
+        until_ns = (time_ns if local is None else local.of(time_ns)) - window.plan.lag_ns
+        if isinstance(window, ExpandingFold) and window.cut_ns != NULL_INT:
+            until_ns = np.full_like(time_ns, window.cut_ns)
+        return (from_ns, until_ns) if local is None else (local.instants(from_ns), local.instants(until_ns))
 
     def _prefix(self, keys: KeyTable, slots: I32) -> U64:
         """Hash prefixes by slot, worked out for the keys that ever alert."""
