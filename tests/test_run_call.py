@@ -38,8 +38,8 @@ def test_many_late_rows_get_a_word() -> None:
 
 
 def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
-    columns = {"customer_id": pl.Int64, "timestamp": pl.Datetime("us", "UTC"), "cdr_id": pl.Int64, "cdr_type": pl.String}
-    pl.DataFrame(schema=pl.Schema(columns)).write_parquet(tmp_path / "none.parquet")
+    columns = [("customer_id", pl.Int64()), ("timestamp", pl.Datetime("us", "UTC")), ("cdr_id", pl.Int64()), ("cdr_type", pl.String())]
+    pl.DataFrame(schema=columns).write_parquet(tmp_path / "none.parquet")
     run = offbeat.run("cdr", tmp_path / "none.parquet", tables=str(tmp_path / "tables"))
     assert run.ledger["rows_in"] == 0
     assert run.alerts.height == 0
