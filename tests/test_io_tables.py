@@ -133,6 +133,35 @@ def test_a_key_as_integers_in_one_file_and_as_text_in_the_other(tmp_path: Path) 
     assert [(str(r[0]), r[4]) for r in got] == [("1", 1), ("1", 1), ("1", 2), ("1", 2), ("1", 3), ("1", 3)]
 
 
+def test_columns_that_mean_different_things_in_different_files(tmp_path: Path) -> None:
+    """Algiers is an hour ahead of UTC: the time without a zone is an hour earlier than the same digits in UTC."""
+    algiers = keyed(time=TimePlan(("t",), "auto", "Africa/Algiers"))
+    there = datetime(2024, 3, 1, 12)
+    a, b, c, d, e = (tmp_path / f"{name}.parquet" for name in "abcde")
+    pl.DataFrame({"k": [7], "t": [there.replace(tzinfo=UTC)], "x": [1.0], "s": ["u"]}).write_parquet(a)
+    pl.DataFrame({"k": ["007"], "t": [there], "x": [1.0], "s": ["v"]}).write_parquet(b)
+    absent = r"; it is not required"
+    mixed = source(algiers, a, b)
+    assert [(str(row[0]), row[1]) for row in read(mixed)] == [("007", 1_709_290_800 * 10**9), ("7", 1_709_294_400 * 10**9)]
+    assert [note for note in mixed.notes if absent not in note] == [
+        f"{b}: column 't' has no zone, but in {a} it has: its times are taken as Africa/Algiers",
+        f"{b}: column 'k' is text, but whole numbers in {a}: 007 and 7 are different keys",
+    ]
+    pl.DataFrame({"k": ["7"], "t": [there.date()], "x": [1.0], "s": [3]}).write_parquet(c)
+    several = source(algiers, b, c, a)
+    assert [note for note in several.notes if absent not in note] == [
+        f"{b} and 1 more: column 't' has no zone, but in {a} it has: their times are taken as Africa/Algiers",
+        f"{b} and 1 more: column 'k' is text, but whole numbers in {a}: 007 and 7 are different keys",
+        f"{b} and 1 more: column 's' is text, but whole numbers in {c}: 007 and 7 are different values",
+    ]
+    # Texts say themselves whether they have a zone; a column of nulls has no values.
+    pl.DataFrame({"k": ["7"], "t": ["2024-03-01"], "x": [1.0]}).write_parquet(d)
+    pl.DataFrame({"k": ["7"], "t": [there], "x": [1.0], "s": [None]}).write_parquet(e)
+    for alike in ((b, d, e), (c, e), (b,)):
+        notes = source(algiers, *alike).notes
+        assert [note for note in notes if absent not in note] == []
+
+
 def test_fixed_point_of_integers_decimals_and_doubles(tmp_path: Path) -> None:
     base = {"k": ["a"] * 3, "t": [AT] * 3, "x": [1.0] * 3}
     assert [r[6] for r in both(tmp_path, base | {"n": [5, -(2**62), None]})] == [500, None, None]
@@ -154,11 +183,15 @@ def test_csv_where_json_lines_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x": ["1", "2", "3"]}, r"in\.parquet: column 'x' is String, not a number"),
-        ({"s": [1.5, 2.5, 3.5]}, r"in\.parquet: column 's' is Float64, not text"),
-        ({"b": [1, 2, 3]}, r"in\.parquet: column 'b' is Int64, not true or false"),
-        ({"k": [1.5, 2.5, 3.5]}, r"in\.parquet: the key column 'k' is Float64"),
-        ({"t": [True, False, None]}, r"in\.parquet: the time column 't' is Boolean, not a time"),
+        (
+            {"x": ["1", "2", "3"]},
+            r"in\.parquet: column 'x' is text, where the pipeline wants a number; write the column as numbers, or declare it as text$",
+        ),
+        ({"x": [AT] * 3}, r"column 'x' is Datetime\(.*\), where the pipeline wants a number; write the column as numbers$"),
+        ({"s": [1.5, 2.5, 3.5]}, r"in\.parquet: column 's' is Float64, where the pipeline wants text; write the column as text$"),
+        ({"b": [1, 2, 3]}, r"in\.parquet: column 'b' is Int64, where the pipeline wants true or false; write the column as Booleans$"),
+        ({"k": [1.5, 2.5, 3.5]}, r"in\.parquet: the key column 'k' is Float64, where the pipeline wants text or a whole number"),
+        ({"t": [True, False, None]}, r"in\.parquet: the time column 't' is Boolean, where the pipeline wants a time"),
     ],
 )
 def test_columns_of_a_wrong_type(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -173,11 +206,12 @@ def test_missing_columns_and_broken_files(tmp_path: Path) -> None:
         source(keyed(), file)
     pl.DataFrame(table()).write_parquet(file)
     content = file.read_bytes()
-    for broken in (content[: len(content) // 2], content[:3], b"", b"text"):
+    for broken in (content[: len(content) // 2], content[:3], b"", b"text", b"text" * 20):
         file.write_bytes(broken)
-        with pytest.raises(UserError, match=r"in\.parquet: not a whole Parquet file .*; fetch or write it again") as caught:
+        with pytest.raises(UserError, match=r"in\.parquet: not a whole Parquet file.*; fetch or write it again") as caught:
             source(keyed(), file)
         assert "\n" not in str(caught.value)
+    assert str(caught.value) == f"{file}: not a whole Parquet file; fetch or write it again"
     file.write_bytes(content[:4] + b"\xff" * 200 + content[204:])
     with pytest.raises(UserError, match=r"in\.parquet: damaged after row 0"):
         read(source(keyed(), file))

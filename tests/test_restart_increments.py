@@ -144,8 +144,8 @@ def test_a_file_delivered_again_is_left_out_and_a_changed_one_adds_nothing_old(t
     write(folder / "again.csv", first, HEADERS[ROLLED.name])
     again = job.run()
     assert again.notes == [
-        f"{folder / 'a.csv'}: delivered before, left out",
         f"{folder / 'again.csv'}: delivered before as {folder / 'a.csv'}, left out",
+        "1 file was read before",
     ]
     assert again.ledger.as_dict() == before.ledger.as_dict()
     assert again.alerts == 0

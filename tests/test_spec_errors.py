@@ -84,6 +84,11 @@ CASES = [
     ),
     ("zone: UTC", "zone: Asia/Kolkatta", "p.yaml:5: source.time.zone: unknown zone 'Asia/Kolkatta'; did you mean 'Asia/Kolkata'?"),
     ("zone: UTC", "zone: ../../etc/passwd", "p.yaml:5: source.time.zone: unknown zone '../../etc/passwd'"),
+    (
+        "zone: UTC",
+        "zone: Mars/Phobos",
+        "p.yaml:5: source.time.zone: unknown zone 'Mars/Phobos'; zones have names such as Africa/Algiers or UTC",
+    ),
     ("zone: UTC", "format: iso", "p.yaml:5: source.time.format: unknown time format 'iso'; valid: auto, s, ms, us, ns, or a pattern"),
     ("key: {column: symbol}", "key: {file: '^[^_]+'}", "p.yaml:4: source.key.file: the pattern needs a group around the key"),
     ("key: {column: symbol}", "key: {file: '(a'}", "p.yaml:4: source.key.file: not a regular expression: missing )"),

@@ -17,7 +17,7 @@ from offbeat.io.contract import Arrival, Chunk, Position, Source
 from offbeat.io.csv import BLOCK
 from offbeat.io.files import find_files, fingerprint
 from offbeat.io.merge import Member, Merged, clusters, time_range
-from offbeat.io.readers import Reader, absences, open_all, reader_of
+from offbeat.io.readers import Reader, absences, mixtures, open_all, reader_of
 from offbeat.io.timestamps import zone_of
 
 DEPTH = 4
@@ -25,9 +25,6 @@ DEPTH = 4
 
 _UNPACKED = 6
 """Bytes of text behind a byte of a packed file, roughly: decides only how many buckets a merge uses."""
-
-_NAMED = 3
-"""Files left out that are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class FileSource:
         self._found = find_files(paths, plan.format, plan.key_pattern)
         self.files = [f.path for f in self._found]
         self._readers = open_all(self._found, plan, block)
-        self.notes = absences(self._found, self._readers, plan)
+        self.notes = [*absences(self._found, self._readers, plan), *mixtures(self._found, self._readers, plan)]
         self.headers = [r.header for r in self._readers]
         self._live = "-" in self.files
         self._done = 0
@@ -196,9 +193,7 @@ class FileSource:
                     if name in self._told:
                         continue
                     if earlier == file.path:
-                        again += bool(rows)
-                        if rows and again <= _NAMED:
-                            yield partial(Step, None, note=f"{file.path}: delivered before, left out")
+                        again += 1
                     elif rows and _has_rows(self._readers[index]):
                         yield partial(Step, None, note=f"{file.path}: delivered before as {earlier}, left out")
                     continue
@@ -207,8 +202,8 @@ class FileSource:
                 members.append((index, name))
             for unit in self._units(members, alone=len(groups) == 1):
                 yield from _pieces(unit, 0)
-        if again > _NAMED:
-            yield partial(Step, None, note=f"{again - _NAMED} more files: delivered before, left out")
+        if again:
+            yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} read before")
 
     def _record(self, index: int, rows: int) -> list[Any]:
         """What is remembered of a file that was read."""

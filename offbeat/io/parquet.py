@@ -65,16 +65,21 @@ class ParquetReader:
         found = zip(plan.columns, self.layout.columns, strict=True)
         texts = [schema.names[place] for column, place in found if column.kind == "text" and place >= 0]
         self._coded = [name for name in texts if pa.types.is_string(schema.field(name).type) and _is_coded(metadata, name)]
-        kinds: dict[str, pl.DataType] = dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
-        check_types(file.path, kinds, self.layout, plan)
+        self.kinds: dict[str, pl.DataType] = dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
+        """Types of the columns that are read."""
+        check_types(file.path, self.kinds, self.layout, plan)
         self._ranges = _time_ranges(metadata, schema.names[self.layout.time], schema, plan)
 
     def _open(self, coded: Sequence[str] = ()) -> Any:
         try:
             return _parquet.ParquetFile(self._file.path, read_dictionary=coded)
         except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise UserError(f"{self._file.path}: cannot be read: {error.strerror or type(error).__name__}") from error
             why = str(error).splitlines()[0][:120]
-            raise UserError(f"{self._file.path}: not a whole Parquet file ({why}); fetch or write it again") from error
+            # That the magic bytes are missing says it over again, and no more.
+            why = "" if "magic bytes" in why else f" ({why})"
+            raise UserError(f"{self._file.path}: not a whole Parquet file{why}; fetch or write it again") from error
 
     def statistics(self) -> tuple[int, int] | None:
         """Least and greatest time as ns UTC, where the file's footer has them; None: read the rows."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import polars as pl
+
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.columns import Parsed
@@ -67,6 +69,39 @@ def absences(files: Sequence[InputFile], readers: Sequence[Reader], plan: Source
     for place, column in enumerate(plan.columns):
         without = [path for path, layout in layouts if layout.columns[place] < 0]
         if without:
-            more = f" and {len(without) - 1} more" if len(without) > 1 else ""
-            notes.append(f"{without[0]}{more}: no column {column.name!r}; it is not required, so its values count as missing")
+            notes.append(f"{without[0]}{_more(without)}: no column {column.name!r}; it is not required, so its values count as missing")
     return notes
+
+
+def mixtures(files: Sequence[InputFile], readers: Sequence[Reader], plan: SourcePlan) -> list[str]:
+    """For people: columns of Parquet files that are of one type here and of another there, where that changes what a value means."""
+    typed = [(file.path, reader) for file, reader in zip(files, readers, strict=True) if isinstance(reader, ParquetReader)]
+    notes = []
+    times = [_kind(path, reader, reader.layout.time) for path, reader in typed]
+    zoned = [path for path, _, kind in times if isinstance(kind, pl.Datetime) and kind.time_zone is not None]
+    local = [(path, field) for path, field, kind in times if isinstance(kind, pl.Date | pl.Datetime) and path not in zoned]
+    if zoned and local:
+        taken = f"{'its' if len(local) == 1 else 'their'} times are taken as {plan.time.zone}"
+        notes.append(f"{_first(local)} has no zone, but in {zoned[0]} it has: {taken}")
+    texts = [(place, "values") for place, column in enumerate(plan.columns) if column.kind == "text"]
+    for place, what in [(-1, "keys"), *texts]:
+        kinds = [_kind(path, reader, reader.layout.key if place < 0 else reader.layout.columns[place]) for path, reader in typed]
+        numbers = [path for path, _, kind in kinds if kind.is_integer()]
+        words = [(path, field) for path, field, kind in kinds if isinstance(kind, pl.String | pl.Categorical | pl.Enum)]
+        if words and numbers:
+            notes.append(f"{_first(words)} is text, but whole numbers in {numbers[0]}: 007 and 7 are different {what}")
+    return notes
+
+
+def _kind(path: str, reader: ParquetReader, place: int) -> tuple[str, str, pl.DataType]:
+    """Of a column: the file's path, the field's name there, its type, which is Null where the file has no such column."""
+    field = reader.layout.fields[place] if place >= 0 else ""
+    return path, field, reader.kinds[field] if place >= 0 else pl.Null()
+
+
+def _first(found: Sequence[tuple[str, str]]) -> str:
+    return f"{found[0][0]}{_more(found)}: column {found[0][1]!r}"
+
+
+def _more(paths: Sequence[object]) -> str:
+    return f" and {len(paths) - 1} more" if len(paths) > 1 else ""

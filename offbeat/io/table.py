@@ -26,8 +26,10 @@ def _is_text(kind: pl.DataType) -> bool:
     return isinstance(kind, pl.String | pl.Categorical | pl.Enum)
 
 
-def _wrong(name: str, what: str, field: str, kind: pl.DataType, expected: str) -> UserError:
-    return UserError(f"{name}: {what} {field!r} is {kind}, not {expected}; convert the column, or declare its type in the pipeline")
+def _wrong(name: str, what: str, field: str, kind: pl.DataType, expected: str, written: str) -> UserError:
+    has = "text" if _is_text(kind) else str(kind)
+    instead = ", or declare it as text" if what == "column" and has == "text" else ""
+    return UserError(f"{name}: {what} {field!r} is {has}, where the pipeline wants {expected}; write the column as {written}{instead}")
 
 
 def check_types(name: str, kinds: dict[str, pl.DataType], layout: Layout, plan: SourcePlan) -> None:
@@ -40,21 +42,21 @@ def check_types(name: str, kinds: dict[str, pl.DataType], layout: Layout, plan: 
         if isinstance(kind, pl.Null):
             continue
         if column.kind in {"float", "fixed"} and not kind.is_numeric():
-            raise _wrong(name, "column", field, kind, "a number")
+            raise _wrong(name, "column", field, kind, "a number", "numbers")
         if column.kind == "bool" and not isinstance(kind, pl.Boolean):
-            raise _wrong(name, "column", field, kind, "true or false")
+            raise _wrong(name, "column", field, kind, "true or false", "Booleans")
         if column.kind == "text" and not (_is_text(kind) or kind.is_integer()):
-            raise _wrong(name, "column", field, kind, "text")
+            raise _wrong(name, "column", field, kind, "text", "text")
     if layout.key >= 0:
         field = layout.fields[layout.key]
         if not (_is_text(kinds[field]) or kinds[field].is_integer()):
-            raise _wrong(name, "the key column", field, kinds[field], "text or a whole number")
+            raise _wrong(name, "the key column", field, kinds[field], "text or a whole number", "text")
     field = layout.fields[layout.time]
     kind = kinds[field]
     if kind.is_numeric() and plan.time.format not in EPOCH_DIGITS:
         raise UserError(f"{name}: the time column {field!r} is {kind}: say its unit with `time: {{format: s}}` (or ms, us, ns)")
     if not (kind.is_numeric() or _is_text(kind) or isinstance(kind, pl.Datetime | pl.Date)):
-        raise _wrong(name, "the time column", field, kind, "a time")
+        raise _wrong(name, "the time column", field, kind, "a time", "timestamps")
 
 
 def _integers(series: pl.Series) -> I64:

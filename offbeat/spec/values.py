@@ -20,7 +20,7 @@ from offbeat.spec.duration import (
     positive_duration_ns,
     window_length,
 )
-from offbeat.spec.nearest import nearest
+from offbeat.spec.nearest import suggestion
 
 WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
 """Words of the expression language: no name may be one of them."""
@@ -48,7 +48,8 @@ def _zone(value: str) -> None:
     try:
         ZoneInfo(value)
     except (KeyError, OSError, ValueError):
-        raise ValueError(f"unknown zone {value!r}{nearest(value, sorted(available_timezones()))}") from None
+        hint = suggestion(value, sorted(available_timezones())) or "; zones have names such as Africa/Algiers or UTC"
+        raise ValueError(f"unknown zone {value!r}{hint}") from None
 
 
 def _time_format(value: str) -> None:
