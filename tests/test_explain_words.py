@@ -139,6 +139,36 @@ def test_hostile_text_is_harmless_everywhere() -> None:
     assert r"\x1b[31mred\x07" in explain_words(alert)
 
 
+def far(observed: float, *, voted: bool) -> dict[str, Any]:
+    """An alert of a z-score of two values, n and mb, both outside what is usual where it voted."""
+    odd = [
+        {"feature": "mb", "observed": 50.0, "expected": 10.0, "low": -20.0, "high": 40.0},
+        {"feature": "n", "observed": -35_071.2, "expected": 42.8, "low": -145.3, "high": 230.9},
+    ]
+    parts = [{"feature": "mb", "value": 4.0}, {"feature": "n", "value": -560.0}]
+    said = {"name": "far", "score": 0.9, "threshold": 1.0, "voted": voted, "observed": observed, "expected": None, "note": None}
+    detector = said | {"contributions": parts, "odd": odd if voted else []}
+    return records()[0] | {"detectors": [detector], "model_version": None}
+
+
+def test_the_oddest_feature_is_named() -> None:
+    """Of n, 35,114 below what is expected, 188.1 would be usual; of mb, 40 above, 30."""
+    alert = far(186.7, voted=True)
+    assert summary(alert) == "far n -35,071 (usual -145 to 231)"
+    lost = [alert["detectors"][0]["odd"][0], alert["detectors"][0]["odd"][1] | {"observed": None}]  # it was infinite
+    assert summary(alert | {"detectors": [alert["detectors"][0] | {"odd": lost}]}) == "far mb 50 (usual -20 to 40)"
+    words = explain_words(alert)
+    assert words.index("n was -35,071.2; usual is 42.8, from -145.3 to 230.9") < words.index("mb was 50; usual is 10, from -20 to 40")
+
+
+def test_a_distance_in_units_of_its_limit() -> None:
+    assert "far voted: the greatest distance was 186.7 times its limit.\n" in explain_words(far(186.7, voted=True))
+    assert "far voted: the greatest distance was 20 % above its limit.\n" in explain_words(far(1.2, voted=True))
+    assert "far did not vote: the greatest distance was 40 % of its limit.\n" in explain_words(far(0.4, voted=False))
+    model = far(186.7, voted=True) | {"model_version": "far 3"}
+    assert "far voted: the raw score was 186.7, 186.7 times the limit (1).\n" in explain_words(model)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

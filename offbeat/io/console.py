@@ -89,9 +89,36 @@ def live_line(alert: Record, *, zone: str = "UTC") -> Text:
 
 
 def summary(alert: Record) -> str:
-    """What fired, in a few words: `price_jump 0.015 > 0.005`, for each detector that voted, the highest score first."""
+    """What fired, in a few words, for each detector that voted, the highest score first.
+
+    `price_jump 0.015 > 0.005`; where it knows what is usual, its oddest feature: `zscore max_mb 35,071 (usual -145 to 231)`.
+    """
     voted = sorted((d for d in alert["detectors"] or () if d["voted"]), key=lambda d: -(d["score"] or 0.0))
-    return ", ".join(f"{safe(d['name'], 32)}{_side(d['observed'], d['threshold'])}" for d in voted)
+    return ", ".join(f"{safe(d['name'], 32)}{_fired(d)}" for d in voted)
+
+
+def odd_features(detector: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a detector found outside its usual range, the farthest out first, in widths of the range."""
+    return sorted(detector.get("odd") or (), key=_nearness)
+
+
+def _nearness(odd: Mapping[str, Any]) -> float:
+    """Less for what lies further out. An infinite number is null in the record: such a feature comes last."""
+    observed, expected = odd["observed"], odd["expected"]
+    if observed is None or expected is None:
+        return math.inf
+    end = odd["high"] if observed > expected else odd["low"]
+    if end is None:
+        return math.inf
+    return -abs(observed - expected) / abs(end - expected) if end != expected else -math.inf
+
+
+def _fired(detector: Mapping[str, Any]) -> str:
+    odd = odd_features(detector)
+    if odd:
+        usual = f"usual {number(odd[0]['low'], 3)} to {number(odd[0]['high'], 3)}"
+        return f" {safe(odd[0]['feature'], 32)} {number(odd[0]['observed'], 3)} ({usual})"
+    return _side(detector["observed"], detector["threshold"])
 
 
 def _side(observed: float | None, threshold: float | None) -> str:

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from offbeat.core.plan import Plan, RulePlan
-from offbeat.io.console import COLORS, Record, moment, number, safe
+from offbeat.io.console import COLORS, Record, moment, number, odd_features, safe
 
 _LONG = 400
 _MOST_ODD = 6
@@ -71,8 +71,9 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None, *, trained: bo
     if detector["score"] is None and not detector["voted"]:
         why = safe(detector.get("note") or "", _LONG).removeprefix("no verdict: ")
         return [f"{name} gave no verdict: {why or 'not enough history yet, or a value that it needs is missing'}."]
-    measure = safe(_measure(detector, rule), _LONG)
-    lines = [f"{name} {'voted' if detector['voted'] else 'did not vote'}: {_comparison(detector, rule, measure)}"]
+    distance = rule is None and not trained and _in_limits(detector)
+    said = _distance(detector) if distance else _comparison(detector, rule, safe(_measure(detector, rule), _LONG))
+    lines = [f"{name} {'voted' if detector['voted'] else 'did not vote'}: {said}"]
     if rule is not None:
         lines.append(f"    rule: {safe(rule.text, _LONG)}")
     if detector["score"] is not None:
@@ -80,7 +81,7 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None, *, trained: bo
     parts = [part for part in detector["contributions"] or () if part["value"]]
     if len(parts) > 1:
         lines += _reasons(parts, trained)
-    lines += [f"    {_out_of_range(odd)}" for odd in sorted(detector.get("odd") or (), key=_nearness)[:_MOST_ODD]]
+    lines += [f"    {_out_of_range(odd)}" for odd in odd_features(detector)[:_MOST_ODD]]
     if detector.get("note"):
         lines.append(f"    {safe(detector['note'], _LONG)}")
     return lines
@@ -100,15 +101,20 @@ def _reasons(parts: list[Any], trained: bool) -> list[str]:
     return lines
 
 
-def _nearness(odd: Mapping[str, Any]) -> float:
-    """Less for what lies further out, in widths of its range."""
-    end = odd["high"] if odd["observed"] > odd["expected"] else odd["low"]
-    return -abs(odd["observed"] - odd["expected"]) / abs(end - odd["expected"]) if end != odd["expected"] else -float("inf")
-
-
 def _out_of_range(odd: Mapping[str, Any]) -> str:
     usual = f"usual is {number(odd['expected'])}, from {number(odd['low'])} to {number(odd['high'])}"
     return f"{safe(odd['feature'])} was {number(odd['observed'])}; {usual}"
+
+
+def _in_limits(detector: Mapping[str, Any]) -> bool:
+    """Whether `observed` is how many times over its limit the farthest of several features lies, as of a z-score."""
+    known = detector["observed"] is not None and detector["threshold"] == 1.0 and detector["expected"] is None
+    return known and len(detector["contributions"] or ()) > 1
+
+
+def _distance(detector: Mapping[str, Any]) -> str:
+    observed = detector["observed"]
+    return f"the greatest distance was {_times(observed) if detector['voted'] else f'{observed * 100:.0f} % of'} its limit."
 
 
 def _measure(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
