@@ -185,6 +185,8 @@ class Tables:
         self._tables = [_Table(table, self._views, links) for table in plan.tables]
         schemas = {table.plan.name: table.schema for table in self._tables}
         self._sinks: list[TableSink] = []
+        self._uris = list(uris)
+        self._written: dict[str, set[date]] = {table.plan.name: set() for table in self._tables}
         self.since_ns = NULL_INT
         """Windows of earlier days stand as they were written, also where they are seen again."""
         # Encoding and waiting for the disk hold no interpreter lock, so they run beside the fold of the next rows.
@@ -267,9 +269,29 @@ class Tables:
     def _put(self, table: str, day: date, rows: pa.Table) -> None:
         for sink in self._sinks:
             sink.write(table, day, rows)
+        self._written[table].add(day)
+
+    def left(self) -> list[str]:
+        """For people: of each output, which days are there that this run has not written."""
+        return [note for uri, sink in zip(self._uris, self._sinks, strict=True) if (note := _left(uri, sink, self._written))]
 
     def close(self) -> None:
         """Let go of the outputs; days that were not written stay as they were."""
         self._worker.shutdown(wait=True, cancel_futures=True)
         for sink in self._sinks:
             sink.close()
+
+
+def _left(uri: str, sink: TableSink, written: Mapping[str, set[date]]) -> str:
+    alike: dict[tuple[int, date, date], list[str]] = {}
+    for table, there in sink.there.items():
+        days = there - written[table]
+        if days:
+            alike.setdefault((len(days), min(days), max(days)), []).append(table)
+    if not alike:
+        return ""
+    spans = [
+        f"{n} day{'s' if n > 1 else ''} {f'from {first} to {last}' if n > 1 else f'({first})'} in {', '.join(tables)}"
+        for (n, first, last), tables in alike.items()
+    ]
+    return f"{uri}: left there by earlier runs, so that readers get them, too: {'; '.join(spans)}"

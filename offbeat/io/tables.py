@@ -21,6 +21,9 @@ _LOG = "_delta_log"
 class TableSink(Protocol):
     """Takes the rows of whole days."""
 
+    there: dict[str, frozenset[date]]
+    """By table: the days that were there when it was opened."""
+
     def write(self, table: str, day: date, rows: pa.Table) -> None:
         """Replace that day of the table in one step: a reader, and whoever comes after a crash, finds either the old rows or these."""
 

@@ -24,9 +24,13 @@ class DeltaTables:
         self._refusals: tuple[type[Exception], ...] = (self._delta.exceptions.DeltaError, OSError)
         self._folder = Folder(uri, delta=True)
         self._tables: dict[str, Any] = {}
+        self.there: dict[str, frozenset[date]] = {}
         try:
             for name, schema in schemas.items():
                 self._tables[name] = self._opened(name, schema.append(_DAY))
+                # The log has been read by now, so this reads nothing more.
+                days = (values[_DAY.name] for values in self._tables[name].partitions())
+                self.there[name] = frozenset(date.fromisoformat(day) for day in days if day)
         except BaseException:
             self._folder.close()
             raise

@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from offbeat.errors import UserError
 from offbeat.io.staged import PARTIAL, StagedFile, cannot_write, sync_folder
 from offbeat.io.tables import Folder, check_shape
 
 PART = "part-0.parquet"
+_DAY = "day="
 _REPEATED = ("start", "level")
 """Columns of few values; a dictionary of the others would cost time and gain nothing."""
 
@@ -25,6 +27,7 @@ class ParquetTables:
         self._folder = Folder(uri, delta=False)
         try:
             self._tables = {name: self._opened(name, schema) for name, schema in schemas.items()}
+            self.there = {name: self._days(path) for name, path in self._tables.items()}
         except BaseException:
             self._folder.close()
             raise
@@ -32,6 +35,12 @@ class ParquetTables:
     def _opened(self, name: str, schema: pa.Schema) -> Path:
         path = self._folder.table(name)
         try:
+            foreign = _foreign(path)
+            if foreign is not None:
+                raise UserError(
+                    f"cannot write table {path}: {foreign} was not written by offbeat, and readers of the folder may read it, too; "
+                    "move it away, or name another folder"
+                )
             for left in path.glob(f".day=*{PARTIAL}"):  # of a run that was killed
                 left.unlink()
             there = next(path.glob(f"day=*/{PART}"), None)
@@ -40,6 +49,10 @@ class ParquetTables:
         except (OSError, pa.ArrowException) as error:
             raise cannot_write(path, error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])) from error
         return path
+
+    @staticmethod
+    def _days(path: Path) -> frozenset[date]:
+        return frozenset(date.fromisoformat(file.parent.name.removeprefix(_DAY)) for file in path.glob(f"{_DAY}*/{PART}"))
 
     def write(self, table: str, day: date, rows: pa.Table) -> None:
         """Replace that day of the table; raises UserError where the system refuses, and then the old rows stay."""
@@ -64,3 +77,27 @@ class ParquetTables:
     def close(self) -> None:
         """End of the run."""
         self._folder.close()
+
+
+def _foreign(path: Path) -> str | None:
+    """The first name below a table's folder that is neither hidden nor one that `ParquetTables` gives."""
+    for entry in sorted(path.iterdir()):
+        if _hidden(entry.name):
+            continue
+        if not (entry.is_dir() and _is_day(entry.name)):
+            return entry.name
+        for file in sorted(entry.iterdir()):
+            if not _hidden(file.name) and (file.name != PART or not file.is_file()):
+                return f"{entry.name}/{file.name}"
+    return None
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
+
+
+def _is_day(name: str) -> bool:
+    try:
+        return name == f"{_DAY}{date.fromisoformat(name.removeprefix(_DAY)).isoformat()}"
+    except ValueError:
+        return False
