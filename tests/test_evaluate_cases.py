@@ -1,0 +1,122 @@
+"""Anomalies drawn with what is usual: which quantity is chosen, and every value of the figure, from a few alerts made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from offbeat.evaluate.evaluation import evaluate
+from offbeat.evaluate.labels import EVENTS, TIME
+from offbeat.io.evaluate_cases import Level, draw_cases, examples, judged, level
+from offbeat.io.read_alerts import read_alerts
+
+DAY_NS = 86_400_000_000_000
+
+
+def detector(name: str, score: float, *odd: tuple[str, float, float, float, float], **more: Any) -> dict[str, Any]:
+    """One that voted; `odd`: feature, observed, expected, low, high."""
+    names = ("feature", "observed", "expected", "low", "high")
+    said = {"name": name, "score": score, "threshold": 1.0, "voted": True, "observed": 2.0, "expected": None, "contributions": []}
+    return said | {"odd": [dict(zip(names, row, strict=True)) for row in odd], "note": None} | more
+
+
+RULE = {"observed": 90.0, "threshold": 30.0, "expected": 20.0, "contributions": [{"feature": "top", "value": 0.9}]}
+LOUD = detector("loud", 0.95, **RULE)
+Z = detector("z", 0.9, ("mb", 50.0, 10.0, -20.0, 40.0), ("n", 100.0, 10.0, 4.0, 16.0))
+"""n lies 90 from what is expected, 15 times what is usual; mb 40, of 30."""
+
+
+def alert(number: int, time: str, *detectors: dict[str, Any], n: float, key: str = "K") -> dict[str, Any]:
+    window = {"from": "2024-01-01T00:00:00.000000000Z", "to": "2024-01-03T00:00:00.000000000Z", "n": 2, "statistics": {"mean_n": 10.0}}
+    head = {"alert_id": f"{number:032x}", "revision": 0, "status": "final", "pipeline": "p", "view": "day", "key": key}
+    said = {"time": f"2024-01-{time}:00.000000000Z", "severity": 0.5 + number / 100, "level": "high", "votes": 1, "voters": 1}
+    rest = {"row": {"n": n, "mb": 5.0}, "window": window, "model_version": None, "plan_hash": "0" * 32, "offbeat_version": "0.1.0"}
+    return head | said | {"detectors": list(detectors)} | rest
+
+
+def drawn(folder: Path, alerts: list[dict[str, Any]], *, length: int) -> dict[str, Any]:
+    """The figure of an anomaly of K on the 10th from 10:00 to 11:00."""
+    path = folder / "alerts.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in alerts))
+    labels = {"key": ["K"], "kind": ["flood"], "from": ["2024-01-10T10:00:00Z"], "to": ["2024-01-10T11:00:00Z"]}
+    events = pl.DataFrame(labels).with_columns(pl.col("from", "to").str.to_datetime(time_zone="UTC").cast(TIME)).select(list(EVENTS))
+    found = evaluate(read_alerts(path), events, lengths={"day": length})
+    figure: dict[str, Any] = json.loads(draw_cases(examples(found), "UTC").to_json())
+    return figure
+
+
+def at(*times: str) -> list[str | None]:
+    """As the figure has them: days of January with hour and minute; `-` parts lines."""
+    return [None if time == "-" else f"2024-01-{time.replace('T', ' ')}:00.000000" for time in times]
+
+
+def test_the_judged_feature_with_its_usual_range(tmp_path: Path) -> None:
+    """A rule had the greater score, but only `z` tells what is usual. On the 8th the rule alone voted: n is then that of the row."""
+    calm = {**detector("z", 0.2, voted=False), "observed": 0.2}
+    figure = drawn(tmp_path, [alert(2, "10T00:00", LOUD, Z, n=100.0), alert(1, "08T00:00", LOUD, calm, n=12.0)], length=DAY_NS)
+    traces = {trace["name"]: trace for trace in figure["data"]}
+    right, other = traces["alert that meets an anomaly"], traces["alert of the key elsewhere"]
+    assert (right["x"], right["y"]) == (at("10T00:00", "11T00:00", "-"), [100.0, 100.0, None])
+    assert (other["x"], other["y"]) == (at("08T00:00", "09T00:00", "-"), [12.0, 12.0, None])
+    band = traces["usual range"]
+    corners = [(a, a, b, b, a, "-") for a, b in (("01T00:00", "03T00:00"), ("10T00:00", "11T00:00"))]
+    assert band["x"] == at(*corners[0], *corners[1])
+    assert (band["y"], band["fill"]) == ([4.0, 16.0, 16.0, 4.0, 4.0, None] * 2, "toself")
+    assert (traces["usual value"]["x"][3:], traces["usual value"]["y"][3:]) == (at("10T00:00", "11T00:00", "-"), [10.0, 10.0, None])
+    learnt = traces["usual value, over the time it was learnt from"]
+    assert (learnt["x"], learnt["y"]) == (at("01T00:00", "03T00:00"), [10.0, 10.0])
+    assert "limit" not in traces
+    layout = figure["layout"]
+    assert [note["text"] for note in layout["annotations"]] == ["flood: K, day, z"]
+    assert (layout["yaxis"]["title"]["text"], layout["xaxis"]["title"]["text"]) == ("n of K", "UTC")
+    (shade,) = layout["shapes"]
+    assert [shade["x0"], shade["x1"]] == at("10T10:00", "10T11:00")
+    assert right["x"][0] < shade["x0"] < shade["x1"] < right["x"][1], "the line of the alert crosses what is shaded"
+    assert layout["xaxis"]["range"] == ["2023-12-31 10:00:00.000000", "2024-01-20 11:00:00.000000"]  # ten windows around it
+
+
+def test_a_rule_alone_is_drawn_with_its_limit(tmp_path: Path) -> None:
+    figure = drawn(tmp_path, [alert(2, "10T10:30", LOUD, n=90.0)], length=1)
+    traces = {trace["name"]: trace for trace in figure["data"]}
+    assert (traces["alert that meets an anomaly"]["x"], traces["alert that meets an anomaly"]["y"]) == (
+        at("10T10:30", "10T10:30", "-"),
+        [90.0, 90.0, None],
+    )
+    assert (traces["limit"]["y"][0], traces["usual value"]["y"][0]) == (30.0, 20.0)
+    assert "usual range" not in traces
+    assert figure["layout"]["yaxis"]["title"]["text"] == "top of K"
+
+
+def test_every_colour_is_explained_once(tmp_path: Path) -> None:
+    figure = drawn(tmp_path, [alert(2, "10T00:00", Z, n=100.0), alert(1, "08T00:00", LOUD, n=12.0)], length=DAY_NS)
+    shown = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
+    assert sorted(shown) == sorted({trace["name"] for trace in figure["data"]})
+    assert len(shown) == 6
+
+
+@pytest.mark.parametrize(
+    ("detectors", "chosen"),
+    [
+        ([LOUD, Z], ("z", "n", "n of K")),
+        ([Z, detector("forest", 0.99, ("mb", 50.0, 10.0, -20.0, 40.0))], ("forest", "mb", "mb of K")),
+        ([LOUD, Z | {"voted": False}], ("loud", None, "top of K")),
+        ([LOUD | {"contributions": []}], ("loud", None, "raw score of loud, K")),
+        ([LOUD | {"score": None, "voted": False}], ("loud", None, "top of K")),
+    ],
+)
+def test_what_is_drawn(detectors: list[dict[str, Any]], chosen: tuple[str, str | None, str]) -> None:
+    quantity = judged(alert(1, "10T00:00", *detectors, n=1.0))
+    assert (quantity.detector, quantity.feature, quantity.title) == chosen
+
+
+def test_a_value_that_nobody_tells_is_missing() -> None:
+    quantity = judged(alert(1, "10T00:00", Z, n=1.0))
+    silent = alert(1, "10T00:00", LOUD, n=1.0)
+    assert level(silent | {"row": None}, quantity) == Level(None)
+    assert level(silent | {"row": {"n": "text"}}, quantity) == Level(None)
+    assert level(silent | {"row": None, "window": silent["window"] | {"statistics": {"n": 7}}}, quantity) == Level(7.0)
+    assert level(silent | {"detectors": None}, quantity) == Level(1.0)
