@@ -103,3 +103,14 @@ def test_the_command_refuses_before_the_first_row(tmp_path: Path, offbeat: Comma
     said = offbeat.refused("run", "cdr", tmp_path / "calls.parquet", "--tables", tmp_path / "out")
     assert said.startswith(f"cannot write table {tmp_path / 'out' / 'zscores'}: x.parquet was not written by offbeat")
     assert not list((tmp_path / "out").rglob("part-0.parquet"))
+
+
+def test_a_run_without_a_state_says_which_days_it_left(uri: str, tmp_path: Path) -> None:
+    """Hand-picked days: the first two are of other data; with a state what is there is its own."""
+    old = rows(*[("b", f"2024-01-{day}T03:00:00Z", 200, "n") for day in (30, 31)])
+    new = tmp_path / "new.parquet"
+    rows(("a", "2024-03-01T03:00:00Z", 200, "n")).write_parquet(new)
+    assert run(PIPELINE, old, tables=uri).notes == []
+    said = f"{uri}: left there by earlier runs, so that readers get them, too: 2 days from 2024-01-30 to 2024-01-31 in days, flagged, hours"
+    assert run(PIPELINE, new, tables=uri).notes == [said]
+    assert run(PIPELINE, new, tables=uri, state=tmp_path / "state").notes == []

@@ -305,6 +305,8 @@ class LocalEngine:
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
         words = remarks(self.result.ledger, self._untrained(), self._first_aside)
+        if self._merge.tables is not None and self._checkpoint is None:
+            words += self._merge.tables.left()  # with a state, earlier days are its own
         result.notes = [*self._corrections.notes, *self._source.notes, *left_out(self._plan, self._shard.last_ns), *words]
         result.worst = self._worst.records(self._plan)
         if self._shard.gaps is not None:
