@@ -322,10 +322,10 @@ class PartialTable:
         return Partials(self._targets[places], self._starts[places], self._ints.take(places, axis=0), self._floats.take(places, axis=0))
 
     def restore(self, partials: Partials) -> None:
-        """Take over what `partials` gave."""
+        """Take over what `partials` gave; the arrays are this table's from then on."""
         self._count, self._rows = len(partials), int(partials.ints[:, ROWS].sum())
-        self._targets, self._starts = partials.targets.copy(), partials.starts.copy()
-        self._ints, self._floats = partials.ints.copy(), partials.floats.copy()
+        self._targets, self._starts = partials.targets, partials.starts
+        self._ints, self._floats = partials.ints, partials.floats
         self._recent[:] = NULL_INT
         size = 64
         while size <= 2 * self._count:

@@ -27,6 +27,8 @@ from offbeat.engines.remake import Remake, can_remake
 from offbeat.features.expanding import ExpandingFold
 from offbeat.features.windows import WindowFold, WindowRows
 
+_FEW = 256
+"""For so many keys their names are picked one by one."""
 _NOBODY: Bools = np.zeros(0, np.bool_)
 _MODELS, _RAW, _ABSENCES = "(models)", "(raw rows)", "(absences)"
 """Stand among the names of windows in the state, where no window can be called so."""
@@ -301,12 +303,14 @@ class View:
         return self._prefixes
 
     def _keys(self, keys: KeyTable, slots: I32) -> tuple[I32, pl.Series]:
-        if len(keys) <= len(slots):
-            if len(self._names) != len(keys):
-                self._names = pl.Series(keys.names, dtype=pl.String)
-            return slots, self._names
-        distinct, key = np.unique(slots, return_inverse=True)
-        return key.astype(np.int32), pl.Series([keys.names[slot] for slot in distinct.tolist()], dtype=pl.String)
+        few = len(slots) < len(keys)
+        distinct, key = np.unique(slots, return_inverse=True) if few else (slots, slots)
+        if few and len(distinct) <= _FEW:
+            return key.astype(np.int32), pl.Series([keys.names[slot] for slot in distinct.tolist()], dtype=pl.String)
+        known = len(self._names)
+        if known < len(keys):
+            self._names = pl.concat([self._names, pl.Series(keys.names[known:], dtype=pl.String)], rechunk=True)
+        return (key.astype(np.int32), self._names.gather(distinct)) if few else (slots, self._names)
 
     def untrained(self) -> list[str]:
         """Why some detectors of the view have no model for any key."""

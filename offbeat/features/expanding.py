@@ -189,5 +189,5 @@ class ExpandingFold:
         return {"record": self._record[:keys].copy(), "queue": self._queue[:keys].copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over a snapshot."""
-        self._record, self._queue = arrays["record"].copy(), arrays["queue"].copy()
+        """Take over a snapshot, whose arrays are this one's from then on."""
+        self._record, self._queue = arrays["record"], arrays["queue"]

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 
 from offbeat.core.batch import F64, I64, NULL_INT, Bools
@@ -59,6 +60,13 @@ def words(codes: npt.NDArray[Any], texts: Sequence[str | None]) -> Array:
     """(m,) indices into `texts`, -1 for null → text stored once each."""
     indices = np.asarray(codes, dtype=np.int32)
     array: Array = _pa.DictionaryArray.from_arrays(_array(_pa.int32(), indices, _bitmap(indices >= 0)), strings(texts))
+    return array
+
+
+def coded(codes: npt.NDArray[Any], texts: pl.Series) -> Array:
+    """(m,) indices into `texts`, none of them null → text stored once each."""
+    column: Any = whole(texts.cast(pl.String).to_arrow()).cast(_pa.string())
+    array: Array = _pa.DictionaryArray.from_arrays(_array(_pa.int32(), np.ascontiguousarray(codes, np.int32), None), column)
     return array
 
 
