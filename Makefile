@@ -45,6 +45,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.parity_adbench
 	$(BIN)/python -m benchmarks.parity_covariance
 	$(BIN)/python -m benchmarks.cdr_speed
+	$(BIN)/python -m benchmarks.cdr_live
 
 # 768 M call records: about 8 GB below $$TMPDIR, and a quarter of an hour.
 bench-cdr-scale: setup

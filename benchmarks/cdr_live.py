@@ -19,6 +19,7 @@ import polars as pl
 
 from benchmarks.cdr_process import COMMAND, Ran, generate, run
 from benchmarks.measure import alone, own_peak_mib
+from benchmarks.results import record
 from offbeat.engines.live import LiveClock
 from offbeat.engines.merge import Merge
 from offbeat.engines.shard import Shard
@@ -85,14 +86,22 @@ def main(arguments: Sequence[str]) -> None:
         generate(place / "days", rows=chosen.rows, days=chosen.days, customers=chosen.customers)
         rows = lines(place / "days", place / "feed.ndjson")
         ran = fed(place / "feed.ndjson", place / "alerts.jsonl")
-        print(f"offbeat run cdr -: {rows:,} records of {chosen.customers:,} customers, {chosen.days} days, {ran.out['alerts']:,} alerts")
-        print(f"  {rows / ran.cpu:,.0f} records/s of processor time, {rows / ran.seconds:,.0f} by the clock (owed: {_OWED:,})")
-        print(f"  {ran.cpu:.1f} s of processor time, {ran.seconds:.1f} s by the clock, with its start; {ran.peak_mib:,.0f} MiB")
         parts = json.loads(alone("benchmarks.cdr_live", "--folded", str(place / "days")))
-        whole = sum(parts["seconds"].values())
-        print(f"without parsing: {rows / whole:,.0f} records/s of processor time, {parts['peak_mib']:,.0f} MiB, {parts['alerts']:,} alerts")
-        for name, part in parts["seconds"].items():
-            print(f"  {name}: {1e9 * part / rows:,.0f} ns a record")
+    whole = sum(parts["seconds"].values())
+    steps = ", ".join(f"{name} {1e9 * part / rows:,.0f} ns" for name, part in parts["seconds"].items())
+    size = f"{rows:,} records of {chosen.customers:,} customers on {chosen.days} days"
+    body = f"""{size}, as JSON lines into `offbeat run cdr -` on one processor.
+
+| | figure | owed |
+|---|---:|---:|
+| records/s of processor time, with start and parsing | {rows / ran.cpu:,.0f} | {_OWED:,} |
+| records/s by the clock | {rows / ran.seconds:,.0f} | |
+| the same without parsing, records/s of processor time | {rows / whole:,.0f} | |
+| peak memory, MiB | {ran.peak_mib:,.0f} | bounded |
+| alerts | {ran.out["alerts"]:,} | |
+
+Without parsing a record is {steps}."""
+    sys.stdout.write(record("Call records, live", body, "polars", "numba"))
 
 
 if __name__ == "__main__":

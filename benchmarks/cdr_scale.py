@@ -8,6 +8,7 @@ the one day that follows, which is measured.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ def one_more_day(days: Sequence[Path], kept: Sequence[int], place: Path, tables:
     for before in kept:
         if before > done:
             rows = judge("cdr", days[done:before], alerts, *more).out["rows_in"]
+        os.sync()  # a night's run does not wait for what another one has just written
         ran = judge("cdr", [days[before]], alerts, *more)
         steps.append(Step(before, ran.out["rows_in"] - rows, ran, size_mib(state)))  # with a state, rows_in counts on
         done, rows = before + 1, ran.out["rows_in"]
