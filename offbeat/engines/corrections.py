@@ -62,8 +62,8 @@ class Corrections:
         self.notes: list[str] = []
 
     def put_right(
-        self, source: FileSource, position: Position | None, shard: Shard, merge: Merge, add: Callable[[FileSource], dict[str, int]]
-    ) -> Position | None:
+        self, source: FileSource, position: Position, shard: Shard, merge: Merge, add: Callable[[FileSource], dict[str, int]]
+    ) -> Position:
         """Bring the state to where the source's files can be read on; returns the position there.
 
         `add` reads late files into closed windows and gives their rows by fingerprint. Raises UserError, with nothing changed, where
@@ -96,7 +96,7 @@ class Corrections:
         if apart:
             from_ns, again = self._reach(course, shard, merge)
             lost = self._lost(course, again, here)
-            if not lost and position is not None:
+            if not lost:
                 return self._rewind(source, position, shard, merge, course, from_ns, again, here)
             day = self._day(shard, merge, from_ns)
             for arrival in apart:
@@ -155,14 +155,14 @@ class Corrections:
     def _rewind(
         self,
         source: FileSource,
-        position: Position | None,
+        position: Position,
         shard: Shard,
         merge: Merge,
         course: _Course,
         from_ns: int,
         again: Sequence[Reading],
         here: set[str],
-    ) -> Position | None:
+    ) -> Position:
         starts = merge.aligned(shard, from_ns)
         names = {name: path for reading in again for name, path in reading.files.items()}
         files = {name: path for name, path in names.items() if name in here}
@@ -183,7 +183,7 @@ class Corrections:
         self.notes += [f"{path}: other content than before; {worked_out}" for path in course.corrected]
         self.notes += [f"{arrival.path}: came late; {worked_out}" for arrival in course.late]
         self.rewound = Rewound(from_ns, starts, sorted({*days, *(self.rewound.days if self.rewound is not None else [])}), files)
-        return source.before(position, set(names)) if position is not None else None
+        return source.before(position, set(names))
 
     def _day(self, shard: Shard, merge: Merge, time_ns: int) -> str:
         if time_ns == NULL_INT:

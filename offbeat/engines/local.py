@@ -155,6 +155,9 @@ class LocalEngine:
         except BaseException:
             self._let_go()
             raise
+        remembers = self._checkpoint is not None and not live and self._merge.closes
+        self._correctable = source if remembers and isinstance(source, FileSource) else None
+        """The source, where its files may come late or be corrected."""
         self._joined = places.joined
         self._stop = threading.Event()
         self.result = Run(plan.name, self._shard.ledger, 0, 0.0, complete=False)
@@ -174,12 +177,13 @@ class LocalEngine:
         try:
             if self._joined:
                 self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
-            if self._remembers:
-                self._put_right()
+            if self._correctable is not None and self._position is not None:
+                self._position = self._corrections.put_right(self._correctable, self._position, self._shard, self._merge, self._add)
+                self._corrections.resume(self._shard, self._merge)
             for prepared in self._prepared(numbers):
                 if not self._live:
                     self._close(self._shard.settled_ns(prepared.chunk.floor_ns))
-                output = self._absorb(self._shard, prepared, self._source)
+                output = self._absorb(self._shard, prepared, self._correctable)
                 if self._live:
                     until_ns = self._clock.until_ns(output.time_ns)
                     self._deliver(Output(self._merge.follow([self._shard], 0, output.places, until_ns)))
@@ -236,24 +240,13 @@ class LocalEngine:
         finally:
             ahead.close()
 
-    @property
-    def _remembers(self) -> bool:
-        """Whether files may come late or be corrected."""
-        return self._checkpoint is not None and not self._live and self._merge.closes and isinstance(self._source, FileSource)
-
-    def _put_right(self) -> None:
-        """Take in files that come late or were corrected."""
-        if isinstance(self._source, FileSource) and self._position is not None:
-            self._position = self._corrections.put_right(self._source, self._position, self._shard, self._merge, self._add)
-            self._corrections.resume(self._shard, self._merge)
-
     def _add(self, source: FileSource) -> dict[str, int]:
         """Read late files through a shard of their own, as their keys have later rows in the other; gives rows by fingerprint."""
         own = Shard(self._plan, linked=self._merge.tables is not None)
         numbers, rows = [self._files.index(name) for name in source.files], Counter[str]()
         try:
             for chunk in source.chunks(None):
-                rows.update({source.known_as(place): n for place, n in rows_by_file(chunk).items()})
+                rows.update({source.known_as(source.files[place]): n for place, n in rows_by_file(chunk).items()})
                 self._absorb(own, own.prepare(_renumbered(chunk, numbers)), source)
         finally:
             source.close()
@@ -262,15 +255,15 @@ class LocalEngine:
         self._shard.adopt(own)
         return rows
 
-    def _absorb(self, shard: Shard, prepared: Prepared, source: Source) -> Output:
-        """Fold rows, deliver what comes of them, and remember what was read where it may be corrected."""
-        before = counted(shard.ledger) if self._remembers else Ledger()
+    def _absorb(self, shard: Shard, prepared: Prepared, source: FileSource | None) -> Output:
+        """Fold rows, deliver what comes of them, and remember which files of `source` they are of; None: where none may be corrected."""
+        before = counted(shard.ledger) if source is not None else Ledger()
         self.result.rows_read += prepared.chunk.frame.height
         output = shard.absorb(prepared)
         self._deliver(output)
-        if self._remembers and isinstance(source, FileSource):
-            names = [self._files[number] for number in rows_by_file(prepared.chunk)]
-            files = {source.known_as(source.files.index(name)): name for name in names if name != "-"}
+        if source is not None:
+            paths = [self._files[number] for number in rows_by_file(prepared.chunk)]
+            files = {source.known_as(path): path for path in paths if path != "-"}
             self._readings.note(files, prepared.batch.time_ns, before, shard.ledger)
         return output
 

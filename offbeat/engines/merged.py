@@ -228,6 +228,13 @@ class MergedView:
         self.rows_judged += judged_rows(outcome)
         return outcome
 
+    def _begin_anew(self) -> I64:
+        """As before the first closed window; returns (slots,) rows of no windows, for `Revisions.of`."""
+        self._view = self._empty()
+        self.rows_judged[:] = 0
+        self._rows = np.zeros_like(self._rows_by_slot())
+        return self._rows.copy()
+
     def _reopen(self, late: Partials, first_ns: int) -> list[Outcome]:
         """Add windows to closed ones and judge all from `first_ns` on again."""
         if self.archive is None:
@@ -238,9 +245,7 @@ class MergedView:
             )
         outcomes: list[Outcome] = []
         observer, self.observer = self.observer, None
-        self._view, before = self._empty(), np.zeros_like(self._rows_by_slot())
-        self.rows_judged[:] = 0
-        self._rows[:] = 0
+        before = self._begin_anew()
         for number, (low, high, _) in enumerate(self.archive.entries):
             closed = self.archive.load(number)
             said = self._counting.of(closed.windows, before)
@@ -300,9 +305,7 @@ class MergedView:
         if self.archive is None:
             raise ValueError("closed windows were not kept")
         observer, self.observer = self.observer, None
-        self._view, before = self._empty(), np.zeros_like(self._rows_by_slot())
-        self.rows_judged[:] = 0
-        self._rows[:] = 0
+        before = self._begin_anew()
         later: list[tuple[Closed, I64]] = []
         for number in range(len(self.archive.entries)):
             closed = self.archive.load(number)

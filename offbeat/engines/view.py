@@ -303,14 +303,19 @@ class View:
         return self._prefixes
 
     def _keys(self, keys: KeyTable, slots: I32) -> tuple[I32, pl.Series]:
-        few = len(slots) < len(keys)
-        distinct, key = np.unique(slots, return_inverse=True) if few else (slots, slots)
-        if few and len(distinct) <= _FEW:
+        if len(keys) <= len(slots):
+            return slots, self._all_names(keys)
+        distinct, key = np.unique(slots, return_inverse=True)
+        if len(distinct) <= _FEW:
             return key.astype(np.int32), pl.Series([keys.names[slot] for slot in distinct.tolist()], dtype=pl.String)
+        return key.astype(np.int32), self._all_names(keys).gather(distinct)
+
+    def _all_names(self, keys: KeyTable) -> pl.Series:
+        """(keys,) names by slot; each becomes a part of the column once."""
         known = len(self._names)
         if known < len(keys):
             self._names = pl.concat([self._names, pl.Series(keys.names[known:], dtype=pl.String)], rechunk=True)
-        return (key.astype(np.int32), self._names.gather(distinct)) if few else (slots, self._names)
+        return self._names
 
     def untrained(self) -> list[str]:
         """Why some detectors of the view have no model for any key."""

@@ -60,6 +60,7 @@ class FileSource:
         self._workers = workers
         self._found = find_files(paths, plan.format, plan.key_pattern)
         self.files = [f.path for f in self._found]
+        self._places = {path: index for index, path in enumerate(self.files)}
         self._readers = open_all(self._found, plan, block)
         self.notes = [*absences(self._found, self._readers, plan), *mixtures(self._found, self._readers, plan)]
         self.headers = [r.header for r in self._readers]
@@ -244,9 +245,9 @@ class FileSource:
         """Fingerprints of all files that are here."""
         return set(self._all_prints(start).values())
 
-    def known_as(self, index: int) -> str:
-        """Fingerprint of a file of which rows were given; '' for standard input."""
-        return self._prints.get(index, "")
+    def known_as(self, path: str) -> str:
+        """Fingerprint of a file of which rows were given."""
+        return self._prints[self._places[path]]
 
     def after(self, start: Position | None, rows: Mapping[str, int]) -> Position:
         """The place in the source once whole files, fingerprint → rows, were read besides."""
