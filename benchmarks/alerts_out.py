@@ -15,12 +15,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from offbeat.core.odd import Odd
+from offbeat.core.out_of_range import OutOfRange
 from offbeat.decide.block import AlertBlock, DetectorBlock
-from offbeat.io.alerts import alert_table
 from offbeat.io.contract import Sink
-from offbeat.io.provenance import open_provenance, provenance_table
-from offbeat.io.sinks import open_sink
+from offbeat.io.write.alert_table import alert_table
+from offbeat.io.write.provenance import open_provenance, provenance_table
+from offbeat.io.write.sinks import open_sink
 
 BLOCK = 120_000
 """Alerts in one batch of 500,000 rows of minute bars."""
@@ -34,7 +34,7 @@ def bars(m: int, seed: int) -> AlertBlock:
         values = [np.round(random.random(m) * 1000, 2) for _ in range(3)]
         return DetectorBlock(
             name, random.random(m), values[0], random.random(m) > 0.5, values[1], values[2], (name,), random.random((1, m)),
-            Odd.none(m), (), np.zeros(m, np.int64),
+            OutOfRange.none(m), (), np.zeros(m, np.int64),
         )
 
     key = np.sort(random.integers(0, 25, m)).astype(np.int32)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -20,10 +21,11 @@ import polars as pl
 from benchmarks.cdr_process import COMMAND, Ran, generate, run
 from benchmarks.measure import alone, own_peak_mib
 from benchmarks.results import record
-from offbeat.engines.live import LiveClock
-from offbeat.engines.merge import Merge
-from offbeat.engines.shard import Shard
-from offbeat.io.open import FileSource
+from offbeat.engines.closed_window_files import ClosedWindowFiles
+from offbeat.fold.merge_stage import MergeStage
+from offbeat.fold.shard import Shard
+from offbeat.fold.watermark import Watermark
+from offbeat.io.read.file_source import FileSource
 from offbeat.spec.load import load_plan
 
 _OWED = 300_000
@@ -59,7 +61,7 @@ def folded(folder: Path) -> None:
     seconds: dict[str, float] = defaultdict(float)
     rows = alerts = 0
     with tempfile.TemporaryDirectory() as archive:
-        shard, merge, clock = Shard(plan), Merge(plan, Path(archive)), LiveClock(plan)
+        shard, merge, clock = Shard(plan), MergeStage(plan, partial(ClosedWindowFiles, Path(archive))), Watermark(plan)
         for chunk in FileSource(plan.source, [str(day) for day in days_of(folder)], block=_CHUNK).chunks(None):
             at = time.process_time()
             prepared = shard.prepare(chunk)

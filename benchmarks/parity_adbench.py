@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.adbench import NAMES, auroc, labelled, published
 from benchmarks.results import record
 from offbeat.core.batch import F64
-from offbeat.detectors.half_space_trees import HalfSpaceTrees
-from offbeat.detectors.isolation_forest import IsolationForest
-from offbeat.detectors.model import Model, Training
+from offbeat.detectors.half_space_trees.half_space_trees import HalfSpaceTrees
+from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
+from offbeat.detectors.trained.model import Model, Training
 
 SEEDS = 25
 Scorer = Callable[[F64, int], F64]

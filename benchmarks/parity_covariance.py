@@ -12,7 +12,7 @@ from benchmarks.adbench import NAMES, published
 from benchmarks.parity_adbench import Parity, measure, scores_of
 from benchmarks.results import record
 from offbeat.core.batch import F64
-from offbeat.detectors.robust_covariance import RobustCovariance
+from offbeat.detectors.robust_covariance.robust_covariance import RobustCovariance
 
 SEEDS = 10
 

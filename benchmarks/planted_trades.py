@@ -15,12 +15,12 @@ from benchmarks.results import record
 from offbeat.core.plan import Plan
 from offbeat.engines.compare import judge, longest_window, names_of
 from offbeat.evaluate.comparison import Comparison, compared
+from offbeat.evaluate.detection_quality import ALARMS, Worth
 from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.evaluate.labels import read_labels
 from offbeat.evaluate.series import flags
 from offbeat.evaluate.trade_process import KINDS
-from offbeat.evaluate.worth import ALARMS, Worth
-from offbeat.io.open import open_source
+from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load, load_plan
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "trades"

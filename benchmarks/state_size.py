@@ -17,10 +17,10 @@ import polars as pl
 
 from benchmarks.measure import alone, own_peak_mib
 from benchmarks.results import record
+from offbeat.core.chunk import Chunk
 from offbeat.core.plan import Plan
 from offbeat.engines.checkpoint import Checkpoint
-from offbeat.engines.shard import Shard
-from offbeat.io.contract import Chunk
+from offbeat.fold.shard import Shard
 from offbeat.spec.load import load_plan, load_text
 
 TEN_ROWS = """

@@ -18,12 +18,12 @@ import offbeat
 from benchmarks.make_bars import BUILD
 from benchmarks.results import record
 from benchmarks.sklearn_loop import run as sklearn_loop
-from offbeat.engines.columns import Columns
-from offbeat.engines.shard import Shard
+from offbeat.core.chunk import Chunk
 from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.features.windows import WindowFold
-from offbeat.io.contract import Chunk
-from offbeat.io.open import open_source
+from offbeat.fold.row_columns import Columns
+from offbeat.fold.shard import Shard
+from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load_plan
 
 TRADES = Path(__file__).parents[2] / "shared/data/trades"

@@ -7,17 +7,17 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.core.batch import I64, NULL_INT
-from offbeat.core.odd import Odd
+from offbeat.core.out_of_range import OutOfRange
 from offbeat.decide.block import AlertBlock, DetectorBlock
-from offbeat.io.alerts import alert_table
+from offbeat.io.write.alert_table import alert_table
 
 NAN = float("nan")
 PLAN_HASH = "0123456789abcdef" * 2
 
 
-def nothing_more(m: int) -> tuple[Odd, tuple[str, ...], I64]:
+def nothing_more(m: int) -> tuple[OutOfRange, tuple[str, ...], I64]:
     """What a rule leaves open: odd features, notes, version of a model."""
-    return Odd.none(m), (), np.zeros(m, np.int64)
+    return OutOfRange.none(m), (), np.zeros(m, np.int64)
 
 
 def two_bars(view: str = "bar") -> AlertBlock:

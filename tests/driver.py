@@ -12,9 +12,9 @@ from oracle_spec import Row
 
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
-from offbeat.decide.block import AlertBlock, SetAside
-from offbeat.engines.merge import Merge
-from offbeat.engines.shard import Output, Shard
+from offbeat.decide.block import AlertBlock, Quarantined
+from offbeat.fold.merge_stage import MergeStage
+from offbeat.fold.shard import Output, Shard
 from offbeat.spec.load import load_text
 
 
@@ -35,7 +35,7 @@ class Driver:
         self.case = case
         self.shards = [Shard(plan_of(case)) for _ in range(shards)]
         self.blocks: list[AlertBlock] = []
-        self.set_aside: list[SetAside] = []
+        self.quarantined: list[Quarantined] = []
         self._final: Ledger | None = None
 
     @classmethod
@@ -46,7 +46,7 @@ class Driver:
 
     def _take(self, output: Output) -> None:
         self.blocks += output.alerts
-        self.set_aside += output.set_aside
+        self.quarantined += output.quarantined
 
     def feed(self, rows: Sequence[Row], shard: int = 0) -> None:
         self._take(self.shards[shard].feed(chunk_of(self.case.pipeline, rows)))
@@ -54,7 +54,7 @@ class Driver:
     def drain(self) -> None:
         for shard in self.shards:
             self._take(shard.drain())
-        blocks, self._final = Merge(plan_of(self.case)).finish(self.shards)
+        blocks, self._final = MergeStage(plan_of(self.case)).finish(self.shards)
         self.blocks += blocks
 
     def snapshot(self) -> list[bytes]:
@@ -83,5 +83,5 @@ class Driver:
     def assert_equals(self, other: Driver) -> None:
         """Same alerts to the last bit, same rows set aside, same ledger."""
         assert_same(self.alerts(), other.alerts())
-        assert plain_set_aside(self.set_aside) == plain_set_aside(other.set_aside)
+        assert plain_set_aside(self.quarantined) == plain_set_aside(other.quarantined)
         assert self.ledger() == other.ledger()

@@ -14,8 +14,8 @@ from oracle import Oracle
 from oracle_spec import Pipeline, Row
 
 from offbeat.core.batch import NULL_INT
-from offbeat.decide.block import STATUSES, AlertBlock, SetAside
-from offbeat.io.contract import FAULTS, Chunk
+from offbeat.core.chunk import FAULTS, Chunk
+from offbeat.decide.block import STATUSES, AlertBlock, Quarantined
 
 DTYPES: dict[str, Any] = {"float": pl.Float64, "fixed": pl.Int64, "text": pl.String, "bool": pl.Boolean}
 Record = dict[str, Any]
@@ -102,7 +102,7 @@ def _value(value: Any) -> Any:
     return number(value) if isinstance(value, float) else value
 
 
-def plain_set_aside(parts: Sequence[SetAside]) -> list[tuple[int, int, str]]:
+def plain_set_aside(parts: Sequence[Quarantined]) -> list[tuple[int, int, str]]:
     return sorted((int(p.files[i]), int(p.rows[i]), reason) for p in parts for i, reason in enumerate(p.reasons))
 
 

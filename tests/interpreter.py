@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from offbeat.core.program import Op, Program
+from offbeat.core.expression_program import Op, Program
 
 Num = float | None
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from offbeat.core.batch import NULL_INT
+from offbeat.core.chunk import FAULTS, Chunk
 from offbeat.core.plan import Column, SourcePlan, TimePlan
-from offbeat.io.contract import FAULTS, Chunk, Source
-from offbeat.io.open import FileSource
+from offbeat.io.contract import Source
+from offbeat.io.read.file_source import FileSource
 
 FLOATS = tuple(Column(c, "float", headers=(c.title(),)) for c in ("open", "high", "low", "close"))
 

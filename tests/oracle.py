@@ -94,7 +94,7 @@ class Oracle:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.alerts: list[dict[str, Any]] = []
-        self.set_aside: list[tuple[int, int, str]] = []
+        self.quarantined: list[tuple[int, int, str]] = []
         """(file, row, reason) of quarantined and late rows."""
         self.keys: dict[str, _Key] = {}
         self.outcome: dict[int, str] = {}
@@ -117,7 +117,7 @@ class Oracle:
 
     def _quarantine(self, number: int, row: Row, reason: str) -> None:
         self.outcome[number] = f"quarantined {reason}"
-        self.set_aside.append((row.file, row.row, reason))
+        self.quarantined.append((row.file, row.row, reason))
 
     def _check(self, number: int, row: Row) -> tuple[str, _Accepted | None]:
         """Steps 1 and 2: everything that the row alone decides."""
@@ -180,7 +180,7 @@ class Oracle:
         late = state.greatest is not None and row.time_ns < state.greatest - p.lateness_ns
         if late or (state.last_folded is not None and (row.time_ns, row.order) < state.last_folded):
             self.outcome[row.number] = "late"
-            self.set_aside.append((row.source.file, row.source.row, "late"))
+            self.quarantined.append((row.source.file, row.source.row, "late"))
         elif state.greatest is None or row.time_ns > state.greatest + p.max_jump_ns:
             state.candidate = row
         else:

@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from offbeat.core.batch import F64
-from offbeat.detectors.isolation_forest import Forests
+from offbeat.detectors.isolation_forest.isolation_forest import Forests
 
 Row = tuple[float, ...]
 _LARGEST = (2 - 2.0**-23) * 2.0**127

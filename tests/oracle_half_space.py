@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from offbeat.core.batch import F64
-from offbeat.detectors.half_space_trees import HalfSpaces
+from offbeat.detectors.half_space_trees.half_space_trees import HalfSpaces
 
 _LARGEST = (2 - 2.0**-23) * 2.0**127
 

@@ -15,8 +15,8 @@ import numpy as np
 from oracle_forest import forest_scores
 
 from offbeat.core.plan import PopulationPlan
-from offbeat.detectors.isolation_forest import IsolationForest
-from offbeat.detectors.model import Training
+from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
+from offbeat.detectors.trained.model import Training
 
 _WORD = 2**64
 

@@ -14,10 +14,10 @@ from oracle_logic import Num
 from oracle_spec import Fit
 
 from offbeat.core.batch import F64
-from offbeat.detectors.half_space_trees import HalfSpaceTrees
-from offbeat.detectors.isolation_forest import IsolationForest
-from offbeat.detectors.model import Training
-from offbeat.detectors.robust_covariance import RobustCovariance
+from offbeat.detectors.half_space_trees.half_space_trees import HalfSpaceTrees
+from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
+from offbeat.detectors.robust_covariance.robust_covariance import RobustCovariance
+from offbeat.detectors.trained.model import Training
 
 _LARGEST = (2 - 2.0**-23) * 2.0**127
 

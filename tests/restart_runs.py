@@ -20,18 +20,18 @@ import pytest
 from case import Case
 from under_test import BUFFERED, ROLLED
 
+from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.delivery import Delivery
 from offbeat.engines.local import LocalEngine, Run
-from offbeat.engines.merge import Merge
-from offbeat.engines.shard import Shard
-from offbeat.io import merge
-from offbeat.io.contract import Chunk, Position
-from offbeat.io.jsonl_sink import JsonlSink
-from offbeat.io.open import FileSource
-from offbeat.io.parquet_sink import ParquetSink
-from offbeat.io.read_alerts import latest, read_alerts
+from offbeat.fold.merge_stage import MergeStage
+from offbeat.fold.shard import Shard
+from offbeat.io.read import merge_overlapping
+from offbeat.io.read.alert_files import latest, read_alerts
+from offbeat.io.read.file_source import FileSource
+from offbeat.io.write.jsonl_sink import JsonlSink
+from offbeat.io.write.parquet_sink import ParquetSink
 
 START = 1_600_000_000
 
@@ -104,8 +104,8 @@ def left(job: Job, run: Run) -> Left:
 
 
 def standing(path: Path) -> list[str]:
-    """Alerts as they stand: the greatest revision of each, without withdrawn ones."""
-    alerts = latest(read_alerts(path)).filter(pl.col("status") != "withdrawn")
+    """Alerts as they stand: the greatest revision of each, without retracted ones."""
+    alerts = latest(read_alerts(path)).filter(pl.col("status") != "retracted")
     return plain(alerts)
 
 
@@ -190,9 +190,9 @@ def fated(at: int = -1, *, hard: bool = False) -> Iterator[Fate]:
         patch.setattr(JsonlSink, "_put", torn)
         patch.setattr(FileSource, "chunks", counted)
         owners: tuple[tuple[Any, str], ...] = (
-            (Shard, "absorb"), (Shard, "drain"), (Merge, "take_windows"), (Merge, "finish"), (Checkpoint, "save"), (Delivery, "commit"),
-            (Delivery, "deliver"), (Delivery, "close"), (JsonlSink, "commit"), (ParquetSink, "commit"), (ParquetSink, "write"),
-            (os, "ftruncate"), (Path, "replace"), (Path, "unlink"),
+            (Shard, "absorb"), (Shard, "drain"), (MergeStage, "take_windows"), (MergeStage, "finish"), (Checkpoint, "save"),
+            (Delivery, "commit"), (Delivery, "deliver"), (Delivery, "close"), (JsonlSink, "commit"), (ParquetSink, "commit"),
+            (ParquetSink, "write"), (os, "ftruncate"), (Path, "replace"), (Path, "unlink"),
         )  # fmt: skip
         for owner, name in owners:
             patch.setattr(owner, name, _around(fate, f"{owner.__name__}.{name}", getattr(owner, name)))
@@ -261,7 +261,7 @@ def disordered(case: Case, rows: int, *, step: int, reach: int, seed: int, start
 def small_pieces() -> Iterator[None]:
     """Files that are merged come in pieces of few rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "ROWS", 23)
+        patch.setattr(merge_overlapping, "ROWS", 23)
         yield
 
 

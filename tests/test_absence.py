@@ -18,9 +18,9 @@ from restart_runs import Job, standing, write
 
 from offbeat import run
 from offbeat.core.plan import AbsencePlan, Plan
-from offbeat.detectors.absence import Absence
-from offbeat.engines.jury import Jury
-from offbeat.io.read_alerts import latest, read_alerts
+from offbeat.detectors.absence.absence import Absence
+from offbeat.fold.detector_set import DetectorSet
+from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.spec.document import read_document
 from offbeat.spec.lint import lint_text
 from offbeat.spec.load import load_plan, load_text
@@ -78,7 +78,7 @@ def table(days: Days) -> pl.DataFrame:
 def gone(alerts: pl.DataFrame) -> set[tuple[str, int]]:
     """Key and day of the alerts that the detector voted for, as they stand."""
     rows = (
-        latest(alerts).filter(pl.col("status") != "withdrawn").select("key", "time", "detectors").explode("detectors").unnest("detectors")
+        latest(alerts).filter(pl.col("status") != "retracted").select("key", "time", "detectors").explode("detectors").unnest("detectors")
     )
     mine = rows.filter((pl.col("name") == "gone") & pl.col("voted"))
     return {(key, (time - FIRST).days) for key, time in mine.select("key", "time").iter_rows()}
@@ -187,7 +187,7 @@ def test_an_alert_is_withdrawn_when_rows_come(tmp_path: Path) -> None:
     )
     assert not alerts.is_duplicated().any()
     stands = alerts.sort("time", "revision").group_by("time", maintain_order=True).last()
-    assert stands.select("time", "status").rows() == [(32, "withdrawn"), (33, "withdrawn"), (37, "withdrawn"), (42, "final")]
+    assert stands.select("time", "status").rows() == [(32, "retracted"), (33, "retracted"), (37, "retracted"), (42, "final")]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -220,7 +220,7 @@ def test_increments_and_chunks_leave_what_one_run_leaves(tmp_path: Path, seed: i
         for mine, theirs in zip(job.outputs, whole.outputs, strict=True):
             assert standing(mine) == standing(theirs)
         assert ran.ledger.as_dict() == once.ledger.as_dict()
-    assert set(read_alerts(grown.outputs[0])["status"]) == {"final", "withdrawn"}
+    assert set(read_alerts(grown.outputs[0])["status"]) == {"final", "retracted"}
 
 
 def _plan(text: str) -> Plan:
@@ -291,7 +291,7 @@ def test_what_kept_state_depends_on() -> None:
 
 
 def test_of_windows_that_are_there_it_says_nothing() -> None:
-    jury = Jury(load_text(TEXT).plan.views[0], 0)
+    jury = DetectorSet(load_text(TEXT).plan.views[0], 0)
     outputs = np.ones((len(load_text(TEXT).plan.views[0].program.outputs), 3))
     slots = np.arange(3, dtype=np.int32)
     decisions = jury.judge(["a", "b", "c"], slots, np.zeros(3, np.int64), outputs, np.zeros(0, np.int64), np.ones(3, np.bool_))

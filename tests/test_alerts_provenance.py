@@ -8,9 +8,9 @@ import pytest
 from alert_blocks import as_table, two_bars
 
 from offbeat.errors import UserError
-from offbeat.io.provenance import Origin, find_origin, open_provenance, provenance_path, provenance_table
-from offbeat.io.read_alerts import find_alert
-from offbeat.io.sinks import open_sink
+from offbeat.io.read.alert_files import find_alert
+from offbeat.io.write.provenance import Origin, find_origin, open_provenance, provenance_path, provenance_table
+from offbeat.io.write.sinks import open_sink
 
 
 @pytest.mark.parametrize("bounded", [True, False])

@@ -17,10 +17,10 @@ from alert_blocks import PLAN_HASH, as_table, many, two_bars
 from polars.testing import assert_frame_equal
 
 from offbeat.errors import UserError
-from offbeat.io.alerts import EMPTY
-from offbeat.io.jsonl_sink import json_lines
-from offbeat.io.read_alerts import latest, read_alerts
-from offbeat.io.sinks import open_sink
+from offbeat.io.read.alert_files import latest, read_alerts
+from offbeat.io.write.alert_table import EMPTY
+from offbeat.io.write.jsonl_sink import json_lines
+from offbeat.io.write.sinks import open_sink
 
 FIRST = {
     "alert_id": "ab000000000000000000000000000001",
@@ -178,10 +178,10 @@ def test_latest_keeps_the_greatest_revision_then_status() -> None:
         ("a", 2, "final"),
         ("a", 2, "early"),
         ("c", 1, "final"),
-        ("b", 5, "withdrawn"),
+        ("b", 5, "retracted"),
     ]
     frame = pl.DataFrame(rows, schema=["alert_id", "revision", "status"], orient="row")
-    assert latest(frame).rows() == [("a", 2, "final"), ("c", 1, "final"), ("b", 5, "withdrawn")]
+    assert latest(frame).rows() == [("a", 2, "final"), ("c", 1, "final"), ("b", 5, "retracted")]
     assert latest(frame.head(0)).is_empty()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from alert_blocks import as_table, many, two_bars
 
-from offbeat.io.alert_schema import alert_json_schema
-from offbeat.io.alerts import EMPTY
-from offbeat.io.jsonl_sink import json_lines
+from offbeat.io.write.alert_json_schema import alert_json_schema
+from offbeat.io.write.alert_table import EMPTY
+from offbeat.io.write.jsonl_sink import json_lines
 
 jsonschema: Any = import_module("jsonschema")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from offbeat.detectors.chi_square import consistency_factor, probability, quantile
+from offbeat.detectors.robust_covariance.chi_square import consistency_factor, probability, quantile
 
 SHARES = (Fraction(1, 1000), Fraction(1, 2), Fraction(1007, 2000), Fraction(39, 40), Fraction(999, 1000))
 

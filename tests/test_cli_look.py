@@ -11,7 +11,7 @@ import pytest
 from command import OFFBEAT, ROOT, STREAM, Command, offbeat
 
 from offbeat.evaluate.generate_bars import generate_bars
-from offbeat.io.read_alerts import read_alerts
+from offbeat.io.read.alert_files import read_alerts
 
 __all__ = ["offbeat"]
 

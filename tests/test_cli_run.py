@@ -9,7 +9,7 @@ import pytest
 from command import BARS, DATA, ROOT, STREAM, Command, adds_up, finished, offbeat, process
 
 from offbeat.evaluate.generate_bars import generate_bars
-from offbeat.io.read_alerts import read_alerts
+from offbeat.io.read.alert_files import read_alerts
 
 __all__ = ["offbeat"]
 KEYS = [

@@ -22,12 +22,12 @@ from benchmarks.planted_trades import ALTERNATIVES, Setting, planted, table
 from offbeat.core.batch import F64
 from offbeat.engines.compare import judge, longest_window, names_of, vote_score
 from offbeat.evaluate.comparison import Comparison, compared
+from offbeat.evaluate.detection_quality import ALARMS, Tolerance, truth_on, worth
 from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.evaluate.labels import EVENTS, read_labels
 from offbeat.evaluate.series import QUANTILES, JudgedRows, Series, agreements, flags
-from offbeat.evaluate.worth import ALARMS, Tolerance, truth_on, worth
-from offbeat.io.compare_plot import highest
-from offbeat.io.open import open_source
+from offbeat.io.read.file_source import open_source
+from offbeat.io.report.compare_plot import highest
 from offbeat.spec.load import load_plan
 
 __all__ = ["offbeat"]

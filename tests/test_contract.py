@@ -14,9 +14,9 @@ from harness import Record, assert_same
 from oracle_spec import Row
 
 from offbeat.core.plan import ModelPlan
-from offbeat.detectors.model import Training
 from offbeat.detectors.spec import ModelSpec, detector_types
-from offbeat.detectors.trained import model_of
+from offbeat.detectors.trained.model import Training
+from offbeat.detectors.trained.trained import model_of
 from offbeat.spec.functions import AGGREGATES, NEIGHBOURS
 
 KINDS = sorted(DETECTORS)

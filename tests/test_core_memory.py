@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from offbeat.core.admission import Admission, Order
+from offbeat.core.expression_program import Program
 from offbeat.core.plan import Aggregate, WindowPlan
-from offbeat.core.program import Program
+from offbeat.core.row_order import Order, RowOrder
 from offbeat.features.windows import WindowFold
 
 KEYS = 1000
@@ -24,7 +24,7 @@ def test_a_long_window_of_few_rows_is_small() -> None:
 
 
 def test_keys_of_one_row_cost_little_at_the_end() -> None:
-    admission = Admission(Order(0, 65_536, 10**15, identity_has_time=True))
+    admission = RowOrder(Order(0, 65_536, 10**15, identity_has_time=True))
     slots, times = np.arange(KEYS, dtype=np.int32), np.arange(KEYS)
     hashes = np.arange(KEYS, dtype=np.uint64)
     admission.admit(slots, times, np.zeros(KEYS, np.int64), hashes, hashes, KEYS, 0)

@@ -19,8 +19,8 @@ from offbeat.core.plan import Plan
 from offbeat.engines.local import LocalEngine, Run
 from offbeat.errors import UserError
 from offbeat.evaluate.generate_cdr import generate_cdr
-from offbeat.io.open import FileSource
-from offbeat.io.read_alerts import latest, read_alerts
+from offbeat.io.read.alert_files import latest, read_alerts
+from offbeat.io.read.file_source import FileSource
 from offbeat.spec.load import load_text
 
 __all__ = ["offbeat"]
@@ -82,7 +82,7 @@ class Nightly:
 
     def standing(self) -> list[str]:
         """What is said in the end, however often something was said of it before."""
-        alerts = latest(read_alerts(self.base / "alerts.jsonl")).filter(pl.col("status") != "withdrawn")
+        alerts = latest(read_alerts(self.base / "alerts.jsonl")).filter(pl.col("status") != "retracted")
         return plain(alerts.drop("revision"))
 
     def written(self) -> dict[str, list[Any]]:
@@ -234,7 +234,7 @@ def test_an_alert_that_a_correction_takes_away_is_withdrawn(plan: Plan, made: li
     job.put([made[18]])
     run = job.run()
     says = latest(read_alerts(job.base / "alerts.jsonl")).filter(mine).to_dicts()
-    assert [(said["alert_id"], said["status"]) for said in says] == [(told["alert_id"], "withdrawn")]
+    assert [(said["alert_id"], said["status"]) for said in says] == [(told["alert_id"], "retracted")]
     assert says[0]["revision"] > told["revision"]
     assert_as_one_run(job, run)
 

@@ -29,7 +29,7 @@ from databento_files import (
 from io_plans import read, rows_of, source
 
 from offbeat.errors import UserError
-from offbeat.io.open import FileSource
+from offbeat.io.read.file_source import FileSource
 
 __all__ = ["offbeat"]
 DAY = 86_400 * NS

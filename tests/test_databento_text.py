@@ -12,7 +12,7 @@ from databento_files import NS, T0, metadata, named, put, trade, trades_plan, tr
 from io_plans import read, source
 
 from offbeat.errors import UserError
-from offbeat.io.layout import MissingColumnError
+from offbeat.io.read.layout import MissingColumnError
 
 __all__ = ["offbeat"]
 RAW = metadata(named("AIG", 2)) + b"".join(

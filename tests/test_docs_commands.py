@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from command import DATA, ROOT, Command, offbeat
 
-from offbeat.io.read_alerts import read_alerts
+from offbeat.io.read.alert_files import read_alerts
 
 __all__ = ["offbeat"]
 DOCS = ROOT / "docs"

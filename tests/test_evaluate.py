@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from offbeat.errors import UserError
 from offbeat.evaluate.evaluation import Evaluation, as_dict, evaluate
 from offbeat.evaluate.labels import EVENTS, TIME
-from offbeat.io.evaluate_cases import examples
+from offbeat.io.report.evaluate_cases import examples
 
 __all__ = ["offbeat"]
 reference: Any = import_module("sklearn.metrics")

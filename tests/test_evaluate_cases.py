@@ -11,8 +11,8 @@ import pytest
 
 from offbeat.evaluate.evaluation import evaluate
 from offbeat.evaluate.labels import EVENTS, TIME
-from offbeat.io.evaluate_cases import Level, draw_cases, examples, judged, level
-from offbeat.io.read_alerts import read_alerts
+from offbeat.io.read.alert_files import read_alerts
+from offbeat.io.report.evaluate_cases import Level, draw_cases, examples, judged, level
 
 DAY_NS = 86_400_000_000_000
 

@@ -12,8 +12,8 @@ import pytest
 from alert_blocks import as_table, two_bars
 
 from offbeat.errors import UserError
-from offbeat.io.console import alert_records
-from offbeat.io.plot import drawn_columns, plot_alert
+from offbeat.io.report.console import alert_records
+from offbeat.io.report.plot import drawn_columns, plot_alert
 
 AT = 1_700_000_000_000_000_001
 HOSTILE = "</script><img src=x onerror=alert(1)>"

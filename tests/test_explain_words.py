@@ -8,10 +8,10 @@ import pytest
 from alert_blocks import PLAN_HASH, as_table, two_bars
 from rich.console import Console
 
+from offbeat.core.expression_program import Program
 from offbeat.core.plan import Plan, QualityPlan, RulePlan, SourcePlan, TimePlan, ViewPlan
-from offbeat.core.program import Program
-from offbeat.io.console import alert_records, alerts_table, live_line, moment, number, safe, summary
-from offbeat.io.explain import explain_panel, explain_words
+from offbeat.io.report.console import alert_records, alerts_table, live_line, moment, number, safe, summary
+from offbeat.io.report.explain import explain_panel, explain_words
 
 NOTHING = Program((), (), (), 0, ())
 HOSTILE = "\x1b[31mred\x07[bold]x[/bold]\u202ekcab\n\r<script>alert(1)</script>" + "y" * 100

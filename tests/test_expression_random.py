@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interpreter import Num, arithmetic, run
 
-from offbeat.core.program import Op
+from offbeat.core.expression_program import Op
 from offbeat.spec.expression import Codes, Named, compile_expressions
 from offbeat.spec.sql import canonical, parse
 

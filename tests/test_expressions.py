@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import MORE
 
-from offbeat.core.machine import Machine
+from offbeat.core.expression_machine import Machine
 from offbeat.spec.expression import Codes, Named, compile_expressions
 
 SCOPE = {**{name: Named("number") for name in NUMBERS}, "side": Named("text")}

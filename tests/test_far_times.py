@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from offbeat.core.chunk import Chunk
 from offbeat.core.days import local_midnights
-from offbeat.engines.shard import Shard
-from offbeat.io.contract import Chunk
+from offbeat.fold.shard import Shard
 from offbeat.spec.load import load_text
 
 _DAY = 86_400_000_000_000

@@ -9,8 +9,8 @@ import pytest
 from oracle_half_space import half_space_scores, path_of
 
 from offbeat.core.batch import F64
-from offbeat.detectors.half_space_trees import HalfSpaceTrees
-from offbeat.detectors.model import Training
+from offbeat.detectors.half_space_trees.half_space_trees import HalfSpaceTrees
+from offbeat.detectors.trained.model import Training
 
 
 def fitted(table: F64, seed: int = 1, trees: int = 25, depth: int = 15) -> HalfSpaceTrees:

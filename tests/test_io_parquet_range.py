@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from offbeat.core.batch import NULL_INT
-from offbeat.io.files import find_files
-from offbeat.io.parquet import ParquetReader
+from offbeat.io.read.files import find_files
+from offbeat.io.read.parquet import ParquetReader
 from offbeat.spec.load import load_text
 
 # Across the end of summer time in Europe, where an hour of the clock comes twice.

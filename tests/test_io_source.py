@@ -19,9 +19,9 @@ from io_plans import keyed, plan, read, rows_of, source
 
 from offbeat.core.plan import Column, TimePlan
 from offbeat.errors import UserError
-from offbeat.io import merge
-from offbeat.io.ahead import Ahead
-from offbeat.io.open import open_source
+from offbeat.io.read import merge_overlapping
+from offbeat.io.read.file_source import open_source
+from offbeat.io.read.prefetch import Ahead
 
 EPOCH = keyed(time=TimePlan(("t",), "s", "UTC"))
 
@@ -68,9 +68,9 @@ def test_order_of_a_key_over_files(tmp_path: Path, contents: list[list[tuple[str
     for name, rows in files.items():
         write(tmp_path / name, rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "ROWS", 3)
+        patch.setattr(merge_overlapping, "ROWS", 3)
         if spill:
-            patch.setattr(merge, "IN_MEMORY", 30)
+            patch.setattr(merge_overlapping, "IN_MEMORY", 30)
         s = source(EPOCH, tmp_path)
         chunks = list(s.chunks(None))
         got = rows_of(chunks, s.files)

@@ -25,9 +25,9 @@ from io_plans import keyed, plan, read, real_data, source
 
 from offbeat.core.plan import Column, TimePlan
 from offbeat.errors import UserError
-from offbeat.io import parquet
-from offbeat.io.frame import FrameSource
-from offbeat.io.open import FileSource
+from offbeat.io.read import parquet
+from offbeat.io.read.file_source import FileSource
+from offbeat.io.read.frame import FrameSource
 
 NS = 1_645_434_900_000_000_000
 AT = datetime(2022, 2, 21, 9, 15, tzinfo=UTC)

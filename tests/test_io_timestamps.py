@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from offbeat.core.batch import NULL_INT
 from offbeat.errors import UserError
-from offbeat.io.timestamps import by_format, epoch_floats, epoch_integers, finish_iso, local_to_utc, read_iso, zone_of
+from offbeat.io.read.timestamps import by_format, epoch_floats, epoch_integers, finish_iso, local_to_utc, read_iso, zone_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = ["UTC", "Asia/Kolkata", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Monrovia", "Asia/Kathmandu"]

@@ -13,9 +13,9 @@ from oracle_forest import Row, average_path, expected_path_over_samples, forest_
 
 from benchmarks.parity_adbench import parity
 from offbeat.core.batch import F64
-from offbeat.detectors.forest_kernels import AVERAGE_PATH
-from offbeat.detectors.isolation_forest import IsolationForest
-from offbeat.detectors.model import Training
+from offbeat.detectors.isolation_forest.forest_kernels import AVERAGE_PATH
+from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
+from offbeat.detectors.trained.model import Training
 
 
 def training(*tables: F64, seeds: list[int] | None = None, slots: list[int] | None = None) -> Training:

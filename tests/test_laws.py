@@ -49,7 +49,7 @@ def test_ours_equals_the_oracle(case: Case) -> None:
         ours.drain()
         oracle.drain()
         assert_same(ours.alerts(), oracle.alerts)
-        assert plain_set_aside(ours.set_aside) == sorted(oracle.set_aside)
+        assert plain_set_aside(ours.quarantined) == sorted(oracle.quarantined)
         assert ours.ledger() == ledger_of(oracle)
 
     law()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from offbeat.core.batch import I32, I64
-from offbeat.core.links import Linked, Links, place_in
+from offbeat.core.co_occurrence import CoOccurrences, CoOccurring, place_in
 
 HOUR = 3_600_000_000_000
 Known = dict[int, dict[int, set[int]]]
 
 
-def named(linked: Linked) -> list[dict[int, set[int]]]:
+def named(linked: CoOccurring) -> list[dict[int, set[int]]]:
     """Per window: target → places of its windows."""
     out = []
     for low, high in zip(linked.offsets[:-1].tolist(), linked.offsets[1:].tolist(), strict=True):
@@ -37,7 +37,7 @@ class Rows:
     hours: I64
     """(n,)"""
 
-    def fold(self, links: Links, part: slice) -> None:
+    def fold(self, links: CoOccurrences, part: slice) -> None:
         # B's windows get places in order of first appearance in the part, as in a table that is emptied in between.
         target, hours = self.target[part], self.hours[part]
         windows, b_places = np.unique(np.stack([target.astype(np.int64), hours]), axis=1, return_inverse=True)
@@ -65,7 +65,7 @@ def expected(known: Known, places: list[int]) -> list[dict[int, set[int]]]:
 
 
 def test_by_hand() -> None:
-    links = Links(HOUR)
+    links = CoOccurrences(HOUR)
     nothing = links.take(np.array([0, 5]))
     assert named(nothing) == [{}, {}]
     targets, hours = np.array([7, 7, 2, 3, 9], np.int32), np.array([0, 24, 3, 4, 6]) * HOUR
@@ -92,7 +92,7 @@ def test_places_of_hours_in_a_day(start: int, hour: int, place: int) -> None:
 @pytest.mark.parametrize("step", [7, 1000, 40_000])
 def test_as_a_dictionary_of_sets_has_it_however_rows_are_cut(targets: int, step: int) -> None:
     rows = rows_of(targets, 40_000 if step > 7 else 4_000, 900, targets)
-    links, known = Links(HOUR), Known()
+    links, known = CoOccurrences(HOUR), Known()
     for begin in range(0, len(rows.place), step):
         rows.fold(links, slice(begin, begin + step))
     noted(known, rows)
@@ -103,7 +103,7 @@ def test_as_a_dictionary_of_sets_has_it_however_rows_are_cut(targets: int, step:
 
 
 def test_dropped_packed_and_restored_between_folds() -> None:
-    links, known = Links(HOUR), Known()
+    links, known = CoOccurrences(HOUR), Known()
     random = np.random.default_rng(5)
     for turn in range(12):
         rows = rows_of(turn, 3_000, 200 + 30 * turn, 20)
@@ -122,7 +122,7 @@ def test_dropped_packed_and_restored_between_folds() -> None:
             links.renumber(new)
             known = Known({int(new[p]): found for p, found in known.items() if new[p] >= 0})
         else:
-            again = Links(HOUR)
+            again = CoOccurrences(HOUR)
             again.restore(links.arrays())
             links = again
         places = [*range(600)]
@@ -130,7 +130,7 @@ def test_dropped_packed_and_restored_between_folds() -> None:
 
 
 def test_a_window_with_one_target_takes_twelve_bytes() -> None:
-    links, n = Links(HOUR), 1 << 16
+    links, n = CoOccurrences(HOUR), 1 << 16
     places, starts = np.arange(n), np.zeros(n, np.int64)
     links.fold(places, starts, places % 48, np.arange(48, dtype=np.int32), np.zeros(48, np.int64))
     assert sum(array.nbytes for array in links.arrays().values()) == 12 * n

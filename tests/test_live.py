@@ -82,7 +82,7 @@ def test_a_flood_comes_in_large_batches() -> None:
     """The pipe holds what arrives while a batch is judged, and the next read takes all of it."""
     code = (
         "import sys, time\n"
-        "from offbeat.io.files import ByteStream, InputFile\n"
+        "from offbeat.io.read.files import ByteStream, InputFile\n"
         "s = ByteStream(InputFile('-', 'ndjson', '', None, 0))\n"
         "print('ready', flush=True)\n"
         "first = s.read(1)\n"

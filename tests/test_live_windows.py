@@ -15,12 +15,12 @@ import polars as pl
 import pytest
 
 from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
 from offbeat.engines.local import LocalEngine, Run
 from offbeat.evaluate.generate_cdr import generate_cdr
-from offbeat.io.contract import Chunk, Position
-from offbeat.io.open import FileSource
-from offbeat.io.read_alerts import latest, read_alerts
+from offbeat.io.read.alert_files import latest, read_alerts
+from offbeat.io.read.file_source import FileSource
 from offbeat.spec.load import load_plan, load_text
 
 DAY_ZERO = datetime(2024, 3, 4, tzinfo=UTC)
@@ -146,7 +146,7 @@ def live(plan: Plan, source: Pieces, out: Path, state: Path | None = None) -> Ru
 
 def standing(alerts: pl.DataFrame) -> list[dict[str, Any]]:
     """What a reader keeps in the end, whole."""
-    kept = latest(alerts).filter(pl.col("status") != "withdrawn")
+    kept = latest(alerts).filter(pl.col("status") != "retracted")
     return kept.sort("view", "key", "time").to_dicts()
 
 
@@ -249,7 +249,7 @@ def test_withdrawn_when_the_past_turns_out_otherwise(tmp_path: Path) -> None:
     live(plan, Pieces(plan, path, [1]), tmp_path / "live.jsonl")
     said = read_alerts(str(tmp_path / "live.jsonl"))
     here = said.filter((pl.col("view") == "place_hour") & (pl.col("key") == "p"))
-    assert here.select("time", "status", pl.col("row").struct.field("total")).rows() == [(at[2], "early", 3.0), (at[2], "withdrawn", 3.01)]
+    assert here.select("time", "status", pl.col("row").struct.field("total")).rows() == [(at[2], "early", 3.0), (at[2], "retracted", 3.01)]
     assert standing(said) == standing(bounded(plan, path, tmp_path / "bounded.jsonl"))
 
 

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from offbeat.errors import UserError
-from offbeat.io.neighbours import neighbours
-from offbeat.io.provenance import Origin
+from offbeat.io.read.neighbours import neighbours
+from offbeat.io.write.provenance import Origin
 from offbeat.spec.load import load_text
 
 PLAN = load_text("""

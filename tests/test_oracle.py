@@ -144,7 +144,7 @@ def test_late_without_lateness() -> None:
     oracle, seen = _stream(_pipeline(unique=()), (10, 1.0), (11, 1.0), (11, 1.0), (10, 1.0))
     assert seen == ["pending", "scored", "scored", "late"]
     assert oracle.outcome[0] == "scored"
-    assert oracle.set_aside == [(0, 4, "late")]
+    assert oracle.quarantined == [(0, 4, "late")]
 
 
 def test_order_decides_between_equal_times() -> None:
@@ -268,4 +268,4 @@ def test_row_rules_of_bars() -> None:
     good: dict[str, Value] = {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 0}
     bad: list[dict[str, Value]] = [{"open": 0.0}, {"high": 0.5}, {"low": 2.0, "high": 3.0}, {"volume": -1}, {"close": float("nan")}]
     oracle = run(BARS.pipeline, [Row("A", START * SECOND, {**good, **change}) for change in bad])
-    assert [reason for _, _, reason in oracle.set_aside] == ["price", "high", "low", "volume", "non_finite"]
+    assert [reason for _, _, reason in oracle.quarantined] == ["price", "high", "low", "volume", "non_finite"]

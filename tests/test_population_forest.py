@@ -18,13 +18,13 @@ from benchmarks.parity_adbench import parity
 from offbeat.core.batch import F64
 from offbeat.core.plan import PopulationPlan
 from offbeat.core.state import decode, encode
-from offbeat.detectors.isolation_forest import IsolationForest
-from offbeat.detectors.model import Training
-from offbeat.detectors.population_forest import PopulationForest
-from offbeat.detectors.population_kernels import packed, path_scores
-from offbeat.detectors.population_model import load, save
-from offbeat.detectors.population_sample import PopulationSample
-from offbeat.detectors.single import by_row
+from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
+from offbeat.detectors.population_forest.population_forest import PopulationForest
+from offbeat.detectors.population_forest.population_kernels import packed, path_scores
+from offbeat.detectors.population_forest.population_model import load, save
+from offbeat.detectors.population_forest.population_sample import PopulationSample
+from offbeat.detectors.trained.float32 import by_row
+from offbeat.detectors.trained.model import Training
 from offbeat.detectors.verdict import Evidence
 from offbeat.errors import UserError
 

@@ -12,7 +12,7 @@ from test_population_forest import DAY, VIEW, windows
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.plan import Plan, PopulationPlan, RulePlan
 from offbeat.core.state import decode, encode
-from offbeat.engines.jury import Jury
+from offbeat.fold.detector_set import DetectorSet
 from offbeat.spec.lint import lint_text
 
 WINDOWS = windows()
@@ -64,10 +64,10 @@ def test_it_votes_beside_a_rule_and_survives_restarts(size: int) -> None:
     assert (forest.contamination, forest.features, forest.over_ns) == (0.05, ("a", "b"), 4 * DAY)
     expected = rolling(forest, VIEW, made.seed, WINDOWS)
     names = sorted({w.key for w in WINDOWS})
-    jury, number = Jury(made.views[0], made.seed), np.zeros(0, np.int64)
+    jury, number = DetectorSet(made.views[0], made.seed), np.zeros(0, np.int64)
     nobody = np.zeros(0, np.bool_)
     for part in [range(len(expected))[at : at + size] for at in range(0, len(expected), size)]:
-        again = Jury(made.views[0], made.seed)
+        again = DetectorSet(made.views[0], made.seed)
         again.restore(decode(encode(jury.snapshot(len(names), None), {}), "state")[0], names, None)
         jury = again
         slots, starts, outputs = matrices(made, names, part)
@@ -89,7 +89,7 @@ def test_it_votes_beside_a_rule_and_survives_restarts(size: int) -> None:
 def test_days_that_are_judged_by_what_was_learnt_from_them() -> None:
     made = plan()
     names = sorted({w.key for w in WINDOWS})
-    jury = Jury(made.views[0], made.seed)
+    jury = DetectorSet(made.views[0], made.seed)
     slots, starts, outputs = matrices(made, names, range(len(WINDOWS)))
     jury.learn(names, slots, starts, outputs)
     jury.fix(18_009 * DAY)

@@ -11,16 +11,16 @@ import polars as pl
 import pytest
 
 from offbeat.core.batch import NULL_INT
-from offbeat.decide.block import SetAside
+from offbeat.decide.block import Quarantined
 from offbeat.errors import UserError
-from offbeat.io.quarantine import counts, export, listed, open_quarantine, quarantine_table
+from offbeat.io.write.quarantine import counts, export, listed, open_quarantine, quarantine_table
 
 FILES = ["in/AIG_2024.csv.gz", "other/AIG_2024.csv.gz", "in/calls.ndjson", "in/bars.parquet"]
 HEADERS = ["time,close", "Time;Close;Volume\r\n", None, None]
 
 
-def rows() -> SetAside:
-    return SetAside(
+def rows() -> Quarantined:
+    return Quarantined(
         reasons=["price", "type", "late", "price", "encoding", "missing", "price"],
         files=np.array([0, 0, 1, 2, 0, 3, -1], np.int32),
         rows=np.array([5, 6, 1, 9, 7, 2, 0]),
@@ -76,7 +76,7 @@ def test_export_of_some_reasons(tmp_path: Path) -> None:
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
-    block = SetAside(["a"] * 3, np.arange(3, dtype=np.int32), np.ones(3, np.int64), [None] * 3, np.zeros(3, np.int64), ["x,1"] * 3)
+    block = Quarantined(["a"] * 3, np.arange(3, dtype=np.int32), np.ones(3, np.int64), [None] * 3, np.zeros(3, np.int64), ["x,1"] * 3)
     sink = open_quarantine(tmp_path / "q.parquet")
     sink.write(quarantine_table(block, ["../../evil.csv", "..", "/etc/passwd"], ["h,i"] * 3))
     sink.close(True)
@@ -103,7 +103,7 @@ def test_nothing_set_aside(tmp_path: Path) -> None:
 @pytest.mark.heavy
 def test_a_million_rows_are_exported_in_little_memory(tmp_path: Path) -> None:
     m, files = 100_000, [f"in/S{i}.csv" for i in range(200)]
-    block = SetAside(
+    block = Quarantined(
         ["price"] * m,
         np.arange(m, dtype=np.int32) % 200,
         np.arange(m),

@@ -16,8 +16,8 @@ from io_plans import keyed, plan, read, rows_of, source
 
 from offbeat.core.plan import Column, SourcePlan, TimePlan
 from offbeat.engines.replay import Clock, Replayed, replay
-from offbeat.io import by_time
-from offbeat.io.open import FileSource
+from offbeat.io.read import by_time
+from offbeat.io.read.file_source import FileSource
 
 EPOCH = keyed(time=TimePlan(("t",), "s", "UTC"))
 NS = 10**9

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from command import DATA, STREAM, Command, finished, offbeat, process
 
+from offbeat.core.chunk import FAULTS
 from offbeat.evaluate.generate_bars import generate_bars
-from offbeat.io.contract import FAULTS
 
 __all__ = ["offbeat"]
 SHORT = 1500

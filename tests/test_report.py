@@ -9,8 +9,8 @@ from alert_blocks import as_table, two_bars
 from rich.console import Console, RenderableType
 
 from offbeat.core.ledger import Ledger, ViewCounts
-from offbeat.io.console import alert_records
-from offbeat.io.report import gaps_table, quarantine_tables, ranked, run_report, worst_table
+from offbeat.io.report.console import alert_records
+from offbeat.io.report.run_report import gaps_table, quarantine_tables, ranked, run_report, worst_table
 
 
 def printed(renderable: RenderableType) -> str:
@@ -68,7 +68,7 @@ def test_the_worst_come_first() -> None:
             alert("score", 0.9, 2, 0.8, time=5),
             alert("votes", 0.9, 3, 0.1, time=5),
             alert("mild", 0.2, 3, 1.0, time=5),
-            alert("gone", 1.0, 3, 1.0, time=5, status="withdrawn"),
+            alert("gone", 1.0, 3, 1.0, time=5, status="retracted"),
         ]
     )
     assert ranked(frame)["alert_id"].to_list() == ["votes", "score", "early", "late", "mild", "none"]

@@ -17,7 +17,7 @@ from under_test import BARS, BUFFERED, ROLLED
 from offbeat.core.plan import Plan
 from offbeat.engines.local import Run
 from offbeat.evaluate.generate_bars import generate_bars
-from offbeat.io.read_alerts import latest, read_alerts
+from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.spec.load import load_text
 
 pytestmark = [
@@ -88,11 +88,11 @@ def test_keys_that_go_on_at_their_own_pace(tmp_path: Path, seed: int) -> None:
             days.append(write(tmp_path / f"{len(days):03}.csv", part, HEADERS[ROLLED.name]))
     job, runs = _grown(plan_of(ROLLED), days, tmp_path / "grown")
     _assert_as_one_run(job, runs[-1], tmp_path / "whole")
-    assert set(read_alerts(job.outputs[0])["status"]) == {"final", "withdrawn"}, "some window was an alert and is none"
+    assert set(read_alerts(job.outputs[0])["status"]) == {"final", "retracted"}, "some window was an alert and is none"
 
 
 def test_increments_that_die(tmp_path: Path) -> None:
-    """Law 3 holds for a run that goes on: windows withdrawn and revised come once."""
+    """Law 3 holds for a run that goes on: windows retracted and revised come once."""
     lines = disordered(ROLLED, 120, step=2400, reach=0, seed=3)
     halves = [str(write(tmp_path / f"{i}.csv", part, HEADERS[ROLLED.name])) for i, part in enumerate((lines[:57], lines[57:]))]
     first = Job(plan_of(ROLLED), (halves[0],), tmp_path / "calm", block=600)
@@ -127,7 +127,7 @@ def test_an_alert_withdrawn_and_raised_again(tmp_path: Path) -> None:
     found = read_alerts(job.outputs[0]).filter(pl.col("view") == "sector_day")
     local = pl.col("time").dt.convert_time_zone("Asia/Kolkata").dt.day()
     said = found.select(local, "revision", "status", pl.col("row").struct.field("turnover")).rows()
-    assert said == [(3, 2, "final", 20.0), (3, 3, "withdrawn", 20.0), (2, 3, "final", 35.0), (3, 4, "final", 20.0)]
+    assert said == [(3, 2, "final", 20.0), (3, 3, "retracted", 20.0), (2, 3, "final", 35.0), (3, 4, "final", 20.0)]
     kept: list[Any] = latest(found).select(local, "revision", "status").sort("time").rows()
     assert kept == [(2, 3, "final"), (3, 4, "final")]
     assert [record["status"] for run in runs for record in run.worst if record["view"] == "sector_day"] == ["final"] * 3

@@ -22,7 +22,7 @@ from offbeat.evaluate.generate_bars import generate_bars
 COMMAND = """
 from offbeat.cli.app import main
 from offbeat.engines.local import LocalEngine
-from offbeat.io.open import FileSource
+from offbeat.io.read.file_source import FileSource
 LocalEngine.__init__.__kwdefaults__["commit_seconds"] = 0.0
 FileSource.__init__.__kwdefaults__["block"] = 30_000
 main()

@@ -21,8 +21,8 @@ from offbeat.core.plan import Plan
 from offbeat.core.state import decode, encode
 from offbeat.engines.local import LocalEngine
 from offbeat.errors import UserError
-from offbeat.io.open import FileSource
-from offbeat.io.read_alerts import read_alerts
+from offbeat.io.read.alert_files import read_alerts
+from offbeat.io.read.file_source import FileSource
 from offbeat.spec.load import load_text
 
 # The files that a process killed in the simulation had open are closed by the collector, which warns of them.
@@ -117,7 +117,7 @@ def test_changed_thresholds_keep_the_state_and_apply_from_there_on(job: Job, tmp
     judged = (pl.col("view") == "market") & (pl.col("time") < edge - pl.duration(hours=2))
     assert _ids(got.filter(judged)) == _ids(before.filter(judged))
     assert set(got.filter(judged)["plan_hash"]) == {job.plan.plan_hash}
-    assert "withdrawn" not in set(got.filter(judged)["status"]), "windows judged before are not judged again"
+    assert "retracted" not in set(got.filter(judged)["status"]), "windows judged before are not judged again"
 
 
 def test_a_view_without_windows_may_join_and_a_cadence_may_change(job: Job, tmp_path: Path) -> None:

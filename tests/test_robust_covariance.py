@@ -12,8 +12,8 @@ import pytest
 from oracle_covariance import distance
 
 from offbeat.core.batch import F64
-from offbeat.detectors.model import Training
-from offbeat.detectors.robust_covariance import RobustCovariance
+from offbeat.detectors.robust_covariance.robust_covariance import RobustCovariance
+from offbeat.detectors.trained.model import Training
 
 
 def training(rows: F64, number: int = 1, slot: int = 0, seed: int = 12345) -> Training:

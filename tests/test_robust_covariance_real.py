@@ -15,7 +15,7 @@ from test_robust_covariance import scores, training
 from benchmarks.parity_adbench import measure
 from benchmarks.parity_covariance import our_covariance, parity
 from offbeat.core.batch import F64
-from offbeat.detectors.robust_covariance import RobustCovariance
+from offbeat.detectors.robust_covariance.robust_covariance import RobustCovariance
 
 TRADES = Path(__file__).parents[2] / "shared" / "data" / "trades" / "AIG_2013-10-07_11.trades.csv.gz"
 NAMES = (

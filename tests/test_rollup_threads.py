@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 
-from offbeat.engines.intake import Prepared
-from offbeat.engines.shard import Shard
-from offbeat.io.contract import Chunk
-from offbeat.io.frame import FrameSource
+from offbeat.core.chunk import Chunk
+from offbeat.fold.intake import Prepared
+from offbeat.fold.shard import Shard
+from offbeat.io.read.frame import FrameSource
 from offbeat.spec.load import load_plan
 
 KEYS, PART = 16_000, 2_000

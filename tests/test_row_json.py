@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from offbeat.io.row_json import decimal_numbers, json_rows, quotients
+from offbeat.io.write.row_json import decimal_numbers, json_rows, quotients
 
 
 def test_prices_have_their_own_digits() -> None:

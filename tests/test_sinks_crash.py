@@ -18,10 +18,10 @@ import pyarrow as pa
 import pytest
 from alert_blocks import many
 
-from offbeat.io.contract import Position
-from offbeat.io.jsonl_sink import JsonlSink
-from offbeat.io.read_alerts import read_alerts
-from offbeat.io.sinks import open_sink
+from offbeat.core.chunk import Position
+from offbeat.io.read.alert_files import read_alerts
+from offbeat.io.write.jsonl_sink import JsonlSink
+from offbeat.io.write.sinks import open_sink
 
 BATCHES = [many(n, seed) for seed, n in enumerate((3, 0, 2, 5, 1))]
 EXPECTED = [i for table in BATCHES for i in table["alert_id"].to_pylist()]
@@ -157,7 +157,7 @@ CHILD = textwrap.dedent("""
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from alert_blocks import many
-    from offbeat.io.sinks import open_sink
+    from offbeat.io.write.sinks import open_sink
     out = Path(sys.argv[1])
     state = out.with_name(out.name + ".state.json")
     done, position = json.loads(state.read_text()) if state.exists() else (0, None)

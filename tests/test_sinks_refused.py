@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 from alert_blocks import as_table, many, two_bars
 
+from offbeat.core.chunk import Position
 from offbeat.errors import UserError
-from offbeat.io.contract import Position
-from offbeat.io.jsonl_sink import json_lines
-from offbeat.io.read_alerts import read_alerts
-from offbeat.io.sinks import open_sink
+from offbeat.io.read.alert_files import read_alerts
+from offbeat.io.write.jsonl_sink import json_lines
+from offbeat.io.write.sinks import open_sink
 
 NAMES = ["a.jsonl", "a.parquet"]
 
@@ -186,7 +186,7 @@ LIMITED = textwrap.dedent("""
     sys.path.insert(0, sys.argv[4])
     from alert_blocks import many
     from offbeat.errors import UserError
-    from offbeat.io.sinks import open_sink
+    from offbeat.io.write.sinks import open_sink
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     tables = [many(1000, i) for i in range(30)]
     if sys.argv[3] == "large":

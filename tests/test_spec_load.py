@@ -14,7 +14,7 @@ import yaml
 from interpreter import run
 
 from offbeat.core.plan import Aggregate, Column, Plan, RulePlan, ViewPlan
-from offbeat.detectors.rule_spec import RuleSpec
+from offbeat.detectors.rule.rule_spec import RuleSpec
 from offbeat.errors import SpecError
 from offbeat.spec.load import load, load_plan, load_text, shipped
 from offbeat.spec.models import (

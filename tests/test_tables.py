@@ -17,7 +17,7 @@ from table_files import DAY, SCHEMA, read, some, written
 from test_docs_commands import DOCS, blocks
 
 from offbeat import UserError, run
-from offbeat.io.open_tables import open_tables
+from offbeat.io.write.tables.open import open_tables
 from offbeat.spec.document import read_document
 from offbeat.spec.lint import lint
 from offbeat.spec.load import load_plan
@@ -272,7 +272,7 @@ def test_a_table_of_another_kind_or_shape_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_deltalake_is_imported_only_for_delta_tables() -> None:
-    program = "import sys, offbeat.engines.local; print('offbeat.io.tables_delta' in sys.modules, 'deltalake' in sys.modules)"
+    program = "import sys, offbeat.engines.local; print('offbeat.io.write.tables.delta' in sys.modules, 'deltalake' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert shown.split() == ["True", "False"]
 

@@ -21,7 +21,7 @@ from table_files import DAY, SCHEMA, read, some
 
 from offbeat import run
 from offbeat.evaluate.generate_cdr import generate_cdr
-from offbeat.io.open_tables import open_tables
+from offbeat.io.write.tables.open import open_tables
 
 
 class Killed(BaseException):
@@ -88,7 +88,7 @@ CHILD = textwrap.dedent("""
     import sys
     sys.path.insert(0, sys.argv[2])
     from table_files import DAY, SCHEMA, some
-    from offbeat.io.open_tables import open_tables
+    from offbeat.io.write.tables.open import open_tables
     sink = open_tables(sys.argv[1], {"t": SCHEMA})
     print("ready", flush=True)
     for turn in range(10_000):
@@ -125,7 +125,7 @@ RUN = textwrap.dedent("""
     import sys
     from pathlib import Path
     from offbeat.engines.local import LocalEngine
-    from offbeat.io.open import open_source
+    from offbeat.io.read.file_source import open_source
     from offbeat.spec.load import load_plan
     records, tables, state = sys.argv[1:]
     plan = load_plan("cdr")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,11 +14,24 @@ from test_tables import PIPELINE, rows, uri
 
 from offbeat import UserError, run
 from offbeat.core.days import DAY_NS
-from offbeat.engines.merge import Merge
-from offbeat.io.open_tables import open_tables
+from offbeat.core.plan import Plan
+from offbeat.engines.tables.collect import Tables
+from offbeat.fold.merge_stage import MergeStage
+from offbeat.io.write.tables.open import open_tables
 from offbeat.spec.load import load_plan
 
 __all__ = ["offbeat", "uri"]
+
+
+def tables_of(plan: Plan, uris: list[str]) -> Tables:
+    made: list[Tables] = []
+
+    def collector(*about: Any) -> Tables:
+        made.append(Tables(plan, uris, *about))
+        return made[0]
+
+    MergeStage(plan).show(plan, collector)
+    return made[0]
 
 
 def test_days_that_a_run_did_not_write(uri: str) -> None:
@@ -25,10 +39,7 @@ def test_days_that_a_run_did_not_write(uri: str) -> None:
     calls = rows(*[("a", f"2024-{day}T03:00:00Z", 200, "n") for day in ("02-28", "02-29", "03-01", "03-04")])
     run(PIPELINE, calls, tables=uri)
     plan = load_plan(PIPELINE)
-    merge = Merge(plan)
-    merge.write(plan, [uri])
-    tables = merge.tables
-    assert tables is not None
+    tables = tables_of(plan, [uri])
     everything = "4 days from 2024-02-28 to 2024-03-04 in days, flagged, hours"
     said = f"{uri}: left there by earlier runs, so that readers get them, too: "
     assert tables.left() == [said + everything]
@@ -45,11 +56,9 @@ def test_tables_differ_in_what_is_left(tmp_path: Path) -> None:
     run(PIPELINE, two, tables=tmp_path / "out")
     (tmp_path / "out" / "hours" / "day=2024-03-01" / "part-0.parquet").unlink()
     plan = load_plan(PIPELINE)
-    merge = Merge(plan)
-    merge.write(plan, [str(tmp_path / "out"), str(tmp_path / "new")])
-    assert merge.tables is not None
-    merge.tables.close()
-    assert merge.tables.left() == [
+    tables = tables_of(plan, [str(tmp_path / "out"), str(tmp_path / "new")])
+    tables.close()
+    assert tables.left() == [
         f"{tmp_path / 'out'}: left there by earlier runs, so that readers get them, too: "
         "2 days from 2024-03-01 to 2024-03-02 in days, flagged; 1 day (2024-03-02) in hours"
     ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offbeat.core.keys import KeyTable
-from offbeat.core.texts import coded
+from offbeat.core.text_codes import coded
 
 SHORT = st.text(max_size=12).filter(lambda text: len(text.encode()) <= 12)
 

@@ -12,9 +12,9 @@ from driver import Driver
 from oracle_detectors import calibrated, first_training, seed_of, threshold_of
 
 from offbeat.core.batch import F64
-from offbeat.detectors.distances import smallest
-from offbeat.detectors.thresholds import ENOUGH, KEPT, Thresholds, rank
-from offbeat.detectors.trained import key_hash
+from offbeat.detectors.robust_covariance.distances import smallest
+from offbeat.detectors.trained.thresholds import ENOUGH, KEPT, Thresholds, rank
+from offbeat.detectors.trained.trained import key_hash
 
 SLOT = np.zeros(1, np.int32)
 

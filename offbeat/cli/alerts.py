@@ -37,8 +37,8 @@ def alerts(
     from offbeat.cli.reading import plan_of, records
     from offbeat.cli.terminal import console, show
     from offbeat.errors import UserError
-    from offbeat.io.read_alerts import latest, read_alerts
-    from offbeat.io.report import ranked, worst_table
+    from offbeat.io.read.alert_files import latest, read_alerts
+    from offbeat.io.report.run_report import ranked, worst_table
 
     found = latest(read_alerts(uri))
     if key is not None:
@@ -48,7 +48,7 @@ def alerts(
     worst = records(ranked(found, limit))
     plan = plan_of(pipeline, worst[0]["pipeline"]) if worst else None
     zone = plan.source.time.zone if plan is not None else "UTC"
-    show(worst_table(worst, found.filter(pl.col("status") != "withdrawn").height, zone=zone), console())
+    show(worst_table(worst, found.filter(pl.col("status") != "retracted").height, zone=zone), console())
 
 
 def explain(
@@ -69,7 +69,7 @@ def explain(
     from offbeat.cli.reading import draw, one, plan_of
     from offbeat.cli.say import put
     from offbeat.cli.terminal import console, show
-    from offbeat.io.explain import explain_panel
+    from offbeat.io.report.explain import explain_panel
 
     alert = one(uri, alert_id)
     plan = plan_of(pipeline, alert["pipeline"])

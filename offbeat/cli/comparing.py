@@ -18,11 +18,11 @@ from offbeat.engines.compare import Judged, chosen, judge, longest_window, names
 from offbeat.engines.local import Progress
 from offbeat.errors import UserError
 from offbeat.evaluate.comparison import as_dict, compared
+from offbeat.evaluate.detection_quality import Tolerance
 from offbeat.evaluate.labels import read_labels
-from offbeat.evaluate.worth import Tolerance
-from offbeat.io.compare_plot import check_plot, plot_comparison
-from offbeat.io.compare_report import comparison_report
-from offbeat.io.open import open_source
+from offbeat.io.read.file_source import open_source
+from offbeat.io.report.compare_plot import check_plot, plot_comparison
+from offbeat.io.report.compare_report import comparison_report
 from offbeat.spec.duration import duration_ns
 from offbeat.spec.load import load_plan
 

@@ -13,17 +13,17 @@ from offbeat.cli.request import Request
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.local import Run
-from offbeat.io.report import run_report
+from offbeat.io.report.run_report import run_report
 
 
-def set_aside(run: Run) -> int:
+def quarantined(run: Run) -> int:
     """Rows that were not judged and went to quarantine, the late ones included."""
     return run.ledger.late + sum(run.ledger.quarantined.values())
 
 
 def tidy(request: Request, quarantine: Path | None, run: Run) -> Path | None:
     """The quarantine, if there is something in it; an empty one that nobody asked for is removed."""
-    if quarantine is None or set_aside(run):
+    if quarantine is None or quarantined(run):
         return quarantine
     if request.quarantine is None and quarantine.is_file():
         with contextlib.suppress(OSError):
@@ -50,7 +50,7 @@ def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]
     """Where things are and the commands that look into them; nothing for outputs that were not kept."""
     kept = run.complete or request.state is not None or request.live
     lines = []
-    aside = set_aside(run)
+    aside = quarantined(run)
     if aside and not (kept and quarantine is not None):
         lines.append(f"rows set aside: {aside:,}, not kept; --quarantine FILE.parquet keeps them")
     elif aside:

@@ -17,10 +17,10 @@ from offbeat.core.plan import Plan
 from offbeat.errors import UserError
 from offbeat.evaluate.evaluation import as_dict, evaluate
 from offbeat.evaluate.labels import read_labels
-from offbeat.io.compare_plot import check_plot
-from offbeat.io.evaluate_plot import plot_evaluation
-from offbeat.io.evaluate_report import evaluation_report
-from offbeat.io.read_alerts import latest, read_alerts
+from offbeat.io.read.alert_files import latest, read_alerts
+from offbeat.io.report.compare_plot import check_plot
+from offbeat.io.report.evaluate_plot import plot_evaluation
+from offbeat.io.report.evaluate_report import evaluation_report
 from offbeat.spec.duration import duration_ns
 
 
@@ -44,7 +44,7 @@ def carry_out(wanted: Wanted) -> None:
     """Evaluate and show. Raises UserError for what a person can put right."""
     tolerance = _duration("--tolerance", wanted.tolerance)
     span = None if wanted.span is None else _duration("--span", wanted.span)
-    alerts = latest(read_alerts(wanted.alerts)).filter(pl.col("status") != "withdrawn")
+    alerts = latest(read_alerts(wanted.alerts)).filter(pl.col("status") != "retracted")
     plan = _plan(wanted.pipeline, alerts)
     zone = plan.source.time.zone if plan is not None else "UTC"
     events = read_labels(wanted.labels, zone).events

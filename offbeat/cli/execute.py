@@ -13,7 +13,7 @@ from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
 from offbeat.engines.local import LocalEngine
-from offbeat.io.open import open_source
+from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load_plan
 
 

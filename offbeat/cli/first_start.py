@@ -26,7 +26,7 @@ def prepare(*plans: Plan) -> None:
     types = sorted({d.type for plan in plans for view in plan.views for d in view.detectors if isinstance(d, ModelPlan | PopulationPlan)})
     if types:
         from offbeat.core.compiled import compiled_elsewhere
-        from offbeat.detectors.first_fit import first_fits
+        from offbeat.detectors.trained.warm_up import first_fits
 
         # Whatever goes wrong there, this process compiles for itself.
         other = get_context("spawn").Process(target=first_fits, args=(types,), daemon=True)

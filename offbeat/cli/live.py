@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from offbeat.cli.terminal import show
-from offbeat.io.console import alert_records, live_line
+from offbeat.io.report.console import alert_records, live_line
 
 _MOST = 20
 """Lines for alerts that come at once; of more, the worst."""

@@ -47,7 +47,7 @@ def schema(
     """Print a JSON schema: of pipeline files, or of alerts."""
     import json
 
-    from offbeat.io.alert_schema import alert_json_schema
+    from offbeat.io.write.alert_json_schema import alert_json_schema
     from offbeat.spec.schema import pipeline_schema
 
     put(json.dumps(pipeline_schema() if what == "pipeline" else alert_json_schema(), indent=2))

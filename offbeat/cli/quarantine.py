@@ -37,8 +37,8 @@ def list_rows(
 ) -> None:
     """Show how many rows were set aside for which reason, and the first of them with their original text."""
     from offbeat.cli.terminal import console, show
-    from offbeat.io.quarantine import counts, listed
-    from offbeat.io.report import quarantine_tables
+    from offbeat.io.report.run_report import quarantine_tables
+    from offbeat.io.write.quarantine import counts, listed
 
     show(quarantine_tables(counts(path), listed(path, reasons=tuple(reason or ()), limit=limit)), console())
 
@@ -51,7 +51,7 @@ def export_rows(
 ) -> None:
     """Write the original rows into files of their own names and headers, to be repaired and run again."""
     from offbeat.cli.say import put
-    from offbeat.io.quarantine import export
+    from offbeat.io.write.quarantine import export
 
     done = export(path, out, reasons=tuple(reason or ()))
     for file in done.files:

@@ -9,12 +9,12 @@ import polars as pl
 
 from offbeat.core.plan import Plan
 from offbeat.errors import UserError
-from offbeat.io.console import Record, alert_records
-from offbeat.io.neighbours import neighbours
-from offbeat.io.plot import plot_alert
-from offbeat.io.provenance import find_origin
-from offbeat.io.read_alerts import find_alert, latest, read_alerts
-from offbeat.io.report import ranked
+from offbeat.io.read.alert_files import find_alert, latest, read_alerts
+from offbeat.io.read.neighbours import neighbours
+from offbeat.io.report.console import Record, alert_records
+from offbeat.io.report.plot import plot_alert
+from offbeat.io.report.run_report import ranked
+from offbeat.io.write.provenance import find_origin
 from offbeat.spec.load import load_plan, shipped
 
 

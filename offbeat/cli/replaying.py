@@ -13,11 +13,11 @@ from offbeat.cli.say import say
 from offbeat.core.plan import Plan
 from offbeat.engines.replay import Replayed, replay
 from offbeat.errors import UserError
-from offbeat.io.console import moment
-from offbeat.io.layout import MissingColumnError
-from offbeat.io.open import FileSource
-from offbeat.io.row_json import iso_time
-from offbeat.io.staged import cannot_write
+from offbeat.io.read.file_source import FileSource
+from offbeat.io.read.layout import MissingColumnError
+from offbeat.io.report.console import moment
+from offbeat.io.write.atomic_file import cannot_write
+from offbeat.io.write.row_json import iso_time
 from offbeat.spec.load import load_plan, shipped
 
 _TEXT = frozenset({".ndjson", ".jsonl"})

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from offbeat.core.batch import I32, I64, U64
 from offbeat.core.compiled import compiled
-from offbeat.core.texts import coded
+from offbeat.core.text_codes import coded
 
 _C1, _C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
 _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)

@@ -11,7 +11,7 @@ import polars as pl
 from offbeat.core.batch import I32, I64
 from offbeat.core.compiled import compiled
 from offbeat.core.rings import grown_rows
-from offbeat.core.texts import coded
+from offbeat.core.text_codes import coded
 
 _FEW = 256
 """Up to so many rows plain Python is faster than a call into a library for columns."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
-from offbeat.core.exact import add128
+from offbeat.core.int128_sums import add128
 from offbeat.core.plan import Aggregate
 from offbeat.core.rings import grown_rows
 

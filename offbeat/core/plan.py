@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from offbeat.core.program import NOTHING, Program
+from offbeat.core.expression_program import NOTHING, Program
 
 Kind = Literal["float", "fixed", "text", "bool"]
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.batch import F64, I8, I32, I64, Bools
-from offbeat.core.odd import Odd
+from offbeat.core.out_of_range import OutOfRange
 
-STATUSES = ("early", "provisional", "final", "withdrawn")
+STATUSES = ("early", "provisional", "final", "retracted")
 """In rising order of precedence (S22); `AlertBlock.status` holds indices into it."""
-EARLY, FINAL, WITHDRAWN = STATUSES.index("early"), STATUSES.index("final"), STATUSES.index("withdrawn")
+EARLY, FINAL, RETRACTED = STATUSES.index("early"), STATUSES.index("final"), STATUSES.index("retracted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class DetectorBlock:
     features: tuple[str, ...]
     contributions: F64
     """(len(features), m): by feature, why the score is what it is."""
-    odd: Odd
+    odd: OutOfRange
     """Features outside what is usual for them, by their number in `features`."""
     notes: tuple[str, ...]
     """(m,) what a reader should know of the verdict; () for nothing at all."""
@@ -118,7 +118,7 @@ class AlertBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class Quarantined:
     """Rows that were not judged and are kept for reading, fixing and replaying: quarantined ones and late ones."""
 
     reasons: list[str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
@@ -184,9 +184,9 @@ class ModelSpec(DetectorSpec):
 @cache
 def detector_types() -> dict[str, type[DetectorSpec]]:
     """Every kind of detector by its `type`, out of the files `*_spec.py` of this package."""
-    for module in sorted(found.name for found in iter_modules(offbeat.detectors.__path__)):
+    for module in sorted(found.name for found in walk_packages(offbeat.detectors.__path__, "offbeat.detectors.")):
         if module.endswith("_spec"):
-            import_module(f"offbeat.detectors.{module}")
+            import_module(module)
     kinds = {str(kind.model_fields["type"].default): kind for kind in _kinds(DetectorSpec)}
     return dict(sorted(kinds.items()))
 

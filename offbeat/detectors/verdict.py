@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from offbeat.core.batch import F64, I64, Bools
-from offbeat.core.odd import Odd
+from offbeat.core.out_of_range import OutOfRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Evidence:
     features: tuple[str, ...]
     contributions: F64
     """(len(features), m); what they sum to is the detector's business."""
-    odd: Odd
+    odd: OutOfRange
     notes: tuple[str, ...]
     """(m,) what a reader should know of the verdict, "" for nothing; () where there is nothing for any row."""
     version: I64

@@ -15,12 +15,12 @@ from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan, ViewPlan
 from offbeat.engines.local import Progress
-from offbeat.engines.merge import Merge
-from offbeat.engines.shard import Shard
-from offbeat.engines.view import Sitting
 from offbeat.errors import UserError
+from offbeat.evaluate.detection_quality import Tolerance
 from offbeat.evaluate.series import JudgedRows, Series
-from offbeat.evaluate.worth import Tolerance
+from offbeat.fold.merge_stage import MergeStage
+from offbeat.fold.shard import Shard
+from offbeat.fold.view import BatchResult
 from offbeat.io.contract import Source
 from offbeat.spec.nearest import nearest
 
@@ -96,7 +96,7 @@ def judge(
     end; besides what a run needs. Raises UserError for what a person can put right.
     """
     began = time.monotonic()
-    shard, merge = Shard(plan), Merge(plan)
+    shard, merge = Shard(plan), MergeStage(plan)
     watches = {view.name: _Watch(view, names) for view in plan.views if any(place[0] == view.name for place in names)}
     for watched in shard.views:
         watched.observer = watches.get(watched.plan.name)
@@ -138,7 +138,7 @@ class _Watch:
         self.votes = 0
         """Rows on which the view's vote is reached, so far."""
 
-    def __call__(self, sitting: Sitting) -> None:
+    def __call__(self, sitting: BatchResult) -> None:
         """Take a batch."""
         rows, verdicts, decisions = sitting.rows, sitting.verdicts, sitting.decisions
         self._slots.append(rows.slots.copy())

@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from offbeat.core.batch import EVER, NULL_INT
+from offbeat.core.chunk import Position
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
-from offbeat.engines.merge import Merge
-from offbeat.engines.readings import Reading, Readings
-from offbeat.engines.shard import Shard
-from offbeat.engines.table_values import local_date
+from offbeat.engines.file_manifest import FileManifest, FileRecord
+from offbeat.engines.tables.values import local_date
 from offbeat.errors import UserError
-from offbeat.io.contract import Arrival, Position
-from offbeat.io.open import FileSource
+from offbeat.fold.merge_stage import MergeStage
+from offbeat.fold.shard import Shard
+from offbeat.io.contract import Arrival
+from offbeat.io.read.file_source import FileSource
 
 _NAMED = 3
 """Files that are named one by one."""
@@ -38,22 +39,22 @@ class Rewound:
 class _Course:
     """What is to be done before a run goes on."""
 
-    corrected: dict[str, list[Reading]] = field(default_factory=dict)
+    corrected: dict[str, list[FileRecord]] = field(default_factory=dict)
     """Path → what was read there and does not hold any more."""
     late: list[Arrival] = field(default_factory=list)
     fresh: list[Arrival] = field(default_factory=list)
     """Corrected files that have rows."""
 
     @property
-    def void(self) -> list[Reading]:
+    def void(self) -> list[FileRecord]:
         return [reading for readings in self.corrected.values() for reading in readings]
 
 
 class Corrections:
     """Before a run goes on: has late files added to closed windows, or takes the state back to where a file was corrected."""
 
-    def __init__(self, plan: Plan, readings: Readings) -> None:
-        self._plan, self._readings = plan, readings
+    def __init__(self, plan: Plan, readings: FileManifest) -> None:
+        self._plan, self._manifest = plan, readings
         self._zone = plan.source.time.zone
         q = plan.quality
         self._crossing = bool(q.cadence_ns) or (bool(q.unique) and "time" not in q.unique)
@@ -62,7 +63,7 @@ class Corrections:
         self.notes: list[str] = []
 
     def put_right(
-        self, source: FileSource, position: Position, shard: Shard, merge: Merge, add: Callable[[FileSource], dict[str, int]]
+        self, source: FileSource, position: Position, shard: Shard, merge: MergeStage, add: Callable[[FileSource], dict[str, int]]
     ) -> Position:
         """Bring the state to where the source's files can be read on; returns the position there.
 
@@ -91,8 +92,8 @@ class Corrections:
                     f"among the sources; name the folder with all files from {day} on"
                 )
             return self._rewind(source, position, shard, merge, course, from_ns, again, here)
-        reaching = [a for a in course.late if self._crossing or any(r.overlaps(a.first_ns, a.last_ns) for r in self._readings.all)]
-        apart = [arrival for arrival in reaching if not shard.goes_on(source.alone([arrival]))]
+        reaching = [a for a in course.late if self._crossing or any(r.overlaps(a.first_ns, a.last_ns) for r in self._manifest.all)]
+        apart = [arrival for arrival in reaching if not _goes_on(shard, source.alone([arrival]))]
         if apart:
             from_ns, again = self._reach(course, shard, merge)
             lost = self._lost(course, again, here)
@@ -114,10 +115,10 @@ class Corrections:
 
     def _course(self, arrivals: Sequence[Arrival]) -> _Course:
         course = _Course()
-        newest_ns = max((reading.last_ns for reading in self._readings.all), default=NULL_INT)
+        newest_ns = max((reading.last_ns for reading in self._manifest.all), default=NULL_INT)
         for arrival in arrivals:
             there = bool(arrival.fingerprint) and arrival.first_ns != NULL_INT
-            old = self._readings.of(arrival.replaces)
+            old = self._manifest.of(arrival.replaces)
             # What is later than all that was read under that name is a further file.
             old = [reading for reading in old if reading.last_ns >= arrival.first_ns] if there else old[-1:]
             if old:
@@ -127,12 +128,12 @@ class Corrections:
                 course.late.append(arrival)
         return course
 
-    def _reach(self, course: _Course, shard: Shard, merge: Merge) -> tuple[int, list[Reading]]:
+    def _reach(self, course: _Course, shard: Shard, merge: MergeStage) -> tuple[int, list[FileRecord]]:
         """From which time on everything is to be worked out again, and what was read from there on."""
         void, come = course.void, [*course.fresh, *course.late]
         if self._crossing:
-            return NULL_INT, list(self._readings.all)
-        kept = [reading for reading in self._readings.all if reading not in void]
+            return NULL_INT, list(self._manifest.all)
+        kept = [reading for reading in self._manifest.all if reading not in void]
         firsts = [*(reading.first_ns for reading in void), *(arrival.first_ns for arrival in come)]
         if self.rewound is not None:
             firsts.append(self.rewound.from_ns)
@@ -141,13 +142,13 @@ class Corrections:
         from_ns = shard.settled_ns(min([newest_ns, *firsts]))
         low = min(merge.aligned(shard, from_ns).values())
         while True:
-            again = [reading for reading in self._readings.all if reading in void or reading.last_ns >= low]
+            again = [reading for reading in self._manifest.all if reading in void or reading.last_ns >= low]
             lower = min([low, *(reading.first_ns for reading in again if reading not in void)])
             if lower == low:
                 return from_ns, again
             low = lower
 
-    def _lost(self, course: _Course, again: Sequence[Reading], here: set[str]) -> list[str]:
+    def _lost(self, course: _Course, again: Sequence[FileRecord], here: set[str]) -> list[str]:
         """Paths of what has to be read again and is not here."""
         names = {name: path for reading in again for name, path in reading.files.items()}
         return sorted(path for name, path in names.items() if name not in here and path not in course.corrected)
@@ -157,10 +158,10 @@ class Corrections:
         source: FileSource,
         position: Position,
         shard: Shard,
-        merge: Merge,
+        merge: MergeStage,
         course: _Course,
         from_ns: int,
-        again: Sequence[Reading],
+        again: Sequence[FileRecord],
         here: set[str],
     ) -> Position:
         starts = merge.aligned(shard, from_ns)
@@ -169,9 +170,9 @@ class Corrections:
         files |= {arrival.fingerprint: arrival.path for arrival in (*course.fresh, *course.late)}
         if self.rewound is not None:
             files |= {name: path for name, path in self.rewound.files.items() if name in here}
-        self._readings.all = [reading for reading in self._readings.all if reading not in again]
+        self._manifest.all = [reading for reading in self._manifest.all if reading not in again]
         ledger = Ledger()
-        for reading in self._readings.all:
+        for reading in self._manifest.all:
             ledger.add(reading.ledger)
         days = merge.rewind(shard, starts)
         shard.rewind(starts, ledger)
@@ -185,18 +186,18 @@ class Corrections:
         self.rewound = Rewound(from_ns, starts, sorted({*days, *(self.rewound.days if self.rewound is not None else [])}), files)
         return source.before(position, set(names))
 
-    def _day(self, shard: Shard, merge: Merge, time_ns: int) -> str:
+    def _day(self, shard: Shard, merge: MergeStage, time_ns: int) -> str:
         if time_ns == NULL_INT:
             return "the beginning"
         return local_date(max(merge.aligned(shard, time_ns).values()), self._zone).isoformat()
 
-    def resume(self, shard: Shard, merge: Merge) -> None:
+    def resume(self, shard: Shard, merge: MergeStage) -> None:
         """Set what a state that was taken back asks of shard and tables until all is read."""
         if self.rewound is not None:
             shard.skip_before(self.rewound.starts)
-            if merge.tables is not None:
+            if merge.collector is not None:
                 closed_ns = max(view.until_ns for view in merge.views.values())
-                merge.tables.expect([day for day in self.rewound.days if day >= closed_ns])
+                merge.collector.expect([day for day in self.rewound.days if day >= closed_ns])
 
     def done(self, shard: Shard) -> None:
         """The input was read to its end, so all that had to come again has come."""
@@ -218,3 +219,11 @@ def _listed(paths: Sequence[str]) -> str:
         return ", ".join(paths)
     return f"{', '.join(paths[:_NAMED])} and {len(paths) - _NAMED} others"
 
+
+
+def _goes_on(shard: Shard, source: FileSource) -> bool:
+    """Whether all rows of a source, which is read for this, are later than those that their keys had."""
+    try:
+        return shard.goes_on(source.chunks(None))
+    finally:
+        source.close()

@@ -12,16 +12,16 @@ import pyarrow as pa
 
 from offbeat._version import __version__
 from offbeat.core.plan import Plan
-from offbeat.decide.block import WITHDRAWN, AlertBlock, SetAside
-from offbeat.engines.places import Known, Places
+from offbeat.decide.block import RETRACTED, AlertBlock, Quarantined
+from offbeat.engines.sink_offsets import Known, SinkOffsets
 from offbeat.errors import UserError
-from offbeat.io.alerts import alert_table
-from offbeat.io.console import alert_records
 from offbeat.io.contract import Sink
-from offbeat.io.provenance import open_provenance, provenance_path, provenance_table
-from offbeat.io.quarantine import open_quarantine, quarantine_table
-from offbeat.io.shape import plan_schema
-from offbeat.io.sinks import local_path, open_sink
+from offbeat.io.report.console import alert_records
+from offbeat.io.write.alert_table import alert_table
+from offbeat.io.write.provenance import open_provenance, provenance_path, provenance_table
+from offbeat.io.write.quarantine import open_quarantine, quarantine_table
+from offbeat.io.write.schema_union import plan_schema
+from offbeat.io.write.sinks import local_path, open_sink
 
 
 def table_of(plan: Plan, block: AlertBlock) -> pa.Table:
@@ -41,7 +41,7 @@ class Delivery:
         plan: Plan,
         uris: Sequence[str],
         quarantine: Path | None,
-        places: Places,
+        places: SinkOffsets,
         *,
         bounded: bool,
         watch: Callable[[pa.Table], None] | None = None,
@@ -69,7 +69,7 @@ class Delivery:
             self.close(complete=False)
             raise
 
-    def deliver(self, blocks: Sequence[AlertBlock], set_aside: Sequence[SetAside]) -> None:
+    def deliver(self, blocks: Sequence[AlertBlock], quarantined: Sequence[Quarantined]) -> None:
         """Hand everything to the sinks; it counts as delivered from the next `commit`."""
         for block in blocks:
             self.alerts += len(block)
@@ -84,14 +84,14 @@ class Delivery:
                 for sink in self._origins.values():
                     sink.write(origins)
         for sink in self._quarantine.values():
-            for rows in set_aside:
+            for rows in quarantined:
                 sink.write(quarantine_table(rows, self.files, self.headers))
 
     def _all(self) -> dict[str, Sink]:
         return self._sinks | self._origins | self._quarantine
 
     def commit(self) -> Known:
-        """Make everything handed over durable; what a restart needs for its `Places`."""
+        """Make everything handed over durable; what a restart needs for its `SinkOffsets`."""
         return self._places.committed({name: sink.commit() for name, sink in self._all().items()})
 
     def close(self, complete: bool) -> None:
@@ -118,7 +118,7 @@ class Worst:
         """Look through a block."""
         bar = self._heap[0][0] if len(self._heap) == self._most else -1.0
         score = np.sum([np.where(d.voted, d.score, 0.0) for d in block.detectors], axis=0) / np.maximum(block.votes, 1)
-        good = np.flatnonzero((block.severity >= bar) & (block.status != WITHDRAWN))
+        good = np.flatnonzero((block.severity >= bar) & (block.status != RETRACTED))
         order = np.lexsort((good, block.time_ns[good], -score[good], -block.votes[good], -block.severity[good]))[: self._most]
         for i in good[order].tolist():
             self._seen += 1

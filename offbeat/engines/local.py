@@ -6,7 +6,7 @@ import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,24 +18,28 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from offbeat.core.chunk import Chunk, Position
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.core.state import prefixed, under
 from offbeat.decide.block import AlertBlock
-from offbeat.engines.as_of import check_batch, left_out
 from offbeat.engines.checkpoint import Checkpoint
+from offbeat.engines.closed_window_files import ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
 from offbeat.engines.delivery import Delivery, Worst, check_apart
-from offbeat.engines.intake import Prepared
-from offbeat.engines.live import LiveClock
-from offbeat.engines.merge import Merge
-from offbeat.engines.places import Known, Places
-from offbeat.engines.readings import Readings, counted, rows_by_file
+from offbeat.engines.file_manifest import FileManifest, counted, rows_by_file
 from offbeat.engines.remarks import remarks
-from offbeat.engines.shard import Output, Shard
-from offbeat.io.ahead import Ahead
-from offbeat.io.contract import Chunk, Position, Source
-from offbeat.io.open import FileSource
+from offbeat.engines.sink_offsets import Known, SinkOffsets
+from offbeat.engines.tables.collect import Tables
+from offbeat.fold.as_of import check_batch, left_out
+from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
+from offbeat.fold.intake import Prepared
+from offbeat.fold.merge_stage import MergeStage
+from offbeat.fold.shard import Output, Shard
+from offbeat.fold.watermark import Watermark
+from offbeat.io.contract import Source
+from offbeat.io.read.file_source import FileSource
+from offbeat.io.read.prefetch import Ahead
 
 COMMIT_SECONDS = 5.0
 """With a state directory: how much work a crash may repeat."""
@@ -132,22 +136,23 @@ class LocalEngine:
         # A live run may have to open closed windows again.
         self._scratch = TemporaryDirectory(prefix="offbeat-") if live and state is None else None
         archive = state / _WINDOWS if state is not None else Path(self._scratch.name) if self._scratch is not None else None
-        self._merge = Merge(plan, archive)
-        self._clock = LiveClock(plan)
+        self._merge = MergeStage(plan, partial(ClosedWindowFiles, archive) if archive is not None else None)
+        self._tables: Tables | None = None
+        self._clock = Watermark(plan)
         self._judge = ThreadPoolExecutor(1, thread_name_prefix="offbeat-judge")
         self._judging: Future[list[AlertBlock]] | None = None
         self._position: Position | None = None
-        self._readings = Readings()
-        self._corrections = Corrections(plan, self._readings)
+        self._manifest = FileManifest()
+        self._corrections = Corrections(plan, self._manifest)
         self._files: list[str] = []
         self._headers: dict[str, str] = {}
         self._plans: list[dict[str, Any]] = []
         self._checkpoint = Checkpoint(state, plan) if state is not None else None
         try:
             kept = self._checkpoint.load() if self._checkpoint is not None else None
-            places = Places(self._take(*kept) if kept is not None else None)
+            places = SinkOffsets(self._take(*kept) if kept is not None else None)
             if tables:
-                self._merge.write(plan, tables)
+                self._merge.show(plan, partial(self._write_tables, tables))
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
                 self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
             bounded = self._checkpoint is None and not live
@@ -219,10 +224,14 @@ class LocalEngine:
             self._let_go()
         return self._report(complete, time.monotonic() - began)
 
+    def _write_tables(self, uris: Sequence[str], names: Mapping[str, Callable[[], Sequence[str]]], links: CoOccurrenceFeed) -> Tables:
+        self._tables = Tables(self._plan, uris, names, links)
+        return self._tables
+
     def _let_go(self) -> None:
         self._judge.shutdown()
-        if self._merge.tables is not None:
-            self._merge.tables.close()
+        if self._tables is not None:
+            self._tables.close()
         if self._checkpoint is not None:
             self._checkpoint.close()
         if self._scratch is not None:
@@ -242,7 +251,7 @@ class LocalEngine:
 
     def _add(self, source: FileSource) -> dict[str, int]:
         """Read late files through a shard of their own, as their keys have later rows in the other; gives rows by fingerprint."""
-        own = Shard(self._plan, linked=self._merge.tables is not None)
+        own = Shard(self._plan, linked=self._tables is not None)
         numbers, rows = [self._files.index(name) for name in source.files], Counter[str]()
         try:
             for chunk in source.chunks(None):
@@ -264,7 +273,7 @@ class LocalEngine:
         if source is not None:
             paths = [self._files[number] for number in rows_by_file(prepared.chunk)]
             files = {source.known_as(path): path for path in paths if path != "-"}
-            self._readings.note(files, prepared.batch.time_ns, before, shard.ledger)
+            self._manifest.note(files, prepared.batch.time_ns, before, shard.ledger)
         return output
 
     def _finish(self) -> None:
@@ -298,8 +307,8 @@ class LocalEngine:
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
         words = remarks(self.result.ledger, self._untrained(), self._first_aside)
-        if self._merge.tables is not None and self._checkpoint is None:
-            words += self._merge.tables.left()  # with a state, earlier days are its own
+        if self._tables is not None and self._checkpoint is None:
+            words += self._tables.left()  # with a state, earlier days are its own
         result.notes = [*self._corrections.notes, *self._source.notes, *left_out(self._plan, self._shard.last_ns), *words]
         result.worst = self._worst.records(self._plan)
         if self._shard.gaps is not None:
@@ -315,12 +324,12 @@ class LocalEngine:
     def _deliver(self, output: Output) -> None:
         for block in output.alerts:
             self._worst.add(block)
-        for rows in output.set_aside if self._first_aside is None else ():
+        for rows in output.quarantined if self._first_aside is None else ():
             self._first_aside = f"{self._delivery.files[rows.files[0]]}, row {rows.rows[0]} ({rows.reasons[0]}): {rows.raw[0][:100]}"
             break
         if self._keep:
             self.result.blocks += output.alerts
-        self._delivery.deliver(output.alerts, output.set_aside)
+        self._delivery.deliver(output.alerts, output.quarantined)
 
     def _number_files(self) -> list[int]:
         """Numbers of the source's files in the run's own list, which outlives a restart with more files."""
@@ -339,8 +348,8 @@ class LocalEngine:
     def _commit(self) -> None:
         """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
         self._settle()
-        if self._merge.tables is not None:
-            self._merge.tables.settle()
+        if self._tables is not None:
+            self._tables.settle()
         sinks = self._delivery.commit()
         if self._checkpoint is None:
             return
@@ -356,7 +365,7 @@ class LocalEngine:
                 "headers": self._headers,
                 "sinks": sinks,
                 "plans": self._plans,
-                "readings": self._readings.document(),
+                "readings": self._manifest.document(),
                 "rewound": self._corrections.document(),
             },
         )
@@ -369,7 +378,7 @@ class LocalEngine:
         self._merge.take(under("merge", arrays), document["merge"])
         self._position, self._plans = document["position"], document["plans"]
         self._files, self._headers = document["files"], document["headers"]
-        self._readings.take(document["readings"])
+        self._manifest.take(document["readings"])
         self._corrections.take(document["rewound"])
         sinks: Known = document["sinks"]
         return sinks

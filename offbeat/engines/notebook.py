@@ -15,10 +15,10 @@ from offbeat.engines.delivery import table_of
 from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, Run
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
-from offbeat.io.frame import FrameSource
-from offbeat.io.open import open_source
-from offbeat.io.read_alerts import latest, read_alerts, typed
-from offbeat.io.shape import fitted, plan_schema
+from offbeat.io.read.alert_files import latest, read_alerts, typed
+from offbeat.io.read.file_source import open_source
+from offbeat.io.read.frame import FrameSource
+from offbeat.io.write.schema_union import fitted, plan_schema
 from offbeat.spec.load import load_plan
 
 

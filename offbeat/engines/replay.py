@@ -10,8 +10,8 @@ import numpy as np
 
 from offbeat.core.batch import I64
 from offbeat.core.plan import SourcePlan
-from offbeat.io.by_time import ByTime
-from offbeat.io.row_json import as_read, json_text
+from offbeat.io.read.by_time import ByTime
+from offbeat.io.write.row_json import as_read, json_text
 
 _SOON = 0.002
 """Seconds: rows that are due within them go out together."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from offbeat.evaluate.detection_quality import ALARMS, Tolerance, Truth, Worth, check_fit, truth_on, worth
 from offbeat.evaluate.metrics import KindFigures
 from offbeat.evaluate.series import QUANTILES, Agreement, Flags, Series, agreements, flags
-from offbeat.evaluate.worth import ALARMS, Tolerance, Truth, Worth, check_fit, truth_on, worth
 
 QUANTILE_NAMES = tuple("max" if q == 1.0 else f"p{100 * q:g}" for q in QUANTILES)
 

@@ -76,7 +76,7 @@ def evaluate(
     """Hold alerts against what was odd (`events`, `labels.EVENTS`).
 
     `alerts`: `key`, `time` (of a window: its beginning), `view`, `severity`, `score`, and what else a reader wants back; of alerts that
-    were revised the latest, without withdrawn ones. `lengths`: of the windows of each view, nanoseconds; views not named judge rows.
+    were revised the latest, without retracted ones. `lengths`: of the windows of each view, nanoseconds; views not named judge rows.
 
     An alert is right if what it judges, a row or [time, time + length), meets an anomaly of its key, or the tolerance after one. It is
     known at the time of its row, or at the last moment of its window: delays run until then. `rows` and `key_days`: all that were judged.

@@ -10,11 +10,11 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
-from offbeat.core.exact import add128, double128
-from offbeat.core.machine import Machine
+from offbeat.core.expression_machine import Machine
+from offbeat.core.int128_sums import add128, double128
+from offbeat.core.int128_variance import add_square, spread
 from offbeat.core.plan import WindowPlan
 from offbeat.core.rings import grown_rows
-from offbeat.core.wide import add_square, spread
 from offbeat.features.windows import WindowRows
 
 _ROWS, _FIRST, _HEAD, _WAITING, _SUMS = range(5)

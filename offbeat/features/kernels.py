@@ -8,7 +8,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
-from offbeat.core.exact import add128, double128
+from offbeat.core.int128_sums import add128, double128
 from offbeat.core.rings import give, next_capacity, take
 from offbeat.features.ordered import mad, move, quantile
 

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
-from offbeat.core.exact import ExactArguments
-from offbeat.core.machine import Machine
+from offbeat.core.expression_machine import Machine
+from offbeat.core.int128_sums import ExactArguments
 from offbeat.core.plan import WindowPlan
 from offbeat.core.rings import grown_rows, laid_out, no_free, stretches
 from offbeat.features import kernels as k

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from offbeat.core.batch import F64, I64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.core.machine import Machine
+from offbeat.core.expression_machine import Machine
 from offbeat.core.plan import QualityPlan
 
 BUILT_IN = ("non_finite", "not_before", "not_after")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import nan
 from typing import Literal
 
+from offbeat.core.expression_program import Program
 from offbeat.core.plan import Aggregate
-from offbeat.core.program import Program
 from offbeat.spec.builder import Builder
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, Value
 from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS, Aggregated, canonical_name

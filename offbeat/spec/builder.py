@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offbeat.core.program import Op, Program
+from offbeat.core.expression_program import Op, Program
 
 
 class Builder:

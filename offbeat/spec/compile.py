@@ -15,7 +15,7 @@ from offbeat.spec.models import PipelineSpec, QualitySpec, SourceSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
 from offbeat.spec.sql import ExpressionError, canonical, parse
-from offbeat.spec.tables import compile_tables
+from offbeat.spec.table_plans import compile_tables
 from offbeat.spec.view import CompiledView, Given, compile_view
 
 _QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")

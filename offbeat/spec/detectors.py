@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from offbeat.core.expression_program import Program
 from offbeat.core.plan import AbsencePlan, DetectorPlan, ModelPlan, PopulationPlan, RulePlan, WindowPlan
-from offbeat.core.program import Program
 from offbeat.detectors.spec import DetectorSpec
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.duration import positive_duration_ns, window_length

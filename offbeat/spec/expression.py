@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Literal
 
-from offbeat.core.program import Op, Program
+from offbeat.core.expression_program import Op, Program
 from offbeat.spec.builder import Builder
 from offbeat.spec.functions import AGGREGATES, ALIASES, SCALARS, Scalar
 from offbeat.spec.nearest import nearest

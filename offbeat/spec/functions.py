@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from offbeat.core.program import Op
+from offbeat.core.expression_program import Op
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from offbeat.errors import SpecError
 from offbeat.spec.compile import make_plan
 from offbeat.spec.document import Path as KeyPath
 from offbeat.spec.document import read_document
+from offbeat.spec.key_paths import ROOT, child, is_model
 from offbeat.spec.models import PipelineSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.override import apply_overrides
 from offbeat.spec.problems import Problems
-from offbeat.spec.shape import ROOT, child, is_model
 
 Pipeline = str | Path | dict[str, Any] | PipelineSpec
 """A shipped name, a YAML file, a mapping, or typed objects."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from offbeat.spec.document import Path, read_scalar
+from offbeat.spec.key_paths import ROOT, child, is_model, is_named, keys, short_form
 from offbeat.spec.models import PipelineSpec, ViewSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
-from offbeat.spec.shape import ROOT, child, is_model, is_named, keys, short_form
 
 
 def apply_overrides(raw: Any, overrides: Sequence[str], problems: Problems) -> Any:

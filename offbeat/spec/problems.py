@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 
 from offbeat.detectors.spec import detector_types
 from offbeat.spec.document import Path
+from offbeat.spec.key_paths import ROOT, child, is_model, keys
 from offbeat.spec.nearest import nearest
-from offbeat.spec.shape import ROOT, child, is_model, keys
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _EXPECTED = {

@@ -14,8 +14,8 @@ from offbeat.spec.document import read_document
 from offbeat.spec.duration import UNITS_NS
 from offbeat.spec.functions import AGGREGATES, SCALARS
 from offbeat.spec.identity import canonical_json
+from offbeat.spec.key_paths import is_model, is_named, plain
 from offbeat.spec.load import shipped
-from offbeat.spec.shape import is_model, is_named, plain
 from offbeat.spec.values import Called
 
 _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (

@@ -1,0 +1,1 @@
+"""Windows that a key should have and has not."""

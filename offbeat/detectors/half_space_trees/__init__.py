@@ -1,0 +1,1 @@
+"""Half-space trees, trained per key."""

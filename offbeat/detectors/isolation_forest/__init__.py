@@ -1,0 +1,1 @@
+"""Isolation forest, trained per key."""

@@ -1,0 +1,1 @@
+"""A value against its baseline: z-score, band, quantiles."""

@@ -1,0 +1,122 @@
+"""Range detectors: a value against what was usual for it. Z-score, band and quantiles differ only in what they call usual."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offbeat.core.batch import F64, I64, Bools
+from offbeat.core.compiled import compiled
+from offbeat.core.out_of_range import OutOfRange
+from offbeat.core.plan import RangePlan
+from offbeat.detectors.verdict import Evidence, Verdicts
+
+
+@compiled
+def _judge(outputs: F64, terms: I64, above: bool, ratios: F64, score: F64, voted: Bools, exceedance: F64) -> None:
+    for i in range(outputs.shape[1]):
+        raw = -1.0
+        for t in range(terms.shape[0]):
+            value = outputs[terms[t, 0], i]
+            center = outputs[terms[t, 1], i]
+            distance = value - center
+            reach = outputs[terms[t, 3], i] if distance >= 0.0 else outputs[terms[t, 2], i]
+            # A value or what is usual may be null, and without any spread nothing can be said [S7].
+            r = distance / reach if reach > 0.0 and distance == distance and (distance >= 0.0 or not above) else np.nan
+            ratios[t, i] = r
+            raw = max(raw, abs(r))  # a NaN on the right does not win
+        if raw < 0.0:
+            score[i] = np.nan
+            exceedance[i] = np.nan
+            voted[i] = False
+        else:
+            # Overflow to infinity is a score of 1, not a null.
+            score[i] = raw / (1.0 + raw) if raw <= 1e300 else 1.0
+            exceedance[i] = raw
+            voted[i] = raw > 1.0
+
+
+@compiled
+def _without_spread(outputs: F64, terms: I64, found: I64) -> None:
+    for t in range(terms.shape[0]):
+        for i in range(outputs.shape[1]):
+            distance = outputs[terms[t, 0], i] - outputs[terms[t, 1], i]
+            reach = outputs[terms[t, 3], i] if distance >= 0.0 else outputs[terms[t, 2], i]
+            if distance == distance and not reach > 0.0:
+                found[t] += 1
+
+
+@compiled
+def _odd(outputs: F64, terms: I64, ratios: F64, index: I64, offsets: I64, feature: np.ndarray, values: F64) -> int:
+    found = 0
+    for i in range(len(index)):
+        row = index[i]
+        for t in range(terms.shape[0]):
+            if abs(ratios[t, row]) > 1.0:
+                center = outputs[terms[t, 1], row]
+                feature[found] = t
+                values[0, found] = outputs[terms[t, 0], row]
+                values[1, found] = center
+                values[2, found] = center - outputs[terms[t, 2], row]
+                values[3, found] = center + outputs[terms[t, 3], row]
+                found += 1
+        offsets[i + 1] = found
+    return found
+
+
+class Range:
+    """Judges rows by the outputs of the view's program; keeps no state, its window is the view's.
+
+    raw = max |value - center| / reach over the values, threshold 1 [S18]. With several values `observed` is the raw score and the
+    contributions are the values' distances in the detector's unit (standard deviations for a z-score), signed. With one, `observed` is the
+    value, `threshold` the end of the range on its side, `expected` the center.
+    """
+
+    def __init__(self, plan: RangePlan) -> None:
+        self.name = plan.name
+        self.features = tuple(term.feature for term in plan.terms)
+        self._terms = np.array([[term.value, term.center, term.below, term.above] for term in plan.terms], np.int64)
+        self._limits = np.array([term.limit for term in plan.terms])
+
+    def judge(self, outputs: F64, *, above: bool = False) -> Verdicts:
+        """Verdicts on n rows from the (o, n) outputs of the view's program.
+
+        above: only values above what is usual count, as of windows that are still open: what lies below may yet rise.
+        """
+        n = outputs.shape[1]
+        score, voted, exceedance, ratios = np.empty(n), np.empty(n, np.bool_), np.empty(n), np.empty((len(self._terms), n))
+        _judge(outputs, self._terms, above, ratios, score, voted, exceedance)
+        return Verdicts(score, voted, exceedance, ratios)
+
+    def without_spread(self, outputs: F64) -> I64:
+        """(terms,) of how many of n rows the value and its center are known, but not the reach, or it is 0: there is no ratio then."""
+        found = np.zeros(len(self._terms), np.int64)
+        _without_spread(outputs, self._terms, found)
+        return found
+
+    def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
+        """Reasons for the rows at `index`."""
+        m = len(index)
+        ratios = verdicts.ratios[:, index]
+        silent = np.isnan(verdicts.score[index])
+        if len(self._terms) == 1:
+            value, center, below, above = outputs[self._terms[0]][:, index]
+            observed, expected = np.where(silent, np.nan, value), np.where(silent, np.nan, center)
+            with np.errstate(over="ignore"):
+                threshold = np.where(silent, np.nan, np.where(value >= center, center + above, center - below))
+        else:
+            observed, expected = np.where(silent, np.nan, verdicts.exceedance[index]), np.full(m, np.nan)
+            threshold = np.where(silent, np.nan, 1.0)
+        with np.errstate(over="ignore"):
+            contributions = ratios * self._limits[:, np.newaxis]
+        offsets, feature, values = np.zeros(m + 1, np.int64), np.empty(m * len(self._terms), np.int32), np.empty((4, m * len(self._terms)))
+        found = _odd(outputs, self._terms, verdicts.ratios, index, offsets, feature, values)
+        return Evidence(
+            threshold=threshold,
+            observed=observed,
+            expected=expected,
+            features=self.features,
+            contributions=contributions,
+            odd=OutOfRange(offsets, feature[:found], values[:, :found]),
+            notes=(),
+            version=np.zeros(m, np.int64),
+        )

@@ -1,0 +1,74 @@
+"""Settings of the z-score."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from offbeat.core.plan import DetectorPlan, RangePlan
+from offbeat.detectors.range.range_spec import RangeSpec
+from offbeat.detectors.spec import Early, Expression, Expressions, Settings
+
+_MAD_TO_SIGMA = "1.482602218505602"
+"""1 / Φ⁻¹(3/4): what makes the median absolute deviation of normal values their standard deviation (Rousseeuw & Croux 1993)."""
+
+
+class BaselineSpec(Settings):
+    """Mean and standard deviation from elsewhere."""
+
+    mean: Expression = Field(description="What is usual.", examples=["mean_volume"])
+    std: Expression = Field(description="Its standard deviation; null or 0 means no verdict.", examples=["std_volume"])
+
+
+class ZScoreSpec(RangeSpec):
+    """Votes when a value lies more standard deviations from the mean of the window before it than its limit."""
+
+    type: Literal["zscore"] = "zscore"
+    limits: dict[Expression, float] = Field(
+        min_length=1,
+        description="Value (a name or expression) → standard deviations above which it is odd.",
+        examples=[{"price": 4, "size": 5}],
+    )
+    robust: bool = Field(default=False, description="Median and median absolute deviation instead of mean and standard deviation.")
+    baseline: dict[Expression, BaselineSpec] = Field(
+        default={},
+        description="Values that are held against a mean and a standard deviation of yours instead of the window.",
+        examples=[{"sessions": {"mean": "usual_sessions", "std": "std_sessions"}}],
+    )
+    early: Early = False
+
+    def expressions(self) -> list[str] | None:
+        """The values, and the means and deviations they are held against."""
+        return [*self.limits, *(text for usual in self.baseline.values() for text in (usual.mean, usual.std))]
+
+    def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
+        """The detector's part of the Plan; None after a mistake."""
+        for text in self.baseline:
+            if text not in self.limits:
+                view.problem(("baseline", text), f"`{text}` has no limit in `limits`")
+        for text, limit in self.limits.items():
+            if not limit > 0:
+                view.problem(("limits", text), f"a limit lies above 0, not {limit:g}")
+        windowed = [text for text in self.limits if text not in self.baseline]
+        center, spread = ("median({})", f"{_MAD_TO_SIGMA} * mad({{}})") if self.robust else ("mean({})", "std({})")
+        features = {}
+        for i, text in enumerate(windowed):
+            for part, aggregate in (("center", center), ("spread", spread)):
+                features[f"{name}.{part}.{i}"] = f"CASE WHEN count({text}) >= {self.least()} THEN {aggregate.format(text)} END"
+        if windowed:
+            view.background(name, self.over, features)
+        terms = []
+        for text, limit in self.limits.items():
+            given = self.baseline.get(text)
+            if given is None:
+                i = windowed.index(text)
+                middle, unit, field = f'"{name}.center.{i}"', f'"{name}.spread.{i}"', ("limits", text)
+            else:
+                middle, unit, field = given.mean, f"({given.std})", ("baseline", text)
+            reach = f"{limit!r} * {unit}"
+            terms.append(self.term(view, field, text, (middle, reach, reach), limit))
+            if self.early and terms[-1] is not None:
+                view.rises(field, text, () if given is None else (given.mean, given.std))
+        good = [term for term in terms if term is not None]
+        return RangePlan(name, self.type, tuple(good), self.early) if len(good) == len(terms) else None

@@ -1,0 +1,1 @@
+"""Robust covariance (MCD, MRCD), trained per key."""

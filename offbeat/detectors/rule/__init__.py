@@ -1,0 +1,1 @@
+"""A condition in SQL."""

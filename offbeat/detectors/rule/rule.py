@@ -1,0 +1,83 @@
+"""The rule detector: an SQL condition on the row and its windows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offbeat.core.batch import F64, I64, Bools
+from offbeat.core.compiled import compiled
+from offbeat.core.out_of_range import OutOfRange
+from offbeat.core.plan import RulePlan
+from offbeat.detectors.verdict import Evidence, Verdicts
+
+_CAP = 100.0
+_SIDES = {">": 1, ">=": 2, "<": -1, "<=": -2, "": 0}
+
+
+@compiled
+def _ratio(side: int, fired: bool, observed: float, threshold: float) -> float:
+    """How many times over the limit: observed / threshold, or the inverse for a lower limit, cut to [0, 100]."""
+    if side == 0:
+        return 2.0 if fired else 0.0
+    over, under = (observed, threshold) if side > 0 else (threshold, observed)
+    holds = over > under or (abs(side) == 2 and over == under)
+    if over != over or not under > 0.0:
+        return _CAP if holds else 0.0
+    r = over / under
+    return min(max(r, 0.0), _CAP)
+
+
+@compiled
+def _judge(side: int, when: F64, observed: F64, threshold: F64, score: F64, voted: Bools, exceedance: F64) -> None:
+    for i in range(len(when)):
+        if when[i] != when[i]:
+            score[i] = np.nan
+            voted[i] = False
+            exceedance[i] = np.nan
+            continue
+        fired = when[i] == 1.0
+        r = _ratio(side, fired, observed[i], threshold[i])
+        voted[i] = fired
+        exceedance[i] = r
+        score[i] = r / (1.0 + r)
+
+
+class Rule:
+    """Judges rows by the outputs of the view's rule program; keeps no state."""
+
+    def __init__(self, plan: RulePlan) -> None:
+        self.name = plan.name
+        self._plan = plan
+        self._side = _SIDES[plan.comparison]
+
+    def judge(self, outputs: F64) -> Verdicts:
+        """Verdicts on n rows from the (o, n) outputs of the rule program."""
+        n = outputs.shape[1]
+        score, voted, exceedance = np.empty(n), np.empty(n, np.bool_), np.empty(n)
+        when = outputs[self._plan.when]
+        observed = outputs[self._plan.observed] if self._side else when
+        threshold = outputs[self._plan.threshold] if self._side else when
+        _judge(self._side, when, observed, threshold, score, voted, exceedance)
+        return Verdicts(score, voted, exceedance, np.empty((0, n)))
+
+    def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
+        """Reasons for the rows at `index`."""
+        score = verdicts.score[index]
+        silent = np.isnan(score)
+        nothing = np.full(len(index), np.nan)
+
+        def pick(output: int) -> F64:
+            return np.where(silent, np.nan, outputs[output][index]) if output >= 0 else nothing
+
+        features = (self._plan.measure,) if self._plan.measure else ()
+        contributions = score[np.newaxis] if features else np.empty((0, len(index)))
+        return Evidence(
+            threshold=pick(self._plan.threshold),
+            observed=pick(self._plan.observed),
+            expected=pick(self._plan.expected),
+            features=features,
+            contributions=contributions,
+            odd=OutOfRange.none(len(index)),
+            notes=(),
+            version=np.zeros(len(index), np.int64),
+        )

@@ -1,0 +1,1 @@
+"""What detectors share that are trained per key on that key's last rows."""

@@ -1,0 +1,1 @@
+"""Tables of a run: collected from closed windows, written a day at a time."""

@@ -1,0 +1,72 @@
+"""A file with more about each key, joined to the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from offbeat.core.batch import I32, I64
+from offbeat.core.plan import DimensionPlan
+from offbeat.engines.tables.values import Names
+from offbeat.errors import UserError
+from offbeat.io.write.arrow_arrays import Array, gathered, whole
+
+_PARQUET = {".parquet", ".pq"}
+
+
+class Dimension:
+    """The columns of the file, by slot of a view's key. `taken` are the columns that the table has already.
+
+    Raises UserError where the file is not there, or is not what the plan says.
+    """
+
+    def __init__(self, table: str, plan: DimensionPlan, taken: Sequence[str], names: Names) -> None:
+        self._names = names
+        frame = _read(table, plan)
+        what = f"{plan.source}, the dimension of table {table},"
+        chosen = list(plan.columns) or [name for name in frame.columns if name != plan.key]
+        for name in [plan.key, *chosen]:
+            if name not in frame.columns:
+                raise UserError(f"{what} has no column {name!r}; it has: {', '.join(frame.columns)}")
+        both = [name for name in chosen if name in taken]
+        if both:
+            raise UserError(f"table {table} has a column {both[0]!r} as its dimension {plan.source} has: name the `columns` to join")
+        keys = frame[plan.key].cast(pl.String)
+        known = keys.drop_nulls()
+        if known.n_unique() < len(known):
+            raise UserError(f"{what} has {known.filter(known.is_duplicated())[0]!r} twice as {plan.key}")
+        self._places = pl.DataFrame({"key": keys}).with_row_index("place").drop_nulls()
+        arrow = frame.select(chosen).to_arrow(compat_level=pl.CompatLevel.oldest())
+        self.fields = [pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type) for field in arrow.schema]
+        self._columns: list[Array] = [whole(arrow.column(i).cast(field.type)) for i, field in enumerate(self.fields)]
+        self._rows: I64 = np.zeros(0, np.int64)
+        """By slot: row of the file, -1 where it has none."""
+
+    def of(self, slots: I32) -> list[Array]:
+        """(m,) of each column, null for keys that the file does not have."""
+        texts = self._names.texts()
+        if len(texts) > len(self._rows):
+            new: Any = pl.from_arrow(texts.slice(len(self._rows)))
+            found = pl.DataFrame({"key": new}).join(self._places, on="key", how="left", maintain_order="left")["place"]
+            self._rows = np.append(self._rows, found.cast(pl.Int64).fill_null(-1).to_numpy())
+        rows = self._rows[slots]
+        return [gathered(values, rows) for values in self._columns]
+
+
+def _read(table: str, plan: DimensionPlan) -> pl.DataFrame:
+    path = Path(plan.source)
+    if not path.is_file():
+        missing = "is a folder, not a file" if path.is_dir() else "is not there"
+        hint = f"--set tables.{table}.dimension.source=FILE"
+        raise UserError(f"{plan.source}, the dimension of table {table}, {missing}: name another by {hint}, or null for none")
+    try:
+        if path.suffix.lower() in _PARQUET:
+            return pl.read_parquet(path, glob=False)
+        return pl.read_csv(path, glob=False, infer_schema_length=None)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"{plan.source}, the dimension of table {table}, cannot be read: {str(error).splitlines()[0]}") from error

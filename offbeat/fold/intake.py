@@ -1,0 +1,103 @@
+"""From a chunk of the source to rows that can be folded: all that needs no state but names of keys, so it can be done ahead of the fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import F64, I64, NULL_INT, Batch
+from offbeat.core.chunk import FAULTS, Chunk
+from offbeat.core.keys import KeyTable
+from offbeat.core.plan import Plan
+from offbeat.decide.block import Quarantined
+from offbeat.fold.rollup import RollupFold, RollupRows
+from offbeat.fold.row_columns import Columns
+from offbeat.quality.rows import RowChecks
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A chunk's rows that are fit to be judged, and those that are not."""
+
+    chunk: Chunk
+    index: I64
+    """(n,) places of the batch's rows in the chunk."""
+    batch: Batch
+    rollups: dict[str, RollupRows]
+    """The batch's rows as the views on other keys fold them."""
+    quarantined: list[Quarantined]
+
+
+class Intake:
+    """Reads chunks for one shard; all that it changes is which keys, and which targets of rollups, are known."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.columns = Columns(plan)
+        c = self.columns
+        self._checks = RowChecks(plan.quality, c.numbers, c.allow_nan)
+        self._order = c.fixed.index(plan.source.order) if plan.source.order else -1
+
+    def prepare(self, chunk: Chunk, keys: KeyTable, rollups: dict[str, RollupFold]) -> Prepared:
+        """Check the rows and bring them into the form that is folded."""
+        quarantined: list[Quarantined] = []
+        good = self._faultless(chunk, quarantined)
+        frame = chunk.frame if good is None else chunk.frame[good]
+        time_ns = chunk.time_ns if good is None else chunk.time_ns[good]
+        index: I64 = np.arange(chunk.frame.height) if good is None else good
+        numbers, integers, nullable, texts = self.columns.read(frame)
+        codes, bad = self._checks.check(numbers, nullable, time_ns)
+        if bad:
+            wrong = np.flatnonzero(codes)
+            quarantined.append(aside(chunk, index[wrong], [self._checks.reasons[code] for code in codes[wrong].tolist()]))
+            right = np.flatnonzero(codes == 0)
+            index, time_ns, numbers, integers = index[right], time_ns[right], numbers.take(right, axis=1), integers.take(right, axis=1)
+            texts = tuple(text.gather(right) for text in texts)
+        batch = self._batch(chunk, index, time_ns, numbers, integers, texts, keys)
+        return Prepared(chunk, index, batch, {name: rollup.rows(batch) for name, rollup in rollups.items()}, quarantined)
+
+    def _faultless(self, chunk: Chunk, quarantined: list[Quarantined]) -> I64 | None:
+        """Indices of the rows that the source could read; None for all of them."""
+        faulty = np.flatnonzero(chunk.faults)
+        if not len(faulty):
+            return None
+        quarantined.append(aside(chunk, faulty, [FAULTS[code] for code in chunk.faults[faulty].tolist()]))
+        return np.flatnonzero(chunk.faults == 0)
+
+    def _batch(
+        self, chunk: Chunk, index: I64, time_ns: I64, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], keys: KeyTable
+    ) -> Batch:
+        if chunk.keys is None:
+            slots = np.full(len(index), keys.slot(chunk.key or "") if len(index) else 0, np.int32)
+        else:
+            slots = keys.slots(chunk.keys if len(index) == len(chunk.keys) else chunk.keys.gather(index))
+        order = np.zeros(len(index), np.int64)
+        if self._order >= 0:
+            order = np.where(integers[self._order] == NULL_INT, 0, integers[self._order])
+        identity, content = self.columns.hashes(numbers, integers, texts, time_ns)
+        return Batch(
+            slots=slots,
+            time_ns=time_ns,
+            order=order,
+            numbers=numbers,
+            integers=integers,
+            texts=texts,
+            identity=identity,
+            content=content,
+            files=np.full(len(index), chunk.file, np.int32) if chunk.files is None else chunk.files[index],
+            rows=(index + chunk.first_row) if chunk.rows is None else chunk.rows[index],
+        )
+
+
+def aside(chunk: Chunk, index: I64, reasons: list[str]) -> Quarantined:
+    """Rows of a chunk as they are kept for reading."""
+    keys: list[str | None] = [chunk.key] * len(index) if chunk.keys is None else chunk.keys.gather(index).cast(pl.String).to_list()
+    return Quarantined(
+        reasons=reasons,
+        files=np.full(len(index), chunk.file, np.int32) if chunk.files is None else chunk.files[index],
+        rows=(index + chunk.first_row) if chunk.rows is None else chunk.rows[index],
+        keys=keys,
+        time_ns=chunk.time_ns[index],
+        raw=chunk.raw(index),
+    )

@@ -1,0 +1,186 @@
+"""The matrices of the fold and the frames around it: from a chunk's columns to numbers, and back to rows for evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
+from offbeat.core.compiled import compiled
+from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, words_of
+from offbeat.core.plan import Column, Plan
+from offbeat.core.text_codes import coded
+
+_EXACT = 2**53
+_FEW = 256
+"""Up to so many rows plain Python is faster than a call into a library for columns."""
+_REMEMBERED = 4096
+"""Hashes of so many texts are remembered."""
+
+
+class Columns:
+    """The order of a plan's columns in the number matrix, the exact integers and the texts."""
+
+    def __init__(self, plan: Plan) -> None:
+        columns = plan.source.columns
+        self._columns = columns
+        self._numeric = tuple(c for c in columns if c.kind != "text")
+        self._fixed = tuple(c for c in columns if c.kind == "fixed")
+        self._texts = tuple(c for c in columns if c.kind == "text")
+        self._codes = plan.codes
+        self.numbers = (*(c.name for c in self._numeric), *(f"{name}@code" for name, _ in plan.codes))
+        self.fixed = tuple(c.name for c in self._fixed)
+        self.texts = tuple(c.name for c in self._texts)
+        self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | {f"{name}@code" for name, _ in plan.codes}
+        self._literals = [{literal: float(code) for code, literal in enumerate(literals)} for _, literals in plan.codes]
+        self._scaled = [(row, c) for row, c in enumerate(self._numeric) if c.kind == "fixed"]
+        self._scaled_rows = np.array([row for row, _ in self._scaled], np.int64)
+        self._divisors = np.array([10**c.scale for c in self._fixed], np.float64)
+        self._plain = [(row, c) for row, c in enumerate(self._numeric) if c.kind != "fixed"]
+        self._words: dict[str | None, int] = {}
+        self._unique = self._hashed(plan.quality.unique)
+        self._everything = self._hashed(("time", *(c.name for c in columns)) if plan.quality.unique else ())
+
+    def _hashed(self, names: tuple[str, ...]) -> tuple[I64, I64]:
+        """Kind and place of each column that a row hash is made of."""
+        found = []
+        for name in names:
+            if name == "time" and "time" not in self.numbers:
+                found.append((TIME, 0))
+            elif name in self.fixed:
+                found.append((INTEGER, self.fixed.index(name)))
+            elif name in self.texts:
+                found.append((TEXT, self.texts.index(name)))
+            else:
+                found.append((NUMBER, self.numbers.index(name)))
+        return np.array([kind for kind, _ in found], np.int64), np.array([place for _, place in found], np.int64)
+
+    def read(self, frame: pl.DataFrame) -> tuple[F64, I64, Bools, tuple[pl.Series, ...]]:
+        """The rows of a frame: (c, n) numbers, (i, n) exact values of the fixed-point columns, (c,) which numbers have nulls; the texts.
+
+        Where a number column has nulls, a NaN of the input is given as an infinity.
+        """
+        out, integers = np.empty((len(self.numbers), frame.height)), np.empty((len(self._fixed), frame.height), np.int64)
+        nullable = np.zeros(len(self.numbers), np.bool_)
+        for i, (row, column) in enumerate(self._scaled):
+            series = frame.get_column(column.name)
+            if series.null_count():
+                nullable[row] = True
+                series = series.fill_null(NULL_INT)
+            integers[i] = series.to_numpy()
+        if _divide(integers, self._divisors, self._scaled_rows, out):
+            _divide_large(integers, self._fixed, self._scaled_rows, out)
+        for row, column in self._plain:
+            series = frame.get_column(column.name)
+            nullable[row] = series.null_count() > 0
+            out[row] = series.cast(pl.Float64).to_numpy() if column.kind == "bool" else _doubles(series, column)
+        texts = tuple(frame.get_column(name) for name in self.texts)
+        for row, (name, _) in enumerate(self._codes):
+            out[len(self._numeric) + row] = _codes(texts[self.texts.index(name)], self._literals[row])
+        return out, integers, nullable, texts
+
+    def recoded(self, numbers: F64, texts: np.ndarray) -> F64:
+        """Kept rows (n, c) with the codes of their texts (n, t) as this plan has them: its rules may name other literals than before."""
+        plain = numbers[:, : len(self._numeric)]
+        place = {name: t for t, name in enumerate(self.texts)}
+        series = [pl.Series(texts[:, place[name]].tolist(), dtype=pl.String) for name, _ in self._codes]
+        codes = [_codes(text, literals) for text, literals in zip(series, self._literals, strict=True)]
+        return np.concatenate([plain, *(code[:, None] for code in codes)], axis=1)
+
+    def hashes(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> tuple[U64, U64]:
+        """(n,) hashes of the `unique` columns and of all columns; both empty where the plan names none."""
+        if not len(self._unique[0]):
+            return np.empty(0, np.uint64), np.empty(0, np.uint64)
+        n = len(time_ns)
+        words = np.empty((len(texts), n), np.uint64)
+        for row, text in enumerate(texts):
+            words[row] = self._few_words(text) if n <= _FEW else words_of(text)
+        bits = numbers.view(np.uint64)
+        identity, content = np.empty(n, np.uint64), np.empty(n, np.uint64)
+        row_hashes(*self._unique, bits, integers, words, time_ns, identity)
+        row_hashes(*self._everything, bits, integers, words, time_ns, content)
+        return identity, content
+
+    def _few_words(self, texts: pl.Series) -> list[int]:
+        known = self._words
+        values = texts.to_list()
+        new = {text for text in values if text not in known}
+        if new:
+            if len(known) > _REMEMBERED:
+                known.clear()
+                new = set(values)
+            some = list(new)
+            known.update(zip(some, words_of(pl.Series(some, dtype=pl.String)).tolist(), strict=True))
+        return [known[text] for text in values]
+
+    def frame(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], index: I64) -> pl.DataFrame:
+        """Rows as a person would see them: whole numbers where the scale is 0, null for null."""
+        series = []
+        row = iter(range(len(self.numbers)))
+        fixed = iter(range(len(self._fixed)))
+        text = iter(range(len(self._texts)))
+        for column in self._columns:
+            if column.kind == "text":
+                series.append(_gathered(column.name, texts[next(text)], index))
+                continue
+            values = numbers[next(row)][index]
+            if column.kind == "fixed":
+                exact = integers[next(fixed)][index]
+                if column.scale == 0:
+                    whole = pl.Series(column.name, exact)
+                    series.append(whole.replace(NULL_INT, None) if (exact == NULL_INT).any() else whole)
+                    continue
+            plain = pl.Series(column.name, values, nan_to_null=True)
+            series.append(plain.cast(pl.Boolean) if column.kind == "bool" else plain)
+        return pl.DataFrame(series)
+
+
+def _gathered(name: str, texts: pl.Series, index: I64) -> pl.Series:
+    if len(index) <= _FEW:
+        return pl.Series(name, [texts[i] for i in index.tolist()], dtype=pl.String)
+    return texts.gather(index).alias(name)
+
+
+@compiled
+def _divide(integers: I64, divisors: F64, rows: I64, out: F64) -> bool:
+    """Each n / 10^scale with one rounding, null as NaN [S9]; returns whether some integer is beyond 2^53, where it is not one."""
+    big = False
+    for c in range(len(rows)):
+        row, divisor = rows[c], divisors[c]
+        for i in range(integers.shape[1]):
+            n = integers[c, i]
+            out[row, i] = np.nan if n == NULL_INT else n / divisor
+            big = big or (n != NULL_INT and (n > _EXACT or n < -_EXACT))
+    return big
+
+
+def _divide_large(integers: I64, columns: tuple[Column, ...], rows: I64, out: F64) -> None:
+    """Beyond 2^53 the conversion rounds as well; Python divides exact integers with one rounding."""
+    for c, column in enumerate(columns):
+        big = (integers[c] != NULL_INT) & (np.abs(integers[c]) > _EXACT)
+        out[rows[c], big] = [n / 10**column.scale for n in integers[c, big].tolist()]
+
+
+def _doubles(series: pl.Series, column: Column) -> F64:
+    # Adding zero makes the two zeros one.
+    values: F64 = series.to_numpy() + 0.0
+    if column.allow_nan:
+        return np.where(np.isfinite(values), values, np.nan)
+    if series.null_count():
+        values[series.is_nan().fill_null(False).to_numpy()] = np.inf
+    return values
+
+
+def _codes(series: pl.Series, literals: dict[str, float]) -> F64:
+    if len(series) <= _FEW:
+        return np.array([np.nan if text is None else literals.get(text, -1.0) for text in series.to_list()])
+    few = coded(series)
+    if few is not None:
+        found: F64 = np.array([*(literals.get(text, -1.0) for text in few.distinct.to_list()), np.nan])[few.codes]
+        return found
+    codes = np.full(len(series), -1.0)
+    for literal, code in literals.items():
+        codes[(series == literal).fill_null(False).to_numpy()] = code
+    if series.null_count():
+        codes[series.is_null().to_numpy()] = np.nan
+    return codes

@@ -1,0 +1,348 @@
+"""One view: windows, rules, vote over rows of one kind, be they rows of the source or closed windows of a rollup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, U64, Bools
+from offbeat.core.clock import seasons
+from offbeat.core.expression_machine import Machine
+from offbeat.core.hashing import alert_ids, alert_prefix
+from offbeat.core.keys import KeyTable
+from offbeat.core.ledger import ViewCounts
+from offbeat.core.plan import Plan, ViewPlan
+from offbeat.core.rings import grown_rows
+from offbeat.core.state import Arrays, prefixed, under
+from offbeat.decide.block import EARLY, FINAL, RETRACTED, AlertBlock, DetectorBlock
+from offbeat.decide.vote import Decisions
+from offbeat.detectors.verdict import Verdicts
+from offbeat.features.expanding import ExpandingFold
+from offbeat.features.windows import WindowFold, WindowRows
+from offbeat.fold.absent_windows import Absences, Missing
+from offbeat.fold.detector_set import DetectorSet
+from offbeat.fold.local_time import local_time
+from offbeat.fold.rebuild import Rebuild, can_rebuild
+
+_FEW = 256
+"""For so many keys their names are picked one by one."""
+_NOBODY: Bools = np.zeros(0, np.bool_)
+_MODELS, _RAW, _ABSENCES = "(models)", "(raw rows)", "(absences)"
+"""Stand among the names of windows in the state, where no window can be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n rows of one view in fold order."""
+
+    slots: I32
+    time_ns: I64
+    ordinals: I64
+    """(n,) n-th row of its key at that time, from 1 [S21]."""
+    columns: F64
+    """(c, n)"""
+    integers: I64
+    revision: I64
+    files: I32
+    numbers: I64
+    """(n,) row numbers in their files."""
+    frame: Callable[[I64], pl.DataFrame]
+    """The rows at some indices, as evidence."""
+
+    def take(self, index: I64) -> Rows:
+        """The rows at `index`."""
+        return Rows(
+            slots=self.slots[index],
+            time_ns=self.time_ns[index],
+            ordinals=self.ordinals[index],
+            columns=self.columns[:, index],
+            integers=self.integers[:, index],
+            revision=self.revision[index],
+            files=self.files[index],
+            numbers=self.numbers[index],
+            frame=lambda inner: self.frame(index[inner]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ViewResult:
+    """What a view says of n rows."""
+
+    block: AlertBlock | None
+    """m alerts; None for none."""
+    index: I64
+    """(m,) their rows."""
+    judged: Bools
+    """(n,) rows that got a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """One batch of a view, judged."""
+
+    rows: Rows
+    features: F64
+    """(f, n) the features of the view's windows, in the order of the plan."""
+    outputs: F64
+    """(o, n) what the detectors read: outputs of the view's program."""
+    verdicts: Sequence[Verdicts]
+    decisions: Decisions
+
+
+Observer = Callable[[BatchResult], None]
+"""Is shown each batch of a view; arrays hold until the next one."""
+
+
+class View:
+    """A view of one shard, or of the merge stage. `columns` and `fixed` name the rows of the matrices it is given."""
+
+    def __init__(self, plan: Plan, view: ViewPlan, columns: tuple[str, ...], fixed: tuple[str, ...]) -> None:
+        self.plan = view
+        self.counts = ViewCounts()
+        self.observer: Observer | None = None
+        self._as_of_ns: int | None = None
+        self._pipeline = plan.name
+        self._windows = [
+            WindowFold(w, columns, fixed) if w.duration_ns or w.rows else ExpandingFold(w, columns) for w in view.windows
+        ]
+        self._features = tuple(name for window in view.windows for name in window.features)
+        self._backgrounds = [WindowFold(window, columns, (), self._features) for window in view.backgrounds]
+        behind = tuple(name for window in view.backgrounds for name in window.features)
+        self._machine = Machine(view.program, columns, self._features + behind)
+        self._detectors = DetectorSet(view, plan.seed)
+        self.absences = Absences(view)
+        self._rebuild = Rebuild(view, columns, fixed, plan.codes) if can_rebuild(view) else None
+        self._levels = ("low", *(name for name, _ in reversed(view.levels)))
+        self._evidence = _evidence_window(view)
+        self._prefixes: U64 = np.zeros((0, 2), np.uint64)
+        self._known: Bools = np.zeros(0, np.bool_)
+        self._names = pl.Series([], dtype=pl.String)
+
+    def fix(self, as_of_ns: int) -> int:
+        """Judge windows as of a moment that is the same for all of them [S16].
+
+        Returns the time from which on they must come in one batch, as there models learn from the very windows that they judge.
+        """
+        self._as_of_ns = as_of_ns
+        for window in self._windows:
+            if isinstance(window, ExpandingFold) and window.plan.lag_ns and self.plan.rollup is not None:
+                local = local_time(self.plan.rollup, window.plan)
+                end_ns = as_of_ns if local is None else int(local.of(np.array([as_of_ns]))[0])
+                window.cut_ns = end_ns - self.plan.rollup.every_ns - window.plan.lag_ns
+        return self._detectors.since(as_of_ns)
+
+    def models(self) -> dict[str, bytes]:
+        """By detector: the file of its newest model of all keys."""
+        return self._detectors.newest()
+
+    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> ViewResult:
+        """Fold the rows and say what is odd.
+
+        Rows marked in `before` (n,) were alerts in an earlier revision: where they no longer are, they come as retracted.
+        """
+        n = len(rows.slots)
+        windows = [self._folded(w, rows, len(keys)) for w in self._windows]
+        features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
+        nothing = np.empty((0, n), np.int64)
+        behind = [
+            w.fold(rows.slots, self._times(w, rows), rows.columns, nothing, len(keys), features).features for w in self._backgrounds
+        ]
+        outputs = self._machine.run(rows.columns, np.concatenate([features, *behind]) if behind else features)
+        numbers = np.zeros(n, np.int64)
+        if self._rebuild is not None:
+            numbers = self._rebuild.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
+        if self._as_of_ns is not None:
+            self._detectors.learn(keys.names, rows.slots, rows.time_ns, outputs)
+            self._detectors.fix(self._as_of_ns)
+        decisions = self._detectors.judge(keys.names, rows.slots, rows.time_ns, outputs, numbers, before)
+        if self.observer is not None:
+            self.observer(BatchResult(rows, features, outputs, self._detectors.verdicts, decisions))
+        self.counts.scored += decisions.scored
+        self.counts.warming_up += decisions.warming_up
+        self.counts.abstained += decisions.abstained
+        self.counts.no_spread = self.counts.no_spread + self._detectors.no_spread()
+        if not len(decisions.index):
+            return ViewResult(None, decisions.index, decisions.judged)
+        status = np.where(decisions.alert, FINAL, RETRACTED).astype(np.int8)
+        evidence = windows[self._evidence] if windows else None
+        block = self._alerts(keys, rows, evidence, features, decisions, status, self._detectors.blocks(decisions.index))
+        return ViewResult(block, decisions.index, decisions.judged)
+
+    @property
+    def speaks_early(self) -> bool:
+        """Whether some detector speaks of windows that are still open."""
+        return self._detectors.speaks_early
+
+    def ahead(self, keys: KeyTable, rows: Rows) -> tuple[WindowRows | None, F64]:
+        """What n rows find if each is the next of its key: evidence, and features as `early` takes them; none is folded."""
+        n = len(rows.slots)
+        alone, nothing = np.arange(n, dtype=np.int32), np.empty((0, n), np.int64)
+        windows = []
+        for window in self._windows:
+            part = window.excerpt(self._slots(window, rows), len(keys) * self._places(window))
+            if isinstance(part, ExpandingFold):
+                windows.append(part.fold(alone, self._times(window, rows), rows.columns, n))
+            else:
+                windows.append(part.fold(alone, self._times(window, rows), rows.columns, rows.integers, n))
+        features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
+        parts = (w.excerpt(rows.slots, len(keys)) for w in self._backgrounds)
+        behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features).features for part in parts]
+        return windows[self._evidence] if windows else None, np.concatenate([features, *behind]) if behind else features
+
+    def early(self, keys: KeyTable, rows: Rows, features: F64) -> ViewResult:
+        """What can be said of open windows as they stand, without being wrong when they have grown; nothing is folded.
+
+        `features` (f, n) from `ahead`, be it of an earlier moment with the same windows before.
+        """
+        decisions = self._detectors.early(self._machine.run(rows.columns, features))
+        if not len(decisions.index):
+            return ViewResult(None, decisions.index, decisions.judged)
+        index, found = decisions.index, rows.take(decisions.index)
+        evidence, features = self.ahead(keys, found)
+        again = self._detectors.early(self._machine.run(found.columns, features))
+        status = np.full(len(again.index), EARLY, np.int8)
+        detectors = self._detectors.blocks(again.index, early=True)
+        block = self._alerts(keys, found, evidence, features[: len(self._features)], again, status, detectors)
+        return ViewResult(block, index[again.index], decisions.judged)
+
+    def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing) -> ViewResult:
+        """Say of which windows that are not there, as `absences.fold` returned them, this is odd; `rows` are what they would be."""
+        decisions = self.absences.judge(missing)
+        if not len(decisions.index):
+            return ViewResult(None, decisions.index, decisions.judged)
+        status = np.where(decisions.alert, FINAL, RETRACTED).astype(np.int8)
+        features = np.full((len(self._features), len(missing)), np.nan)
+        block = self._alerts(keys, rows, None, features, decisions, status, self.absences.blocks(decisions.index))
+        return ViewResult(block, decisions.index, decisions.judged)
+
+    def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
+        times = self._times(window, rows)
+        if isinstance(window, ExpandingFold):
+            return window.fold(rows.slots, times, rows.columns, keys)
+        return window.fold(self._slots(window, rows), times, rows.columns, rows.integers, keys * self._places(window))
+
+    def _times(self, window: WindowFold | ExpandingFold, rows: Rows) -> I64:
+        """Times as the window counts them."""
+        local = local_time(self.plan.rollup, window.plan)
+        return rows.time_ns if local is None else local.of(rows.time_ns)
+
+    def _slots(self, window: WindowFold | ExpandingFold, rows: Rows) -> I32:
+        """Slots as the window counts them."""
+        rollup, places = self.plan.rollup, self._places(window)
+        if places == 1 or rollup is None:
+            return rows.slots
+        season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.every_ns)
+        return (rows.slots * np.int64(places) + season).astype(np.int32)
+
+    def _places(self, window: WindowFold | ExpandingFold) -> int:
+        """How many windows a key has: one for each place of the season."""
+        rollup, season_ns = self.plan.rollup, window.plan.season_ns
+        return season_ns // rollup.every_ns if season_ns and rollup is not None else 1
+
+    def _alerts(
+        self,
+        keys: KeyTable,
+        rows: Rows,
+        evidence: WindowRows | None,
+        features: F64,
+        decisions: Decisions,
+        status: I8,
+        detectors: tuple[DetectorBlock, ...],
+    ) -> AlertBlock:
+        index = decisions.index
+        slots, time_ns = rows.slots[index], rows.time_ns[index]
+        ids = np.empty((len(index), 16), np.uint8)
+        alert_ids(self._prefix(keys, slots), slots, time_ns, rows.ordinals[index], ids)
+        key, names = self._keys(keys, slots)
+        nothing = np.full(len(index), NULL_INT)
+        from_ns, to_ns = (nothing, time_ns) if evidence is None else self._span(evidence.from_ns[index], time_ns)
+        return AlertBlock(
+            view=self.plan.name,
+            ids=ids,
+            revision=rows.revision[index],
+            status=status,
+            key=key,
+            keys=names,
+            time_ns=time_ns,
+            severity=decisions.severity,
+            level=decisions.level,
+            levels=self._levels,
+            votes=decisions.votes,
+            voters=decisions.voters,
+            detectors=detectors,
+            row=rows.frame(index),
+            window_from_ns=from_ns,
+            window_to_ns=to_ns,
+            window_n=evidence.n[index] if evidence else nothing,
+            statistics=self._features,
+            values=features[:, index],
+            files=rows.files[index],
+            rows=rows.numbers[index],
+        )
+
+    def _span(self, from_ns: I64, time_ns: I64) -> tuple[I64, I64]:
+        """(m,) times, ns UTC, from which and up to which the window of evidence holds rows, for m rows; `from_ns` as it counts time."""
+        window = self._windows[self._evidence]
+        local = local_time(self.plan.rollup, window.plan)
+        until_ns = (time_ns if local is None else local.of(time_ns)) - window.plan.lag_ns
+        if isinstance(window, ExpandingFold) and window.cut_ns != NULL_INT:
+            until_ns = np.full_like(time_ns, window.cut_ns)
+        return (from_ns, until_ns) if local is None else (local.instants(from_ns), local.instants(until_ns))
+
+    def _prefix(self, keys: KeyTable, slots: I32) -> U64:
+        """Hash prefixes by slot, worked out for the keys that ever alert."""
+        self._prefixes, self._known = grown_rows(self._prefixes, len(keys)), grown_rows(self._known, len(keys))
+        missing = np.zeros(len(self._known), np.bool_)
+        missing[slots] = True
+        for slot in np.flatnonzero(missing & ~self._known).tolist():
+            self._prefixes[slot] = alert_prefix(self._pipeline, self.plan.name, keys.names[slot])
+            self._known[slot] = True
+        return self._prefixes
+
+    def _keys(self, keys: KeyTable, slots: I32) -> tuple[I32, pl.Series]:
+        if len(keys) <= len(slots):
+            return slots, self._all_names(keys)
+        distinct, key = np.unique(slots, return_inverse=True)
+        if len(distinct) <= _FEW:
+            return key.astype(np.int32), pl.Series([keys.names[slot] for slot in distinct.tolist()], dtype=pl.String)
+        return key.astype(np.int32), self._all_names(keys).gather(distinct)
+
+    def _all_names(self, keys: KeyTable) -> pl.Series:
+        """(keys,) names by slot; each becomes a part of the column once."""
+        known = len(self._names)
+        if known < len(keys):
+            self._names = pl.concat([self._names, pl.Series(keys.names[known:], dtype=pl.String)], rechunk=True)
+        return self._names
+
+    def untrained(self) -> list[str]:
+        """Why some detectors of the view have no model for any key."""
+        return [f"{self.plan.name}.{why}" for why in self._detectors.untrained()]
+
+    def snapshot(self, keys: int) -> Arrays:
+        """State of the view's windows and models for the first `keys` slots."""
+        out: Arrays = {}
+        for window in (*self._windows, *self._backgrounds):
+            out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
+        if self._rebuild is not None:
+            out |= prefixed(_RAW, self._rebuild.snapshot(keys))
+        out |= prefixed(_ABSENCES, self.absences.snapshot(keys))
+        return out | prefixed(_MODELS, self._detectors.snapshot(keys, self._rebuild))
+
+    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
+        """Take over a snapshot; `names` are the keys of its slots."""
+        for window in (*self._windows, *self._backgrounds):
+            window.restore(under(window.plan.name, arrays))
+        if self._rebuild is not None:
+            self._rebuild.restore(under(_RAW, arrays))
+        self.absences.restore(under(_ABSENCES, arrays))
+        self._detectors.restore(under(_MODELS, arrays), names, self._rebuild)
+
+
+def _evidence_window(view: ViewPlan) -> int:
+    """The window that an alert shows: all of the past, the longest duration, or the most rows; the first of equals."""
+    sizes = [(not w.rows, not w.duration_ns, w.duration_ns or w.rows) for w in view.windows]
+    return sizes.index(max(sizes)) if sizes else -1
+

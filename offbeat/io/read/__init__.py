@@ -1,0 +1,1 @@
+"""Sources: from files, tables and standard input to typed columns."""

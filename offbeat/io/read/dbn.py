@@ -1,0 +1,206 @@
+"""Databento's binary files (DBN): trades, many records at a time.
+
+The records of one schema have one size, so a block of them is a NumPy array as it stands. databento-dbn reads what is rare: the metadata
+and, in files recorded live, the messages that say which symbol a number stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import databento_dbn
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from offbeat.core.plan import SourcePlan
+from offbeat.errors import UserError
+from offbeat.io.read.databento import PRICE_DIGITS, TRADE_FIELDS, UNDEF_PRICE, counted_prices, without_undefined
+from offbeat.io.read.dbn_symbols import Symbols
+from offbeat.io.read.files import ByteStream, InputFile
+from offbeat.io.read.layout import lay_out
+from offbeat.io.read.parse_columns import Parsed
+from offbeat.io.read.parse_table import check_types, parse_table
+from offbeat.io.write.row_json import decimal_numbers, epoch_ns, iso_times, json_rows
+
+BLOCK = 4 << 20
+"""Bytes of a block."""
+
+_MAGIC = b"DBN"
+_PREFIX = 8
+"""Bytes before the metadata: magic, version, length."""
+_UNIT = 4
+"""A record says its length in units of so many bytes."""
+_HEADER = 16
+_TRADE, _SYMBOL_MAPPING = 0x00, 0x16
+_NO_ROWS = frozenset({0x15, 0x17})
+"""Messages of the gateway: errors, heartbeats."""
+_LONGEST_METADATA = 256 << 20
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+_FIELDS = [
+    ("length", "u1"), ("rtype", "u1"), ("publisher_id", "<u2"), ("instrument_id", "<u4"), ("ts_event", "<u8"), ("price", "<i8"),
+    ("size", "<u4"), ("action", "u1"), ("side", "u1"), ("flags", "u1"), ("depth", "u1"), ("ts_recv", "<u8"), ("ts_in_delta", "<i4"),
+    ("sequence", "<u4"),
+]  # fmt: skip
+_RECORD = np.dtype(_FIELDS)
+_RECORD_SENT = np.dtype([*_FIELDS, ("ts_out", "<u8")])
+"""As the live gateway sends them where asked to: with the time of sending."""
+_LETTERS = pl.Series([None, *(chr(code) for code in range(1, 256))], dtype=pl.String)
+
+Records = npt.NDArray[np.void]
+
+
+class DbnReader:
+    """Reads one DBN file of trades; `Parsed.mark` is an offset in its unpacked bytes."""
+
+    header = None
+
+    def __init__(self, file: InputFile, plan: SourcePlan, block: int = BLOCK) -> None:
+        """Reads the metadata only. Raises UserError if the file is no DBN, is one of another schema, or lacks a column of the plan."""
+        self._file, self._block = file, block
+        stream = ByteStream(file)
+        try:
+            metadata = self._metadata(stream)
+        finally:
+            stream.close()
+        if metadata.schema not in (None, "trades"):
+            raise UserError(f"{file.path}: this is DBN of the schema {metadata.schema}, and only trades are read: fetch the schema trades")
+        self._symbols = Symbols(metadata)
+        self._record = _RECORD_SENT if metadata.ts_out else _RECORD
+        self.layout = lay_out(file.path, TRADE_FIELDS, plan)
+        self._plan = replace(counted_prices(file.path, plan), time=replace(plan.time, format="ns"))
+        places = (self.layout.time, self.layout.key, *self.layout.columns)
+        self._names = tuple(dict.fromkeys(TRADE_FIELDS[i] for i in places if i >= 0))
+        check_types(file.path, dict(_frame(np.empty(0, self._record), self._names, self._symbols).schema), self.layout, self._plan)
+
+    def _metadata(self, stream: ByteStream) -> databento_dbn.Metadata:
+        path = self._file.path
+        prefix = _exactly(stream, _PREFIX)
+        if prefix.startswith(_ZSTD):
+            raise UserError(f"{path}: this is packed with zstd (name it .dbn.zst)")
+        if not prefix.startswith(_MAGIC[: len(prefix)]):
+            raise UserError(f"{path}: this is not DBN, which begins with the letters DBN; name a file of another kind by its ending")
+        if len(prefix) < _PREFIX:
+            raise UserError(f"{path}: {'cut off within the metadata' if prefix else 'the file is empty'}; fetch it again")
+        self._version = prefix[3]
+        length = int.from_bytes(prefix[4:], "little")
+        self._first = _PREFIX + length
+        body = _exactly(stream, min(length, _LONGEST_METADATA))
+        if len(body) < length:
+            raise UserError(f"{path}: cut off within the metadata; fetch it again")
+        try:
+            return databento_dbn.Metadata.decode(prefix + body)
+        except (databento_dbn.DBNError, ValueError) as error:
+            raise UserError(f"{path}: the metadata of this DBN cannot be read ({str(error).splitlines()[0]})") from error
+
+    def statistics(self) -> None:
+        """The metadata has only the times that were asked for: the rows must be read."""
+
+    def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
+        """Work to be done for each block of trades after byte `mark` (0: from the beginning)."""
+        stream = ByteStream(self._file)
+        try:
+            stream.skip(self._first)
+            at, rest, symbols = self._first, b"", self._symbols.as_of_now()
+            while True:
+                # What lies before the mark is looked through, too: it may say what numbers after it stand for.
+                before = mark - at - len(rest)
+                fresh = stream.read(min(self._block, before) if before > 0 else self._block)
+                rest += fresh
+                if not fresh:
+                    if rest:
+                        raise UserError(f"{self._file.path}: cut off within the record at byte {at}; fetch the file again")
+                    return
+                for records, end in self._segments(rest, at, symbols):
+                    if len(records) and at + end > mark:
+                        yield partial(self._parse, records, symbols.as_of_now(), at + end, stream.packed_at())
+                at, rest = at + end, rest[end:]
+        finally:
+            stream.close()
+
+    def _segments(self, body: bytes, at: int, symbols: Symbols) -> Iterator[tuple[Records, int]]:
+        """Trades with what is known of symbols there, and where in `body` they end; the last end is that of the last whole record.
+
+        `at`: place of `body` in the file.
+        """
+        size = self._record.itemsize
+        whole: Records = np.frombuffer(body, self._record, len(body) // size)
+        if bool(((whole["length"] == size // _UNIT) & (whole["rtype"] == _TRADE)).all()):
+            yield whole, len(whole) * size
+            return
+        trades: list[bytes] = []
+        here = 0
+        while here + 2 <= len(body):
+            length, kind = body[here] * _UNIT, body[here + 1]
+            if length < _HEADER or (kind == _TRADE and length != size):
+                raise UserError(f"{self._file.path}: broken at byte {at + here} (a record of {length} bytes); fetch the file again")
+            if here + length > len(body):
+                break
+            record = body[here : here + length]
+            if kind == _TRADE:
+                trades.append(record)
+            elif kind == _SYMBOL_MAPPING:
+                if trades:
+                    yield self._joined(trades), here
+                    trades = []
+                symbols.learn(self._message(record))
+            elif kind not in _NO_ROWS:
+                raise UserError(f"{self._file.path}: has records that are no trades ({_kind(kind)}, byte {at + here}); save trades alone")
+            here += length
+        yield self._joined(trades), here
+
+    def _joined(self, trades: list[bytes]) -> Records:
+        return np.frombuffer(b"".join(trades), self._record)
+
+    def _message(self, record: bytes) -> databento_dbn.SymbolMappingMsg:
+        decoder = databento_dbn.DBNDecoder(has_metadata=False, ts_out=self._record is _RECORD_SENT, input_version=self._version)
+        decoder.write(record)
+        (message,) = decoder.decode()
+        if not isinstance(message, databento_dbn.SymbolMappingMsg):
+            raise TypeError("a symbol mapping of an older version is upgraded")
+        return message
+
+    def _parse(self, records: Records, symbols: Symbols, mark: int, done: int) -> Parsed:
+        parsed = parse_table(_frame(records, self._names, symbols), self.layout, self._plan, mark, done)
+        parsed.raw = partial(_as_json, records, symbols)
+        return without_undefined(parsed, self._plan)
+
+
+def _exactly(stream: ByteStream, size: int) -> bytes:
+    """The next `size` bytes, fewer at the end."""
+    parts = b""
+    while len(parts) < size and (more := stream.read(size - len(parts))):
+        parts += more
+    return parts
+
+
+def _kind(number: int) -> str:
+    try:
+        return str(databento_dbn.RType.from_int(number).name).lower().replace("_", "-")
+    except (ValueError, databento_dbn.DBNError):
+        return f"type {number}"
+
+
+def _frame(records: Records, names: tuple[str, ...], symbols: Symbols) -> pl.DataFrame:
+    """Fields of n records as columns: numbers as they are counted in the file, letters and symbols as texts."""
+    columns: list[pl.Series] = []
+    for name in names:
+        if name == "symbol":
+            columns.append(symbols.names(records["instrument_id"], records["ts_recv"]))
+        elif name in ("action", "side"):
+            columns.append(_LETTERS.gather(records[name].astype(np.uint32)).alias(name))
+        else:
+            columns.append(pl.Series(name, np.ascontiguousarray(records[name])))
+    return pl.DataFrame(columns)
+
+
+def _as_json(records: Records, symbols: Symbols, rows: npt.NDArray[np.intp]) -> list[str]:
+    """All fields of these rows, spelt so that they can be read again as JSON lines."""
+    chosen = records[rows]
+    frame = _frame(chosen, TRADE_FIELDS, symbols)
+    prices = frame["price"].set(frame["price"] == UNDEF_PRICE, None)
+    times = [iso_times(name, epoch_ns(chosen[name])) for name in ("ts_recv", "ts_event")]
+    return json_rows(frame.with_columns(decimal_numbers(prices, PRICE_DIGITS), *times))

@@ -1,0 +1,360 @@
+"""Files as one source: in the order of S2, each delivery once [S8], restartable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from offbeat.core.batch import NULL_INT
+from offbeat.core.chunk import Chunk, Position
+from offbeat.core.plan import SourcePlan
+from offbeat.errors import UserError
+from offbeat.io.contract import Arrival, Source
+from offbeat.io.read.by_time import ByTime, TimedFile
+from offbeat.io.read.csv import BLOCK
+from offbeat.io.read.files import find_files, fingerprint
+from offbeat.io.read.merge_overlapping import Member, Merged, clusters, time_range
+from offbeat.io.read.parse_columns import Parsed
+from offbeat.io.read.prefetch import Ahead
+from offbeat.io.read.readers import Reader, absences, mixtures, open_all, reader_of
+from offbeat.io.read.timestamps import zone_of
+
+DEPTH = 4
+"""Blocks parsed ahead of the consumer: bounds the memory."""
+
+_UNPACKED = 6
+"""Bytes of text behind a byte of a packed file, roughly: decides only how many buckets a merge uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is read as one: a file, or files of overlapping times merged."""
+
+    indices: tuple[int, ...]
+    prints: tuple[str, ...]
+    """Fingerprints; '' where there is nothing to know again (empty file, standard input)."""
+    reader: Reader
+    floor_ns: int = NULL_INT
+    """No row of this unit or a later one is earlier; NULL_INT: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened while reading ahead: a unit begins (`begin`), has rows, or ends (neither); or a note alone (no unit)."""
+
+    unit: Unit | None
+    parsed: Parsed | None = None
+    begin: bool = False
+    note: str = ""
+
+
+class FileSource:
+    """Files of one plan as a `Source`."""
+
+    def __init__(self, plan: SourcePlan, paths: Sequence[str], *, block: int = BLOCK, workers: int = 2) -> None:
+        """Finds the files and reads their headers. block: bytes of text parsed at a time."""
+        zone_of(plan.time.zone)
+        self._plan = plan
+        self._block = block
+        self._workers = workers
+        self._found = find_files(paths, plan.format, plan.key_pattern)
+        self.files = [f.path for f in self._found]
+        self._places = {path: index for index, path in enumerate(self.files)}
+        self._readers = open_all(self._found, plan, block)
+        self.notes = [*absences(self._found, self._readers, plan), *mixtures(self._found, self._readers, plan)]
+        self.headers = [r.header for r in self._readers]
+        self._live = "-" in self.files
+        self._done = 0
+        self._prints: dict[int, str] = {}
+        self._ranges: dict[int, tuple[int, int]] = {}
+        self._told: set[str] = set()
+        self._ahead: Ahead[Step] | None = None
+
+    def size_bytes(self) -> int | None:
+        return None if self._live else sum(f.size for f in self._found)
+
+    def done_bytes(self) -> int:
+        return self._done
+
+    def close(self) -> None:
+        """Stop reading ahead; safe to call again."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
+    def chunks(self, start: Position | None) -> Iterator[Chunk]:
+        """Rows after `start`. Raises UserError if a file that was being read then has changed or is gone."""
+        finished: dict[str, list[Any]] = dict(start["finished"]) if start else {}
+        current = start["current"] if start else None
+        self.close()
+        work = self._work(finished, current)
+        steps: Iterator[Step] = (piece() for piece in work)
+        if not self._live:
+            self._ahead = Ahead(work, self._workers, DEPTH)
+            steps = iter(self._ahead)
+        waiting: Chunk | None = None
+        before = self._done = rows = 0
+        try:
+            for step in steps:
+                if step.note:
+                    self.notes.append(step.note)
+                unit, parsed = step.unit, step.parsed
+                if unit is None:
+                    continue
+                if step.begin:
+                    resumed = current is not None and tuple(current["prints"]) == unit.prints
+                    rows = int(current["rows"]) if current is not None and resumed else 0
+                    current = None if resumed else current
+                elif parsed is None:
+                    # A new dict: positions handed out before keep the old one.
+                    finished = finished | {p: self._record(i, rows) for i, p in zip(unit.indices, unit.prints, strict=True) if p}
+                    if waiting is not None:
+                        yield replace(waiting, position={"finished": finished, "current": None})
+                        waiting = None
+                    elif rows == 0:
+                        self.notes += [f"{self.files[i]}: no rows" for i in unit.indices if self.files[i] != "-"]
+                    before += sum(self._found[i].size for i in unit.indices)
+                    self._done = before
+                else:
+                    self._done = before + parsed.done
+                    n = len(parsed.time_ns)
+                    if n == 0:
+                        continue  # blank lines at the end must not keep the last rows from calling the file finished
+                    if waiting is not None:
+                        yield waiting
+                        waiting = None
+                    chunk = self._chunk(unit, parsed, rows, finished)
+                    rows += n
+                    if self._live:
+                        yield chunk
+                    else:
+                        # The last rows of a file carry the position that calls it finished, so one chunk waits for what follows.
+                        waiting = chunk
+        finally:
+            self.close()
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether some file says which columns it has, so that they were looked for; JSON lines do not."""
+        return any(getattr(reader, "layout", None) is not None for reader in self._readers)
+
+    def in_order_of_time(self) -> ByTime:
+        """The rows of all files and keys in one order, each content once; not restartable."""
+        prints: set[str] = set()
+        files: list[TimedFile] = []
+        for index, file in enumerate(self._found):
+            name = fingerprint(file) if file.size else ""
+            if not name or name in prints:
+                continue
+            prints.add(name)
+            files.append(TimedFile(file.path, file.key, self._readers[index], self._times(index)))
+        return ByTime(files)
+
+    def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]]) -> Chunk:
+        current: dict[str, Any] | None = None
+        if all(unit.prints):
+            names = [self.files[i] for i in unit.indices]
+            current = {"names": names, "prints": list(unit.prints), "mark": parsed.mark, "rows": rows + len(parsed.time_ns)}
+        return Chunk(
+            frame=parsed.frame,
+            key=None if parsed.keys is not None else self._found[unit.indices[0]].key,
+            keys=parsed.keys,
+            time_ns=parsed.time_ns,
+            faults=parsed.faults,
+            file=unit.indices[0],
+            first_row=rows + 1 if parsed.rows is None else int(parsed.rows[0]),
+            rows=parsed.rows,
+            files=parsed.files,
+            raw=parsed.raw,
+            position={"finished": finished, "current": current},
+            floor_ns=NULL_INT if unit.floor_ns == NULL_INT else max(unit.floor_ns, parsed.floor_ns),
+        )
+
+    def _work(self, finished: dict[str, list[Any]], current: dict[str, Any] | None) -> Iterator[Callable[[], Step]]:
+        """Everything to be done, in order; runs on the thread that reads."""
+        known = dict(finished)
+        taken: set[int] = set()
+        if current is not None:
+            unit = self._resumed(current)
+            taken.update(unit.indices)
+            known.update({p: self._record(i, 1) for i, p in zip(unit.indices, unit.prints, strict=True)})
+            yield from _pieces(unit, int(current["mark"]))
+        groups = self._groups()
+        again = 0
+        for group in groups:
+            members: list[tuple[int, str]] = []
+            for index in group:
+                file = self._found[index]
+                if index in taken:
+                    continue
+                name = self._fingerprint(index, known)
+                if name in known:
+                    earlier, rows = known[name][:2]
+                    if name in self._told:
+                        continue
+                    if earlier == file.path:
+                        again += 1
+                    elif rows and _has_rows(self._readers[index]):
+                        yield partial(Step, None, note=f"{file.path}: delivered before as {earlier}, left out")
+                    continue
+                if name:
+                    known[name] = self._record(index, 1)
+                members.append((index, name))
+            for unit in self._units(members, alone=len(groups) == 1):
+                yield from _pieces(unit, 0)
+        if again:
+            yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} read before")
+
+    def _record(self, index: int, rows: int) -> list[Any]:
+        """What is remembered of a file that was read."""
+        file = self._found[index]
+        return [file.path, rows, file.size, file.modified_ns]
+
+    def _fingerprint(self, index: int, known: dict[str, list[Any]]) -> str:
+        """Of a file's content; a file of the same name, size and time of change as one read before is taken for that one."""
+        file = self._found[index]
+        if file.path == "-" or file.size == 0:
+            return ""
+        if index not in self._prints:
+            stamp = [file.path, file.size, file.modified_ns]
+            same = (name for name, (path, _, *rest) in known.items() if [path, *rest] == stamp)
+            self._prints[index] = next(same, "") or fingerprint(file)
+        return self._prints[index]
+
+    def arrivals(self, start: Position | None, times: tuple[int, int]) -> list[Arrival]:
+        """Files with content that was not read before `start`, or at whose path other content was, in order of their first row.
+
+        times: the first and last that a row may have; others do not count for the range of a file.
+        """
+        read, prints = _read(start), self._all_prints(start)
+        present = set(prints.values())
+        found: dict[str, Arrival] = {}
+        for index, name in prints.items():
+            path = self.files[index]
+            new = bool(name) and name not in read and name not in found
+            gone = () if read.get(name) == path else tuple(old for old, at in read.items() if at == path and old not in present)
+            if new or gone:
+                low, high = self._range(index) if new else (NULL_INT, NULL_INT)
+                if low != NULL_INT and (low < times[0] or high > times[1]):
+                    low, high = time_range(self._times(index), times)
+                found[name if new else path] = Arrival(path, name if new else "", gone, low, high)
+        return sorted(found.values(), key=lambda arrival: (arrival.first_ns, arrival.path))
+
+    def contents(self, start: Position | None) -> set[str]:
+        """Fingerprints of all files that are here."""
+        return set(self._all_prints(start).values())
+
+    def known_as(self, path: str) -> str:
+        """Fingerprint of a file of which rows were given."""
+        return self._prints[self._places[path]]
+
+    def after(self, start: Position | None, rows: Mapping[str, int]) -> Position:
+        """The place in the source once whole files, fingerprint → rows, were read besides."""
+        self._told |= rows.keys()
+        added = {name: self._record(i, rows[name]) for i, name in self._prints.items() if name in rows}
+        return {"finished": (start["finished"] if start else {}) | added, "current": start["current"] if start else None}
+
+    def before(self, start: Position, prints: Set[str]) -> Position:
+        """The place in the source as if these files had not been read."""
+        current = start["current"]
+        if current is not None and not prints.isdisjoint(current["prints"]):
+            current = None
+        return {"finished": {name: record for name, record in start["finished"].items() if name not in prints}, "current": current}
+
+    def alone(self, arrivals: Sequence[Arrival]) -> FileSource:
+        """These files as a source of their own."""
+        return FileSource(self._plan, [arrival.path for arrival in arrivals], block=self._block, workers=self._workers)
+
+    def _all_prints(self, start: Position | None) -> dict[int, str]:
+        known: dict[str, list[Any]] = dict(start["finished"]) if start else {}
+        return {index: self._fingerprint(index, known) for index, file in enumerate(self._found) if file.path != "-"}
+
+    def _groups(self) -> list[list[int]]:
+        """Files that may hold rows of the same key."""
+        groups: dict[str | None, list[int]] = {}
+        for index, file in enumerate(self._found):
+            groups.setdefault(file.key, []).append(index)
+        return list(groups.values())
+
+    def _units(self, members: list[tuple[int, str]], *, alone: bool) -> Iterator[Unit]:
+        """What is read as one, in order. alone: there are no other groups, so nothing earlier can follow."""
+        prints = dict(members)
+        if len(members) < 2 or self._live:
+            for index, name in members:
+                reader = self._readers[index]
+                known = reader.statistics() if alone and not self._live else None
+                yield Unit((index,), (name,), reader, NULL_INT if known is None else known[0])
+            return
+        ordered = [self._member(index) for index, _ in members]
+        ranges = {m.index: self._range(m.index) for m in ordered}
+        for group in clusters(ordered, [ranges[m.index] for m in ordered]):
+            indices = tuple(m.index for m in group)
+            merged: Reader = self._readers[indices[0]] if len(group) == 1 else Merged(group)
+            yield Unit(indices, tuple(prints[i] for i in indices), merged, min(ranges[i][0] for i in indices) if alone else NULL_INT)
+
+    def _member(self, index: int) -> Member:
+        file = self._found[index]
+        packed = bool(file.packing) or file.kind == "parquet"
+        return Member(index, file.path, file.size * (_UNPACKED if packed else 1), file.size, self._readers[index])
+
+    def _range(self, index: int) -> tuple[int, int]:
+        """Times of a file, read from its footer or its time column alone."""
+        if index not in self._ranges:
+            self._ranges[index] = self._readers[index].statistics() or time_range(self._times(index))
+        return self._ranges[index]
+
+    def _times(self, index: int) -> Reader:
+        """A reader of nothing but the times of a file."""
+        return reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=()), self._block)
+
+    def _resumed(self, current: dict[str, Any]) -> Unit:
+        indices = []
+        for name, known in zip(current["names"], current["prints"], strict=True):
+            if name not in self.files:
+                raise UserError(
+                    f"{name}: was being read when the last run stopped and is not among the sources now; put it back, or start anew"
+                )
+            index = self.files.index(name)
+            if fingerprint(self._found[index]) != known:
+                raise UserError(
+                    f"{name}: changed since the last run stopped in the middle of it; restore the file, or start with a new state"
+                )
+            indices.append(index)
+        reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices])
+        return Unit(tuple(indices), tuple(current["prints"]), reader)
+
+
+def _read(start: Position | None) -> dict[str, str]:
+    """Fingerprint → path of what was read, wholly or in part."""
+    if start is None:
+        return {}
+    current = start["current"]
+    busy = {} if current is None else dict(zip(current["prints"], current["names"], strict=True))
+    return {name: record[0] for name, record in start["finished"].items()} | busy
+
+
+def _has_rows(reader: Reader) -> bool:
+    return any(len(work().time_ns) for work in reader.blocks())
+
+
+def _pieces(unit: Unit, mark: int) -> Iterator[Callable[[], Step]]:
+    yield partial(Step, unit, begin=True)
+    for work in unit.reader.blocks(mark):
+        yield partial(_step, unit, work)
+    yield partial(Step, unit)
+
+
+def _step(unit: Unit, work: Callable[[], Parsed]) -> Step:
+    return Step(unit, work())
+
+
+def open_source(plan: SourcePlan, paths: Sequence[str]) -> Source:
+    """The files behind `paths` (files, folders, globs, `-`) as one source in the order of S2.
+
+    Raises UserError, one line that names the file and what to do: nothing found, unreadable, wrong format, columns missing, mixed schemas.
+    """
+    if "-" in paths and plan.format not in {"auto", "ndjson", "databento"}:
+        raise UserError(f"standard input is read as JSON lines, the pipeline says `format: {plan.format}`; name a file, or send JSON lines")
+    return FileSource(plan, paths)

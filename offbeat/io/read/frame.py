@@ -1,0 +1,96 @@
+"""Tables in memory (Polars, pandas, Arrow, NumPy-backed dicts of columns) as a source, for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from offbeat.core.chunk import Chunk, Position
+from offbeat.core.plan import SourcePlan
+from offbeat.errors import UserError
+from offbeat.io.read.layout import lay_out
+from offbeat.io.read.parse_table import check_types, parse_table
+from offbeat.io.read.timestamps import zone_of
+
+ROWS = 1 << 17
+"""Rows of a chunk."""
+
+_KEY = ("key", "symbol")
+
+
+def to_polars(table: Any) -> pl.DataFrame:
+    """A Polars frame (or lazy one), Arrow table, pandas frame or dict of columns as a Polars frame. Raises UserError for anything else."""
+    if isinstance(table, pl.DataFrame):
+        return table
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    try:
+        if isinstance(table, pa.Table | pa.RecordBatch):
+            return pl.DataFrame(table)
+        if isinstance(table, dict):
+            return pl.DataFrame(table)
+        if hasattr(table, "iloc") and hasattr(table, "columns"):
+            # An index with a name is a column that pandas keeps apart.
+            named = table.reset_index() if any(name is not None for name in table.index.names) else table
+            converted: pl.DataFrame = pl.from_pandas(named)
+            return converted
+        if hasattr(table, "__arrow_c_stream__"):
+            return pl.DataFrame(table)
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise UserError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
+    raise UserError(f"a source must be a path or a table (Polars, pandas, Arrow, dict of columns), not {type(table).__name__}")
+
+
+class FrameSource:
+    """Rows of one table in its order as a `Source`."""
+
+    def __init__(self, plan: SourcePlan, table: Any, name: str = "table", rows: int = ROWS) -> None:
+        """rows: rows of a chunk. Raises UserError if a column is missing or of a wrong type.
+
+        Where the plan draws the key from the file's name, the table has it in a column `key` or `symbol`; without one it is `name`.
+        """
+        zone_of(plan.time.zone)
+        frame = to_polars(table)
+        self.files = [name]
+        self.headers: list[str | None] = [None]
+        self.notes: list[str] = []
+        self._key: str | None = None
+        if not plan.key_column:
+            here = next((k for k in _KEY if k in frame.columns), None)
+            self._key = None if here else name
+        self._plan = plan
+        self._rows = rows
+        keyed = plan if plan.key_column or self._key else _with_key(plan)
+        self._layout = lay_out(name, frame.columns, keyed)
+        places = (self._layout.time, self._layout.key, *self._layout.columns)
+        self._frame = frame.select(list(dict.fromkeys(frame.columns[i] for i in places if i >= 0)))
+        check_types(name, dict(self._frame.schema), self._layout, plan)
+        self._done = 0
+
+    def size_bytes(self) -> int | None:
+        return int(self._frame.estimated_size())
+
+    def done_bytes(self) -> int:
+        return self._done
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def chunks(self, start: Position | None) -> Iterator[Chunk]:
+        """Rows after `start`, whose place is a row number of the same table."""
+        first = int(start["rows"]) if start else 0
+        total = len(self._frame)
+        for at in range(first, total, self._rows):
+            part = self._frame.slice(at, self._rows)
+            end = at + len(part)
+            p = parse_table(part, self._layout, self._plan, end, end)
+            self._done = int(self._frame.estimated_size() * end / total)
+            yield Chunk(p.frame, self._key, p.keys, p.time_ns, p.faults, 0, at + 1, None, None, p.raw, {"rows": end})
+
+
+def _with_key(plan: SourcePlan) -> SourcePlan:
+    return replace(plan, key_column=_KEY, key_pattern="")

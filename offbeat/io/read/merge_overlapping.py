@@ -1,0 +1,200 @@
+"""Order of a key's rows over several files [S2]: merged by head time, ties by path, then row number."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from offbeat.core.batch import EVER, NULL_INT
+from offbeat.io.read.parse_columns import Parsed
+
+IN_MEMORY = 64 << 20
+"""Bytes of text (or Parquet, a few times smaller) that are sorted at once; more go through buckets of keys on disk."""
+
+ROWS = 1 << 17
+"""Rows of a merged block."""
+
+_KEY, _TIME, _FAULT, _FILE, _RANK, _ROW, _RAW, _HEAD = "@key", "@time", "@fault", "@file", "@rank", "@row", "@raw", "@head"
+_KEYED, _BUCKET, _BLOCK, _AT = "@keyed", "@bucket", "@block", "@at"
+_OWN = frozenset({_KEY, _TIME, _FAULT, _FILE, _ROW, _RAW, _KEYED, _BLOCK, _AT})
+"""Columns of a merged table that are not the plan's."""
+_ipc: Any = import_module("pyarrow.ipc")
+
+
+Raw = Callable[[npt.NDArray[np.intp]], list[str]]
+"""See `Chunk.raw`."""
+
+
+class _Blocks(Protocol):
+    def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of those that are put in order."""
+
+    index: int
+    path: str
+    size: int
+    """Bytes of its text, as far as known without unpacking."""
+    on_disk: int
+    reader: _Blocks
+
+
+_ALWAYS = NULL_INT + 1, EVER
+
+
+def time_range(reader: _Blocks, within: tuple[int, int] = _ALWAYS) -> tuple[int, int]:
+    """Least and greatest time of the rows `within` a range; of no such rows: the beginning of all time, so that the file comes first."""
+    low, high = EVER, NULL_INT
+    for work in reader.blocks():
+        times = work().time_ns
+        times = times[(times >= within[0]) & (times <= within[1])]
+        if len(times):
+            low, high = min(low, int(times.min())), max(high, int(times.max()))
+    return (low, high) if high != NULL_INT else (NULL_INT, NULL_INT)
+
+
+def clusters(members: Sequence[Member], ranges: Sequence[tuple[int, int]]) -> list[list[Member]]:
+    """Groups in order of time; files of one group overlap and must be merged, in order of their paths."""
+    order = sorted(range(len(members)), key=lambda i: (ranges[i][0], members[i].path))
+    out: list[list[Member]] = []
+    high = NULL_INT
+    for i in order:
+        member, (low, top) = members[i], ranges[i]
+        # Rows of equal time go by path, so touching ranges need no merge if the paths have the same order.
+        if out and (low < high or (low == high and low != NULL_INT and member.path < max(m.path for m in out[-1]))):
+            out[-1].append(member)
+            high = max(high, top)
+        else:
+            out.append([member])
+            high = top
+    return [sorted(group, key=lambda m: m.path) for group in out]
+
+
+class Merged:
+    """Several files as one reader; `Parsed.mark` counts rows. Memory is bounded by buckets of keys, sorted one at a time."""
+
+    layout = None
+    header = None
+
+    def statistics(self) -> None:
+        """See `Reader`."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        """members: in the order of their paths."""
+        self._members = members
+        size = sum(m.size for m in members)
+        self._buckets = 1 if size <= IN_MEMORY else min(256, -(-size // IN_MEMORY) * 2)
+        self._on_disk = sum(m.on_disk for m in members)
+
+    def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
+        """Blocks after the first `mark` merged rows."""
+        done = 0
+        # Of what stays in memory, rows are turned into text when somebody asks for it; what goes to disk must have it with it.
+        raws: list[Raw] | None = [] if self._buckets == 1 else None
+        for bucket in self._sorted_buckets(raws):
+            for at in range(0, len(bucket), ROWS):
+                part = bucket.slice(at, ROWS)
+                done += len(part)
+                if done > mark:
+                    keep = part.tail(min(len(part), done - mark))
+                    yield partial(_parsed, keep, done, self._on_disk, raws or [])
+
+    def _sorted_buckets(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
+        if self._buckets == 1:
+            parts = list(self._tables(raws))
+            if parts:
+                yield _in_order(pl.concat(parts))
+            return
+        with tempfile.TemporaryDirectory(prefix="offbeat-merge-") as folder:
+            paths = [Path(folder) / f"{b}.arrow" for b in range(self._buckets)]
+            with ExitStack() as stack:
+                writers: dict[int, Any] = {}
+                for table in self._tables(raws):
+                    bucket = (table[_KEY].hash(0) % self._buckets).fill_null(0)
+                    for b, part in table.with_columns(bucket.alias(_BUCKET)).partition_by(_BUCKET, include_key=False, as_dict=True).items():
+                        number = int(cast("int", b[0]))
+                        arrow = part.to_arrow(compat_level=pl.CompatLevel.oldest())
+                        if number not in writers:
+                            writers[number] = stack.enter_context(_ipc.new_stream(str(paths[number]), arrow.schema))
+                        writers[number].write_table(arrow)
+            for number in sorted(writers):
+                with _ipc.open_stream(str(paths[number])) as stream:
+                    frame = pl.DataFrame(stream.read_all())
+                paths[number].unlink()
+                yield _in_order(frame)
+
+    def _tables(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
+        """A table a block; its rows have their text, or with `raws` the place of it: a number of a block there and a row in it."""
+        for rank, member in enumerate(self._members):
+            row = 0
+            for work in member.reader.blocks():
+                parsed = work()
+                n = len(parsed.time_ns)
+                if n == 0:
+                    continue
+                # As text, since one file may have as integers what another has as text.
+                key = parsed.keys.cast(pl.String) if parsed.keys is not None else pl.Series([""]).new_from_index(0, n)
+                time = pl.Series(parsed.time_ns)
+                about = pl.DataFrame(
+                    {
+                        _KEY: key,
+                        _TIME: time.set(time == NULL_INT, None),
+                        _FAULT: parsed.faults,
+                        _FILE: np.full(n, member.index, dtype=np.int32),
+                        _RANK: np.full(n, rank, dtype=np.int32),
+                        _ROW: np.arange(row + 1, row + n + 1, dtype=np.int64),
+                        _KEYED: np.full(n, parsed.keys is not None),
+                    }
+                )
+                if raws is None:
+                    about = about.with_columns(pl.Series(_RAW, parsed.raw(np.arange(n)), dtype=pl.String))
+                else:
+                    about = about.with_columns(pl.Series(_BLOCK, np.full(n, len(raws), dtype=np.int32)), pl.Series(_AT, np.arange(n)))
+                    raws.append(parsed.raw)
+                yield about.hstack(parsed.frame.get_columns())
+                row += n
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """A file's row cannot come before the rows above it, so its place is the greatest time of its key in that file so far."""
+    head = pl.col(_TIME).cum_max().forward_fill().over(_RANK, _KEY).fill_null(NULL_INT)
+    return frame.with_columns(head.alias(_HEAD)).sort(_HEAD, _RANK, _ROW).drop(_HEAD, _RANK)
+
+
+def _parsed(frame: pl.DataFrame, mark: int, done: int, raws: Sequence[Raw]) -> Parsed:
+    def lines(rows: npt.NDArray[np.intp]) -> list[str]:
+        if not raws:
+            return cast("list[str]", frame[_RAW].gather(rows).to_list())
+        chosen = frame.select(_BLOCK, _AT)[rows]
+        out = [""] * len(rows)
+        for block in chosen[_BLOCK].unique():
+            where = np.flatnonzero((chosen[_BLOCK] == block).to_numpy())
+            for i, text in zip(where.tolist(), raws[block](chosen[_AT].to_numpy()[where]), strict=True):
+                out[i] = text
+        return out
+
+    keyed = bool(frame[_KEYED][0])
+    columns = [name for name in frame.columns if name not in _OWN]
+    return Parsed(
+        frame=frame.select(columns),
+        keys=frame[_KEY] if keyed else None,
+        time_ns=np.require(frame[_TIME].fill_null(NULL_INT).to_numpy(), requirements="W"),
+        faults=frame[_FAULT].to_numpy(),
+        raw=lines,
+        mark=mark,
+        done=done,
+        rows=frame[_ROW].to_numpy(),
+        files=frame[_FILE].to_numpy(),
+    )

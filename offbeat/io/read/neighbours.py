@@ -1,0 +1,71 @@
+"""The rows around one row of a file, read again from the file: for drawing an alert (S23)."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from offbeat.core.batch import NULL_INT
+from offbeat.core.chunk import Chunk
+from offbeat.core.plan import SourcePlan
+from offbeat.errors import UserError
+from offbeat.io.read.file_source import open_source
+from offbeat.io.write.provenance import Origin
+from offbeat.io.write.row_json import quotients
+
+
+def neighbours(plan: SourcePlan, origin: Origin, key: str, *, each_side: int = 120) -> pl.DataFrame:
+    """Up to `each_side` rows of `key` before the row `origin` and after it, with it, as they lie in its file.
+
+    `time` (Datetime, UTC) and the plan's columns, fixed-point ones as decimal numbers; rows that the source could not read are left out.
+    Reads no further than needed, and holds no more than it gives. Raises UserError where the file is gone or cannot be read again.
+    """
+    if origin.file == "-":
+        raise UserError("the rows came by standard input and cannot be read again; run offbeat on a file to have alerts drawn")
+    if not Path(origin.file).exists():
+        raise UserError(f"{origin.file}: the file that the alert came from is not there; call from the folder that the run was started in")
+    before: deque[pl.DataFrame] = deque()
+    held = 0
+    after: list[pl.DataFrame] = []
+    wanted = each_side + 1  # the row itself counts among those from it on
+    source = open_source(plan, [origin.file])
+    try:
+        for chunk in source.chunks(None):
+            numbers, frame = _readable(chunk, plan, key)
+            cut = int(np.searchsorted(numbers, origin.row))
+            if cut:
+                before.append(frame[:cut])
+                held += cut
+                while held - before[0].height >= each_side:
+                    held -= before.popleft().height
+            if cut < frame.height:
+                after.append(frame[cut : cut + wanted])
+                wanted -= after[-1].height
+            if wanted <= 0:
+                break
+    finally:
+        source.close()
+    parts = [pl.concat(before).tail(each_side)] if before else []
+    if not parts and not after:
+        raise UserError(f"{origin.file} has no rows of {key!r}: it is not the file that the alert came from any more")
+    return pl.concat([*parts, *after])
+
+
+def _readable(chunk: Chunk, plan: SourcePlan, key: str) -> tuple[np.ndarray, pl.DataFrame]:
+    """Numbers of the key's rows in the file, rising, and the rows."""
+    here = (chunk.faults == 0) & (chunk.time_ns != NULL_INT)
+    if chunk.keys is not None:
+        here &= (chunk.keys.cast(pl.String) == key).fill_null(value=False).to_numpy()
+    elif chunk.key != key:
+        here &= False
+    index = np.flatnonzero(here)
+    numbers = index + chunk.first_row if chunk.rows is None else chunk.rows[index]
+    time = pl.Series("time", chunk.time_ns[index]).cast(pl.Datetime("ns", "UTC"))
+    frame = chunk.frame[index]
+    frame = frame.with_columns(
+        quotients(frame[column.name], column.scale) for column in plan.columns if column.kind == "fixed" and column.scale
+    )
+    return numbers, frame.select(pl.all().exclude("time")).insert_column(0, time)

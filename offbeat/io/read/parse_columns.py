@@ -1,0 +1,273 @@
+"""From places of values in bytes to typed columns and the faults of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from offbeat.core.batch import F64, I8, I32, I64, NULL_INT
+from offbeat.core.chunk import FAULTS
+from offbeat.core.compiled import compiled
+from offbeat.core.plan import Column, SourcePlan
+from offbeat.io.read.csv_tokens import ESCAPED, Bytes, gather
+from offbeat.io.read.layout import KEY, TIME
+from offbeat.io.read.numbers import BAD, EMPTY, HARD, READ, SPECIAL, read_fixed, read_floats
+from offbeat.io.read.timestamps import EPOCH_DIGITS, NO_TIME, by_format, finish_iso, read_iso
+
+Bools = npt.NDArray[np.bool_]
+
+_pa: Any = import_module("pyarrow")
+_QUOTE = 34
+_EXACT = 2.0**53
+_BEYOND = 2.0**63
+
+
+@dataclass(slots=True)
+class Parsed:
+    """Rows of one block of a file, typed; n rows. See `Chunk` for the meaning of what has the same name there."""
+
+    frame: pl.DataFrame
+    keys: pl.Series | None
+    time_ns: I64
+    faults: npt.NDArray[np.int8]
+    raw: Callable[[npt.NDArray[np.intp]], list[str]]
+    mark: int
+    """Where the file goes on after these rows: an offset in its unpacked bytes (CSV, NDJSON) or a row number (Parquet)."""
+    done: int
+    """Bytes of the file on disk read so far."""
+    rows: I64 | None = None
+    files: npt.NDArray[np.int32] | None = None
+    floor_ns: int = NULL_INT
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the values of n rows lie: `begins[i]`, `ends[i]` (w, n) for the i-th wanted name."""
+
+    data: Bytes
+    begins: I32
+    ends: I32
+    slots: dict[str, int]
+    """KEY, TIME or the column's name with "." before it → row of `begins`; names that the file lacks are not in it."""
+    marks: I8
+    encoding: Bools | None
+    """(n,) rows that are not UTF-8, None: there are none."""
+
+
+def slot_of(column: Column) -> str:
+    """The name of a plan's column in `Places.slots`, never KEY or TIME."""
+    return "." + column.name
+
+
+@compiled
+def _read_bools(data: Bytes, begins: I32, ends: I32, out: npt.NDArray[np.bool_], status: I8) -> None:
+    for i in range(len(begins)):
+        at, end = begins[i], ends[i]
+        while at < end and data[at] == 32:
+            at += 1
+        while end > at and data[end - 1] == 32:
+            end -= 1
+        out[i] = False
+        status[i] = BAD
+        first = data[at] | 32 if end > at else 0
+        if end == at:
+            status[i] = EMPTY
+        elif end - at == 1 and (first in (116, 102) or data[at] in (48, 49)):
+            out[i] = first == 116 or data[at] == 49
+            status[i] = READ
+        elif end - at == 4 and first == 116 and data[at + 1] | 32 == 114 and data[at + 2] | 32 == 117 and data[at + 3] | 32 == 101:
+            out[i] = True
+            status[i] = READ
+        elif end - at == 5 and first == 102 and data[at + 1] | 32 == 97 and data[at + 2] | 32 == 108 and data[at + 3] | 32 == 115:
+            status[i] = READ if data[at + 4] | 32 == 101 else BAD
+
+
+def texts(places: Places, slot: int, rows: npt.NDArray[np.intp] | None = None) -> pl.Series:
+    """Values as strings, null where empty; of all rows, or of some."""
+    begins, ends, marks = places.begins[slot], places.ends[slot], places.marks
+    unreadable = places.encoding
+    if rows is not None:
+        begins, ends, marks = begins[rows], ends[rows], marks[rows]
+        unreadable = None if unreadable is None else unreadable[rows]
+    if unreadable is not None:
+        begins = np.where(unreadable, ends, begins)
+    n = len(begins)
+    offsets = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(ends - begins, out=offsets[1:])
+    out = np.empty(int(offsets[-1]), dtype=np.uint8)
+    gather(places.data, begins, ends, offsets, out)
+    empty = begins == ends
+    valid = pa.array(~empty).buffers()[1] if empty.any() else None
+    array = pa.LargeStringArray.from_buffers(n, _pa.py_buffer(offsets), _pa.py_buffer(out), valid)
+    series = pl.Series(array)
+    escaped = np.flatnonzero(marks & ESCAPED)
+    if len(escaped):
+        # Doubled quotes stand for one, but only where the value itself was quoted.
+        quoted = np.zeros(n, dtype=np.bool_)
+        quoted[escaped] = (begins[escaped] > 0) & (places.data[begins[escaped] - 1] == _QUOTE)
+        plain = series.str.replace_all('""', '"', literal=True)
+        series = series.zip_with(~pl.Series(quoted), plain)
+    return series
+
+
+def floats(places: Places, slot: int, out: F64, rows: npt.NDArray[np.intp] | None = None) -> I8:
+    """Nearest doubles into `out`; returns the status of each value."""
+    begins, ends = places.begins[slot], places.ends[slot]
+    if rows is not None:
+        begins, ends = begins[rows], ends[rows]
+    status = np.empty(len(begins), dtype=np.int8)
+    if read_floats(places.data, begins, ends, out, status):
+        hard = np.flatnonzero(status == HARD)
+        written = texts(places, slot, hard if rows is None else rows[hard]).str.strip_chars()
+        out[hard] = written.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+        status[hard] = READ
+    return status
+
+
+@compiled
+def _scale(values: F64, factor: float, out: I64, fits: Bools) -> None:
+    for i in range(len(values)):
+        product = np.rint(values[i] * factor)
+        fits[i] = abs(product) < _BEYOND
+        out[i] = np.int64(product) if fits[i] else NULL_INT
+
+
+def scaled(values: F64, scale: int) -> tuple[I64, Bools]:
+    """rint(x · 10^scale) of doubles, and which fit int64; NULL_INT where not."""
+    out = np.empty(len(values), np.int64)
+    fits = np.empty(len(values), np.bool_)
+    _scale(values, 10.0**scale, out, fits)
+    return out, fits
+
+
+def _exactly(text: str, scale: int) -> int:
+    """Beyond 2^53 a double would lose digits that the text has."""
+    value = round(Decimal(text.strip()).scaleb(scale))
+    return value if -(2**63) < value < 2**63 else NULL_INT
+
+
+def fixed(places: Places, slot: int, scale: int) -> tuple[I64, I8]:
+    """Values · 10^scale [S9] and their status.
+
+    Exact where the text has no more than `scale` decimals, else the rounded product of the double, so that text and binary doubles of the
+    same number agree.
+    """
+    begins, ends = places.begins[slot], places.ends[slot]
+    out = np.empty(len(begins), dtype=np.int64)
+    status = np.empty(len(begins), dtype=np.int8)
+    if read_fixed(places.data, begins, ends, scale, out, status):
+        hard = np.flatnonzero(status == HARD)
+        doubles = np.empty(len(hard))
+        floats(places, slot, doubles, hard)
+        out[hard], fits = scaled(doubles, scale)
+        large = np.flatnonzero(np.abs(doubles) * 10.0**scale >= _EXACT)
+        large = large[np.abs(doubles[large]) * 10.0**scale < 2.0**64]
+        for row, text in zip(hard[large], texts(places, slot, hard[large]), strict=True):
+            out[row] = _exactly(text, scale)
+            fits[large[hard[large] == row]] = out[row] != NULL_INT
+        status[hard] = np.where(fits, READ, BAD)
+    return out, status
+
+
+def times(places: Places, plan: SourcePlan) -> tuple[I64, Bools, Bools]:
+    """Event times, which are empty, and which are there but are no time."""
+    slot = places.slots[TIME]
+    form, zone = plan.time.format, plan.time.zone
+    if form == "auto":
+        begins, ends = places.begins[slot], places.ends[slot]
+        out = np.empty(len(begins), dtype=np.int64)
+        status = np.empty(len(begins), dtype=np.int8)
+        local = read_iso(places.data, begins, ends, out, status)
+        empty = status == NO_TIME
+        out, bad = finish_iso(out, status, local, zone)
+        return out, empty, bad
+    if form in EPOCH_DIGITS:
+        out, state = fixed(places, slot, EPOCH_DIGITS[form])
+        return out, state == EMPTY, (state != EMPTY) & (state != READ)
+    written = texts(places, slot)
+    out, bad = by_format(written, form, zone)
+    empty = (written.is_null() | (written.str.strip_chars() == "").fill_null(value=True)).to_numpy()
+    return out, empty, bad
+
+
+def _validity(ok: Bools) -> pa.Buffer | None:
+    return None if ok.all() else pa.array(ok).buffers()[1]
+
+
+def number_series(name: str, values: F64 | I64, ok: Bools) -> pl.Series:
+    """A column over the array's own memory; null where not `ok`."""
+    kind = pa.float64() if values.dtype == np.float64 else pa.int64()
+    return pl.Series(name, pa.Array.from_buffers(kind, len(values), [_validity(ok), _pa.py_buffer(values)]))
+
+
+def fault_codes(n: int, *, encoding: Bools | None, ragged: Bools | None, missing: Bools, wrong: Bools, time: Bools) -> I8:
+    """The first of FAULTS that applies to each of n rows."""
+    faults = np.zeros(n, dtype=np.int8)
+    for code, rows in ((5, time), (4, wrong), (3, missing), (2, ragged), (1, encoding)):
+        if rows is not None:
+            faults[rows] = code
+    return faults
+
+
+def build(places: Places, plan: SourcePlan, ragged: Bools | None) -> tuple[pl.DataFrame, pl.Series | None, I64, I8]:
+    """Frame, keys, times and faults of n rows. `ragged`: rows whose fields cannot be told apart or are too many."""
+    n = places.begins.shape[1]
+    wrong = np.zeros(n, dtype=np.bool_)
+    time_ns, missing, bad_time = times(places, plan)
+    keys = None
+    if KEY in places.slots:
+        keys = texts(places, places.slots[KEY])
+        if keys.null_count():
+            missing = missing | keys.is_null().to_numpy()
+    # One array for all floats, so that the consumer gets them as a matrix without a copy.
+    matrix = np.empty((sum(c.kind == "float" for c in plan.columns), n))
+    at = 0
+    series: list[pl.Series] = []
+    for column in plan.columns:
+        slot = places.slots.get(slot_of(column), -1)
+        if column.kind == "float":
+            values = matrix[at]
+            at += 1
+            if slot < 0:
+                values[:] = np.nan
+                series.append(pl.Series(column.name, [None], dtype=pl.Float64).new_from_index(0, n))
+                continue
+            status = floats(places, slot, values)
+            series.append(number_series(column.name, values, (status == READ) | (status == SPECIAL)))
+        elif slot < 0:
+            kind = {"fixed": pl.Int64, "text": pl.String, "bool": pl.Boolean}[column.kind]
+            series.append(pl.Series(column.name, [None], dtype=kind).new_from_index(0, n))
+            continue
+        elif column.kind == "fixed":
+            integers, status = fixed(places, slot, column.scale)
+            if not column.allow_nan:
+                status[status == SPECIAL] = BAD
+            series.append(number_series(column.name, integers, status == READ))
+        elif column.kind == "bool":
+            flags = np.empty(n, dtype=np.bool_)
+            status = np.empty(n, dtype=np.int8)
+            _read_bools(places.data, places.begins[slot], places.ends[slot], flags, status)
+            series.append(pl.Series(column.name, pa.array(flags, mask=status != READ)))
+        else:
+            series.append(texts(places, slot).alias(column.name))
+            status = np.where(places.begins[slot] == places.ends[slot], EMPTY, READ).astype(np.int8)
+        wrong |= status == BAD
+        if column.required:
+            missing = missing | (status == EMPTY)
+    return (
+        pl.DataFrame(series),
+        keys,
+        time_ns,
+        fault_codes(n, encoding=places.encoding, ragged=ragged, missing=missing, wrong=wrong, time=bad_time),
+    )
+
+
+assert FAULTS == ("", "encoding", "ragged", "missing", "type", "time")  # noqa: S101 (the codes above are places in it)

@@ -1,0 +1,88 @@
+"""What alerts are worth, on a terminal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from offbeat.evaluate.evaluation import Evaluation
+from offbeat.evaluate.metrics import Delay, KindFigures
+from offbeat.io.report.console import number, safe
+
+_LONGEST = 32
+
+
+def evaluation_report(evaluation: Evaluation, *, title: str) -> RenderableType:
+    """All tables, and what is ranked in words."""
+    parts: list[RenderableType] = [_kinds(evaluation, title), Text(_alarms(evaluation)), _views(evaluation), Text(ranked_words(evaluation))]
+    parts += [Text(f"• {safe(note, 300)}") for note in evaluation.notes]
+    return Group(*parts)
+
+
+def ranked_words(evaluation: Evaluation) -> str:
+    """The areas, and of what."""
+    ranked = evaluation.ranked
+    areas = ranked.areas
+    if areas.roc_auc is None or areas.pr_auc is None:
+        said = "No ROC-AUC: of the days of keys that were ranked, all or none lie in an anomaly"
+    else:
+        said = f"ROC-AUC {areas.roc_auc:.3f}, PR-AUC {areas.pr_auc:.3f}"
+    which = "all that were judged" if ranked.key_days is not None else "those with an alert or an anomaly (give --key-days N for all)"
+    left = f"; {ranked.left_out:,} days within the tolerance after one take no part" if ranked.left_out else ""
+    return (
+        f"{said}: ranked are {areas.rows:,} days of keys ({evaluation.zone}), {which}, by the greatest {ranked.by} of the alerts on each; "
+        f"{areas.odd:,} lie in an anomaly; days without alerts come last{left}."
+    )
+
+
+def length_words(ns: float) -> str:
+    """A length of time for people."""
+    if ns < 1_000_000_000:
+        return f"{number(ns / 1e9, 3)} s"
+    return str(timedelta(seconds=round(ns / 1e9))).removesuffix(", 0:00:00")
+
+
+def _kinds(evaluation: Evaluation, title: str) -> Table:
+    table = Table(title=Text(safe(title, 120)), title_justify="left", header_style="bold")
+    table.add_column("kind", overflow="fold")
+    for name in ("anomalies", "found", "recall", "alerts", "precision", "F1", "median delay", "greatest"):
+        table.add_column(name, justify="right")
+    for kind in evaluation.figures.kinds:
+        table.add_row(Text(safe(kind.kind, _LONGEST)), *_cells(kind))
+    table.add_section()
+    table.add_row("all", *_cells(evaluation.figures.overall), style="bold")
+    return table
+
+
+def _cells(kind: KindFigures) -> list[str]:
+    shares = [_share(x) for x in (kind.recall, kind.precision, kind.f1)]
+    return [f"{kind.events:,}", f"{kind.found:,}", shares[0], f"{kind.alerts:,}", *shares[1:], *_delay(kind.delay)]
+
+
+def _delay(delay: Delay | None) -> list[str]:
+    return ["-", "-"] if delay is None else [length_words(delay.median_ns), length_words(delay.greatest_ns)]
+
+
+def _alarms(evaluation: Evaluation) -> str:
+    figures = evaluation.figures
+    rates = [(figures.per_10_000_rows, 1, "in 10,000 rows"), (figures.per_key_day, 1_000, "in 1,000 days of keys")]
+    said = "".join(f", {number(times * rate, 3)} {per}" for rate, times, per in rates if rate is not None)
+    return f"{figures.false_alarms:,} of {figures.alerts:,} alerts are false alarms{said}:"
+
+
+def _views(evaluation: Evaluation) -> Table:
+    table = Table(header_style="bold")
+    table.add_column("view", overflow="fold")
+    for name in ("judges", "alerts", "false alarms"):
+        table.add_column(name, justify="right")
+    for view in evaluation.views:
+        judges = f"windows of {length_words(view.length_ns)}" if view.length_ns > 1 else "rows"
+        table.add_row(Text(safe(view.view, _LONGEST)), judges, f"{view.alerts:,}", f"{view.false_alarms:,}")
+    return table
+
+
+def _share(value: float | None) -> str:
+    return number(value, 1) if value is None or 0.0 < value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,129 @@
+"""What a run says at its end: where every row went, the worst alerts, gaps, and whatever else a person should know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from offbeat.io.report.console import Record, alerts_table, number, safe
+
+_PARTS = (
+    ("scored", "judged by at least one detector"),
+    ("warming_up", "not enough history yet, or a value is missing"),
+    ("late", "older than the lateness allows"),
+    ("duplicate", "seen before"),
+    ("pending", "held until later rows tell"),
+)
+
+
+def ledger_table(ledger: Mapping[str, Any]) -> Table:
+    """Rows by what became of them, from the object that `--json` prints; the parts add up to the rows read."""
+    table = Table(header_style="bold", show_footer=True)
+    rows_in = int(ledger["rows_in"])
+    table.add_column("rows", footer="read", no_wrap=True)
+    table.add_column("", justify="right", footer=f"{rows_in:,}")
+    table.add_column("share", justify="right", footer="100 %" if rows_in else "")
+    table.add_column("meaning", footer="")
+    for name, meaning in _PARTS:
+        n = int(ledger[name])
+        if n or name == "scored":
+            table.add_row(Text(name.replace("_", " ")), f"{n:,}", _share(n, rows_in), Text(meaning))
+    for reason, n in sorted(ledger["quarantined"].items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(Text("quarantined", style="yellow"), f"{n:,}", _share(n, rows_in), Text(f"reason: {safe(reason)}"))
+    return table
+
+
+def worst_table(alerts: Sequence[Record], total: int, *, zone: str = "UTC") -> RenderableType:
+    """The worst alerts in the order of `ranked`, and how many there are in all."""
+    if not alerts:
+        return Text("No alerts.")
+    shown = f"the {len(alerts)} worst of {total:,} alerts" if total > len(alerts) else f"{total:,} alert{'' if total == 1 else 's'}"
+    return alerts_table(alerts, title=shown, zone=zone)
+
+
+def ranked(alerts: pl.DataFrame, most: int = 10) -> pl.DataFrame:
+    """The worst alerts of a frame (see `read_alerts`); retracted ones are left out.
+
+    By severity, then votes, then score (the mean of the detectors that voted, S19), then the earlier.
+    """
+    voted = pl.col("detectors").list.eval(pl.element().filter(pl.element().struct.field("voted")).struct.field("score"))
+    scored = alerts.filter(pl.col("status") != "retracted").with_columns(_score=voted.list.mean())
+    order = ["severity", "votes", "_score", "time"]
+    return scored.sort(order, descending=[True, True, True, False], nulls_last=True, maintain_order=True).head(most).drop("_score")
+
+
+def gaps_table(gaps: pl.DataFrame, most: int = 10) -> RenderableType:
+    """The keys with most bars missing, from the report of `quality.gaps`."""
+    lacking = gaps.filter((pl.col("bars_missing").fill_null(0) > 0) | (pl.col("sessions_missing").fill_null(0) > 0))
+    if lacking.is_empty():
+        return Text(f"No gaps in {gaps.height:,} key{'' if gaps.height == 1 else 's'}.")
+    table = Table(title=f"gaps: {lacking.height:,} of {gaps.height:,} keys", title_justify="left", header_style="bold")
+    columns = ("key", "first_day", "last_day", "sessions_seen", "sessions_missing", "bars_seen", "bars_missing")
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="left" if name == "key" else "right", no_wrap=True)
+    for row in lacking.sort("bars_missing", "key", descending=[True, False], nulls_last=True).head(most).select(columns).iter_rows():
+        table.add_row(*(Text(number(value)) for value in row))
+    return table
+
+
+def quarantine_tables(counts: pl.DataFrame, rows: pl.DataFrame) -> RenderableType:
+    """Quarantined rows by reason and the first of them, from `quarantine.counts` and `quarantine.listed`."""
+    if counts.is_empty():
+        return Text("No quarantined rows.")
+    reasons = Table(header_style="bold")
+    for name in ("reason", "rows", "files"):
+        reasons.add_column(name, justify="left" if name == "reason" else "right")
+    for reason, n, files in counts.select("reason", "rows", "files").iter_rows():
+        reasons.add_row(Text(safe(reason)), f"{n:,}", f"{files:,}")
+    first = Table(header_style="bold")
+    for name in ("reason", "file", "row", "original text"):
+        first.add_column(name, justify="right" if name == "row" else "left", overflow="fold")
+    for reason, file, row, raw in rows.select("reason", "file", "row", "raw").iter_rows():
+        first.add_row(Text(safe(reason)), Text(safe(file or "-", 80)), f"{row:,}", Text(safe(raw, 120)))
+    return Group(reasons, first)
+
+
+def notes(texts: Sequence[str]) -> RenderableType:
+    """Remarks of the run, one line each; nothing for none."""
+    return Text("\n".join(f"• {safe(text, 300)}" for text in texts))
+
+
+def run_report(
+    ledger: Mapping[str, Any],
+    worst: Sequence[Record],
+    *,
+    remarks: Sequence[str] = (),
+    gaps: pl.DataFrame | None = None,
+    zone: str = "UTC",
+) -> RenderableType:
+    """The whole report. `ledger` is the object that `--json` prints, `worst` the alerts to show, worst first."""
+    parts: list[RenderableType] = [ledger_table(ledger), worst_table(worst, int(ledger.get("alerts", len(worst))), zone=zone)]
+    if gaps is not None and not gaps.is_empty():
+        parts.append(gaps_table(gaps))
+    if said := [*remarks, *_left_out(ledger)]:
+        parts.append(notes(said))
+    return Group(*parts)
+
+
+def _left_out(ledger: Mapping[str, Any]) -> list[str]:
+    """A word for each view on values that could not be held against anything, as what is usual for them has no spread."""
+    words = []
+    for view, counts in ledger["views"].items():
+        values = ", ".join(f"{name} ({n:,})" for name, n in counts["no_spread"].items())
+        if values:
+            words.append(f"{view}: values left out (how often), as all those before were alike, or one alone: {values}")
+    return words
+
+
+def _share(n: int, of: int) -> str:
+    if not of:
+        return ""
+    share = 100 * n / of
+    if n < of and share > 99.9:
+        return "> 99.9 %"
+    return f"{share:.1f} %" if share >= 0.1 or not n else "< 0.1 %"

@@ -1,0 +1,1 @@
+"""Sinks: alerts, tables and quarantined rows."""

@@ -1,0 +1,176 @@
+"""Alerts as JSON lines: the record of the Contract, one compact object a line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+import pyarrow as pa
+
+from offbeat.core.chunk import Position
+from offbeat.errors import UserError
+from offbeat.io.write.atomic_file import StagedFile, cannot_write, is_stream, lock, prepare, sync_folder
+
+RFC_3339 = "%Y-%m-%dT%H:%M:%S%.9fZ"
+_SLICE = 20_000
+"""Rows turned into text at a time: about 20 MB of it."""
+_FEW = 500
+"""Rows that are not worth a thread."""
+_BEHIND = 4
+"""Slices that may be on their way to text: what the threads may hold in memory."""
+
+
+def json_lines(alerts: pa.Table) -> bytes:
+    """The table's rows as JSON lines, each ended by a line feed; times as RFC 3339 with nine digits and `Z`."""
+    frame = pl.DataFrame(alerts)
+    times = [pl.col(name).dt.to_string(RFC_3339) for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
+    if isinstance(frame.schema.get("window"), pl.Struct):
+        ends = [pl.col("window").struct.field(name).dt.to_string(RFC_3339) for name in ("from", "to")]
+        rest = [pl.col("window").struct.field(name) for name in ("n", "statistics")]
+        times.append(pl.when(pl.col("window").is_not_null()).then(pl.struct(*ends, *rest)).alias("window"))
+    text = io.BytesIO()
+    frame.with_columns(times).write_ndjson(text)
+    return text.getvalue()
+
+
+class JsonlSink:
+    """A `Sink` of JSON lines.
+
+    `bounded`: written under another name, renamed at `close(complete=True)`, removed otherwise. Else lines are appended to the file
+    itself as they come, and a restart at `position` = {"bytes": n} cuts it back to n bytes, so that no line is lost or doubled. Pipes,
+    devices and standard output (`-`) take lines as they come and cannot be cut. Raises UserError for whatever a person can put right.
+    """
+
+    def __init__(self, path: Path, position: Position | None, *, bounded: bool) -> None:
+        self._path = path
+        self._staged: StagedFile | None = None
+        self._cut = False
+        """Whether what was not committed can be taken back."""
+        self._committed = int(position["bytes"]) if position else 0
+        self._closed = False
+        try:
+            if str(path) == "-":
+                self._handle: IO[bytes] = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+            elif is_stream(path):
+                self._handle = path.open("wb", buffering=0)
+            elif bounded:
+                self._staged = StagedFile(path)
+                self._handle = self._staged.handle
+            else:
+                self._handle, self._cut = _append(path, position), True
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        self._length = self._committed
+        self._refused: UserError | None = None
+        """The first failure: from then on nothing may count as written."""
+        self._threads: ThreadPoolExecutor | None = None
+        self._jobs: deque[Future[bytes]] = deque()
+
+    def write(self, alerts: pa.Table) -> None:
+        """Write the table's rows; they count as delivered from the next `commit`."""
+        if alerts.num_rows <= _FEW and not self._jobs:
+            if alerts.num_rows:
+                self._put(json_lines(alerts))
+            return
+        if self._threads is None:  # making text holds no interpreter lock, so it runs on other cores while the run goes on
+            self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="jsonl")
+        for start in range(0, alerts.num_rows, _SLICE):
+            while len(self._jobs) >= _BEHIND:
+                self._put(self._jobs.popleft().result())
+            self._jobs.append(self._threads.submit(json_lines, alerts.slice(start, _SLICE)))
+
+    def commit(self) -> Position:
+        """Put everything written so far on the disk; {"bytes": its length}."""
+        while self._jobs:
+            self._put(self._jobs.popleft().result())
+        if self._refused is not None:
+            raise self._refused
+        try:
+            if self._cut:
+                os.fsync(self._handle.fileno())
+        except OSError as error:
+            raise self._fail(error) from error
+        self._committed = self._length
+        return {"bytes": self._committed}
+
+    def close(self, complete: bool) -> None:
+        """End: a bounded file gets its name if the run is `complete`, else it is removed; lines never committed are taken back."""
+        if self._closed:
+            return
+        try:
+            if complete:
+                self.commit()
+                if self._staged is not None:
+                    self._staged.publish(durable=False)
+                    self._staged = None
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+        finally:
+            if self._threads is not None:
+                self._threads.shutdown(wait=True, cancel_futures=True)
+            self._give_up()
+            self._closed = True
+            with contextlib.suppress(OSError):
+                self._handle.close()
+
+    def _put(self, data: bytes) -> None:
+        if self._refused is not None:
+            raise self._refused
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._handle.write(rest) :]
+        except OSError as error:
+            raise self._fail(error) from error
+        self._length += len(data)
+
+    def _fail(self, error: OSError) -> UserError:
+        self._give_up()
+        self._refused = cannot_write(self._path, error)
+        return self._refused
+
+    def _give_up(self) -> None:
+        """Leave nothing behind that was not committed."""
+        if self._closed:
+            return
+        if self._staged is not None:
+            self._staged.discard()
+            self._staged = None
+        elif self._cut:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle.fileno(), self._committed)
+                self._handle.seek(self._committed)
+            self._length = self._committed
+
+
+def _append(path: Path, position: Position | None) -> IO[bytes]:
+    """Open the file itself, cut to what was committed."""
+    real = prepare(path)
+    committed = int(position["bytes"]) if position else 0
+    again = "restore it, or start with a new state directory"
+    if committed and not real.exists():
+        raise UserError(f"{path} is missing, though the state says that {committed} bytes were written: {again}")
+    handle = os.fdopen(os.open(real, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+    try:
+        lock(handle, path)
+        length = handle.seek(0, os.SEEK_END)
+        if length < committed:
+            raise UserError(f"{path} has {length} bytes, though the state says that {committed} were written: {again}")
+        if committed:
+            handle.seek(committed - 1)
+            if handle.read(1) != b"\n":
+                raise UserError(f"{path} was changed since the last run (no line ends at byte {committed}): {again}")
+        os.ftruncate(handle.fileno(), committed)
+        handle.seek(committed)
+        sync_folder(real.parent)
+    except BaseException:
+        handle.close()
+        raise
+    return handle
