@@ -21,7 +21,7 @@ demo: setup
 
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
 test: setup
-	@$(BIN)/python -m pytest -q -x tests/test_sql_bars.py tests/test_oracle_trades.py >/dev/null 2>&1 || true
+	@$(BIN)/python -m pytest -q -x tests/fold/test_sql_bars.py tests/fold/test_oracle_trades.py >/dev/null 2>&1 || true
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What one runs while working.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
+from phases import PHASES
 
-PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 settings.register_profile("hunt", parent=settings.get_profile("ci"), derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from folders import ROOT
 
 import offbeat
 from offbeat.spec.load import load_plan
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 DATA = ROOT.parent / "shared" / "data"
 

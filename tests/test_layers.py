@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from folders import ROOT
 
 
 def test_imports_point_down_only() -> None:

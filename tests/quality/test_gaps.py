@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 import pytest
+from folders import DATA
 
 from offbeat.core.days import local_midnights
 from offbeat.errors import UserError
@@ -16,7 +16,7 @@ from offbeat.quality.gaps import Gaps
 from offbeat.quality.sessions import sessions
 
 MINUTE = 60_000_000_000
-REAL = Path(__file__).parents[2] / "shared" / "data" / "bars" / "AARTIIND__EQ__NSE__NSE__MINUTE.csv"
+REAL = DATA / "bars" / "AARTIIND__EQ__NSE__NSE__MINUTE.csv"
 
 
 def instants(*texts: str, zone: str = "Asia/Kolkata") -> list[int]:

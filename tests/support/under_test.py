@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from case import Case, Feature, col, exact, measured, plain, same
+from folders import ROOT
 from oracle_logic import Truth, absolute, all_of, any_of, as_number, compare, div, greatest, least, mul, negate, root, same_text, sub
 from oracle_spec import DAY, SECOND, Column, Pipeline, Rollup, Rule, Verdict, View
 from oracle_windows import Agg, Env, Window
@@ -15,7 +15,7 @@ from under_test_models import ENSEMBLE
 
 BARS = Case(
     "bars",
-    str(Path(__file__).parent.parent / "offbeat" / "pipelines" / "bars.yaml"),
+    str(ROOT / "offbeat" / "pipelines" / "bars.yaml"),
     Pipeline(
         name="bars",
         columns=(Column("open"), Column("high"), Column("low"), Column("close"), Column("volume", "fixed")),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 from datetime import datetime
-from pathlib import Path
 
+from folders import DATA
 from oracle_spec import SECOND, Row, Value
 
-FOLDER = Path(__file__).parent.parent.parent / "shared" / "data" / "bars"
+FOLDER = DATA / "bars"
 NAME = "AARTIIND__EQ__NSE__NSE__MINUTE.csv"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command import OFFBEAT, ROOT, STREAM, Command, offbeat
+from command import OFFBEAT, STREAM, Command, offbeat
+from folders import ROOT
 
 from offbeat.evaluate.generate_bars import generate_bars
 from offbeat.io.read.alert_files import read_alerts

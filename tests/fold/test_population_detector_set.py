@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from oracle_population import fixed, rolling
-from test_population_forest import DAY, VIEW, windows
+from population_windows import DAY, VIEW, windows
 
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.plan import Plan, PopulationPlan, RulePlan

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from folders import SUPPORT
 
 VARIANTS = {
     "as it is": {},
@@ -18,13 +19,12 @@ VARIANTS = {
 
 @pytest.mark.heavy
 def test_the_processor_does_not_matter(tmp_path: Path) -> None:
-    folder = Path(__file__).parent
     digests = {}
     for name, extra in VARIANTS.items():
         # Kernels are compiled anew for each variant: a cache made for another processor would prove nothing.
         env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / name), **extra}
         done = subprocess.run(
-            [sys.executable, str(folder / "digest.py")], env=env, capture_output=True, text=True, timeout=600, check=False
+            [sys.executable, str(SUPPORT / "digest.py")], env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
         digests[name] = done.stdout.splitlines()[-1]

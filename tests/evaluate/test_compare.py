@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 from command import DATA, Command, offbeat, process
+from folders import DOCS, ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -311,7 +312,7 @@ def test_two_pipelines_and_one_changed(offbeat: Command, tmp_path: Path) -> None
 def test_views_on_another_key(offbeat: Command) -> None:
     if not (DATA / "bars").is_dir():
         pytest.skip("needs ../shared/data/bars")
-    example = Path(__file__).parents[1] / "examples" / "market_minute.yaml"
+    example = ROOT / "examples" / "market_minute.yaml"
     told = json.loads(offbeat("compare", example, DATA / "bars", "--json").out)
     windows = {name: view["windows"] for name, view in told["pipelines"][0]["views"].items()}
     assert {one["name"].split(".")[0] for one in told["detectors"]} == {"market", "sector"}
@@ -372,7 +373,7 @@ def masked(text: str) -> list[str]:
 
 def test_the_page_shows_what_the_commands_print(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[1] / "docs" / "compare.md").read_text()
+    page = (DOCS / "compare.md").read_text()
     shown = re.findall(r"^```\n\$ offbeat ([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert [command.split()[0] for command, _ in shown] == ["generate", "compare", "compare"]
     for command, expected in shown:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 from case import Case, change, col, exact, gap, is_text, measured, plain
+from folders import ROOT
 from oracle_detectors import band, quantiles, zscore
 from oracle_logic import as_number, compare, div, mod, sub
 from oracle_spec import SECOND, Column, Model, Pipeline, Rollup, Rule, View
@@ -177,7 +177,7 @@ _LIMITS = {"current_price": 4.0, "current_size": 5.0, "price_volatility": 4.0}
 
 TRADES = Case(
     "trades",
-    str(Path(__file__).parent.parent / "offbeat" / "pipelines" / "trades.yaml"),
+    str(ROOT / "offbeat" / "pipelines" / "trades.yaml"),
     Pipeline(
         name="trades",
         columns=(

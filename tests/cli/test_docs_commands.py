@@ -10,19 +10,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command import DATA, ROOT, Command, offbeat
+from command import DATA, Command, offbeat
+from fenced import blocks
+from folders import DOCS, ROOT
 
 from offbeat.io.read.alert_files import read_alerts
 
 __all__ = ["offbeat"]
-DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")])
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of a language ('' for what a terminal shows)."""
-    fenced = re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    return [text for given, text in fenced if given == language]
 
 
 def squeezed(text: str) -> list[str]:

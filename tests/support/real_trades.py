@@ -6,11 +6,11 @@ import csv
 import gzip
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 
+from folders import DATA
 from oracle_spec import SECOND, Row, Value
 
-FOLDER = Path(__file__).parent.parent.parent / "shared" / "data" / "trades"
+FOLDER = DATA / "trades"
 AIG = FOLDER / "AIG_2013-10-07_11.trades.csv.gz"
 
 

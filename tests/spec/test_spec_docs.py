@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import ROOT
 
 from offbeat.detectors.spec import Settings, detector_types
 from offbeat.spec import models
@@ -17,7 +18,6 @@ from offbeat.spec.lint import lint_text
 from offbeat.spec.reference import reference_page
 from offbeat.spec.schema import pipeline_schema
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```yaml[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = [

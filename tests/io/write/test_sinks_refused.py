@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from alert_blocks import as_table, many, two_bars
+from folders import SUPPORT
 
 from offbeat.core.chunk import Position
 from offbeat.errors import UserError
@@ -218,7 +219,7 @@ LIMITED = textwrap.dedent("""
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_a_disk_that_fills_up(tmp_path: Path, name: str, kind: str, size: str) -> None:
     out = tmp_path / "out" / name
-    command = [sys.executable, "-W", "error", "-c", LIMITED, str(out), kind, size, str(Path(__file__).parent)]
+    command = [sys.executable, "-W", "error", "-c", LIMITED, str(out), kind, size, str(SUPPORT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert re.fullmatch(r"x*cannot write [^\n]*: File too large\n", done.stdout)

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from alert_blocks import many
+from folders import SUPPORT
 
 from offbeat.core.chunk import Position
 from offbeat.io.read.alert_files import read_alerts
@@ -177,7 +178,7 @@ CHILD = textwrap.dedent("""
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
 def test_kill_9_of_a_real_process(tmp_path: Path, name: str) -> None:
-    command = [sys.executable, "-c", CHILD, str(tmp_path / name), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", CHILD, str(tmp_path / name), str(SUPPORT)]
     kills = 0
     for delay in (0.01, 0.05, 0.12, 0.3):
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from folders import SUPPORT
 from table_files import DAY, SCHEMA, read, some
 
 from offbeat import run
@@ -103,7 +104,7 @@ def test_kill_9_during_a_write_leaves_the_old_day_whole(tmp_path: Path, scheme: 
     sink.write("t", DAY, some(200_000))
     sink.close()
     for delay in (0.02, 0.15):
-        command = [sys.executable, "-c", CHILD, uri, str(Path(__file__).parent)]
+        command = [sys.executable, "-c", CHILD, uri, str(SUPPORT)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from adbench import auroc, labelled, needs_adbench
+from folders import DATA
 from test_robust_covariance import scores, training
 
 from benchmarks.parity_adbench import measure
@@ -17,7 +17,7 @@ from benchmarks.parity_covariance import our_covariance, parity
 from offbeat.core.batch import F64
 from offbeat.detectors.robust_covariance.robust_covariance import RobustCovariance
 
-TRADES = Path(__file__).parents[2] / "shared" / "data" / "trades" / "AIG_2013-10-07_11.trades.csv.gz"
+TRADES = DATA / "trades" / "AIG_2013-10-07_11.trades.csv.gz"
 NAMES = (
     "current_price", "current_size", "price_mean", "price_std", "price_min", "price_max", "price_range", "volume_mean", "volume_std",
     "volume_total", "trade_count", "trades_per_second", "avg_time", "price_volatility", "price_momentum", "volume_momentum", "ask_ratio",

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import ROOT
 
 from offbeat.cli.app import main
 
-ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 OFFBEAT = Path(sys.executable).with_name("offbeat")
 BARS = "timestamp,open,high,low,close,volume\n"

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 from command import Command, offbeat
+from folders import ROOT
 from restart_runs import fated, plain
 
 from offbeat.core.plan import Plan
@@ -30,7 +31,7 @@ pytestmark = [
 ]
 
 DAYS = 24
-TEXT = (Path(__file__).parent.parent / "offbeat/pipelines/cdr.yaml").read_text().replace("Africa/Algiers", "Asia/Kolkata")
+TEXT = (ROOT / "offbeat/pipelines/cdr.yaml").read_text().replace("Africa/Algiers", "Asia/Kolkata")
 
 
 @pytest.fixture(scope="module")

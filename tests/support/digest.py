@@ -9,14 +9,14 @@ import sys
 from hashlib import blake2b
 
 from case import Case
-from conftest import PHASES
 from driver import Driver
 from harness import assert_same, bits, in_order
 from hypothesis import given, settings
 from oracle import run
+from phases import PHASES
+from population_windows import Run, windows
 from real_bars import FOLDER, real_rows
 from strategies import Stream, streams
-from test_population_forest import Run, windows
 from under_test import BARS, CASES
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command import BARS, DATA, ROOT, STREAM, Command, adds_up, finished, offbeat, process
+from command import BARS, DATA, STREAM, Command, adds_up, finished, offbeat, process
+from folders import ROOT
 
 from offbeat.evaluate.generate_bars import generate_bars
 from offbeat.io.read.alert_files import read_alerts

@@ -13,8 +13,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from command import Command, offbeat
+from fenced import blocks
+from folders import DOCS
 from table_files import DAY, SCHEMA, read, some, written
-from test_docs_commands import DOCS, blocks
 
 from offbeat import UserError, run
 from offbeat.io.write.tables.open import open_tables
