@@ -87,9 +87,9 @@ class DetectorSet:
         return found
 
     @property
-    def speaks_early(self) -> bool:
-        """Whether some detector speaks of windows that are still open."""
-        return bool(self._early)
+    def fires_early(self) -> int:
+        """How many detectors may fire on windows that are still open."""
+        return len(self._early)
 
     def early(self, outputs: F64) -> Decisions:
         """As `judge`, of n windows that are still open, by the detectors that can speak of such alone."""

@@ -138,8 +138,8 @@ class View:
         """By detector: the file of its newest model of all keys."""
         return self._detectors.newest()
 
-    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> ViewResult:
-        """Fold the rows and say what is odd.
+    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY, status: int = FINAL) -> ViewResult:
+        """Fold the rows and report alerts, with that status.
 
         Rows marked in `before` (n,) were alerts in an earlier revision: where they no longer are, they come as retracted.
         """
@@ -166,15 +166,15 @@ class View:
         self.counts.no_spread = self.counts.no_spread + self._detectors.no_spread()
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
-        status = np.where(decisions.alert, FINAL, RETRACTED).astype(np.int8)
+        statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
         evidence = windows[self._evidence] if windows else None
-        block = self._alerts(keys, rows, evidence, features, decisions, status, self._detectors.blocks(decisions.index))
+        block = self._alerts(keys, rows, evidence, features, decisions, statuses, self._detectors.blocks(decisions.index))
         return ViewResult(block, decisions.index, decisions.judged)
 
     @property
-    def speaks_early(self) -> bool:
-        """Whether some detector speaks of windows that are still open."""
-        return self._detectors.speaks_early
+    def fires_early(self) -> int:
+        """How many detectors may fire on windows that are still open."""
+        return self._detectors.fires_early
 
     def ahead(self, keys: KeyTable, rows: Rows) -> tuple[WindowRows | None, F64]:
         """What n rows find if each is the next of its key: evidence, and features as `early` takes them; none is folded."""
@@ -192,6 +192,13 @@ class View:
         behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features).features for part in parts]
         return windows[self._evidence] if windows else None, np.concatenate([features, *behind]) if behind else features
 
+    def early_votes(self, rows: Rows, features: F64) -> tuple[Bools, Bools]:
+        """(d, n) which detectors vote on n open windows as they stand, and (n,) where that makes an alert; `features` as in `early`."""
+        decisions = self._detectors.early(self._machine.run(rows.columns, features))
+        alert = np.zeros(len(rows.slots), np.bool_)
+        alert[decisions.index] = True
+        return np.array([verdicts.voted for verdicts in self._detectors.verdicts]).reshape(-1, len(alert)), alert
+
     def early(self, keys: KeyTable, rows: Rows, features: F64) -> ViewResult:
         """What can be said of open windows as they stand, without being wrong when they have grown; nothing is folded.
 
@@ -208,14 +215,14 @@ class View:
         block = self._alerts(keys, found, evidence, features[: len(self._features)], again, status, detectors)
         return ViewResult(block, index[again.index], decisions.judged)
 
-    def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing) -> ViewResult:
+    def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing, status: int) -> ViewResult:
         """Say of which windows that are not there, as `absences.fold` returned them, this is odd; `rows` are what they would be."""
         decisions = self.absences.judge(missing)
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
-        status = np.where(decisions.alert, FINAL, RETRACTED).astype(np.int8)
+        statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
         features = np.full((len(self._features), len(missing)), np.nan)
-        block = self._alerts(keys, rows, None, features, decisions, status, self.absences.blocks(decisions.index))
+        block = self._alerts(keys, rows, None, features, decisions, statuses, self.absences.blocks(decisions.index))
         return ViewResult(block, decisions.index, decisions.judged)
 
     def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
