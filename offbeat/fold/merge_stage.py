@@ -162,7 +162,7 @@ class MergeStage:
         tumblings = {name: shards[0].rollups[name].tumbling for name in self.views}
         longer: list[Tumbling] = list(tumblings.values())
         if self.collector is not None:
-            longer = [self._days, *(tumblings[name] for name in self.views if shards[0].rollups[name].every_ns >= DAY_NS)]
+            longer = [self._days, *(tumblings[name] for name in self.views if shards[0].rollups[name].size_ns >= DAY_NS)]
         begins = min(tumbling.start(time_ns) for tumbling in longer)
         return {name: tumbling.start(begins) for name, tumbling in tumblings.items()}
 

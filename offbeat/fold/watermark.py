@@ -20,7 +20,7 @@ class Watermark:
     """
 
     def __init__(self, plan: Plan) -> None:
-        longest = max((view.rollup.every_ns for view in plan.views if view.rollup is not None), default=0)
+        longest = max((view.rollup.size_ns for view in plan.views if view.rollup is not None), default=0)
         self._behind = plan.quality.lateness_ns + longest // _GRACE
         self._recent: deque[int] = deque(maxlen=_ROWS)
 
