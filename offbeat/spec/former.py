@@ -43,8 +43,10 @@ class FormerNames:
         """One line for each former name, however often it stands there."""
         lines = []
         for name, places in self._places.items():
-            more = f", … ({len(places)} places)" if len(places) > _SHOWN else ""
-            lines.append(f"{', '.join(places[:_SHOWN])}{more}: {name}")
+            first, *more = places[:_SHOWN]
+            shown = [first, *(place.removeprefix(f"{self._problems.file}:") for place in more)]
+            rest = f", … ({len(places)} places)" if len(places) > _SHOWN else ""
+            lines.append(f"{', '.join(shown)}{rest}: {name}")
         return tuple(lines)
 
     def _value(self, value: Any, annotation: Any, path: Path) -> Any:

@@ -131,11 +131,11 @@ def test_lint_names_every_line_and_the_present_name() -> None:
 def test_a_run_says_each_name_once_with_its_lines() -> None:
     notes = load_text(FORMER, "p.yaml").plan.notes
     assert notes == (
-        f"p.yaml:7, p.yaml:8: {said('fixed', 'decimal')}",
-        f"p.yaml:14, p.yaml:15, p.yaml:31: {said('at_least', 'min_rows')}",
-        f"p.yaml:18, p.yaml:19, p.yaml:20, p.yaml:21: {said('at_least', 'min_values')}",
+        f"p.yaml:7, 8: {said('fixed', 'decimal')}",
+        f"p.yaml:14, 15, 31: {said('at_least', 'min_rows')}",
+        f"p.yaml:18, 19, 20, 21: {said('at_least', 'min_values')}",
         f"p.yaml:24: {said('at_least', 'quorum')}",
-        f"p.yaml:28, p.yaml:36: {said('every', 'size')}",
+        f"p.yaml:28, 36: {said('every', 'size')}",
         f"p.yaml:34: {said('at_least', 'min_history')}",
     )
     assert PLAN.notes == ()
@@ -144,7 +144,7 @@ def test_a_run_says_each_name_once_with_its_lines() -> None:
 def test_many_places_are_counted() -> None:
     more = "".join(f"    c{i}: {{type: fixed, scale: 1}}\n" for i in range(20))
     text = PRESENT.replace("    price: float\n", more + "    price: float\n")
-    places = "p.yaml:9, p.yaml:10, p.yaml:11, p.yaml:12, … (20 places)"
+    places = "p.yaml:9, 10, 11, 12, … (20 places)"
     assert load_text(text, "p.yaml").plan.notes == (f"{places}: {said('fixed', 'decimal')}",)
 
 
