@@ -34,7 +34,7 @@ quality: {max_jump: 10000d}
 views:
   row:
     windows:
-      ten: {over: 10 rows, at_least: 1, features: {m: mean(x), s: stddev(x), top: max(x)}}
+      ten: {over: 10 rows, min_rows: 1, features: {m: mean(x), s: stddev(x), top: max(x)}}
     detectors:
       far: {type: rule, when: x > m + 9 * s AND x > top}
 """

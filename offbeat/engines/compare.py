@@ -113,7 +113,7 @@ def judge(
     for view in plan.views:
         if view.name in watches:
             series += watches[view.name].series(fold.view_keys(view.name))
-    return Judged(plan, fold.ledger, series, time.monotonic() - began, list(source.notes))
+    return Judged(plan, fold.ledger, series, time.monotonic() - began, [*plan.notes, *source.notes])
 
 
 class _Watch:
@@ -147,11 +147,11 @@ class _Watch:
             alerts = np.zeros(len(rows.slots), np.bool_)
             alerts[decisions.index[decisions.alert]] = True
             self._alerts.append(alerts)
-            self._vote_scores.append(vote_score(np.array([v.score for v in verdicts]), self._view.at_least))
+            self._vote_scores.append(vote_score(np.array([v.score for v in verdicts]), self._view.quorum))
 
     def series(self, keys: Sequence[str]) -> list[Series]:
         """One for each chosen detector, and the vote."""
-        length = self._view.rollup.every_ns if self._view.rollup is not None else 1
+        length = self._view.rollup.size_ns if self._view.rollup is not None else 1
         rows = JudgedRows(keys, _joined(self._slots, np.int32), _joined(self._times, np.int64), _joined(self._ordinals, np.int32), length)
         found = [
             Series(name, self._view.detectors[d].type, rows, _joined(scores, np.float64), _joined(voted, np.bool_))

@@ -287,7 +287,8 @@ class LocalEngine:
         words = remarks(self.result.ledger, self._fold.untrained(), self._first_aside)
         if self._tables is not None and self._checkpoint is None:
             words += self._tables.left()  # with a state, earlier days are its own
-        result.notes = [*self._corrections.notes, *self._source.notes, *left_out(self._plan, self._fold.last_ns), *words]
+        words = [*left_out(self._plan, self._fold.last_ns), *words]
+        result.notes = [*self._plan.notes, *self._corrections.notes, *self._source.notes, *words]
         result.worst = self._worst.records(self._plan)
         result.gaps = self._fold.gaps()
         return result

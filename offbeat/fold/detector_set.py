@@ -33,7 +33,7 @@ class DetectorSet:
 
     def __init__(self, view: ViewPlan, seed: int) -> None:
         self._plans = view.detectors
-        self._vote = Vote(view.at_least, tuple(limit for _, limit in view.levels), view.weights)
+        self._vote = Vote(view.quorum, tuple(limit for _, limit in view.levels), view.weights)
         self._plain: dict[int, Rule | Range] = {}
         self._population: dict[int, PopulationForest] = {}
         courses: dict[tuple[object, ...], list[int]] = {}

@@ -58,7 +58,7 @@ class Fold:
         if live and closed is None:
             closed = _in_memory
         self._merge = MergeStage(plan, closed, live=live)
-        longest = max((view.rollup.every_ns for view in plan.views if view.rollup is not None), default=0)
+        longest = max((view.rollup.size_ns for view in plan.views if view.rollup is not None), default=0)
         self._behind_ns = plan.quality.lateness_ns + longest // _GRACE
         self._judging: Judging | None = None
         self._ended: Ledger | None = None

@@ -212,7 +212,7 @@ class MergeStage:
         rollups = [shard.rollups[name] for name in self.views]
         if self.collector is None:
             return [rollup.tumbling for rollup in rollups]
-        return [self._days, *(rollup.tumbling for rollup in rollups if rollup.every_ns >= DAY_NS)]
+        return [self._days, *(rollup.tumbling for rollup in rollups if rollup.size_ns >= DAY_NS)]
 
     def _close(self, shards: Shards, until: dict[str, int], *, final: bool) -> list[AlertBlock]:
         """Judge windows, by view, that start before a time."""

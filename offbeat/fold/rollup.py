@@ -74,8 +74,8 @@ class RollupFold:
         self._machine = Machine(rollup.arguments, columns, CLOCK)
         self._clock = any(name in rollup.arguments.inputs for name in CLOCK)
         self._exact = ExactArguments(fixed, tuple(range(len(rollup.arguments.outputs))), rollup.aggregates)
-        self.tumbling = Tumbling(rollup.every_ns, rollup.zone)
-        self.every_ns = rollup.every_ns
+        self.tumbling = Tumbling(rollup.size_ns, rollup.zone)
+        self.size_ns = rollup.size_ns
         self._keys = keys
         self.targets = keys if rollup.key_source else KeyTable()
         self.table = PartialTable(PartialLayout.of(rollup.aggregates, rollup.sure))

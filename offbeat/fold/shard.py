@@ -74,7 +74,7 @@ class Shard:
             for view in plan.views
             if view.rollup is not None
         }
-        self.links = {(view, other): CoOccurrences(self.rollups[other].every_ns) for view, other in plan.links} if linked else {}
+        self.links = {(view, other): CoOccurrences(self.rollups[other].size_ns) for view, other in plan.links} if linked else {}
         self._decider = scoring_view(plan)
         self.undecided = Undecided(len(self.rollups))
         self.watermark = Watermark()

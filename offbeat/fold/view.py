@@ -131,7 +131,7 @@ class View:
             if isinstance(window, ExpandingFold) and window.plan.lag_ns and self.plan.rollup is not None:
                 local = local_time(self.plan.rollup, window.plan)
                 end_ns = as_of_ns if local is None else int(local.of(np.array([as_of_ns]))[0])
-                window.cut_ns = end_ns - self.plan.rollup.every_ns - window.plan.lag_ns
+                window.cut_ns = end_ns - self.plan.rollup.size_ns - window.plan.lag_ns
         return self._detectors.since(as_of_ns)
 
     def models(self) -> dict[str, bytes]:
@@ -241,13 +241,13 @@ class View:
         rollup, places = self.plan.rollup, self._places(window)
         if places == 1 or rollup is None:
             return rows.slots
-        season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.every_ns)
+        season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.size_ns)
         return (rows.slots * np.int64(places) + season).astype(np.int32)
 
     def _places(self, window: WindowFold | ExpandingFold) -> int:
         """How many windows a key has: one for each place of the season."""
         rollup, season_ns = self.plan.rollup, window.plan.season_ns
-        return season_ns // rollup.every_ns if season_ns and rollup is not None else 1
+        return season_ns // rollup.size_ns if season_ns and rollup is not None else 1
 
     def _alerts(
         self,

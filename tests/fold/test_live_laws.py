@@ -31,23 +31,23 @@ MINUTE = 60 * 10**9
 START = 1_700_006_400 * 10**9  # a midnight
 ACROSS = """\
 name: across
-source: {key: who, time: {column: at, zone: UTC}, columns: {id: {type: fixed, scale: 0}, mb: {type: fixed, scale: 2}, place: text}}
+source: {key: who, time: {column: at, zone: UTC}, columns: {id: {type: decimal, scale: 0}, mb: {type: decimal, scale: 2}, place: text}}
 quality: {unique: [time, id], rules: {volume: mb >= 0}}
 views:
   hour:
-    rollup: {key: who, every: 1h, columns: {n: count(*), total: sum(mb)}}
-    windows: {past: {over: 6h, at_least: 1, features: {usual: mean(total)}}}
+    rollup: {key: who, size: 1h, columns: {n: count(*), total: sum(mb)}}
+    windows: {past: {over: 6h, min_rows: 1, features: {usual: mean(total)}}}
     detectors:
       much: {type: rule, early: true, when: total > 2 * usual}
-      gone: {type: absence, at_least: 2, limit: 0.5}
+      gone: {type: absence, min_history: 2, limit: 0.5}
 """
 QUICK = PIPELINE
 for slow, quick in (
-    ("every: 1d", "every: 2h"),
-    ("over: all, lag: 1d, at_least: 3", "over: all, lag: 1h, at_least: 2"),
-    ("every: 1h", "every: 30m"),
-    ("over: 5d, season: 1d, at_least: 2", "over: 4h, at_least: 1"),
-    ("over: 20 rows, at_least: 10", "over: 8 rows, at_least: 4"),
+    ("size: 1d", "size: 2h"),
+    ("over: all, lag: 1d, min_rows: 3", "over: all, lag: 1h, min_rows: 2"),
+    ("size: 1h", "size: 30m"),
+    ("over: 5d, season: 1d, min_rows: 2", "over: 4h, min_rows: 1"),
+    ("over: 20 rows, min_values: 10", "over: 8 rows, min_values: 4"),
 ):
     assert slow in QUICK
     QUICK = QUICK.replace(slow, quick)

@@ -29,7 +29,7 @@ name: calls
 source:
   key: who
   time: {column: at, zone: UTC}
-  columns: {id: {type: fixed, scale: 0}, mb: {type: fixed, scale: 2, required: false}, place: {type: text, required: false}}
+  columns: {id: {type: decimal, scale: 0}, mb: {type: decimal, scale: 2, required: false}, place: {type: text, required: false}}
 quality:
   rules: {volume: mb >= 0}
   unique: [time, id]
@@ -37,22 +37,22 @@ views:
   day:
     rollup:
       key: who
-      every: 1d
+      size: 1d
       columns: {n: count(*), total: sum(mb), top: max(mb), some: count(mb)}
     windows:
-      past: {over: all, lag: 1d, at_least: 3, features: {usual: mean(total), spread: std(total)}}
+      past: {over: all, lag: 1d, min_rows: 3, features: {usual: mean(total), spread: std(total)}}
     detectors:
       much: {type: zscore, early: true, limits: {total: 2}, baseline: {total: {mean: usual, std: spread}}}
       many: {type: rule, early: true, when: n > 10}
       peak: {type: rule, when: top * some > 3 * total AND n <= 10}
   place_hour:
-    rollup: {key: place, every: 1h, columns: {total: sum(mb), rows: count(*)}}
+    rollup: {key: place, size: 1h, columns: {total: sum(mb), rows: count(*)}}
     windows:
-      same_hour: {over: 5d, season: 1d, at_least: 2, features: {usual_mb: mean(total)}}
+      same_hour: {over: 5d, season: 1d, min_rows: 2, features: {usual_mb: mean(total)}}
     detectors:
       upper: {type: rule, early: true, when: total > 2 * usual_mb}
       lower: {type: rule, when: total < 0.2 * usual_mb}
-      unlike: {type: zscore, early: true, over: 20 rows, at_least: 10, limits: {total: 3}}
+      unlike: {type: zscore, early: true, over: 20 rows, min_values: 10, limits: {total: 3}}
 """
 
 
