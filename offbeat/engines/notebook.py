@@ -64,6 +64,7 @@ def run(
     tables: str | Path | Sequence[str | Path] = (),
     quarantine: str | Path | None = None,
     state: str | Path | None = None,
+    workers: int = 1,
     overrides: Sequence[str] = (),
 ) -> Result:
     """Judge every row of a source and return the alerts.
@@ -71,7 +72,8 @@ def run(
     pipeline: a shipped name (`"bars"`), the path of a YAML file, a mapping, or a `PipelineSpec`. source: a path, folder or glob, a list of
     these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`);
     without any, alerts are kept in memory. tables: outputs of the pipeline's tables, a folder for Parquet, or `delta:` and a folder.
-    state: a directory that lets the next call go on where this one ended. overrides: as `--set`, `"bar.price_jump.when=…"`.
+    state: a directory that lets the next call go on where this one ended. workers: shards that keys are spread over, side by side; the
+    alerts are the same for any number. overrides: as `--set`, `"bar.price_jump.when=…"`.
 
     Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
     """
@@ -94,6 +96,7 @@ def run(
         quarantine=Path(quarantine) if quarantine is not None else None,
         state=Path(state) if state is not None else None,
         keep=not outputs,
+        workers=workers,
         commit_seconds=COMMIT_SECONDS if outputs else math.inf,  # what is in memory alone must not count as delivered before the end
     )
     done = engine.run()
