@@ -1,4 +1,4 @@
-"""JSON records read one by one with msgspec and Python's own parser: what the compiled decoder must give, and nothing shared with its scan."""
+"""JSON records read one by one by msgspec and Python's own parser: what the compiled decoder must give, and nothing of its scan."""
 
 from __future__ import annotations
 

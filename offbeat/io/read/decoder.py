@@ -39,7 +39,7 @@ class Decoder:
     """
 
     def __init__(self, plan: SourcePlan, *, keyed: bool = True) -> None:
-        """keyed: records carry their key, in the field `key` or `symbol` where the plan draws it from names of files; else there are no keys."""
+        """keyed: records carry their key (in `key` or `symbol`, where the plan draws it from names of files); else there are no keys."""
         values: list[tuple[str, tuple[str, ...]]] = [(TIME, plan.time.headers)]
         if keyed:
             values.append((KEY, plan.key_column or (KEY_FIELD, "symbol")))

@@ -10,7 +10,7 @@ import numpy as np
 from offbeat.core.batch import I8, I32, I64
 from offbeat.core.compiled import compiled, compiled_inner
 from offbeat.io.read.csv_tokens import Bytes
-from offbeat.io.read.json_tokens import HALF, NEVER, QUOTE, blanks, is_utf8, scalar, string, unescape
+from offbeat.io.read.json_tokens import NEVER, QUOTE, blanks, is_utf8, scalar, string, unescape
 
 BROKEN, NESTED, NOT_UTF8, ESCAPES = 1, 2, 4, 8
 """Marks of a record, as bits: it is no JSON object; a wanted value is an object or a list; not UTF-8; a wanted value may have escapes."""
@@ -106,10 +106,10 @@ def wanted(values: Sequence[Sequence[str]]) -> Wanted:
 
 @compiled_inner
 def _equal(data: Bytes, at: int, other: Bytes, begin: int, length: int) -> bool:
-    for i in range(length):
-        if data[at + i] != other[begin + i]:
-            return False
-    return True
+    i = 0
+    while i < length and data[at + i] == other[begin + i]:
+        i += 1
+    return i == length
 
 
 @compiled_inner
@@ -125,14 +125,14 @@ def _look_up(data: Bytes, begin: int, length: int, node: int, text: Bytes, names
 def _name(
     data: Bytes, at: int, end: int, node: int, ordinal: int, text: Bytes, names: I32, nodes: I32, shape: I32, room: Bytes
 ) -> tuple[int, int, bool]:
-    """Which name has its first character at `at` (-1: one that nobody wants); place of its closing quote (-1: no string); bytes above 127."""
+    """Of the name whose first character is at `at`: number, -1: nobody wants it; closing quote, -1: none; has it bytes above 127."""
     if node < 0:
         close, _, high = string(data, at, end)
         return -1, close, high
     if ordinal < _SHAPE:
         # Objects mostly have the names of the one before, in its order.
-        size = shape[ordinal, _SIZE]
-        if shape[ordinal, _NODE] == node and at + size < end and data[at + size] == QUOTE and _equal(data, at, data, shape[ordinal, _BEGIN], size):
+        first, size = shape[ordinal, _BEGIN], shape[ordinal, _SIZE]
+        if shape[ordinal, _NODE] == node and at + size < end and data[at + size] == QUOTE and _equal(data, at, data, first, size):
             return shape[ordinal, _NAME], at + size, False
     close, escapes, high = string(data, at, end)
     size = close - at
@@ -236,7 +236,17 @@ def _object(
 
 @compiled
 def scan(
-    data: Bytes, begins: I64, ends: I64, text: Bytes, names: I32, nodes: I32, picks: I32, firsts: I32, value_begins: I32, value_ends: I32, marks: I8
+    data: Bytes,
+    begins: I64,
+    ends: I64,
+    text: Bytes,
+    names: I32,
+    nodes: I32,
+    picks: I32,
+    firsts: I32,
+    value_begins: I32,
+    value_ends: I32,
+    marks: I8,
 ) -> int:
     """Find the wanted values of n records; returns how many have escapes.
 
@@ -246,7 +256,7 @@ def scan(
     shape = np.full((_SHAPE, 4), -1, np.int32)
     room = np.empty(8 * (len(text) + 1), np.uint8)
     open_ = np.empty(DEEPEST, np.int32)
-    found = np.full((len(picks) + len(names), 2), _ABSENT, np.int32)
+    found = np.full((len(names), 2), _ABSENT, np.int32)
     odd = 0
     for i in range(len(begins)):
         for w in range(len(value_begins)):

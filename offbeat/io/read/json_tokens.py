@@ -50,7 +50,7 @@ def _unit(data: Bytes, at: int) -> int:
 
 @compiled_inner
 def string(data: Bytes, at: int, end: int) -> tuple[int, bool, bool]:
-    """Of the string whose first character is at `at`: place of its closing quote (-1: none), whether it has escapes, and bytes above 127."""
+    """Of the string whose first character is at `at`: its closing quote, -1 if it has none; has it escapes; has it bytes above 127."""
     escapes = high = False
     while at < end:
         kind = _KINDS[data[at]]

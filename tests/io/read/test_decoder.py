@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from io_plans import keyed, plan
+from json_records import GRAMMAR, NOT_UTF8, UTF8, T, records
 from json_reference import Reference, Rows
 
 from offbeat.core.batch import NULL_INT
@@ -19,7 +20,6 @@ from offbeat.io.read.decoder import Decoder
 from offbeat.io.read.json_scan import DEEPEST
 from offbeat.spec.load import load_plan
 
-T = "2022-02-21T09:15:00Z"
 NS = 1_645_434_900_000_000_000
 
 PATHS = keyed(
@@ -76,62 +76,6 @@ def agree(name: str, records: list[bytes | None], gap: bytes = b"") -> None:
     assert repr(got[0].rows()) == repr(expected[0].rows())
 
 
-NUMBERS = ["0", "-0", "-0.0", "1", "12.50", "1e5", "1E+2", "1.5e-3", "0.1", "340.0", "123456789012345678", "9223372036854775808", "9" * 40]
-NUMBERS += ["0." + "3" * 30, "1e400", "-1e-400", "90071992547409930e-1", "1e99999999999999999999", "2.5", "1645434900000", "1645434900000000"]
-WORDS = ["true", "false", "null", "NaN", "Infinity", "-Infinity"]
-NO_VALUES = ["01", "-01", "+1", "1.", ".5", "1e", "1e+", "-", "tru", "nul", "nan", "inf", "-NaN", "--1", "0x1", "1_0", "", "'a'", "\x00", "é", "\u200b"]
-STRINGS = [T, "2022-02-21 09:15:00", "2022-02-21T09:15:00.123456789+05:30", "1.5", " 7 ", "nan", "-inf", "t", "False", "1", "", "a", "null", '"', "\\"]
-STRINGS += ["é", "\u0800", "\U0001f600", "\x7f", "\n\t\x08\x0c\r/", "\ud800", "\udc00\ud800", "\ud83d\\ude00", "\x00", "AIG", "16", "2022-02-30"]
-SPELT = ['"\\u00e9"', '"\\ud83d\\ude00"', '"\\ud800\\ud83d\\ude00"', '"\\uD83D\\u0041"', '"\\/"', '"1\\u002e5"', '"\\u0031"', '"' + "a" * 300 + '"']
-NO_STRINGS = ['"\\q"', '"\\u12"', '"\\u12g4"', '"\\"', '"a', '"\t"', '"\x1f"', "\"a'", '"\\u"', '"\\ud800\\u"', '"\\']
-
-
-def written(text: str, ascii_only: bool) -> str:
-    return json.dumps(text, ensure_ascii=ascii_only)
-
-
-strings = st.builds(written, st.sampled_from(STRINGS) | st.text(max_size=8), st.booleans()) | st.sampled_from(SPELT)
-scalars = st.sampled_from(NUMBERS) | st.sampled_from(WORDS) | strings | st.floats().map(json.dumps) | st.integers().map(str)
-blanks = st.sampled_from(["", "", "", " ", "\n", " \t\r\n"])
-
-
-@st.composite
-def containers(draw: st.DrawFn, values: st.SearchStrategy[str], names: list[str]) -> str:
-    """A list or an object, its names also those that are wanted, in this or that spelling, some twice."""
-    blank = draw(blanks)
-    if draw(st.integers(0, 3)) == 0:
-        return "[" + blank + f"{blank},{blank}".join(draw(st.lists(values, max_size=3))) + blank + "]"
-    return draw(objects(values, names, 4))
-
-
-@st.composite
-def objects(draw: st.DrawFn, values: st.SearchStrategy[str], names: list[str], most: int) -> str:
-    members = []
-    blank = draw(blanks)
-    for name in draw(st.lists(st.sampled_from(names) | st.sampled_from(["other", "", "é", "x"]), max_size=most)):
-        spelt = "".join(f"\\u{ord(c):04x}" for c in name) if name.isascii() and draw(st.integers(0, 9)) == 0 else written(name, draw(st.booleans()))[1:-1]
-        members.append(f'"{spelt}"{blank}:{blank}{draw(values)}')
-    return "{" + blank + f"{blank},{blank}".join(members) + blank + "}"
-
-
-@st.composite
-def records(draw: st.DrawFn, names: list[str]) -> bytes:
-    """A record: mostly an object with what is wanted; some with a token that JSON does not have; some broken or cut off somewhere."""
-    values = st.recursive(scalars, lambda inner: containers(inner, names), max_leaves=6)
-    kind = draw(st.integers(0, 9))
-    if kind == 0:
-        values = values | st.sampled_from(NO_VALUES) | st.sampled_from(NO_STRINGS)
-    text = draw(objects(values, names, len(names) + 2)) if kind != 1 else draw(values)
-    record = (draw(blanks) + text + draw(blanks)).encode("utf-8", "surrogatepass")
-    if kind in {2, 3}:
-        at = draw(st.integers(0, len(record)))
-        new = draw(st.sampled_from([b"", b"\xff", b"\xc3", b"\xed\xa0\x80", b'"', b"{", b"}", b"]", b",", b":", b"\\", b"\0", b"\xef\xbb\xbf", b"x", b" "]))
-        record = record[:at] + new + record[at + draw(st.integers(0, 2)) :]
-    if kind == 4:
-        record = record[: draw(st.integers(0, len(record)))]
-    return record
-
-
 @pytest.mark.parametrize("name", PLANS)
 @settings(max_examples=40)
 @given(data=st.data())
@@ -142,7 +86,7 @@ def test_records_are_read_as_by_msgspec_and_python(name: str, data: st.DataObjec
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", ["every kind", "paths"])
-@settings(max_examples=1500)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_many_more_records(name: str, data: st.DataObject) -> None:
     agree(name, data.draw(st.lists(records(spellings(PLANS[name][0])), min_size=1, max_size=5)))
@@ -154,15 +98,26 @@ def test_garbage(garbage: list[bytes]) -> None:
     agree("every kind", [*garbage, *(b'{"k":1,"x":' + some + b"}" for some in garbage)])
 
 
-WHOLE = json.dumps(
-    {"k": "é\u2028", "t": T, "x": -1.5e3, "n": 2.25, "s": "a\"\\\U0001f600", "b": True, "o": {"x": [1, None, {"k": []}], "": {}}}, ensure_ascii=False
-)
+def test_what_is_json_and_what_is_not() -> None:
+    for text in GRAMMAR:
+        agree("every kind", [text.encode(), b'{"k":"a","t":"2022-02-21","x":1}', text.encode()])
+    agree("every kind", [text.encode() for text in GRAMMAR])
+
+
+@pytest.mark.parametrize("some", [*UTF8, *NOT_UTF8, *(w[:-1] for w in UTF8), *(w + b"\x80" for w in UTF8)])
+def test_bytes_that_are_not_utf8(some: bytes) -> None:
+    """In names and in values, wanted or not, and each of them a second time."""
+    for form in (b'{"s":"%b"}', b'{"s":"\\u0041%b"}', b'{"o":"%b","x":1}', b'{"%b":2,"x":1}', b'{"x":1}%b', b'{"o":["a%b"],"n":2}'):
+        agree("every kind", [form % some] * 2)
+
+
+WHOLE = {"k": "é\u2028", "t": T, "x": -1.5e3, "n": 2.25, "s": 'a"\\\U0001f600', "b": True, "o": {"x": [1, None, {"k": []}], "": {}}}
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_a_record_cut_off_or_changed_at_any_byte(ascii_only: bool) -> None:
     """Beside whole ones, which it must not touch."""
-    whole = json.dumps(json.loads(WHOLE), ensure_ascii=ascii_only).encode()
+    whole = json.dumps(WHOLE, ensure_ascii=ascii_only).encode()
     agree("every kind", [part for cut in range(len(whole)) for part in (whole[:cut], whole, whole[cut:])])
     for new in (b"\x00", b"\x80", b'"', b"\\", b"}", b"0", b" "):
         agree("every kind", [whole[:at] + new + whole[at + 1 :] for at in range(len(whole))])
@@ -179,9 +134,16 @@ def test_a_record_does_not_end_at_a_line_feed() -> None:
     assert one(keyed(), pretty) == ("a", NS, "", 1.5, 200, "u", False)
 
 
+def test_no_records_and_no_bytes() -> None:
+    frame, keys, times, faults, raw = decoded(READERS["every kind"][0], [])
+    assert (frame.columns, len(frame), keys, times, faults, raw) == (["x", "n", "s", "b"], 0, [], [], [], [])
+    assert decoded(READERS["every kind"][0], [None, b""])[3] == ["missing", "type"]
+
+
 def test_null_empty_and_garbage_are_the_fault_of_their_own_record() -> None:
     well = b'{"k":"a","t":"2022-02-21T09:15:00Z","x":1}'
-    frame, keys, times, faults, raw = decoded(READERS["every kind"][0], [well, None, b"", b" ", b"\0\xff", b"\xef\xbb\xbf" + well, b"null", well])
+    some: list[bytes | None] = [well, None, b"", b" ", b"\0\xff", b"\xef\xbb\xbf" + well, b"null", well]
+    frame, keys, times, faults, raw = decoded(READERS["every kind"][0], some)
     assert faults == ["", "missing", "type", "type", "encoding", "type", "type", ""]
     assert keys == ["a", *[None] * 6, "a"]
     assert times == [NS, *[NULL_INT] * 6, NS]

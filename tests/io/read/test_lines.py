@@ -81,7 +81,12 @@ def row(key: str, x: int = 1) -> bytes:
 
 
 LONG = b'{"k":"' + b"a" * 50_000_000 + b'","t":"2022-02-21T09:15:00Z","x":1}\n'
-ODD = {"nul": b'{"k":"\0","t":"2022-02-21T09:15:00Z","x":1}\n', "nothing but nul": b"\0" * 999 + b"\n", "long": LONG, "long and empty": b" " * 50_000_000 + b"\n"}
+ODD = {
+    "nul": b'{"k":"\0","t":"2022-02-21T09:15:00Z","x":1}\n',
+    "nothing but nul": b"\0" * 999 + b"\n",
+    "long": LONG,
+    "long and empty": b" " * 50_000_000 + b"\n",
+}
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -100,6 +105,14 @@ def test_an_odd_line_is_one_faulty_row_wherever_it_stands(tmp_path: Path, monkey
             assert raw == ODD[odd][: 1 << 16].decode() + f"… [the first 65,536 of {len(ODD[odd]) - 1:,} bytes]"
         else:
             assert raw == ODD[odd].decode().rstrip("\n")
+
+
+@pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", b"\n", b"\xef\xbb\xbf\r\n \t\n"])
+def test_a_file_without_rows(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "in.ndjson").write_bytes(body)
+    s = source(keyed(), tmp_path / "in.ndjson")
+    assert read(s) == []
+    assert s.notes == [f"{tmp_path / 'in.ndjson'}: no rows"]
 
 
 def test_what_is_no_text_at_all_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
