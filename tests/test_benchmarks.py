@@ -113,8 +113,8 @@ def test_offbeat_and_the_script_in_duckdb_say_the_same_of_call_records(tmp_path:
 
 
 def test_three_ways_to_decode_json_give_the_same() -> None:
-    line = b'{"symbol":"A","ts_event":"2024-01-02T03:04:05.000000006Z","price":1.25,"size":3,"side":"N","flags":0,"sequence":1,"publisher_id":8}'
-    line += b"\n"
+    line = b'{"symbol":"A","ts_event":"2024-01-02T03:04:05.000000006Z","price":1.25,"size":3,"side":"N",'
+    line += b'"flags":0,"sequence":1,"publisher_id":8}\n'
     case = Case(load_plan("trades").source, "symbol", line + line.replace(b"1.25", b"7"))
     assert case.same() == 2
     frame = case.polars()
