@@ -58,13 +58,13 @@ class Case:
     def types(self) -> dict[str, Any]:
         """The fields and their types, for Polars."""
         time_and_key: dict[str, Any] = {self.plan.time.headers[0]: pl.String, self.key: pl.String}
-        whole = {c.name: pl.Int64 if c.kind == "fixed" and c.scale == 0 else pl.Float64 for c in self.plan.columns if c.kind != "text"}
+        whole = {c.name: pl.Int64 if c.kind == "decimal" and c.scale == 0 else pl.Float64 for c in self.plan.columns if c.kind != "text"}
         return time_and_key | {c.name: whole.get(c.name, pl.String) for c in self.plan.columns}
 
     def typed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """What the plan asks for: times as instants, decimals as integers."""
         when = self.plan.time.headers[0]
-        decimals = [(pl.col(c.name) * 10.0**c.scale).round().cast(pl.Int64) for c in self.plan.columns if c.kind == "fixed" and c.scale]
+        decimals = [(pl.col(c.name) * 10.0**c.scale).round().cast(pl.Int64) for c in self.plan.columns if c.kind == "decimal" and c.scale]
         return frame.with_columns(pl.col(when).str.to_datetime(_ISO, time_unit="ns"), *decimals)
 
     def polars(self) -> pl.DataFrame:

@@ -27,7 +27,7 @@ PATHS = keyed(
     time=TimePlan(("payload.ts", "ts", "payload.after.ts"), "ms", "UTC"),
     columns=(
         Column("x", "float", headers=("payload.after.price", "data.price")),
-        Column("n", "fixed", scale=2, headers=("payload.after.n",), required=False),
+        Column("n", "decimal", scale=2, headers=("payload.after.n",), required=False),
         Column("s", "text", headers=("payload.op", "data"), required=False),
         Column("deep", "text", headers=("a.b.c.d",), required=False),
     ),
