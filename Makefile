@@ -37,6 +37,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks.bars_vs_polars
 	$(BIN)/python -m benchmarks.bars_vs_spark
+	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.state_size

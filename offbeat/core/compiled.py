@@ -54,6 +54,16 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return kernel
 
 
+def compiled_inner(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that only kernels call, and that makes no array.
+
+    Numba counts the references to every array that a function is given, by atomic operations that can cost more than the function does
+    (numba issues 2345, 2350); here it does not.
+    """
+    kernel: Callable[P, R] = _numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    return kernel
+
+
 _elsewhere: list[Callable[[], object]] = []
 
 
