@@ -47,7 +47,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         names = wheel.namelist()
         about = Parser().parsestr(wheel.read(f"offbeat-{__version__}.dist-info/METADATA").decode())
     assert {name.split("/")[0] for name in names} == {"offbeat", f"offbeat-{__version__}.dist-info"}
-    wanted = [path for path in (ROOT / "offbeat").rglob("*") if path.suffix in {".py", ".yaml", ".typed"} and "__pycache__" not in path.parts]
+    ours = (path for path in (ROOT / "offbeat").rglob("*") if "__pycache__" not in path.parts)
+    wanted = [path for path in ours if path.suffix in {".py", ".yaml", ".typed"}]
     assert {name for name in names if name.startswith("offbeat/")} == {str(path.relative_to(ROOT)) for path in wanted}
     assert (about["Name"], about["Version"], about["License-Expression"]) == ("offbeat", __version__, "Apache-2.0")
 
