@@ -12,6 +12,7 @@ from __future__ import annotations
 from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import FAULTS, Chunk, Position
 from offbeat.core.plan import Column, SourcePlan, TimePlan
+from offbeat.decide.block import STATUSES
 from offbeat.detectors.spec import Settings
 from offbeat.errors import UserError
 from offbeat.io.contract import Opening, Sink, Source
@@ -24,6 +25,7 @@ from offbeat.io.write.sinks import open_sink
 __all__ = [
     "FAULTS",
     "NULL_INT",
+    "STATUSES",
     "Chunk",
     "Column",
     "Opening",

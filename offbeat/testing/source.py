@@ -37,13 +37,13 @@ def check_source(factory: Callable[[], Source], plan: SourcePlan, *, rows: int, 
     """
     first = factory()
     _described(first)
-    chunks = _chunks(first, None, rows)
-    kept = _rows(chunks, first, plan, rows)
+    chunks, kept = _read(first, None, rows, plan)
     for chunk in chunks:
         _well_formed(chunk, plan, len(first.files))
     _numbered(kept)
     _floors(chunks)
-    _hold(_rows(chunks, first, plan, rows) == kept, "what was handed over has changed since: give each chunk arrays of its own")
+    now = [row for chunk in chunks for row in _rows_of(chunk, first, plan)]
+    _hold(now[: len(kept)] == kept, "what was handed over has changed since: give each chunk arrays of its own")
     _hold(len(kept) == rows, f"{len(kept)} rows came, {rows} were expected")
     found = Counter(row[4] for row in kept if row[4])
     _hold(found == Counter(faults or {}), f"rows with a fault are {dict(found)}, expected were {dict(faults or {})}")
@@ -77,21 +77,16 @@ def _described(source: Source) -> None:
     _hold(isinstance(source.done_bytes(), int), "`done_bytes` gives a number of bytes")
 
 
-def _chunks(source: Source, start: Position | None, rows: int) -> list[Chunk]:
-    """All chunks; of a live source those of the first `rows` rows."""
-    found: list[Chunk] = []
-    count = 0
+def _read(source: Source, start: Position | None, rows: int, plan: SourcePlan) -> tuple[list[Chunk], list[Row]]:
+    """All chunks and rows, these taken down as they come; of a live source the first `rows` rows."""
+    chunks: list[Chunk] = []
+    found: list[Row] = []
     for chunk in source.chunks(start):
-        found.append(chunk)
-        count += chunk.frame.height
-        if source.live and count >= rows:
+        chunks.append(chunk)
+        found += _rows_of(chunk, source, plan)
+        if source.live and len(found) >= rows:
             break
-    return found
-
-
-def _rows(chunks: list[Chunk], source: Source, plan: SourcePlan, rows: int) -> list[Row]:
-    found = [row for chunk in chunks for row in _rows_of(chunk, source, plan)]
-    return found[:rows] if source.live else found
+    return chunks, found[:rows] if source.live else found
 
 
 def _rows_of(chunk: Chunk, source: Source, plan: SourcePlan) -> list[Row]:
@@ -171,7 +166,7 @@ def _floors(chunks: list[Chunk]) -> None:
 def _again(factory: Callable[[], Source], start: Position | None, rows: int, plan: SourcePlan) -> list[Row]:
     source = factory()
     try:
-        return _rows(_chunks(source, start, rows), source, plan, rows)
+        return _read(source, start, rows, plan)[1]
     finally:
         source.close()
 

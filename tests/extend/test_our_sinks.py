@@ -18,7 +18,7 @@ def read(uri: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_the_files_that_runs_write(tmp_path: Path, ending: str) -> None:
-    check_sink(lambda name: str(tmp_path / f"{name}.{ending}"), read, crashes=12)
+    check_sink(lambda name: str(tmp_path / f"{name}.{ending}"), read, crashes=6)
 
 
 @pytest.mark.heavy
