@@ -8,7 +8,7 @@ give the very same alerts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,18 +39,18 @@ class Source(Protocol):
     """
 
     @property
-    def files(self) -> list[str]:
+    def files(self) -> Sequence[str]:
         """Names of what is read: files, or whatever a person would look a row up in. Neither empty nor changed while rows are read.
 
         An alert keeps the name and the number of its row; a restart recognises what it knows by these names.
         """
 
     @property
-    def headers(self) -> list[str | None]:
+    def headers(self) -> Sequence[str | None]:
         """For each of `files`: its line of column names as it stands there; None where rows need none to be read again."""
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> Sequence[str]:
         """What the report must say, one line each: what was left out and why. May grow until `chunks` ends."""
 
     @property

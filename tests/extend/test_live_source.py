@@ -37,7 +37,7 @@ class Endless:
             raise UserError("a place in another source")
         row = start["row"] if start else 0
         while self._last is None or row < self._last:
-            rows = [{"k": "a", "t": f"2024-01-01T00:{i // 60:02d}:{i % 60:02d}Z", "v": 9 if i % 10 == 9 else 1} for i in range(row, row + 3)]
+            rows = [{"k": "a", "t": f"2024-01-01T00:0{i // 60}:{i % 60:02d}Z", "v": 9 if i % 10 == 9 else 1} for i in range(row, row + 3)]
             row += len(rows)
             yield chunk_of_records(self._plan, rows, {"row": row}, first_row=row - 2)
             yield chunk_of_records(self._plan, [], {"row": row}, first_row=row + 1)
