@@ -1,9 +1,9 @@
 """What a source hands over and what a sink accepts: the contract between an engine and what it reads from and writes to.
 
 An engine commits in this order: it calls `commit` on every sink, then stores one document that holds the position in the source, the state
-of the fold, and the positions that the sinks returned. The document is replaced in one step. So a crash leaves the sinks either where the
-stored document says, or one commit ahead of it; at the next start the rows after the stored position are read and judged again, and
-give the very same alerts.
+of the fold, and the positions that the sinks returned. The document is replaced in one step. A live run may commit its sinks several times
+before it stores the next document. So a crash leaves the sinks either where the stored document says, or some commits ahead of it; at
+the next start the rows after the stored position are read and judged again, and give the very same alerts.
 """
 
 from __future__ import annotations

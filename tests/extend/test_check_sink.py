@@ -100,7 +100,7 @@ def read(uri: str) -> list[dict[str, Any]]:
 
 
 def test_a_plain_one_passes(sink: Path) -> None:
-    check_sink(lambda name: f"{sink.name}:Lines://{sink.parent}/{name}", read, crashes=4)
+    check_sink(lambda name: f"{sink.name}:Lines://{sink.parent}/{name}", read, crashes=2)
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
