@@ -20,7 +20,7 @@ Class = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Extension:
     """What other packages can bring."""
 
     group: str
@@ -31,45 +31,45 @@ class Kind:
     """What a class must have to be one."""
 
 
-SOURCES = Kind("offbeat.sources", "source", ("size_bytes", "done_bytes", "chunks", "close"))
-SINKS = Kind("offbeat.sinks", "sink", ("write", "commit", "close"))
-DETECTORS = Kind("offbeat.detectors", "detector", ())
+SOURCES = Extension("offbeat.sources", "source", ("size_bytes", "done_bytes", "chunks", "close"))
+SINKS = Extension("offbeat.sinks", "sink", ("write", "commit", "close"))
+DETECTORS = Extension("offbeat.detectors", "detector", ())
 
 
-def installed(kind: Kind) -> dict[str, list[str]]:
-    """The names that installed packages give in `kind.group`, each with its classes as `package.module:Class`: more than one in a clash."""
+def installed(extension: Extension) -> dict[str, list[str]]:
+    """Names that installed packages give in `extension.group`, each with its class as `package.module:Class`; several where names clash."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for entry in entry_points(group=kind.group):
+    for entry in entry_points(group=extension.group):
         found[entry.name].add(entry.value.partition("[")[0].strip())
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
-def find(kind: Kind, name: str) -> Class:
-    """The class that `name` stands for: `package.module:Class`, or a name that an installed package gives in `kind.group`.
+def find(extension: Extension, name: str) -> Class:
+    """The class that `name` stands for: `package.module:Class`, or a name that an installed package gives in `extension.group`.
 
     A module that is not installed is also looked for in the current folder. Importing it runs its code. Raises UserError, one line, where
-    there is no such class, its module cannot be imported, or it lacks a method of `kind.methods`.
+    there is no such class, its module cannot be imported, or it lacks a method of `extension.methods`.
     """
     if ":" in name:
-        return _checked(kind, name, _imported(name))
-    classes = installed(kind)
+        return _checked(extension, name, _imported(name))
+    classes = installed(extension)
     if name not in classes:
         near = get_close_matches(name, classes, 1, 0.6)
         known = f" (installed: {', '.join(classes)})" if classes else ""
         hint = f"did you mean {near[0]!r}?" if near else f"install the package that brings it{known}, or name a class: package.module:Class"
-        raise UserError(f"there is no {kind.what} {name!r}; {hint}")
+        raise UserError(f"there is no {extension.what} {name!r}; {hint}")
     if len(classes[name]) > 1:
         raise UserError(
-            f"{kind.what} {name!r} is given by several installed packages: name the class instead, {' or '.join(classes[name])}"
+            f"{extension.what} {name!r} is given by several installed packages: name the class instead, {' or '.join(classes[name])}"
         )
-    return _checked(kind, f"{name} ({classes[name][0]})", _imported(classes[name][0]))
+    return _checked(extension, f"{name} ({classes[name][0]})", _imported(classes[name][0]))
 
 
-def settings_of(kind: Kind, name: str, found: Class) -> type[BaseModel]:
+def settings_of(extension: Extension, name: str, found: Class) -> type[BaseModel]:
     """The model that types a class's settings. Raises UserError where it has none."""
     model = getattr(found, "settings", None)
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise UserError(f"{kind.what} {name}: its attribute `settings` must be a subclass of offbeat.extend.Settings")
+        raise UserError(f"{extension.what} {name}: its attribute `settings` must be a subclass of offbeat.extend.Settings")
     return model
 
 
@@ -98,12 +98,12 @@ def _imported(path: str) -> Any:
     return found
 
 
-def _checked(kind: Kind, name: str, found: Any) -> Class:
+def _checked(extension: Extension, name: str, found: Any) -> Class:
     if not isinstance(found, type):
-        raise UserError(f"{kind.what} {name}: that is no class")
-    lacking = [method for method in kind.methods if not callable(getattr(found, method, None))]
+        raise UserError(f"{extension.what} {name}: that is no class")
+    lacking = [method for method in extension.methods if not callable(getattr(found, method, None))]
     if lacking:
-        raise UserError(f"{kind.what} {name}: the class is no {kind.what}, as it has no method {' and no '.join(lacking)}")
+        raise UserError(f"{extension.what} {name}: the class is no {extension.what}, as it has no method {' and no '.join(lacking)}")
     return found
 
 
@@ -112,11 +112,11 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def made(kind: Kind, name: str, found: Class, *arguments: Any) -> Any:
+def made(extension: Extension, name: str, found: Class, *arguments: Any) -> Any:
     """An object of the class. Raises UserError also where the class raises something else while it is made."""
     try:
         return found(*arguments)
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{kind.what} {name} cannot be opened: {_said(error)}") from error
+        raise UserError(f"{extension.what} {name} cannot be opened: {_said(error)}") from error

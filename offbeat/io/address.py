@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 from pydantic import BaseModel, ValidationError
 
-from offbeat.core.extensions import Class, Kind, find, made, settings_of
+from offbeat.core.extensions import Class, Extension, find, made, settings_of
 from offbeat.errors import UserError
 
 LOCATION = "location"
@@ -52,11 +52,11 @@ def shown(text: str) -> str:
     return _PASSWORD.sub(r"\1@", text)
 
 
-def opened(kind: Kind, address: Address, *arguments: Any) -> Any:
+def opened(extension: Extension, address: Address, *arguments: Any) -> Any:
     """An object of the class that an address names, made with its settings and `arguments`. Raises UserError, one line."""
-    found: Class = find(kind, address.name)
-    settings = _validated(settings_of(kind, address.name, found), address)
-    return made(kind, address.text, found, settings, *arguments)
+    found: Class = find(extension, address.name)
+    settings = _validated(settings_of(extension, address.name, found), address)
+    return made(extension, address.text, found, settings, *arguments)
 
 
 def _validated(model: type[BaseModel], address: Address) -> BaseModel:

@@ -37,7 +37,7 @@ _PIPELINE: dict[str, Any] = {
 _ROWS = 2400
 _CHUNK = 1200
 
-Known = dict[str, tuple[int, int]]
+Latest = dict[str, tuple[int, int]]
 """By alert_id: revision, and the place of the status among those that a revision can have."""
 
 
@@ -61,9 +61,9 @@ def sample_alerts() -> tuple[pa.Table, ...]:
     )
 
 
-def latest(records: Iterable[Mapping[str, Any]]) -> Known:
+def latest(records: Iterable[Mapping[str, Any]]) -> Latest:
     """What counts of each alert: its greatest revision, and the last status of that."""
-    found: Known = {}
+    found: Latest = {}
     for record in records:
         alert, at = str(record["alert_id"]), (int(record["revision"]), STATUSES.index(record["status"]))
         found[alert] = max(at, found.get(alert, at))

@@ -170,7 +170,7 @@ def _forked(job: Job, root: str) -> Ended:
 
 
 def _child(job: Job, root: str, send: int) -> None:
-    signal.alarm(_PATIENCE)
+    signal.alarm(_PATIENCE)  # whoever sleeps through it is ended by it
     steps = _Steps(root, job.die_at)
     code = 1
     try:
@@ -189,6 +189,8 @@ def _child(job: Job, root: str, send: int) -> None:
 
 def main() -> None:
     """One job a line of standard input, its end on a line of standard output. Threads are started only in the processes that die."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the sink prints is no answer
     roots: dict[str, str] = {}
     for line in sys.stdin:
         given = json.loads(line)
@@ -196,8 +198,8 @@ def main() -> None:
         name = job.uri.partition("://")[0]
         if name not in roots:
             roots[name] = root_of(job.uri)
-        sys.stdout.write(json.dumps(asdict(_forked(job, roots[name]))) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(asdict(_forked(job, roots[name]))) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

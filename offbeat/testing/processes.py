@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -50,6 +51,8 @@ def processes() -> Iterator[Callable[[Job], Ended]]:
                     raise AssertionError(f"{job.uri}: no process for it can be started:\n{said.read_text()[-_TOLD:]}")
                 given = json.loads(answer)
                 ended = Ended(given["code"], tuple(given["marks"]))
+                if ended.code == -signal.SIGALRM:
+                    raise AssertionError(f"{job.uri}: the sink hangs in a process of its own")
                 if ended.code not in {0, KILLED}:
                     raise AssertionError(f"{job.uri}: the sink failed in a process of its own:\n{said.read_text()[-_TOLD:]}")
                 return ended

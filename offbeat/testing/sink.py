@@ -14,7 +14,7 @@ from offbeat.core.chunk import Position
 from offbeat.io.contract import Sink
 from offbeat.io.write.schema_union import widened
 from offbeat.io.write.sinks import open_sink
-from offbeat.testing.alerts import Known, latest, sample_alerts, sample_records
+from offbeat.testing.alerts import Latest, latest, sample_alerts, sample_records
 from offbeat.testing.crash import KILLED, Ended, Job, begun, stored, write_tables
 from offbeat.testing.processes import processes
 
@@ -36,7 +36,7 @@ def check_sink(uri: Callable[[str], str], read: Read, *, crashes: int = 40) -> N
     Raises AssertionError: alerts are seen before their commit, are lost or there twice after a commit, a restart or a crash, or are
     not taken back.
     """
-    outputs = (_Output(uri(f"output{number}"), read) for number in count())
+    outputs = (_Place(uri(f"output{number}"), read) for number in count())
     _hold(not next(outputs).seen(), "a new output must be empty")
     _commits(next(outputs))
     _ends(next(outputs), next(outputs))
@@ -53,12 +53,12 @@ def _hold(true: bool, promise: str) -> None:
         raise AssertionError(promise)
 
 
-def _written(tables: int) -> Known:
+def _written(tables: int) -> Latest:
     """What counts once so many tables are there."""
     return latest(record for records in sample_records()[:tables] for record in records)
 
 
-class _Output:
+class _Place:
     """An output, and what others see of it."""
 
     def __init__(self, uri: str, read: Read) -> None:
@@ -68,7 +68,7 @@ class _Output:
         schema = reduce(widened, [table.schema for table in sample_alerts()])
         return open_sink(self.uri, position=position, bounded=bounded, schema=schema)
 
-    def seen(self) -> Known:
+    def seen(self) -> Latest:
         records = list(self._read(self.uri))
         places = [(record["alert_id"], record["revision"], record["status"]) for record in records]
         _hold(len(set(places)) == len(places), f"{self.uri}: an alert is there twice, with the same revision and status")
@@ -108,7 +108,7 @@ def _commit(sink: Sink) -> Position:
     return carried
 
 
-def _commits(output: _Output) -> None:
+def _commits(output: _Place) -> None:
     """What is written is seen from its commit on, not before."""
     tables = sample_alerts()
     sink = output.open()
@@ -128,7 +128,7 @@ def _commits(output: _Output) -> None:
     output.holds(len(tables), "after `close(complete=True)`")
 
 
-def _ends(complete: _Output, interrupted: _Output) -> None:
+def _ends(complete: _Place, interrupted: _Place) -> None:
     """`close` commits what is left, or takes it back."""
     for output, whole in ((complete, True), (interrupted, False)):
         sink = output.open()
@@ -140,7 +140,7 @@ def _ends(complete: _Output, interrupted: _Output) -> None:
         output.holds(8 if whole else 4, f"after `close(complete={whole})` with alerts that were not committed")
 
 
-def _restarts(output: _Output) -> None:
+def _restarts(output: _Place) -> None:
     """A run goes on from its last stored commit, what came after it written or not."""
     sink = output.open()
     _write(sink, 0, 3)
@@ -170,7 +170,7 @@ def _restarts(output: _Output) -> None:
     output.holds(len(sample_alerts()), "after a restart")
 
 
-def _unstored(output: _Output) -> None:
+def _unstored(output: _Place) -> None:
     """A run died after its first commit and before that was stored: the next one has no position."""
     sink = output.open()
     _write(sink, 0, 4)
@@ -183,7 +183,7 @@ def _unstored(output: _Output) -> None:
     output.holds(6, "after a run without a position, the one before having committed 4 tables")
 
 
-def _bounded(complete: _Output, interrupted: _Output, again: _Output) -> None:
+def _bounded(complete: _Place, interrupted: _Place, again: _Place) -> None:
     """A run that nobody restarts: all of its alerts or none."""
     for output, whole in ((complete, True), (interrupted, False)):
         sink = output.open(bounded=True)
@@ -207,7 +207,7 @@ def _write(sink: Sink, start: int, end: int) -> None:
         sink.write(table)
 
 
-def _crashes(outputs: Iterator[_Output], run: Callable[[Job], Ended], most: int, *, bounded: bool) -> None:
+def _crashes(outputs: Iterator[_Place], run: Callable[[Job], Ended], most: int, *, bounded: bool) -> None:
     """Processes that die at a step and are started again."""
     total = len(sample_alerts())
     with TemporaryDirectory(prefix="offbeat-") as folder:
@@ -215,7 +215,7 @@ def _crashes(outputs: Iterator[_Output], run: Callable[[Job], Ended], most: int,
         tables.mkdir()
         write_tables(tables, sample_alerts())
 
-        def job(output: _Output, number: int, die_at: int) -> Job:
+        def job(output: _Place, number: int, die_at: int) -> Job:
             state, commit = (str(Path(folder) / f"{number}.{name}") for name in ("state", "begun"))
             return Job(output.uri, str(tables), state, commit, _COMMITS, bounded, die_at)
 
@@ -231,7 +231,7 @@ def _crashes(outputs: Iterator[_Output], run: Callable[[Job], Ended], most: int,
             output.holds(total, f"after a crash at step {die_at} and another start")
 
 
-def _between(output: _Output, job: Job) -> None:
+def _between(output: _Place, job: Job) -> None:
     """After a crash the output holds at least what was stored, and no more than what a commit had begun with."""
     if job.bounded:
         seen = output.seen()
