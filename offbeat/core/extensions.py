@@ -10,13 +10,12 @@ from difflib import get_close_matches
 from importlib import import_module, invalidate_caches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import Any, TypeVar
 
 from offbeat.errors import UserError
 
 Class = Callable[..., Any]
+Model = TypeVar("Model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,10 @@ def find(extension: Extension, name: str) -> Class:
     return _checked(extension, f"{name} ({classes[name][0]})", _imported(classes[name][0]))
 
 
-def settings_of(extension: Extension, name: str, found: Class) -> type[BaseModel]:
-    """The model that types a class's settings. Raises UserError where it has none."""
+def settings_of(extension: Extension, name: str, found: Class, base: type[Model]) -> type[Model]:
+    """The model, a subclass of `base`, that types a class's settings. Raises UserError where it has none."""
     model = getattr(found, "settings", None)
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+    if not (isinstance(model, type) and issubclass(model, base)):
         raise UserError(f"{extension.what} {name}: its attribute `settings` must be a subclass of offbeat.extend.Settings")
     return model
 

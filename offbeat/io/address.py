@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from offbeat.core.extensions import Class, Extension, find, made, settings_of
+from offbeat.detectors.spec import Settings
 from offbeat.errors import UserError
 
 LOCATION = "location"
@@ -55,11 +56,11 @@ def shown(text: str) -> str:
 def opened(extension: Extension, address: Address, *arguments: Any) -> Any:
     """An object of the class that an address names, made with its settings and `arguments`. Raises UserError, one line."""
     found: Class = find(extension, address.name)
-    settings = _validated(settings_of(extension, address.name, found), address)
+    settings = _validated(settings_of(extension, address.name, found, Settings), address)
     return made(extension, address.text, found, settings, *arguments)
 
 
-def _validated(model: type[BaseModel], address: Address) -> BaseModel:
+def _validated(model: type[Settings], address: Address) -> Settings:
     try:
         return model.model_validate_strings(address.given, strict=False)
     except ValidationError as error:
@@ -67,7 +68,7 @@ def _validated(model: type[BaseModel], address: Address) -> BaseModel:
     raise UserError(f"{address.text}: {'; '.join(problems)}")
 
 
-def _problem(kind: str, place: tuple[int | str, ...], message: str, model: type[BaseModel]) -> str:
+def _problem(kind: str, place: tuple[int | str, ...], message: str, model: type[Settings]) -> str:
     name = ".".join(map(str, place))
     what = "the location" if name == LOCATION else f"the setting {name!r}"
     if kind == "missing":

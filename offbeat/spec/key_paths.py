@@ -6,7 +6,7 @@ from contextlib import suppress
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from offbeat.detectors.spec import DetectorSpec, Settings, detector_types
 from offbeat.spec.models import PipelineSpec, SourceSpec
@@ -34,7 +34,7 @@ def plain(annotation: Any, value: Any = None) -> Any:
 
 def is_model(annotation: Any) -> bool:
     """Whether a plain annotation is a model with fixed keys."""
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
 
 
 def is_named(annotation: Any) -> bool:

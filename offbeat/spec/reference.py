@@ -6,7 +6,6 @@ import sys
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -68,7 +67,7 @@ def reference_page() -> str:
     return "\n\n".join([*parts, *_language()]) + "\n"
 
 
-def _section(model: type[BaseModel]) -> str:
+def _section(model: type[Settings]) -> str:
     lines = [" ".join((model.__doc__ or "").split()), "", "| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         meaning = _cell(field.description or (_kind(model) if name == "type" else ""))
@@ -78,7 +77,7 @@ def _section(model: type[BaseModel]) -> str:
     return "\n".join(lines)
 
 
-def _kind(model: type[BaseModel]) -> str:
+def _kind(model: type[Settings]) -> str:
     return f"`{model.model_fields['type'].default}`: this kind of detector."
 
 
@@ -98,7 +97,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _default(field: FieldInfo, model: type[BaseModel]) -> str:
+def _default(field: FieldInfo, model: type[Settings]) -> str:
     value = field.default
     if value is PydanticUndefined or (issubclass(model, DetectorSpec) and model.model_fields["type"] is field):
         return "required"
@@ -163,7 +162,7 @@ def _language() -> list[str]:
 
 def source_section(name: str) -> str:
     """The settings of another package's source, as Markdown: what stands in `source` besides the keys of every source."""
-    return f"## `source` with `type: {name}`\n\n{_section(settings_of(SOURCES, name, find(SOURCES, name)))}\n"
+    return f"## `source` with `type: {name}`\n\n{_section(settings_of(SOURCES, name, find(SOURCES, name), Settings))}\n"
 
 
 if __name__ == "__main__":

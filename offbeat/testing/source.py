@@ -16,7 +16,7 @@ from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 
-_TYPES: Mapping[str, pl.DataType] = {"float": pl.Float64(), "fixed": pl.Int64(), "text": pl.String(), "bool": pl.Boolean()}
+_TYPES: Mapping[str, pl.DataType] = {"float": pl.Float64(), "decimal": pl.Int64(), "text": pl.String(), "bool": pl.Boolean()}
 _PLACES = 12
 """Places from which it is read again, at most."""
 
