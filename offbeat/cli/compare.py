@@ -55,9 +55,7 @@ def compare(
 
     All detectors judge the same rows, as `offbeat run` would; no alert is written anywhere.
     """
-    if not source:
-        raise UserError(f"no source: name a file, a folder, a pattern in quotes, or -, as in: offbeat compare {pipeline} PATH")
-    if others and "-" in source:
+    if others and "-" in (source or ()):
         raise UserError("standard input can be read once only: to compare pipelines, write it to a file")
     if tolerance is not None and labels is None:
         raise UserError("--tolerance says how far labels reach: it needs --labels FILE")
@@ -65,7 +63,7 @@ def compare(
 
     wanted = Wanted(
         pipeline=pipeline,
-        sources=tuple(source),
+        sources=tuple(source or ()),
         detectors=tuple(word.strip() for word in detectors.split(",") if word.strip()) if detectors is not None else (),
         others=tuple(others or ()),
         labels=labels,

@@ -13,7 +13,9 @@ from offbeat.cli.request import Request
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.local import Run
+from offbeat.io.address import address_of, shown
 from offbeat.io.report.run_report import run_report
+from offbeat.io.write.sinks import local_path
 
 
 def quarantined(run: Run) -> int:
@@ -55,7 +57,10 @@ def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]
         lines.append(f"rows set aside: {aside:,}, not kept; --quarantine FILE.parquet keeps them")
     elif aside:
         lines.append(f"rows set aside: {aside:,} in {quarantine}   →   offbeat quarantine list {shlex.quote(str(quarantine))}")
-    files = [uri for uri in request.alerts if uri != "-"]
+    files = [uri for uri in request.alerts if local_path(uri) is not None]
+    others = [shown(uri) for uri in request.alerts if address_of(uri) is not None]
+    if kept and others and run.alerts:
+        lines.append(f"alerts: {', '.join(others)}")
     if kept and files and run.alerts:
         own = "" if request.pipeline == run.pipeline else f" --pipeline {shlex.quote(request.pipeline)}"
         lines.append(f"alerts: {', '.join(files)}   →   offbeat explain worst --alerts {shlex.quote(files[0])}{own}")
