@@ -10,13 +10,15 @@ import typer
 ALERTS_EXAMPLES = """\b
 Examples:
   offbeat alerts alerts.jsonl
-  offbeat alerts out.parquet --limit 50 --key AARTIIND
+  offbeat alerts out.parquet --limit 50
+  offbeat alerts out.parquet --key AARTIIND --key TCS
 """
 EXPLAIN_EXAMPLES = """\b
 Examples:
   offbeat explain worst --alerts alerts.jsonl
   offbeat explain 4b1239cb0fa7 --alerts out.parquet --plot alert.html
-  offbeat explain worst --alerts mine.jsonl --pipeline my.yaml --plot alert.html
+  # An alert of your own pipeline
+  offbeat explain worst --alerts mine.jsonl --pipeline my.yaml
 """
 
 _Pipeline = Annotated[
@@ -28,23 +30,26 @@ _Pipeline = Annotated[
 def alerts(
     uri: Annotated[str, typer.Argument(metavar="URI", help="A file or folder that `offbeat run --alerts` wrote.", show_default=False)],
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many alerts to show.")] = 20,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only alerts of this key.", show_default=False)] = None,
+    key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only alerts of this key. Repeat for more keys.")] = None,
     pipeline: _Pipeline = None,
 ) -> None:
     """Show the worst alerts, one line each: by severity, then votes, then score."""
     import polars as pl
 
-    from offbeat.cli.reading import plan_of, records
+    from offbeat.cli.reading import of_keys, plan_of, records
+    from offbeat.cli.say import say
     from offbeat.cli.terminal import console, show
     from offbeat.errors import UserError
     from offbeat.io.read.alert_files import latest, read_alerts
     from offbeat.io.report.run_report import ranked, worst_table
 
     found = latest(read_alerts(uri))
-    if key is not None:
-        found = found.filter(pl.col("key") == key)
+    if key:
+        found, lacking = of_keys(found, key)
         if found.is_empty():
-            raise UserError(f"no alerts of key {key!r} in {uri}")
+            raise UserError(f"no alerts of {lacking} in {uri}")
+        if lacking:
+            say(f"no alerts of {lacking} in {uri}")
     worst = records(ranked(found, limit))
     plan = plan_of(pipeline, worst[0]["pipeline"]) if worst else None
     zone = plan.source.time.zone if plan is not None else "UTC"
@@ -52,9 +57,7 @@ def alerts(
 
 
 def explain(
-    alert_id: Annotated[
-        str, typer.Argument(metavar="ALERT_ID", help="An alert's id, or its first digits; or worst.", show_default=False)
-    ],
+    alert_id: Annotated[str, typer.Argument(metavar="ALERT_ID", help="An alert's id, or its first digits; or worst.", show_default=False)],
     uri: Annotated[str, typer.Option("--alerts", metavar="URI", help="Where the alerts are.", show_default=False)],
     plot: Annotated[
         Path | None,

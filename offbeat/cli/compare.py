@@ -11,12 +11,16 @@ from offbeat.errors import UserError
 
 EXAMPLES = """\b
 Examples:
-  offbeat compare trades data/trades                                  all detectors of the pipeline, and its vote
-  offbeat compare trades data/trades --detectors forest,vote --plot compare.html
-  offbeat compare trades trades.csv --labels _trades_labels.parquet   who finds what was planted
-  offbeat compare trades data --with mine.yaml                        two pipelines
-  offbeat compare trades data --with trades --set trade.forest.trees=200 --detectors forest
-                                                                      one pipeline with and without a change
+  # All detectors of a pipeline, and its vote
+  offbeat compare trades data/trades
+  # Two of them, with a plot
+  offbeat compare trades data/trades --detectors forest,vote --plot page.html
+  # What each finds of the planted anomalies
+  offbeat compare trades trades.csv --labels _trades_labels.parquet
+  # Two pipelines
+  offbeat compare trades data --with mine.yaml
+  # One pipeline, before and after a change
+  offbeat compare trades data --with trades --set trade.forest.trees=200
 """
 
 

@@ -10,7 +10,9 @@ import typer
 EXAMPLES = """\b
 Examples:
   offbeat evaluate alerts.jsonl bars/_labels.parquet
-  offbeat evaluate alerts.jsonl labels.csv --tolerance 10m --rows 37500 --html report.html
+  # Alerts up to 10 minutes after an anomaly count; draw the curves
+  offbeat evaluate alerts.jsonl labels.csv --tolerance 10m --html report.html
+  # False alarms per row and per key-day
   offbeat run cdr calls --alerts out.parquet --json > ledger.json
   offbeat evaluate out.parquet calls_labels.parquet --ledger ledger.json
 """

@@ -18,7 +18,8 @@ Examples:
 TRADES_EXAMPLES = """\b
 Examples:
   offbeat generate trades --out trades.csv
-  offbeat generate trades --rows 5000000 --symbols 20 --seed 7 --out many.csv.zst --labels labels.csv
+  offbeat generate trades --rows 5000000 --symbols 20 --out many.csv.zst
+  offbeat generate trades --seed 7 --out trades.parquet --labels labels.csv
 """
 
 generate = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make up data with planted, labelled anomalies.")

@@ -12,7 +12,7 @@ from offbeat.errors import UserError
 CDR_EXAMPLES = """\b
 Examples:
   offbeat generate cdr --out calls
-  offbeat generate cdr --rows 30000000 --days 90 --customers 200000 --seed 7 --out many
+  offbeat generate cdr --rows 30000000 --days 90 --customers 200000 --out many
   offbeat generate cdr --zone UTC --sim-box 0.01 --surges 0 --out calls
 """
 

@@ -14,9 +14,11 @@ Examples:
   offbeat lint bars --set bar.price_jump.when='close > 0'
 """
 SCHEMA_EXAMPLES = """\b
-Example:
-  offbeat schema > pipeline.schema.json      for an editor: completion and checks while typing
-  offbeat schema alert                       for whoever reads the alerts
+Examples:
+  # For an editor: completion and checks while you type
+  offbeat schema > pipeline.schema.json
+  # For programs that read alerts
+  offbeat schema alert > alert.schema.json
 """
 
 

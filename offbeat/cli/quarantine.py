@@ -10,14 +10,14 @@ import typer
 LIST_EXAMPLES = """\b
 Examples:
   offbeat quarantine list alerts.jsonl.quarantine.parquet
-  offbeat quarantine list state/quarantine.parquet --reason missing --reason late --limit 100
+  offbeat quarantine list state/quarantine.parquet --reason late --limit 100
 """
 EXPORT_EXAMPLES = """\b
 Examples:
   offbeat quarantine export alerts.jsonl.quarantine.parquet --out repaired
-  offbeat quarantine export state/quarantine.parquet --reason missing --out repaired
-\b
-Then repair the files in the folder, and run them:
+  # Only some reasons
+  offbeat quarantine export q.parquet --reason missing --reason late --out fix
+  # Then repair the files in the folder and run them
   offbeat run bars repaired --alerts repaired.jsonl
 """
 

@@ -10,10 +10,14 @@ from offbeat.errors import UserError
 
 EXAMPLES = """\b
 Examples:
-  offbeat replay data/trades --speed 60x | offbeat run trades -     watch history as if it were live
-  offbeat replay data/AIG.dbn.zst --speed max | head -3             what is in there, as JSON lines
-  offbeat replay data/trades trades.ndjson --speed max              all files in one, in order of time
-  offbeat replay my.csv --pipeline my.yaml                          a source of one's own, at its real pace
+  # Play history as if it were live
+  offbeat replay data/trades --speed 60x | offbeat run trades -
+  # See what a file holds, as JSON lines
+  offbeat replay data/AIG.dbn.zst --speed max | head -3
+  # Merge all files into one, in event-time order
+  offbeat replay data/trades trades.ndjson --speed max
+  # A source of your own, at its own pace
+  offbeat replay my.csv --pipeline my.yaml
 """
 
 

@@ -11,13 +11,20 @@ from offbeat.errors import UserError
 
 EXAMPLES = """\b
 Examples:
-  offbeat run bars data/bars                                   what is in there? a report, nothing is written
-  offbeat run bars 'data/*.csv.gz' --alerts alerts.jsonl       alerts as JSON lines, rows set aside beside them
-  offbeat run my.yaml data --alerts out.parquet --state state  can be stopped and continued, with more files too
-  offbeat run bars data --set bar.price_jump.when='abs(close / previous_close - 1) > 0.01'
-  tail -f rows.ndjson | offbeat run my.yaml -                  alerts appear while rows arrive
-  offbeat run cdr calls --alerts alerts.jsonl --tables tables --state state    call records, each night
-  offbeat run bars data --json --alerts out.jsonl              figures for a program
+  # Print a report; write nothing
+  offbeat run bars data/bars
+  # Write alerts as JSON lines, quarantined rows beside them
+  offbeat run bars 'data/*.csv.gz' --alerts alerts.jsonl
+  # Stop and continue, also with more files
+  offbeat run my.yaml data --alerts out.parquet --state state
+  # Call records, every night
+  offbeat run cdr calls --alerts alerts.jsonl --tables tables --state state
+  # Judge rows as they arrive
+  tail -f rows.ndjson | offbeat run my.yaml -
+  # Change one value
+  offbeat run bars data --set bar.volume_surge.when='volume > 3 * mean_volume'
+  # Figures for a program
+  offbeat run bars data --json --alerts out.jsonl
 """
 
 

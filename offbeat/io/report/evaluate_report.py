@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from offbeat.evaluate.evaluation import Evaluation
 from offbeat.evaluate.metrics import Delay, KindFigures
+from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import number, safe
 
 _LONGEST = 32
@@ -45,16 +45,14 @@ def length_words(ns: float) -> str:
     return str(timedelta(seconds=round(ns / 1e9))).removesuffix(", 0:00:00")
 
 
-def _kinds(evaluation: Evaluation, title: str) -> Table:
-    table = Table(title=Text(safe(title, 120)), title_justify="left", header_style="bold")
-    table.add_column("kind", overflow="fold")
-    for name in ("anomalies", "found", "recall", "alerts", "precision", "F1", "median delay", "greatest"):
-        table.add_column(name, justify="right")
-    for kind in evaluation.figures.kinds:
-        table.add_row(Text(safe(kind.kind, _LONGEST)), *_cells(kind))
-    table.add_section()
-    table.add_row("all", *_cells(evaluation.figures.overall), style="bold")
-    return table
+def _kinds(evaluation: Evaluation, title: str) -> BlockTable:
+    return BlockTable(
+        names=["kind"],
+        groups=[["anomalies", "found", "recall"], ["alerts", "precision", "F1"], ["median delay", "greatest"]],
+        rows=[[safe(kind.kind, _LONGEST), *_cells(kind)] for kind in evaluation.figures.kinds],
+        title=safe(title, 120),
+        total=["all", *_cells(evaluation.figures.overall)],
+    )
 
 
 def _cells(kind: KindFigures) -> list[str]:
@@ -73,15 +71,12 @@ def _alarms(evaluation: Evaluation) -> str:
     return f"{figures.false_alarms:,} of {figures.alerts:,} alerts are false alarms{said}:"
 
 
-def _views(evaluation: Evaluation) -> Table:
-    table = Table(header_style="bold")
-    table.add_column("view", overflow="fold")
-    for name in ("judges", "alerts", "false alarms"):
-        table.add_column(name, justify="right")
+def _views(evaluation: Evaluation) -> BlockTable:
+    rows = []
     for view in evaluation.views:
         judges = f"windows of {length_words(view.length_ns)}" if view.length_ns > 1 else "rows"
-        table.add_row(Text(safe(view.view, _LONGEST)), judges, f"{view.alerts:,}", f"{view.false_alarms:,}")
-    return table
+        rows.append([safe(view.view, _LONGEST), judges, f"{view.alerts:,}", f"{view.false_alarms:,}"])
+    return BlockTable(names=["view"], groups=[["judges", "alerts", "false alarms"]], rows=rows)
 
 
 def _share(value: float | None) -> str:

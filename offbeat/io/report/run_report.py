@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import Record, alerts_table, number, safe
 
 _PARTS = (
@@ -57,18 +59,20 @@ def ranked(alerts: pl.DataFrame, most: int = 10) -> pl.DataFrame:
     return scored.sort(order, descending=[True, True, True, False], nulls_last=True, maintain_order=True).head(most).drop("_score")
 
 
-def gaps_table(gaps: pl.DataFrame, most: int = 10) -> RenderableType:
-    """The keys with most bars missing, from the report of `quality.gaps`."""
+def gaps_table(gaps: pl.DataFrame, most: int = 10, *, zone: str = "UTC") -> RenderableType:
+    """The keys with most bars missing, from the report of `quality.gaps`; its days are days in `zone`."""
     lacking = gaps.filter((pl.col("bars_missing").fill_null(0) > 0) | (pl.col("sessions_missing").fill_null(0) > 0))
     if lacking.is_empty():
         return Text(f"No gaps in {gaps.height:,} key{'' if gaps.height == 1 else 's'}.")
-    table = Table(title=f"gaps: {lacking.height:,} of {gaps.height:,} keys", title_justify="left", header_style="bold")
-    columns = ("key", "first_day", "last_day", "sessions_seen", "sessions_missing", "bars_seen", "bars_missing")
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="left" if name == "key" else "right", no_wrap=True)
-    for row in lacking.sort("bars_missing", "key", descending=[True, False], nulls_last=True).head(most).select(columns).iter_rows():
-        table.add_row(*(Text(number(value)) for value in row))
-    return table
+    groups = [("first_day", "last_day"), ("sessions_seen", "sessions_missing"), ("bars_seen", "bars_missing")]
+    worst = lacking.sort("bars_missing", "key", descending=[True, False], nulls_last=True).head(most)
+    rows = worst.select("key", *chain.from_iterable(groups)).iter_rows()
+    return BlockTable(
+        names=["key"],
+        groups=[[name.replace("_", " ") for name in group] for group in groups],
+        rows=[[number(value) for value in row] for row in rows],
+        title=f"gaps: {lacking.height:,} of {gaps.height:,} keys, days in {zone}",
+    )
 
 
 def quarantine_tables(counts: pl.DataFrame, rows: pl.DataFrame) -> RenderableType:
@@ -77,12 +81,12 @@ def quarantine_tables(counts: pl.DataFrame, rows: pl.DataFrame) -> RenderableTyp
         return Text("No quarantined rows.")
     reasons = Table(header_style="bold")
     for name in ("reason", "rows", "files"):
-        reasons.add_column(name, justify="left" if name == "reason" else "right")
+        reasons.add_column(name, justify="left" if name == "reason" else "right", no_wrap=name != "reason", overflow="fold")
     for reason, n, files in counts.select("reason", "rows", "files").iter_rows():
         reasons.add_row(Text(safe(reason)), f"{n:,}", f"{files:,}")
     first = Table(header_style="bold")
     for name in ("reason", "file", "row", "original text"):
-        first.add_column(name, justify="right" if name == "row" else "left", overflow="fold")
+        first.add_column(name, justify="right" if name == "row" else "left", no_wrap=name == "row", overflow="fold")
     for reason, file, row, raw in rows.select("reason", "file", "row", "raw").iter_rows():
         first.add_row(Text(safe(reason)), Text(safe(file or "-", 80)), f"{row:,}", Text(safe(raw, 120)))
     return Group(reasons, first)
@@ -104,7 +108,7 @@ def run_report(
     """The whole report. `ledger` is the object that `--json` prints, `worst` the alerts to show, worst first."""
     parts: list[RenderableType] = [ledger_table(ledger), worst_table(worst, int(ledger.get("alerts", len(worst))), zone=zone)]
     if gaps is not None and not gaps.is_empty():
-        parts.append(gaps_table(gaps))
+        parts.append(gaps_table(gaps, zone=zone))
     if said := [*remarks, *_left_out(ledger)]:
         parts.append(notes(said))
     return Group(*parts)
