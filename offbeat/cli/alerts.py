@@ -23,17 +23,20 @@ Examples:
 
 _Pipeline = Annotated[
     str | None,
-    typer.Option(metavar="PIPELINE", help="The pipeline that raised the alerts; a shipped one is found by itself.", show_default=False),
+    typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
 ]
 
 
 def alerts(
     uri: Annotated[str, typer.Argument(metavar="URI", help="A file or folder that `offbeat run --alerts` wrote.", show_default=False)],
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many alerts to show.")] = 20,
-    key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only alerts of this key. Repeat for more keys.")] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Number of alerts to show.")] = 20,
+    key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only alerts of this key. Repeatable.")] = None,
     pipeline: _Pipeline = None,
 ) -> None:
-    """Show the worst alerts, one line each: by severity, then votes, then score."""
+    """List the worst alerts of a run.
+
+    Sorted by severity, then votes, then score. Times are in the zone of the pipeline, in UTC where the pipeline is not known.
+    """
     import polars as pl
 
     from offbeat.cli.reading import of_keys, plan_of, records
@@ -57,17 +60,22 @@ def alerts(
 
 
 def explain(
-    alert_id: Annotated[str, typer.Argument(metavar="ALERT_ID", help="An alert's id, or its first digits; or worst.", show_default=False)],
-    uri: Annotated[str, typer.Option("--alerts", metavar="URI", help="Where the alerts are.", show_default=False)],
+    alert_id: Annotated[
+        str, typer.Argument(metavar="ALERT_ID", help="The id of an alert, its first digits, or worst.", show_default=False)
+    ],
+    uri: Annotated[
+        str, typer.Option("--alerts", metavar="URI", help="A file or folder that `offbeat run --alerts` wrote.", show_default=False)
+    ],
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="Also draw the alert among the rows around it into this file.", show_default=False),
+        typer.Option(metavar="FILE.html", help="Plot the alert and the rows around it into this file.", show_default=False),
     ] = None,
     pipeline: _Pipeline = None,
 ) -> None:
-    """Say in words why there is an alert: what was observed, expected and allowed, who voted, and on what evidence.
+    """Explain why an alert was raised.
 
-    A plot also shows the rows before and after, read again from the file that the alert came from.
+    Shows what was observed and expected, the limit, which detectors voted, and the evidence. A plot also shows the rows before and after,
+    read again from the source file.
     """
     from offbeat.cli.reading import draw, one, plan_of
     from offbeat.cli.say import put

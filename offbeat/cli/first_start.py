@@ -1,4 +1,4 @@
-"""The first start after an installation: the kernels are compiled once, which takes a while; a person is told so."""
+"""The first start after an installation compiles the kernels, which takes a while, and says so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from offbeat.core.plan import ModelPlan, Plan, PopulationPlan
 def tell_of_compiling(kernel: Any = None, seconds: int = 15) -> None:
     """Say on standard error that this start takes longer, where `kernel` is not in Numba's cache."""
     if not _cached(kernel):
-        say(f"first start: compiling once, about {seconds} s on an ordinary machine; later starts take a second")
+        say(f"first start: compiling takes about {seconds} s; later starts take a second")
 
 
 def prepare(*plans: Plan) -> None:

@@ -48,17 +48,17 @@ def plan_of(pipeline: str | None, name: str) -> Plan | None:
         return load_plan(name) if name in shipped() else None
     plan = load_plan(pipeline)
     if plan.name != name:
-        raise UserError(f"{pipeline} is the pipeline {plan.name!r}, but the alert is one of {name!r}")
+        raise UserError(f"{pipeline} is pipeline {plan.name!r}, but the alert is from {name!r}; name the pipeline that raised it")
     return plan
 
 
 def draw(alert: Record, uri: str, path: Path, plan: Plan | None) -> Path:
     """Draw the alert among the rows around it. Raises UserError where these cannot be read."""
     if plan is None:
-        raise UserError(f"to read the rows around it, say which file holds the pipeline {alert['pipeline']!r}: --pipeline FILE.yaml")
+        raise UserError(f"a plot needs pipeline {alert['pipeline']!r}; name its file with --pipeline FILE.yaml")
     origin = find_origin(uri, alert["alert_id"])
     if origin is None:
-        raise UserError("this alert judges a window, not a row: there are no rows around it to draw")
+        raise UserError("this alert is about a window, not a row; only alerts about rows can be plotted")
     window = (alert["window"] or {}).get("n") or 0
     rows = neighbours(plan.source, origin, alert["key"], each_side=max(120, window))
     return plot_alert(alert, rows, path, plan=plan, zone=plan.source.time.zone)

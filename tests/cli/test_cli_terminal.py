@@ -164,7 +164,7 @@ def test_a_real_terminal(here: Path) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
     clean = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
-    words = [OFFBEAT, "alerts", "bars.jsonl", "--limit", "3"]
+    words = [str(OFFBEAT), "alerts", "bars.jsonl", "--limit", "3"]
     running = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, cwd=here, env=clean)
     os.close(theirs)
     text = b""

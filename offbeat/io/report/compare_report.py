@@ -1,4 +1,4 @@
-"""Detectors side by side on a terminal: how often each flags, how far they agree, and what they are worth against labels."""
+"""A comparison of detectors on a terminal: how often each flags, how far they agree, and with labels what they find."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _flags(comparison: Comparison) -> BlockTable:
         names=["detector", "type"],
         groups=[["rows", "no verdict", "votes", "flag rate"], QUANTILE_NAMES],
         rows=rows,
-        title="what they flag, and quantiles of their scores, each given before its row was learnt from",
+        title="flags and score quantiles (scored before learning)",
     )
 
 
@@ -49,9 +49,9 @@ def _agreement(comparison: Comparison) -> BlockTable:
         rows.append([safe(pair.a, _LONGEST), safe(pair.b, _LONGEST), *counts, *shares])
     return BlockTable(
         names=["a", "b"],
-        groups=[["rows", "votes a", "votes b", "both"], ["Jaccard", "a's, b too", "b's, a too", "rank correlation"]],
+        groups=[["rows", "votes a", "votes b", "both"], ["Jaccard", "a also b", "b also a", "rank correlation"]],
         rows=rows,
-        title="how far they agree, on rows that both judged",
+        title="agreement, on rows that both scored",
     )
 
 
@@ -61,24 +61,24 @@ def _labels(comparison: Comparison, labelled: Labelled) -> list[RenderableType]:
     kinds = most.events["kind"].unique().sort().to_list()
     counts = dict(most.events["kind"].value_counts().iter_rows())
     areas = [*(f"recall at {alarms}" for alarms in ALARMS), "ROC-AUC", "PR-AUC"]
-    groups = [["precision", "recall", "by chance", "F1", "false in 10,000"], areas, ["delay s"]]
+    groups = [["precision", "recall", "by chance", "F1", "false per 10,000"], areas, ["delay (s)"]]
     worth, recall = [], []
     for series, found in zip(comparison.series, labelled.worth, strict=True):
         name = safe(series.name, _LONGEST)
         worth.append([name, *(_worth(found) if found is not None else ["-"] * sum(map(len, groups)))])
         of_kind = {} if found is None else {kind.kind: kind.recall for kind in found.alerts.kinds}
         recall.append([name, *(_share(of_kind.get(kind)) for kind in kinds)])
-    title = f"against the {most.events.height:,} anomalies of {file}: flags within {labelled.tolerance} after one still count for it"
+    title = f"against the {most.events.height:,} anomalies of {file}; a flag within {labelled.tolerance} after an anomaly still finds it"
     found_by_kind = [[f"{safe(kind, _LONGEST)} ({counts[kind]:,})"] for kind in kinds]
     meaning = (
-        "by chance: what the false alarms alone would find of as many anomalies, moved by half of their key's rows. "
-        f"recall at {' and '.join(map(str, ALARMS))}: with the threshold moved to so many false alarms in 10,000 rows. ROC-AUC, PR-AUC: "
-        f"scores of the {int(most.odd.sum()):,} rows within anomalies against those of all others but the {int(most.after.sum()):,} within "
+        "by chance: the recall of the false alarms alone, each moved by half of its key's rows. "
+        f"recall at {' and '.join(map(str, ALARMS))}: with the threshold set for that many false alarms per 10,000 rows. ROC-AUC, PR-AUC: "
+        f"the scores of the {int(most.odd.sum()):,} rows in anomalies against all others, except the {int(most.after.sum()):,} within "
         f"{labelled.tolerance} after one."
     )
     return [
         BlockTable(["detector"], groups, worth, title),
-        BlockTable(["detector"], found_by_kind, recall, "share found, by kind"),
+        BlockTable(["detector"], found_by_kind, recall, "recall by kind"),
         Text(meaning),
     ]
 

@@ -70,7 +70,7 @@ def moment(time: object, zone: str = "UTC") -> str:
 
 
 def alerts_table(alerts: Sequence[Record], *, title: str = "", zone: str = "UTC") -> RenderableType:
-    """The alerts in the given order: what a person needs to choose which one to have explained.
+    """The alerts in the given order, with what one needs to choose which to explain.
 
     A table where the terminal is wide enough to read in it what fired; else two lines an alert or more, and nothing left out.
     """

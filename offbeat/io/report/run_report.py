@@ -1,4 +1,4 @@
-"""What a run says at its end: where every row went, the worst alerts, gaps, and whatever else a person should know."""
+"""The report of a run: where every row went, the worst alerts, gaps, and remarks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import Record, alerts_table, number, safe
 
 _PARTS = (
-    ("scored", "judged by at least one detector"),
-    ("warming_up", "not enough history yet, or a value is missing"),
+    ("scored", "scored by at least one detector"),
+    ("warming_up", "too little history, or a missing value"),
     ("late", "older than the lateness allows"),
     ("duplicate", "seen before"),
-    ("pending", "held until later rows tell"),
+    ("pending", "waiting for later rows"),
 )
 
 
 def ledger_table(ledger: Mapping[str, Any]) -> Table:
-    """Rows by what became of them, from the object that `--json` prints; the parts add up to the rows read."""
+    """Rows by outcome, from the object that `--json` prints; the parts add up to the rows read."""
     table = Table(header_style="bold", show_footer=True)
     rows_in = int(ledger["rows_in"])
     table.add_column("rows", footer="read", no_wrap=True)
@@ -115,12 +115,12 @@ def run_report(
 
 
 def _left_out(ledger: Mapping[str, Any]) -> list[str]:
-    """A word for each view on values that could not be held against anything, as what is usual for them has no spread."""
+    """A remark for each view on values that could not be scored, as their baseline has no spread."""
     words = []
     for view, counts in ledger["views"].items():
         values = ", ".join(f"{name} ({n:,})" for name, n in counts["no_spread"].items())
         if values:
-            words.append(f"{view}: values left out (how often), as all those before were alike, or one alone: {values}")
+            words.append(f"{view}: values not scored (how often), as the values before them had no spread: {values}")
     return words
 
 

@@ -37,8 +37,8 @@ def local_path(uri: str) -> Path:
     """The file or folder that an output's name stands for; raises UserError where it is none that we can write."""
     scheme, colon, rest = uri.partition("://")
     if colon and scheme != "file":
-        raise UserError(f"cannot write alerts to {scheme}://: not supported by this version; supported are {SUPPORTED}")
+        raise UserError(f"cannot write alerts to {scheme}://; this version writes {SUPPORTED}")
     path = Path(rest if colon else uri)
     if uri != "-" and path.suffix.lower() not in _JSONL | _PARQUET:
-        raise UserError(f"cannot tell what kind of file {uri!r} should become; supported are {SUPPORTED}")
+        raise UserError(f"cannot tell the format of {uri!r}; this version writes {SUPPORTED}")
     return path

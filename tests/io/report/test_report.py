@@ -49,10 +49,10 @@ def test_an_empty_run() -> None:
 def test_values_that_were_left_out_are_counted() -> None:
     ledger = Ledger(views={"day": ViewCounts(no_spread=Counter({"z.mb": 1_200, "a.n": 3})), "hour": ViewCounts()})
     text = printed(run_report(ledger.as_dict(), [], remarks=["first"]))
-    assert [line for line in text.splitlines() if line.startswith("•")] == [
-        "• first",
-        "• day: values left out (how often), as all those before were alike, or one alone: a.n (3), z.mb (1,200)",
-    ]
+    first, values = (line for line in text.splitlines() if line.startswith("•"))
+    assert first == "• first"
+    assert values.startswith("• day: ")
+    assert values.endswith(": a.n (3), z.mb (1,200)")
 
 
 def test_the_worst_come_first() -> None:
