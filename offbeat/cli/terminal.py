@@ -16,7 +16,7 @@ _WIDTH = 140
 def console(*, stderr: bool = False) -> Console:
     """Standard output, or standard error, with a width that does not break tables in a log."""
     stream = sys.stderr if stderr else sys.stdout
-    told = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    told = stream.isatty() or os.environ.get("COLUMNS", "").lstrip("0").isdigit()
     return Console(stderr=stderr, width=None if told else _WIDTH, highlight=False)
 
 

@@ -74,7 +74,7 @@ def at(offbeat: Command, monkeypatch: pytest.MonkeyPatch, width: int, words: lis
 
 def said(text: str) -> set[str]:
     """The words of a page, without frames and without what differs from run to run."""
-    return set(FRAMES.sub(" ", re.sub(r" in [\d.]+ s\b|at most [\d,]+ MB", " ", text)).split())
+    return set(FRAMES.sub(" ", re.sub(r" in [\d.]+ s\b|peak memory [\d,]+ MB", " ", text)).split())
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -210,3 +210,12 @@ def test_times_have_their_zone(offbeat: Command, here: Path, tmp_path: Path) -> 
         done = offbeat("alerts", out, "--limit", "4", *more)
         assert len(re.findall(rf"\d\d:\d\d:\d\d {zone}\b", done.out)) == 4
         assert f" {zone}" in offbeat("explain", "worst", "--alerts", out, *more).out
+
+
+@pytest.mark.parametrize("columns", [None, "0"])
+@pytest.mark.usefixtures("here")
+def test_a_pipe_of_unknown_width_has_a_line_an_alert(offbeat: Command, monkeypatch: pytest.MonkeyPatch, columns: str | None) -> None:
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    done = offbeat("alerts", "bars.jsonl", "--limit", "5")
+    assert len([line for line in done.out.splitlines() if " IST" in line and " > " in line]) == 5

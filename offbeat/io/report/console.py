@@ -25,6 +25,8 @@ COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "gre
 ID_DIGITS = 12
 """Digits of an alert_id that are shown where space is short; `read_alerts.find_alert` takes any beginning."""
 _LONGEST = 60
+_LONGEST_KEY = 40
+"""Characters of a key that tables show: a UUID has 36."""
 _LEAST_WHAT = 40
 """Characters in which what fired can be read without breaking after each word."""
 
@@ -87,7 +89,7 @@ class _Alerts:
             {
                 "severity": _severity(alert),
                 "level": _level(alert),
-                "key": Text(safe(alert["key"], 24)),
+                "key": Text(safe(alert["key"], _LONGEST_KEY)),
                 "time": Text(moment(alert["time"], zone)),
                 "view": Text(safe(alert["view"], 24)),
                 "what": Text(summary(alert)),
@@ -159,7 +161,7 @@ def _filled(text: Text, width: int, *, right: bool) -> Text:
 def live_line(alert: Record, *, zone: str = "UTC") -> Text:
     """One alert on one line, for alerts that are shown while rows arrive."""
     head = Text.assemble(Text(moment(alert["time"], zone)), "  ", _severity(alert), " ", _level(alert), "  ")
-    return Text.assemble(head, Text(safe(alert["key"], 24), style="bold"), "  ", Text(summary(alert)))
+    return Text.assemble(head, Text(safe(alert["key"], _LONGEST_KEY), style="bold"), "  ", Text(summary(alert)))
 
 
 def summary(alert: Record) -> str:
