@@ -34,6 +34,6 @@ def _nothing_judged(ledger: Ledger, untrained: Sequence[str], first_aside: str |
         return [f"no row could be used; the first one: {first_aside}"]
     if ledger.warming_up:
         known = f"{ledger.warming_up:,} rows are too few, or the values that detectors need are null"
-        fit = "check that the windows fit the time between rows"
+        fit = "check that the windows (`over`, `min_rows`) fit the time between rows"
         return [f"no detector had a verdict: {known}; {fit}", *untrained]
     return []

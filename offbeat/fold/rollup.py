@@ -33,6 +33,24 @@ class RollupRows:
     arguments: F64
     """(a, n) values under the aggregates, as exact integers and as doubles."""
 
+    def part(self, begin: int, end: int) -> RollupRows:
+        """The rows from `begin` to `end`."""
+        exact, arguments = np.ascontiguousarray(self.exact[:, begin:end]), np.ascontiguousarray(self.arguments[:, begin:end])
+        return RollupRows(self.targets[begin:end], self.starts[begin:end], exact, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """n rows that were folded into a shard's windows, and what those windows were before."""
+
+    rows: RollupRows
+    places: I64
+    """(n,) of each row's window in the shard's table, -1 for rows not selected."""
+    before_places: I64
+    """(w,) in rising order, places of the windows that were there before."""
+    before: Partials
+    """These windows as they were."""
+
 
 class RollupFold:
     """The shard's half: folds rows into partials by (target key, window)."""
@@ -56,8 +74,8 @@ class RollupFold:
         self._machine = Machine(rollup.arguments, columns, CLOCK)
         self._clock = any(name in rollup.arguments.inputs for name in CLOCK)
         self._exact = ExactArguments(fixed, tuple(range(len(rollup.arguments.outputs))), rollup.aggregates)
-        self.tumbling = Tumbling(rollup.every_ns, rollup.zone)
-        self.every_ns = rollup.every_ns
+        self.tumbling = Tumbling(rollup.size_ns, rollup.zone)
+        self.size_ns = rollup.size_ns
         self._keys = keys
         self.targets = keys if rollup.key_source else KeyTable()
         self.table = PartialTable(PartialLayout.of(rollup.aggregates, rollup.sure))
@@ -85,6 +103,12 @@ class RollupFold:
     def fold(self, rows: RollupRows) -> I64:
         """Fold n rows; returns (n,) the place of each row's window in `table`, -1 for rows not selected."""
         return self.table.fold(rows.targets, rows.starts, rows.exact, rows.arguments)
+
+    def before(self, rows: RollupRows) -> tuple[I64, Partials]:
+        """The windows that n rows will fall into, as far as they are there: their places, in rising order, and what they hold."""
+        places = self.table.find(rows.targets, rows.starts)
+        places = np.unique(places[(places >= 0) & (rows.targets >= 0)])
+        return places, self.table.at(places)
 
     def _target(self, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
         if self._plan.key_source:

@@ -145,7 +145,7 @@ def zscore(
             center, spread = _read(f"{where} middle"), _read(f"{where} spread")
         reach = _times(limit, spread)
         terms.append(Term(text, value, center, reach, reach, limit))
-    window = Window(name, aggregates, features, duration_ns, rows, at_least=1) if features else None
+    window = Window(name, aggregates, features, duration_ns, rows, min_rows=1) if features else None
     return Range(name, tuple(terms), window)
 
 
@@ -163,7 +163,7 @@ def quantiles(
         text, value, center,
         lambda e: mul(factor, sub(center(e), low(e))), lambda e: mul(factor, sub(high(e), center(e))), factor,
     )  # fmt: skip
-    return Range(name, (term,), Window(name, {"n": Agg("count", value), **parts}, features, duration_ns, rows, at_least=1))
+    return Range(name, (term,), Window(name, {"n": Agg("count", value), **parts}, features, duration_ns, rows, min_rows=1))
 
 
 def _read(name: str) -> Getter:
