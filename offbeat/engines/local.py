@@ -169,7 +169,7 @@ class LocalEngine:
         except BaseException:
             self._let_go()
             raise
-        remembers = self._checkpoint is not None and not live and self._fold.closes
+        remembers = self._checkpoint is not None and not live and self._fold.remembers
         self._correctable = source if remembers and isinstance(source, FileSource) else None
         """The source, where its files may come late or be corrected."""
         self._joined = places.joined
