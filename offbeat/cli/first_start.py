@@ -1,4 +1,4 @@
-"""The first start after an installation: the kernels are compiled once, which takes a while; a person is told so."""
+"""The first start after an installation compiles the kernels, which takes a while, and says so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def tell_of_compiling(kernel: Any = None, seconds: int = 15) -> None:
     if is_kept(kernel):
         return
     if can_keep():
-        say(f"first start: compiling once, about {seconds} s on an ordinary machine; later starts take a second")
+        say(f"first start: compiling takes about {seconds} s; later starts take a second")
     else:
         tried = " or ".join(str(folder.parent) for folder in folders())
         say(f"compiling, about {seconds} s at every start: {tried} cannot be written; set XDG_CACHE_HOME to a folder that can")

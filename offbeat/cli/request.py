@@ -35,11 +35,11 @@ class Request:
 
 
 def check(request: Request) -> None:
-    """Raise UserError for what cannot be asked for together."""
+    """Raise UserError for options that contradict each other."""
     if request.as_json and request.stdout_is_taken:
-        raise UserError("--json and --alerts - both want standard output; write the alerts to a file")
+        raise UserError("--json and --alerts - both write to standard output; write the alerts to a file")
     if request.quarantine is not None and request.quarantine.suffix.lower() not in {".parquet", ".pq"}:
-        raise UserError(f"--quarantine {request.quarantine}: rows set aside are kept as Parquet; name it FILE.parquet")
+        raise UserError(f"--quarantine {request.quarantine}: the quarantine is a Parquet file; name it FILE.parquet")
     if len(set(request.alerts)) < len(request.alerts):
         raise UserError("--alerts names the same output twice")
     if len({uri.removeprefix("delta:").rstrip("/") for uri in request.tables}) < len(request.tables):
@@ -47,7 +47,7 @@ def check(request: Request) -> None:
 
 
 def quarantine_path(request: Request) -> Path | None:
-    """Where rows set aside go: as asked for, else into the state directory, else beside the first file of alerts, else nowhere."""
+    """Where quarantined rows go: as asked for, else into the state directory, else beside the first file of alerts, else nowhere."""
     if request.quarantine is not None:
         return request.quarantine
     if request.state is not None:

@@ -144,5 +144,5 @@ def check_apart(files: Sequence[str], alerts: Sequence[str], quarantine: Path | 
     for path in [*outputs, *(provenance_path(str(path)) for path in outputs), *([quarantine] if quarantine is not None else [])]:
         real = path.resolve()
         if real in taken:
-            raise UserError(f"cannot write {path}: this run {taken[real]} it already; name another file")
+            raise UserError(f"cannot write {path}: this run already {taken[real]} it; name another file")
         taken[real] = "writes"

@@ -34,7 +34,8 @@ class Result:
     def __repr__(self) -> str:
         ledger = self.run.ledger
         aside = ledger.late + sum(ledger.quarantined.values())
-        return f"<{self.run.pipeline}: {ledger.rows_in:,} rows, {self.run.alerts:,} alerts, {aside:,} set aside, {self.run.seconds:.1f} s>"
+        counts = f"{ledger.rows_in:,} rows, {self.run.alerts:,} alerts, {aside:,} quarantined"
+        return f"<{self.run.pipeline}: {counts}, {self.run.seconds:.1f} s>"
 
     @property
     def alerts(self) -> pl.DataFrame:
@@ -86,7 +87,7 @@ def run(
     elif isinstance(source, list | tuple):
         reader = open_source(plan.source, [str(path) for path in source])
     elif state is not None:
-        raise UserError("a table in memory has no position to go on from: give files, or no state directory")
+        raise UserError("a table in memory has no position to resume from; pass files, or no `state`")
     else:
         reader = FrameSource(plan.source, source)
     engine = LocalEngine(

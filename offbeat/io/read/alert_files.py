@@ -63,7 +63,7 @@ def find_alert(uri: str | Path, alert_id: str) -> dict[str, Any]:
     if found.is_empty() or not wanted:
         raise UserError(f"no alert {alert_id!r} in {uri}")
     if found.height > 1:
-        raise UserError(f"{found.height} alerts in {uri} begin with {alert_id!r}: give more digits, such as {found['alert_id'][0]}")
+        raise UserError(f"{found.height} alerts in {uri} begin with {alert_id!r}; give more digits, such as {found['alert_id'][0]}")
     record: dict[str, Any] = json.loads(json_lines(found.to_arrow()))
     return record
 
@@ -116,7 +116,7 @@ def typed(frame: pl.DataFrame) -> pl.DataFrame:
     wanted = pl.DataFrame(EMPTY.empty_table()).cast({pl.Categorical: pl.String}).schema
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
-        raise UserError(f"these are not alerts: {', '.join(missing)} missing")
+        raise UserError(f"this is not a file of alerts: columns {', '.join(missing)} are missing")
     columns = []
     for name, kind in frame.schema.items():
         if name == "window" and isinstance(kind, pl.Struct):

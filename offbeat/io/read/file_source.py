@@ -199,7 +199,7 @@ class FileSource:
                     if earlier == file.path:
                         again += 1
                     elif rows and _has_rows(self._readers[index]):
-                        yield partial(Step, None, note=f"{file.path}: delivered before as {earlier}, left out")
+                        yield partial(Step, None, note=f"{file.path}: same content as {earlier}, skipped")
                     continue
                 if name:
                     known[name] = self._record(index, 1)
@@ -207,7 +207,7 @@ class FileSource:
             for unit in self._units(members, alone=len(groups) == 1):
                 yield from _pieces(unit, 0)
         if again:
-            yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} read before")
+            yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} already read")
 
     def _record(self, index: int, rows: int) -> list[Any]:
         """What is remembered of a file that was read."""
@@ -316,12 +316,12 @@ class FileSource:
         for name, known in zip(current["names"], current["prints"], strict=True):
             if name not in self.files:
                 raise UserError(
-                    f"{name}: was being read when the last run stopped and is not among the sources now; put it back, or start anew"
+                    f"{name}: the last run stopped in the middle of it, and it is not among the sources now; put it back, or start over"
                 )
             index = self.files.index(name)
             if fingerprint(self._found[index]) != known:
                 raise UserError(
-                    f"{name}: changed since the last run stopped in the middle of it; restore the file, or start with a new state"
+                    f"{name}: changed since the last run stopped in the middle of it; restore it, or start with a new state directory"
                 )
             indices.append(index)
         reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices])
@@ -373,7 +373,7 @@ def open_source(plan: SourcePlan, paths: Sequence[str] = ()) -> Source:
     if not paths and plan.type:
         return _whole(plan.type, made(SOURCES, plan.type, find(SOURCES, plan.type), plan.settings, plan))
     if "-" in paths and plan.format not in {"auto", "ndjson", "databento"}:
-        raise UserError(f"standard input is read as JSON lines, the pipeline says `format: {plan.format}`; name a file, or send JSON lines")
+        raise UserError(f"standard input is JSON lines, but the pipeline says `format: {plan.format}`; send JSON lines, or name a file")
     return FileSource(plan, paths)
 
 

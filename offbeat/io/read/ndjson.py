@@ -61,9 +61,9 @@ class NdjsonReader:
         fields = first.split(self._plan.separator)
         name = "standard input" if self.live else self._file.path
         if self._plan.format == "databento" and '"hd":{' in first.replace(" ", ""):
-            raise UserError(f"{name}: Databento's own JSON, which nests fields under `hd`, is not read; fetch DBN or CSV")
+            raise UserError(f"{name}: Databento's JSON (with fields nested under `hd`) cannot be read; fetch DBN or CSV")
         if first[:1] not in "{[" and len(fields) > 1 and {field.strip(' "\r') for field in fields} & set(self._plan.time.headers):
-            raise UserError(f"{name}: JSON lines are read here, and this begins with the header of a CSV file; name a .csv file instead")
+            raise UserError(f"{name}: expected JSON lines, but this begins with a CSV header; name a .csv file, or send JSON lines")
 
     def _parse(self, body: bytes, mark: int, done: int) -> Parsed:
         parsed = self._decoder.decode(body, *find_lines(body))

@@ -179,17 +179,17 @@ def _append(path: Path, position: Position | None) -> IO[bytes]:
     committed = int(position["bytes"]) if position else 0
     again = "restore it, or start with a new state directory"
     if committed and not real.exists():
-        raise UserError(f"{path} is missing, though the state says that {committed} bytes were written: {again}")
+        raise UserError(f"{path} is missing, but the state says that {committed} bytes were written; {again}")
     handle = os.fdopen(os.open(real, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
     try:
         lock(handle, path)
         length = handle.seek(0, os.SEEK_END)
         if length < committed:
-            raise UserError(f"{path} has {length} bytes, though the state says that {committed} were written: {again}")
+            raise UserError(f"{path} has {length} bytes, but the state says that {committed} were written; {again}")
         if committed:
             handle.seek(committed - 1)
             if handle.read(1) != b"\n":
-                raise UserError(f"{path} was changed since the last run (no line ends at byte {committed}): {again}")
+                raise UserError(f"{path} was changed since the last run (no line ends at byte {committed}); {again}")
         os.ftruncate(handle.fileno(), committed)
         handle.seek(committed)
         sync_folder(real.parent)

@@ -44,7 +44,7 @@ def local_path(uri: str) -> Path | None:
         return None
     path = Path(uri.removeprefix("file://"))
     if path.suffix.lower() not in _JSONL | _PARQUET:
-        raise UserError(f"cannot tell what kind of file {uri!r} should become; supported are {SUPPORTED}")
+        raise UserError(f"cannot tell the format of {uri!r}; supported are {SUPPORTED}")
     return path
 
 
