@@ -13,7 +13,7 @@ from offbeat.cli.progress import Meter
 from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
-from offbeat.engines.local import LocalEngine
+from offbeat.engines.local import LocalEngine, cores
 from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load_plan
 
@@ -38,6 +38,8 @@ def execute(request: Request) -> int:
         state=request.state,
         live=request.live,
         watch=lines,
+        workers=request.workers or cores(),
+        ends=request.ends,
     )
     before = engine.result.ledger.rows_in
     with Interruption(engine.stop, live="-" in request.sources) as interruption:

@@ -20,6 +20,9 @@ class Request:
     state: Path | None
     overrides: tuple[str, ...]
     as_json: bool
+    workers: int | None = None
+    ends: bool | None = None
+    """Whether the end of the source is the end of the input; None: the engine's default."""
     endless: bool = False
     """Whether the source, once opened, says that it goes on as long as it is asked to."""
 
@@ -38,6 +41,8 @@ def check(request: Request) -> None:
     """Raise UserError for options that contradict each other."""
     if request.as_json and request.stdout_is_taken:
         raise UserError("--json and --alerts - both write to standard output; write the alerts to a file")
+    if request.ends is False and request.state is None:
+        raise UserError("--continues needs --state DIR: what stays pending has to be kept somewhere")
     if request.quarantine is not None and request.quarantine.suffix.lower() not in {".parquet", ".pq"}:
         raise UserError(f"--quarantine {request.quarantine}: the quarantine is a Parquet file; name it FILE.parquet")
     if len(set(request.alerts)) < len(request.alerts):

@@ -60,6 +60,18 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value: view.detector.param=value. Repeatable.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="N", help="Spread keys over N shards, folded side by side.", show_default="one a core"),
+    ] = None,
+    ends: Annotated[
+        bool | None,
+        typer.Option(
+            "--final/--continues",
+            help="At the end of the source, score what is held back and open windows, or leave them pending for the next run with --state.",
+            show_default="--continues for standard input with --state, else --final",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object with the figures of the run.")] = False,
     engine: Annotated[str, typer.Option(metavar="NAME", help="Execution engine.")] = "local",
 ) -> None:
@@ -81,6 +93,8 @@ def run(
         state=state,
         overrides=tuple(overrides or ()),
         as_json=as_json,
+        workers=workers,
+        ends=ends,
     )
     check(request)
     from offbeat.cli.execute import execute

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
 import time
@@ -54,6 +55,11 @@ _AHEAD = 2
 """Chunks made ready while another is folded."""
 _WINDOWS = "windows"
 """Folder of the state directory for closed windows."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +328,11 @@ class LocalEngine:
         words = remarks(self.result.ledger, self._fold.untrained(), self._first_aside)
         if self._tables is not None and self._checkpoint is None:
             words += self._tables.left()  # with a state, earlier days are its own
+        if complete and not self._ends and result.ledger.pending:
+            words.append(
+                f"{result.ledger.pending:,} rows are pending: the input goes on, so rows held back and open windows wait for the next run "
+                "with this state; --final scores them"
+            )
         words = [*left_out(self._plan, self._fold.last_ns), *words]
         result.notes = [*self._plan.notes, *self._corrections.notes, *self._source.notes, *words]
         result.worst = self._worst.records(self._plan)

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.engines.delivery import table_of
-from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, Run
+from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, Run, cores
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 from offbeat.io.read.alert_files import latest, read_alerts, typed
@@ -66,7 +66,7 @@ def run(
     tables: str | Path | Sequence[str | Path] = (),
     quarantine: str | Path | None = None,
     state: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Result:
     """Judge every row of a source and return the alerts.
@@ -75,7 +75,8 @@ def run(
     these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names; nothing where the pipeline names a source itself.
     alerts: outputs (`out.parquet`, `out.jsonl`); without any, alerts are kept in memory. tables: outputs of the pipeline's tables, a folder
     for Parquet, or `delta:` and a folder. state: a directory that lets the next call go on where this one ended. workers: shards that keys
-    are spread over, side by side; the alerts are the same for any number. overrides: as `--set`, `"bar.price_jump.when=…"`.
+    are spread over, side by side (default: one a core); alerts are the same for any number. overrides: as `--set`,
+    `"bar.price_jump.when=…"`.
 
     Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
     """
@@ -99,7 +100,7 @@ def run(
         state=Path(state) if state is not None else None,
         keep=not _files(outputs),
         live=reader.live,
-        workers=workers,
+        workers=workers or cores(),
         commit_seconds=COMMIT_SECONDS if outputs else math.inf,  # what is in memory alone must not count as delivered before the end
     )
     done = engine.run()
