@@ -93,8 +93,8 @@ def _tolerance(text: str) -> Tolerance:
 
 def _heading(judged: Judged) -> str:
     ledger = judged.ledger
-    left = [(ledger.warming_up, "without any verdict"), (ledger.late, "late"), (ledger.duplicate, "duplicate")]
-    left.append((sum(ledger.quarantined.values()), "not fit to be judged"))
+    left = [(ledger.warming_up, "without a verdict"), (ledger.late, "late"), (ledger.duplicate, "duplicate")]
+    left.append((sum(ledger.quarantined.values()), "quarantined"))
     said = "".join(f", {n:,} {what}" for n, what in left if n)
     return f"{judged.plan.name}: {ledger.rows_in:,} rows in {judged.seconds:.1f} s{said}"
 

@@ -157,7 +157,7 @@ class _Planting:
             taken = daily >= np.sort(daily)[max(0, len(daily) - n)]
         able = np.flatnonzero(taken & (daily > 0.0))
         if len(able) < n:
-            raise ValueError(f"{n:,} customers are to be odd, but only {len(able):,} are there: give more customers, or lower rates")
+            raise ValueError(f"anomalies need {n:,} customers, but there are only {len(able):,}; give more customers or lower rates")
         return np.asarray(able[np.argsort(self._draw(len(able)), kind="stable")[:n]])
 
     def sim_boxes(self, chosen: I64) -> None:
@@ -209,7 +209,7 @@ class _Planting:
         """Outages and surges in the larger regions, from 08:00 on and not over midnight."""
         n = outages + surges
         if n > len(share):
-            raise ValueError(f"{n:,} regions are to be odd, but there are {len(share)}")
+            raise ValueError(f"anomalies need {n:,} regions, but there are only {len(share)}")
         large = np.argsort(-share, kind="stable")[: max(_CANDIDATES, n)]
         chosen = large[np.argsort(self._draw(len(large)), kind="stable")[:n]]
         lengths = np.concatenate([self._whole(outages, 3, 10), self._whole(surges, 2, 5)])

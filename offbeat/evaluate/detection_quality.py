@@ -145,18 +145,18 @@ def check_fit(events: pl.DataFrame, truths: list[tuple[JudgedRows, Truth]], file
     """Remarks on labels that fall on no row. Raises UserError where none falls on any."""
     if any(truth.events.height for _, truth in truths):
         best = max((truth for _, truth in truths), key=lambda truth: truth.events.height)
-        counts = ((best.other_keys, "of keys that have no rows"), (best.other_times, "outside the time of their key's rows"))
-        return [f"{n:,} of {events.height:,} labels left out: {why}" for n, why in counts if n]
+        counts = ((best.other_keys, "of keys that have no rows"), (best.other_times, "outside the times of their key's rows"))
+        return [f"{n:,} of {events.height:,} labels skipped: {why}" for n, why in counts if n]
     if events.is_empty():
-        raise UserError(f"{file}: there is no anomaly in it")
+        raise UserError(f"{file}: it holds no anomaly")
     rows = truths[0][0]
     if not len(rows.slots):
-        raise UserError("the source has no rows that could be judged: there is nothing to hold the labels against")
+        raise UserError("the source has no rows that could be scored; there is nothing to compare the labels with")
     if all(truth.other_keys == events.height for _, truth in truths):
         odd, here = _some(events["key"].unique(maintain_order=True).to_list()), _some(list(rows.keys))
-        raise UserError(f"{file}: none of its keys ({odd}) is one of the rows' ({here})")
+        raise UserError(f"{file}: none of its keys ({odd}) is among the keys of the rows ({here})")
     anomalies, all_rows = _span(events["from"]), _span(truths[0][1].rows["time"])
-    raise UserError(f"{file}: its anomalies ({anomalies}) lie outside the time of the rows ({all_rows})")
+    raise UserError(f"{file}: its anomalies ({anomalies}) lie outside the times of the rows ({all_rows})")
 
 
 def _some(names: list[str]) -> str:

@@ -84,7 +84,7 @@ def evaluate(
     Raises UserError where there is no anomaly, or fewer key-days than have an alert or an anomaly.
     """
     if events.is_empty():
-        raise UserError("there is no anomaly in the labels: nothing to hold the alerts against")
+        raise UserError("the labels hold no anomaly; there is nothing to compare the alerts with")
     alerts = alerts.with_columns(_lengths(alerts, lengths or {}))
     found, right, by_kind = _matched(alerts, events, tolerance_ns)
     alerts = alerts.with_columns(pl.Series("right", right))
@@ -157,7 +157,7 @@ def _ranked(alerts: pl.DataFrame, events: pl.DataFrame, zone: str, tolerance_ns:
     after = reached.join(odd, on=["key", "day"], how="anti")
     known = worst.join(odd, on=["key", "day"], how="full", coalesce=True)
     if key_days is not None and key_days < known.height:
-        raise UserError(f"{known.height:,} days of keys have an alert or an anomaly: there cannot be only {key_days:,}")
+        raise UserError(f"{known.height:,} key-days have an alert or an anomaly; there cannot be only {key_days:,}")
     ranked = known.join(after, on=["key", "day"], how="anti")
     silent = after.join(known, on=["key", "day"], how="anti").height
     left_out = known.height - ranked.height + (0 if key_days is None else min(silent, key_days - known.height))
@@ -180,11 +180,12 @@ def _notes(alerts: pl.DataFrame, events: pl.DataFrame) -> list[str]:
         return ["there are no alerts"]
     keys = set(alerts["key"].cast(pl.String).unique().to_list())
     if not keys & set(events["key"].to_list()):
-        return [f"no key of the labels ({_some(events['key'])}) is one of the alerts' ({_some(alerts['key'])}): are they of the same data?"]
+        labelled, alerted = _some(events["key"]), _some(alerts["key"])
+        return [f"no key of the labels ({labelled}) is among the keys of the alerts ({alerted}); are they from the same data?"]
     times = alerts["time"].cast(TIME).cast(pl.Int64)
     first, last = int(times.to_numpy().min()), int((times + alerts["length"] - 1).to_numpy().max())
     outside = events.filter((pl.col("to").cast(pl.Int64) < first) | (pl.col("from").cast(pl.Int64) > last)).height
-    return [f"{outside:,} of {events.height:,} anomalies lie before the first or after the last alert of all"] if outside else []
+    return [f"{outside:,} of {events.height:,} anomalies lie before the first or after the last alert"] if outside else []
 
 
 def _some(keys: pl.Series) -> str:

@@ -87,12 +87,12 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
     Raises ValueError for fewer than one symbol or two days, or more days than the calendar knows.
     """
     if symbols < 1 or days < 2:
-        raise ValueError("at least one symbol and two days")
+        raise ValueError("give at least one symbol and two days")
     known = sessions("XBOM")
     full = (known.day >= day_number(_FIRST_DAY)) & (known.close_ns - known.open_ns == _MINUTES * 60_000_000_000)
     opens = known.open_ns[full][:days]
     if opens.size < days:
-        raise ValueError(f"the calendar knows only {opens.size} sessions from {_FIRST_DAY} on")
+        raise ValueError(f"the calendar has only {opens.size} sessions from {_FIRST_DAY} on")
     times: I64 = (opens[:, None] + np.arange(_MINUTES, dtype=np.int64) * 60_000_000_000).ravel()
     out.mkdir(parents=True, exist_ok=True)
     labels: list[tuple[str, str, int, int]] = []

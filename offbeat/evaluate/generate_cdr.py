@@ -94,15 +94,15 @@ def check_sizes(out: Path, *, rows: int, days: int, customers: int, rates: Rates
             raise ValueError(f"1 to {most:,} {name} are possible, not {n:,}")
     for share in (rates.sim_box, rates.night_owl, rates.exfiltration, rates.slow_drift, rates.sensors, rates.dead_sensor):
         if not 0.0 <= share <= 1.0:
-            raise ValueError(f"a share lies between 0 and 1, not at {share:g}")
+            raise ValueError(f"a share must lie between 0 and 1, not {share:g}")
     if min(rates.outages, rates.surges) < 0:
-        raise ValueError("the number of odd regions cannot be negative")
+        raise ValueError("the number of regions cannot be negative")
     try:
         ZoneInfo(zone)
     except (KeyError, OSError, ValueError):  # no such name, a folder of names, a path
-        raise ValueError(f"there is no time zone {zone!r}; write UTC or a name such as Africa/Algiers") from None
+        raise ValueError(f"no time zone {zone!r}; write UTC or a name such as Africa/Algiers") from None
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise ValueError(f"{out} is there already; name a new or an empty folder")
+        raise ValueError(f"{out} exists; name a new or an empty folder")
 
 
 def beside(out: Path) -> tuple[Path, Path]:
@@ -156,7 +156,7 @@ def _prepare(rows: int, days: int, customers: int, rates: Rates, seed: int, zone
     planted = plant(hours, people, share, rhythm(hours, share, seed), rates, seed, daily)
     extra = len(planted.time_us)
     if extra > _EXTRA * rows:
-        raise ValueError(f"what is to be planted has {extra:,} records, too many for {rows:,}: give more rows, or lower rates")
+        raise ValueError(f"the anomalies have {extra:,} records, too many for {rows:,} rows; give more rows or lower rates")
     counts = spread_rows(rows - extra, planted.weights.sum(axis=1))
     accept, other = np.empty(planted.weights.shape), np.empty(planted.weights.shape, np.int32)
     for slot, weights in enumerate(planted.weights):

@@ -112,9 +112,9 @@ def generate_trades(
 def check_sizes(out: Path, labels: Path, *, rows: int, symbols: int, every: int) -> None:
     """Raise ValueError for what `generate_trades` cannot make."""
     if not (1 <= rows <= _MOST_ROWS and symbols >= 1):
-        raise ValueError(f"at least one symbol, and 1 to {_MOST_ROWS:,} rows")
+        raise ValueError(f"give at least one symbol, and 1 to {_MOST_ROWS:,} rows")
     if every < SHORTEST_EVERY:
-        raise ValueError(f"anomalies need room: at least {SHORTEST_EVERY:,} trades each, not {every:,}")
+        raise ValueError(f"an anomaly needs at least {SHORTEST_EVERY:,} trades, not {every:,}")
     if out.absolute() == labels.absolute():
         raise ValueError("trades and labels cannot be the same file")
     _packing(out)

@@ -12,7 +12,7 @@ from offbeat.core.compiled import compiled
 from offbeat.core.partials import ROWS, Partials, PartialTable
 from offbeat.core.rings import grown_rows
 from offbeat.decide.block import AlertBlock
-from offbeat.fold.rollup import Touched
+from offbeat.fold.rollup import RollupRows, Touched
 from offbeat.fold.window_view import WindowView
 
 _UNKNOWN, _WATCHED, _DONE = range(3)
@@ -77,9 +77,11 @@ class EarlyFiring:
         crossed = np.flatnonzero(alert & news.any(axis=0))
         if not len(crossed):
             return None
-        history = _History(windows.take(crossed), places[crossed], touched, table)
-        events = self._events(history, news[:, crossed], others)
-        block = self._fire(history, events, others)
+        if touched.rows is None:
+            block = self._fire(others(windows.take(crossed)), places[crossed])
+        else:
+            history = _History(windows.take(crossed), places[crossed], touched, touched.rows, table)
+            block = self._fire(*self._states_at(history, self._events(history, news[:, crossed], others), others))
         full = np.bitwise_count(fired.masks(windows.targets, windows.starts)) == view.view.fires_early
         self._states[places[full]] = _DONE
         return block
@@ -110,17 +112,20 @@ class EarlyFiring:
             events |= {(w, int(at[w])) for w in np.flatnonzero(news[d]).tolist()}
         return sorted(events, key=lambda event: history.row(*event))
 
-    def _fire(self, history: _History, events: list[tuple[int, int]], others: Others) -> AlertBlock | None:
-        view = self._view
-        which, counts = (np.array(part, np.int64) for part in zip(*events, strict=True))
-        states = [others(history.after(np.full(len(history), n))).take(np.array([w])) for w, n in zip(which, counts, strict=True)]
+    def _states_at(self, history: _History, events: list[tuple[int, int]], others: Others) -> tuple[Partials, I64]:
+        """The windows of (window, n-th row) as they are after that row, and their places."""
+        states = [others(history.after(np.full(len(history), n))).take(np.array([w])) for w, n in events]
         windows = Partials(*(np.concatenate([getattr(s, name) for s in states]) for name in ("targets", "starts", "ints", "floats")))
-        features = self._features[history.places[which]].T
+        return windows, history.places[[w for w, _ in events]]
+
+    def _fire(self, windows: Partials, places: I64) -> AlertBlock | None:
+        view = self._view
+        features = self._features[places].T
         rows = view.columns.rows(view.stage, windows, view.early_revisions(windows))
         voted, _ = view.view.early_votes(rows, features)
         result = view.view.early(view.stage.keys, rows, features)
-        detectors, events_at = np.nonzero(voted)
-        view.fired.add(windows.targets[events_at], windows.starts[events_at], detectors.astype(np.int64))
+        detectors, at = np.nonzero(voted)
+        view.fired.add(windows.targets[at], windows.starts[at], detectors.astype(np.int64))
         return result.block
 
     def _meet(self, slots: I32, table: PartialTable, places: I64) -> None:
@@ -140,18 +145,18 @@ class EarlyFiring:
 class _History:
     """The rows of a few windows in a batch, and the windows after any number of them. Windows are ordered by (start, slot)."""
 
-    def __init__(self, windows: Partials, places: I64, touched: Touched, table: PartialTable) -> None:
+    def __init__(self, windows: Partials, places: I64, touched: Touched, rows: RollupRows, table: PartialTable) -> None:
         self._windows, self.places, self._layout = windows, places, table.layout
         own = np.full(int(max(touched.places.max(), places.max())) + 1, -1, np.int64)
         own[places] = np.arange(len(places))
         of = np.where(touched.places >= 0, own[touched.places], -1)
-        rows = np.flatnonzero(of >= 0)
-        self._rows = rows[np.argsort(of[rows], kind="stable")]
+        mine = np.flatnonzero(of >= 0)
+        self._rows = mine[np.argsort(of[mine], kind="stable")]
         """Rows by window, in their order."""
         self._of = of[self._rows]
         self.lengths: I64 = np.bincount(self._of, minlength=len(places)).astype(np.int64)
         self._ordinal = np.arange(len(self._rows)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
-        self._touched = touched
+        self._folded = rows
         at = np.searchsorted(touched.before_places, places)
         at[at == len(touched.before_places)] = 0
         there = touched.before_places[at] == places if len(touched.before_places) else np.zeros(len(places), np.bool_)
@@ -171,11 +176,11 @@ class _History:
         table = PartialTable(self._layout)
         targets, starts = np.arange(len(self), dtype=np.int32), self._windows.starts
         rows = np.flatnonzero(self._ordinal < counts[self._of])
-        of, at, touched = self._of[rows].astype(np.int32), self._rows[rows], self._touched.rows
+        of, at, folded = self._of[rows].astype(np.int32), self._rows[rows], self._folded
         if len(self._there):
             kept = self._before
             table.restore(Partials(targets[self._there], kept.starts.copy(), kept.ints.copy(), kept.floats.copy()))
-        table.fold(of, starts[of], np.ascontiguousarray(touched.exact[:, at]), np.ascontiguousarray(touched.arguments[:, at]))
+        table.fold(of, starts[of], np.ascontiguousarray(folded.exact[:, at]), np.ascontiguousarray(folded.arguments[:, at]))
         found = table.at(table.find(targets, starts))
         return Partials(self._windows.targets, starts, found.ints, found.floats)
 

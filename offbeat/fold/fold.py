@@ -20,9 +20,9 @@ from offbeat.fold.intake import Prepared
 from offbeat.fold.merge_stage import MergeStage, WindowCollector
 from offbeat.fold.shard import Judged, Output, Shard
 from offbeat.fold.view import Observer
+from offbeat.fold.watermark import provisional_lag_ns
+from offbeat.fold.wire import pack
 
-_GRACE = 10
-"""A live window is closed provisionally once the watermark has passed its end by lateness and a tenth of the longest window."""
 Judging = Callable[[], list[AlertBlock]]
 """Judges windows that were taken out of their shards."""
 Submit = Callable[[Judging], Judging]
@@ -36,8 +36,8 @@ class Fold:
     all rows have come (`punctuate`), or that none will come any more (`end`). What is reported is a function of each shard's rows in their
     order, however they were cut into chunks.
 
-    Bounded sources close windows when their chunks say that no earlier row will come. Live ones close them provisionally, when the
-    watermark has passed them, and for good by punctuation or at the end.
+    Of a bounded source windows are closed when it says that no earlier row will come (`advance`). Of a live one they are closed
+    provisionally when the watermark has passed them, and for good by punctuation or at the end.
     """
 
     def __init__(
@@ -46,20 +46,21 @@ class Fold:
         *,
         live: bool = False,
         linked: bool = False,
+        remote: bool = False,
         closed: Callable[[str], ClosedWindows] | None = None,
         submit: Submit | None = None,
     ) -> None:
-        """linked: windows will be shown to a `WindowCollector`. closed: by view, what keeps closed windows; by default a live fold has them
-        in memory. submit: how to judge windows while rows are fed; by default at once.
+        """linked: windows will be shown to a `WindowCollector`. remote: windows are judged elsewhere, by a `MergeFold`; see `partials`.
+        closed: by view, what keeps closed windows; by default a live fold has them in memory. submit: how to judge windows while rows are
+        fed; by default at once.
         """
         self.plan, self.live = plan, live
-        self._linked, self._submit = linked, submit
+        self._linked, self._remote, self._submit = linked, remote, submit
         self._shards: dict[int, Shard] = {}
         if live and closed is None:
             closed = _in_memory
         self._merge = MergeStage(plan, closed, live=live)
-        longest = max((view.rollup.size_ns for view in plan.views if view.rollup is not None), default=0)
-        self._behind_ns = plan.quality.lateness_ns + longest // _GRACE
+        self._behind_ns = provisional_lag_ns(plan)
         self._judging: Judging | None = None
         self._ended: Ledger | None = None
 
@@ -67,7 +68,7 @@ class Fold:
 
     def assign(self, number: int, snapshot: bytes | None = None) -> None:
         """Take a shard, as it was when `snapshot` was taken, or empty. Raises UserError where the snapshot cannot be read."""
-        shard = Shard(self.plan, linked=self._linked, early=self._merge.early if self.live else frozenset())
+        shard = Shard(self.plan, linked=self._linked, early=self._merge.early if self.live and not self._remote else frozenset())
         if snapshot is not None:
             shard.restore(*decode(snapshot, "snapshot"))
         self._shards[number] = shard
@@ -94,13 +95,23 @@ class Fold:
         return self._shards[number].prepare(chunk)
 
     def feed(self, number: int, prepared: Prepared) -> Output:
-        """Fold the rows of a chunk. Raises UserError where a row comes for a window of which the source had said that none would."""
+        """Fold the rows of a chunk. Shards of a bounded source may be fed side by side, on threads of their own."""
         shard, out = self._shards[number], Output()
         self._ended = None
-        if not self.live:
-            shard.source_floor_ns = max(shard.source_floor_ns, prepared.chunk.floor_ns)
-            self._close(min(each.settled_ns(each.source_floor_ns) for each in self._shards.values()), out)
         self._fold(number, shard.admit(prepared, out), out)
+        return out
+
+    def overdue(self, floor_ns: int) -> bool:
+        """Whether windows may be closed once no row before `floor_ns` will come, so that `advance` is worth its while."""
+        return not self.live and not self._remote and bool(self._merge.due(self._shards, floor_ns))
+
+    def advance(self, floor_ns: int) -> Output:
+        """A bounded source has no row before `floor_ns` any more: windows that are over are closed. While no shard is fed.
+
+        Raises UserError where a row came for a window of which the source had said that none would.
+        """
+        out = Output()
+        self._close(min(shard.settled_ns(floor_ns) for shard in self._shards.values()), out)
         return out
 
     def punctuate(self, number: int, time_ns: int) -> Output:
@@ -125,9 +136,16 @@ class Fold:
         out = self.drain()
         self._close(until_ns, out)
         self._settle(out)
-        blocks, self._ended = self._merge.finish(self._shards)
-        out.alerts += blocks
+        if not self._remote:
+            blocks, self._ended = self._merge.finish(self._shards)
+            out.alerts += blocks
         return out
+
+    def partials(self, number: int) -> bytes:
+        """Of a remote fold: what has come to a shard's windows since this was last asked, for `MergeFold.feed`; it is not in the shard's
+        state any more. To be called when the shard commits, before its state is taken.
+        """
+        return pack(self._shards[number].hand_over(number))
 
     def settle(self) -> Output:
         """Wait for windows that are being judged."""
@@ -140,7 +158,7 @@ class Fold:
         if judged is None:
             return
         shard = self._shards[number]
-        if not (self.live and live) or not shard.rollups:
+        if not (self.live and live) or self._remote or not shard.rollups:
             shard.fold(judged, 0, len(judged))
             return
         begin = 0
@@ -164,7 +182,7 @@ class Fold:
 
     def _close(self, until_ns: int, out: Output) -> None:
         """Close for good the windows that end before a time, or have them judged while rows are fed."""
-        due = self._merge.due(self._shards, until_ns)
+        due = {} if self._remote else self._merge.due(self._shards, until_ns)
         if not due:
             return
         self._settle(out)
@@ -221,9 +239,9 @@ class Fold:
         return pl.concat(reports) if reports else None
 
     @property
-    def closes(self) -> bool:
-        """Whether windows are closed before the end of the input."""
-        return self._merge.closes
+    def remembers(self) -> bool:
+        """Whether rows of closed windows can be forgotten again: one view alone says what became of them."""
+        return self._merge.closes and self._merge.decides_alone
 
     @property
     def last_ns(self) -> int:

@@ -20,18 +20,15 @@ from offbeat.fold.as_of import as_of_ns
 from offbeat.fold.closed_windows import ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
 from offbeat.fold.early_firing import EarlyFiring
-from offbeat.fold.rollup import RollupFold, Touched
+from offbeat.fold.rollup import Touched
 from offbeat.fold.scoring_view import scoring_view
-from offbeat.fold.shard import Shard
+from offbeat.fold.shard_side import Shards, ShardSide
+from offbeat.fold.undecided import RowGroups, Verdict
 from offbeat.fold.view import Observer
 from offbeat.fold.window_view import Outcome, WindowView, judged_rows
 
 _PARTS = 8
 """How many times windows that waited for the end are closed in between, at most: each time costs a pass over those that still wait."""
-
-
-Shards = Mapping[int, Shard]
-"""The shards of a worker by their numbers."""
 
 
 class WindowCollector(Protocol):
@@ -65,6 +62,10 @@ class MergeStage:
         self._firing: dict[tuple[str, int], EarlyFiring] = {}
         """By view and shard."""
         self._decider = scoring_view(plan)
+        self._waiting = RowGroups.none(len(self.views))
+        """Rows of which some windows are closed, without a verdict on any, and others still open."""
+        self._counted: I64 = np.zeros(2, np.int64)
+        """Rows in closed windows, where no view alone says what became of them: scored and not."""
         self._open_ns = EVER
         """Windows from here on are judged at the end; the least int64: all are, as of a day that is known only then."""
         if plan.as_of is not None:
@@ -84,8 +85,13 @@ class MergeStage:
 
     @property
     def closes(self) -> bool:
-        """Whether windows can be closed before the end: one view alone must say what became of their rows."""
-        return self._decider is not None and self._open_ns != NULL_INT
+        """Whether windows can be closed before the end."""
+        return bool(self.views) and self._open_ns != NULL_INT
+
+    @property
+    def decides_alone(self) -> bool:
+        """Whether one view alone says what became of every row."""
+        return self._decider is not None
 
     def _fix(self, as_of_ns: int) -> int:
         """Judge all as of a moment; returns the time from which on windows are judged in one go."""
@@ -207,7 +213,7 @@ class MergeStage:
         begins = min(tumbling.start(time_ns) for tumbling in self._longer(first))
         return {name: first.rollups[name].tumbling.start(begins) for name in self.views}
 
-    def _longer(self, shard: Shard) -> list[Tumbling]:
+    def _longer(self, shard: ShardSide) -> list[Tumbling]:
         """The windows whose starts say where windows of all views may be closed."""
         rollups = [shard.rollups[name] for name in self.views]
         if self.collector is None:
@@ -229,21 +235,50 @@ class MergeStage:
             for number, shard in shards.items():
                 fold = shard.rollups[name]
                 self.views[name].stage.update(number, fold.targets.names, fold.table.take(start))
-        return partial(self._judge, shards, until, final)
+        return partial(self._judge, shards, until, self._taken_rows(shards, until), final)
 
-    def _judge(self, shards: Shards, until: dict[str, int], final: bool) -> list[AlertBlock]:
+    def _taken_rows(self, shards: Shards, until: dict[str, int]) -> list[RowGroups]:
+        """Rows that wait for windows which are taken, with targets as slots of the stages."""
+        if self._decider is not None:
+            return []
+        times = [until.get(name, NULL_INT) for name in self.views]
+        return [self._on_stage(number, shard.undecided.remove(times)) for number, shard in shards.items()]
+
+    def _on_stage(self, number: int, groups: RowGroups) -> RowGroups:
+        """Groups of a shard's rows with targets as slots of the stages."""
+        targets = groups.targets.copy()
+        for v, view in enumerate(self.views.values()):
+            there = targets[:, v] >= 0
+            targets[there, v] = view.stage.slots(number)[targets[there, v]]
+        return RowGroups(targets, groups.starts, groups.rows)
+
+    def _judge(self, shards: Shards, until: dict[str, int], rows: list[RowGroups], final: bool) -> list[AlertBlock]:
         again = self._again(shards, list(until)) if self.collector is not None else {}
         blocks: list[AlertBlock] = []
+        outcomes: dict[str, list[Outcome]] = {}
         if self.collector is not None:
             self.collector.since_ns = max(again.values(), default=NULL_INT)
         for name, start in until.items():
-            outcomes = self.views[name].close(start, final=final, from_ns=again.get(name))
-            blocks += [block for o in outcomes for block in o.blocks]
+            outcomes[name] = self.views[name].close(start, final=final, from_ns=again.get(name))
+            blocks += [block for o in outcomes[name] for block in o.blocks]
+        self._decide(until, rows, outcomes)
         for firing in self._firing.values():
             firing.forget()
         if self.collector is not None and until:
             self.collector.close_until(self._passed(shards))
         return blocks
+
+    def _decide(self, until: dict[str, int], rows: list[RowGroups], outcomes: dict[str, list[Outcome]]) -> None:
+        """Count rows whose windows were closed; those of which none got a verdict wait for their other windows."""
+        if self._decider is not None:
+            return
+        waiting = RowGroups.together([self._waiting, *rows])
+        closed = waiting.closed([until.get(name, NULL_INT) for name in self.views])
+        scored = waiting.scored(closed, [_verdicts(outcomes.get(name, [])) for name in self.views])
+        rest = waiting.without(closed).take(~scored)
+        done: Bools = np.all(rest.targets < 0, axis=1)
+        self._counted += waiting.rows[scored].sum(), rest.rows[done].sum()
+        self._waiting = rest.take(~done)
 
     def _passed(self, shards: Shards) -> int:
         """The last time by which every window that has come to its end is closed."""
@@ -264,10 +299,10 @@ class MergeStage:
         ledger = Ledger()
         for shard in shards.values():
             ledger.add(shard.ledger)
-        if self._decider is not None:
-            scored, warming_up = self.views[self._decider].rows_judged.tolist()
-            ledger.scored += scored
-            ledger.warming_up += warming_up
+        scored, warming_up = self.views[self._decider].rows_judged.tolist() if self._decider is not None else self._counted.tolist()
+        ledger.scored += scored
+        ledger.warming_up += warming_up
+        ledger.pending += int(self._waiting.rows.sum())
         return ledger
 
     def models(self) -> dict[str, bytes]:
@@ -316,18 +351,12 @@ class MergeStage:
         return NULL_INT if newest_ns == NULL_INT else next(iter(shards.values())).rollups[view].tumbling.start(newest_ns)
 
     def _together(self, shards: Shards, outcomes: dict[str, Outcome]) -> tuple[int, int]:
-        """Rows by whether any of their windows, in whatever view, got a verdict."""
-        scored = waiting = 0
-        for number, shard in shards.items() if self.views else ():
-            places, rows = shard.undecided.counts()
-            judged = np.zeros(len(rows), np.bool_)
-            for column, (name, view) in enumerate(self.views.items()):
-                place = places[:, column]
-                inside = place >= 0
-                judged[inside] |= _verdicts(view.stage.slots(number), outcomes[name], shard.rollups[name])[place[inside]]
-            scored += int(rows[judged].sum())
-            waiting += int(rows.sum())
-        return scored, waiting - scored
+        """Rows that wait, by whether any of their windows, in whatever view, got a verdict."""
+        groups = RowGroups.together(
+            [self._waiting, *(self._on_stage(number, shard.undecided.groups()) for number, shard in shards.items())]
+        )
+        scored = groups.scored(groups.targets >= 0, [_verdicts([outcome]) for outcome in outcomes.values()])
+        return int(groups.rows[scored].sum()), int(groups.rows[~scored].sum())
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """State as arrays and a JSON document."""
@@ -336,11 +365,13 @@ class MergeStage:
         for name, view in self.views.items():
             arrays |= prefixed(name, view.arrays())
             views[name] = view.document()
-        return arrays, {"views": views, "taken_ns": self._taken_ns, "final_ns": self._final_ns}
+        document = {"views": views, "taken_ns": self._taken_ns, "final_ns": self._final_ns, "counted": self._counted.tolist()}
+        return arrays | prefixed("(waiting)", self._waiting.arrays()), document
 
     def restore(self, arrays: Arrays, document: dict[str, Any]) -> None:
         """Take over what `state` gave."""
         self._taken_ns, self._final_ns = document["taken_ns"], document["final_ns"]
+        self._waiting, self._counted = RowGroups(**under("(waiting)", arrays)), np.array(document["counted"])
         self._firing.clear()
         for name, view in self.views.items():
             view.restore(under(name, arrays), document["views"][name])
@@ -356,9 +387,19 @@ def _names(view: WindowView) -> list[str]:
     return view.stage.keys.names
 
 
-def _verdicts(slots: I32, outcome: Outcome, fold: RollupFold) -> Bools:
-    """(windows of a shard's table,) which of them got a verdict; `slots` are its targets as the outcome has them."""
-    table, mine = PartialTable(PartialLayout.of(())), fold.table.partials()
-    table.count(outcome.windows.targets, outcome.windows.starts)
-    verdicts: Bools = outcome.judged[table.find(slots[mine.targets], mine.starts)]
-    return verdicts
+def _verdicts(outcomes: Sequence[Outcome]) -> Verdict:
+    """Which windows of a view, by target slots of the stage and starts, got a verdict."""
+    tables = []
+    for outcome in outcomes:
+        table = PartialTable(PartialLayout.of(()))
+        table.count(outcome.windows.targets, outcome.windows.starts)
+        tables.append((table, outcome.judged))
+
+    def verdict(targets: I32, starts: I64) -> Bools:
+        found = np.zeros(len(targets), np.bool_)
+        for table, judged in tables:
+            place = table.find(targets, starts)
+            found[place >= 0] |= judged[place[place >= 0]]
+        return found
+
+    return verdict

@@ -43,7 +43,8 @@ class RollupRows:
 class Touched:
     """n rows that were folded into a shard's windows, and what those windows were before."""
 
-    rows: RollupRows
+    rows: RollupRows | None
+    """None where they came as windows of their own, so that no row can be told from another."""
     places: I64
     """(n,) of each row's window in the shard's table, -1 for rows not selected."""
     before_places: I64
@@ -163,40 +164,3 @@ class RollupFold:
         self.targets = keys if self._plan.key_source else KeyTable(names)
         self._mapped = 0
         self.table.restore(Partials(arrays["targets"], arrays["starts"], arrays["ints"], arrays["floats"]))
-
-
-class Undecided:
-    """Rows that no view of rows judged, by the windows they fell into: they are pending until those are judged [S6].
-
-    A row counts once, however many rollups it feeds, so it is filed under the combination of its windows.
-    """
-
-    def __init__(self, views: int) -> None:
-        layout = PartialLayout.of(())
-        self.tables = [PartialTable(layout) for _ in range(views)]
-
-    def file(self, places: list[I64]) -> None:
-        """File n rows under their places in each view's table (-1: not selected)."""
-        chain: I64 = np.zeros(len(places[0]), np.int64)
-        for table, place in zip(self.tables, places, strict=True):
-            chain = table.count(chain.astype(np.int32), place)
-
-    def counts(self) -> tuple[I64, I64]:
-        """(combinations, views) places and (combinations,) rows."""
-        last = self.tables[-1].partials()
-        chain: I64 = np.arange(len(last))
-        places = np.empty((len(last), len(self.tables)), np.int64)
-        for v in range(len(self.tables) - 1, -1, -1):
-            p = self.tables[v].partials()
-            places[:, v] = p.starts[chain]
-            chain = p.targets[chain].astype(np.int64)
-        return places, last.ints[:, 0]
-
-    def restore(self, tables: list[Arrays]) -> None:
-        """Take over the arrays of the tables' partials."""
-        for table, a in zip(self.tables, tables, strict=True):
-            table.restore(Partials(a["targets"], a["starts"], a["ints"], a["floats"]))
-
-    def rows(self) -> int:
-        """Rows filed."""
-        return self.tables[-1].rows()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from offbeat.core.batch import I64, NULL_INT, Batch, Bools
+from offbeat.core.batch import EVER, I64, NULL_INT, Batch, Bools
 from offbeat.core.chunk import Chunk
 from offbeat.core.co_occurrence import CoOccurrences, CoOccurring
 from offbeat.core.keys import KeyTable
@@ -20,10 +20,12 @@ from offbeat.errors import UserError
 from offbeat.fold.as_of import as_of_ns
 from offbeat.fold.intake import Intake, Prepared
 from offbeat.fold.ordering import Ordered, Ordering
-from offbeat.fold.rollup import RollupFold, RollupRows, Touched, Undecided
+from offbeat.fold.rollup import RollupFold, RollupRows, Touched
 from offbeat.fold.scoring_view import scoring_view
+from offbeat.fold.undecided import RowGroups, Undecided
 from offbeat.fold.view import Rows, View
 from offbeat.fold.watermark import Watermark
+from offbeat.fold.wire import Delta, named
 from offbeat.quality.gaps import Gaps
 
 
@@ -82,9 +84,9 @@ class Shard:
         """Greatest time of a row folded before the input's end."""
         self.last_ns = NULL_INT
         """Greatest time of a row that this process folded."""
-        self.source_floor_ns = NULL_INT
-        """No row to come is earlier: by what the source said of its chunks."""
         self.gaps = self._gaps()
+        self._handed_over = 0
+        """Rows in windows that were handed over to another worker."""
 
     def _gaps(self) -> Gaps | None:
         q = self.plan.quality
@@ -103,8 +105,9 @@ class Shard:
     @property
     def ledger(self) -> Ledger:
         """The ledger as it stands: rows held back, and rows in windows that are still open, are pending."""
-        waiting = self.rollups[self._decider].table.rows() if self._decider else self.undecided.rows() if self.rollups else 0
-        return replace(self._ledger, pending=len(self._ordering) + waiting, views={v.plan.name: v.counts for v in self._views})
+        waiting = self.rollups[self._decider].table.rows() if self._decider else self.undecided.rows()
+        pending = len(self._ordering) + waiting + self._handed_over
+        return replace(self._ledger, pending=pending, views={v.plan.name: v.counts for v in self._views})
 
     def settled_ns(self, floor_ns: int) -> int:
         """The time before which nothing is left to be folded, where no row to come is earlier than `floor_ns`."""
@@ -195,10 +198,24 @@ class Shard:
         elif places:
             waiting = ~scored & np.any([p >= 0 for p in places.values()], axis=0)
             if waiting.any():
-                self.undecided.file([p[waiting] for p in places.values()])
+                rows = parts.values()
+                self.undecided.add([part.targets[waiting] for part in rows], [part.starts[waiting] for part in rows])
         self._ledger.scored += int(scored.sum())
         self._ledger.warming_up += n - int(scored.sum()) - int(waiting.sum())
         return touched
+
+    def hand_over(self, number: int) -> Delta:
+        """The windows and undecided rows as they have grown since this was last asked; they are here no longer, and pending elsewhere."""
+        groups = self.undecided.groups()
+        self.undecided.restore(RowGroups.none(len(self.rollups)))
+        waiting = groups.rows.sum() if self._decider is None else self.rollups[self._decider].table.rows()
+        self._handed_over += int(waiting)
+        targets, windows = groups.targets.copy(), {}
+        for v, (name, rollup) in enumerate(self.rollups.items()):
+            names, mine, targets[:, v] = named(rollup.targets.names, rollup.table.take(EVER), groups, v)
+            windows[name] = (names, mine)
+        groups = RowGroups(targets, groups.starts, groups.rows)
+        return Delta(number, self.watermark.time_ns, self.final_ns, self.last_ns, windows, groups)
 
     def rewind(self, starts: Mapping[str, int], ledger: Ledger) -> None:
         """Forget, by view, the windows from a start on, and all that was noted of rows: those from there on will come again.
@@ -206,7 +223,7 @@ class Shard:
         `ledger`: of the rows that will not come again those that are late, duplicate or set aside, and all of them as `rows_in`.
         """
         self._ordering = Ordering(self.plan, self._columns)
-        self.newest_ns = self.source_floor_ns = NULL_INT
+        self.newest_ns = NULL_INT
         for name, rollup in self.rollups.items():
             places = rollup.keep_before(starts[name])
             for (view, _), links in self.links.items():
@@ -247,9 +264,7 @@ class Shard:
             arrays |= prefixed(f"rollup/{name}", kept)
         for (name, other), links in self.links.items():
             arrays |= prefixed(f"links/{name}/{other}", links.arrays())
-        for v, table in enumerate(self.undecided.tables):
-            p = table.partials()
-            arrays |= prefixed(f"undecided/{v}", {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats})
+        arrays |= prefixed("undecided", self.undecided.groups().arrays())
         if self.gaps is not None:
             arrays |= prefixed("gaps", self.gaps.arrays())
         document: Document = {
@@ -259,6 +274,7 @@ class Shard:
             "ledger": self.ledger.as_dict(),
             "gaps": self._cadence(),
             "newest_ns": self.newest_ns,
+            "handed_over": self._handed_over,
             "linked": [list(pair) for pair in self.links],
         }
         return arrays, document
@@ -272,7 +288,7 @@ class Shard:
         """Take over what `state` gave."""
         self.keys = KeyTable(document["keys"])
         self._ledger = Ledger.from_dict(document["ledger"])
-        self.newest_ns = document["newest_ns"]
+        self.newest_ns, self._handed_over = document["newest_ns"], document["handed_over"]
         self._ordering.restore(under("ordering", arrays), document["held"])
         self.watermark.restore(under("watermark", arrays))
         for view in self._views:
@@ -287,6 +303,6 @@ class Shard:
             )
         for (name, other), links in self.links.items():
             links.restore(under(f"links/{name}/{other}", arrays))
-        self.undecided.restore([under(f"undecided/{v}", arrays) for v in range(len(self.undecided.tables))])
+        self.undecided.restore(RowGroups(**under("undecided", arrays)))
         if self.gaps is not None and document["gaps"] == self._cadence():
             self.gaps.restore(under("gaps", arrays))

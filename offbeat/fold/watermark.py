@@ -6,9 +6,19 @@ import numpy as np
 
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.compiled import compiled
+from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays
 
 ROWS = 15
+_GRACE = 10
+
+
+def provisional_lag_ns(plan: Plan) -> int:
+    """How far the watermark must have passed the end of a live window before it is closed provisionally: lateness and a tenth of the
+    longest window, as rows of other keys may lie a little behind.
+    """
+    longest = max((view.rollup.size_ns for view in plan.views if view.rollup is not None), default=0)
+    return plan.quality.lateness_ns + longest // _GRACE
 
 
 @compiled
