@@ -1,4 +1,4 @@
-"""Files that say what was odd: anomalies from … to, or a label for each time."""
+"""Label files: anomalies from … to, or a label for each time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a labels file says."""
+    """Content of a labels file."""
 
     events: pl.DataFrame
     """Columns `EVENTS`: one row an anomaly, both ends included, in the order of key and time."""
@@ -133,7 +133,7 @@ def _parsed(texts: pl.Series, form: str) -> pl.Series:
 
 
 def _local(ns: pl.Series, zone: str) -> pl.Series:
-    """Times on the wall of `zone`, where one that the clock skips is null and the first of two is meant."""
+    """Local times of `zone`; one that the clock skips is null, and of two the first is meant."""
     wall = ns.cast(pl.Datetime("ns"))
     return wall.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
 
