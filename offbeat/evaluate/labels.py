@@ -35,9 +35,9 @@ class Labels:
 def read_labels(path: str | Path, zone: str = "UTC") -> Labels:
     """Read a labels file, CSV (also .gz, .zst) or Parquet, in one of two forms; other columns are ignored.
 
-    `key, kind, from, to`: an anomaly a row, both ends included. `key, time, label`: a time a row, label 0 or 1 (also false, true); odd
-    times of a key that follow each other are one event, from the first to the last; in a file without any 0 each is an event of its own.
-    Times are RFC 3339 text, integer nanoseconds since 1970, or a time type; those that name no zone are in `zone`.
+    `key, kind, from, to`: one anomaly per row, both ends included. `key, time, label`: one time per row, label 0 or 1 (also false, true).
+    Consecutive times of a key with label 1 are one event, from the first to the last; in a file without any 0, each is its own event.
+    Times are RFC 3339 text, integer nanoseconds since 1970, or a time type; those without a zone are in `zone`.
 
     Raises UserError that names the file, and where it applies row, column and value.
     """
