@@ -80,3 +80,13 @@ def certain(program: Program, sure: Callable[[str], bool]) -> tuple[bool, ...]:
         else:
             known[target] = op == Op.IS_NULL
     return tuple(known[output] for output in program.outputs)
+
+
+def inputs_of(program: Program) -> tuple[frozenset[str], ...]:
+    """For each output, the inputs that it depends on."""
+    registers = max(program.registers, len(program.inputs) + len(program.constants))
+    known = [frozenset({name}) for name in program.inputs]
+    known += [frozenset()] * (registers - len(known))
+    for op, a, b, target in program.code:
+        known[target] = known[a] | known[b] | (known[target] if op == Op.PICK else frozenset())
+    return tuple(known[output] for output in program.outputs)

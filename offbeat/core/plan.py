@@ -175,6 +175,10 @@ class Term:
     above: int
     limit: float
     """The tolerance in the detector's own unit: 4 for four standard deviations, 1 where it has none."""
+    least: int = -1
+    """Output for the least value in the window that the center comes from; the baseline range is not shown below 0 if that is not below; -1: none."""
+    positive: bool = False
+    """The value is never negative, whatever the rows: so much is known from what it is made of."""
 
 
 @dataclass(frozen=True, slots=True)

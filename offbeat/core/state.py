@@ -18,7 +18,7 @@ import xxhash
 
 from offbeat.errors import UserError
 
-FORMAT = 3
+FORMAT = 4
 """Increased whenever an older offbeat could not read a newer snapshot, or the other way round."""
 
 _MARK = b"offbeat\n"

@@ -120,8 +120,14 @@ class Expressions(Protocol):
     def number(self, field: tuple[str, ...], text: str) -> int:
         """Output of the view's program for an expression; -1 after a mistake."""
 
-    def background(self, name: str, over: str, features: Mapping[str, str]) -> None:
-        """A window of the rows before the one judged, over columns and features; its features can be named in `number`, in quotes."""
+    def never_negative(self, text: str) -> bool:
+        """Whether the value of an expression is 0 or more, or null, whatever the rows."""
+
+    def background(self, name: str, over: str, features: Mapping[str, str], shown: Mapping[str, str] | None = None) -> None:
+        """A window of the rows before the one judged, over columns and features; its features can be named in `number`, in quotes.
+
+        `shown`: features of arguments that the others have too, which only explanations read: no state depends on them.
+        """
 
     def problem(self, field: tuple[str, ...], message: str) -> None:
         """Note a mistake."""

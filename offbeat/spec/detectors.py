@@ -12,6 +12,7 @@ from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.duration import positive_duration_ns, window_length
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
 from offbeat.spec.identity import former_name
+from offbeat.spec.never_negative import Signs
 from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
 from offbeat.spec.sql import ExpressionError, canonical, parse
@@ -34,6 +35,7 @@ class DetectorCompiler:
         size_ns: int,
         codes: Codes,
         problems: Problems,
+        signs: Signs,
         rising: Rising | None,
     ) -> None:
         self.features, self.size_ns = features, size_ns
@@ -43,7 +45,7 @@ class DetectorCompiler:
         self.state_parts: dict[str, Any] = {}
         """What kept state depends on."""
         self._at, self._scope, self._codes, self._problems = at, scope, codes, problems
-        self._rising = rising
+        self._signs, self._rising = signs, rising
         self._compiler = Compiler({**scope}, codes)
         self._outputs: list[int] = []
         self._texts: dict[str, str] = {}
@@ -99,14 +101,25 @@ class DetectorCompiler:
         self._texts[text] = canonical(tree)
         return self._output(value.handle)
 
-    def background(self, name: str, over: str, features: Mapping[str, str]) -> None:
-        """A window of the rows before the one scored, over columns and features; its features can be named in `number`, in quotes."""
+    def never_negative(self, text: str) -> bool:
+        """Whether the value of an expression is 0 or more, or null, whatever the rows."""
+        try:
+            return self._signs.never_negative(parse(text))
+        except ExpressionError:  # which `number` tells
+            return False
+
+    def background(self, name: str, over: str, features: Mapping[str, str], shown: Mapping[str, str] | None = None) -> None:
+        """A window of the rows before the one scored, over columns and features; its features can be named in `number`, in quotes.
+
+        `shown`: features of arguments that the others have too, which only explanations read: no state depends on them.
+        """
+        decides, features = list(features), {**features, **(shown or {})}
         try:
             duration, rows = window_length(over)
         except ValueError as error:
             self.problem(("over",), str(error))
             duration, rows = 0, 1
-        compiled = compile_aggregates(dict(features), self._scope, self._codes, kind="window")
+        compiled = compile_aggregates(features, self._scope, self._codes, kind="window")
         found = dict.fromkeys(problem for problems in compiled.problems.values() for problem in problems)
         for problem in found:
             self.problem((), problem)
@@ -124,7 +137,9 @@ class DetectorCompiler:
             changes=compiled.changes,
         )
         self.backgrounds.append(plan)
-        self.state_parts[f"views.{self._at[1]}.windows.{name}"] = [duration, rows, list(compiled.texts.values())]
+        self.state_parts[f"views.{self._at[1]}.windows.{name}"] = [
+            duration, rows, [text for feature, text in compiled.texts.items() if feature in decides]
+        ]  # fmt: skip
 
     def rises(self, field: tuple[str, ...], text: str, limits: tuple[str, ...]) -> bool:
         """Whether, once a value lies above its limits, it does so until its window ends; if not, that is noted."""

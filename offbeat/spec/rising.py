@@ -92,7 +92,7 @@ class Rising:
         if column is None:
             # A rollup sums columns and conditions only; whether the maximum of anything else is negative is not known.
             return "" if name == "sum" else f"`{canonical(tree)}` may be negative"
-        if column.type == "truth" or any(_not_negative(rule, value.value) for rule in self.rules):
+        if column.type == "truth" or any(not_negative(rule, value.value) for rule in self.rules):
             return ""
         falls = "may fall" if name == "sum" else "may be negative"
         return f"`{canonical(tree)}` {falls}, as no quality rule says `{canonical(value)} >= 0`"
@@ -102,10 +102,10 @@ def _above(node: Node) -> bool:
     return node.op == "number" and float(node.value) > 0
 
 
-def _not_negative(rule: Node, column: str) -> bool:
+def not_negative(rule: Node, column: str) -> bool:
     """Whether rows that fulfil a rule have no negative value in a column."""
     if rule.op == "and":
-        return any(_not_negative(part, column) for part in rule.args)
+        return any(not_negative(part, column) for part in rule.args)
     if rule.op in _MIRRORED:
         rule = Node(_MIRRORED[rule.op], (rule.args[1], rule.args[0]))
     if rule.op not in {">", ">="}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.identity import former_name
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
+from offbeat.spec.never_negative import Signs
 from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
 from offbeat.spec.sql import ExpressionError, Node, parse
@@ -85,10 +87,13 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
             owner[feature] = window_name
             visible.setdefault(feature, named)
     size_ns = 0 if rollup is None else rollup.size_ns
-    rising = None if spec.rollup is None else _rising(spec.rollup, spec.windows, given)
-    compiler = DetectorCompiler(at, visible, tuple(owner), size_ns, codes, problems, rising)
-    # Detectors that are switched off are checked like the others, but leave nothing behind.
-    unused = DetectorCompiler(at, visible, tuple(owner), size_ns, Codes(), problems, rising)
+    meanings = {} if spec.rollup is None else _parsed(spec.rollup.columns)
+    rising = None if spec.rollup is None else _rising(meanings, spec.windows, given)
+    made_of = _parsed({feature: text for window in spec.windows.values() for feature, text in window.features.items()})
+    signs = Signs((made_of, meanings), given.scope, given.rules)
+    compiler = DetectorCompiler(at, visible, tuple(owner), size_ns, codes, problems, signs, rising)
+    # What is switched off is checked as the others are, but leaves nothing behind.
+    unused = DetectorCompiler(at, visible, tuple(owner), size_ns, Codes(), problems, signs, rising)
     made = [(compiler if kind.enabled else unused).detector(detector, kind) for detector, kind in spec.detectors.items()]
     off = {detector for detector, kind in spec.detectors.items() if not kind.enabled}
     plans = [found for found in made if found is not None and found.name not in off]
@@ -129,12 +134,17 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     return CompiledView(view, state, decides)
 
 
-def _rising(rollup: RollupSpec, windows: dict[str, WindowSpec], given: Given) -> Rising:
-    """What can be proven of the view's names; a column that cannot be read is not among them."""
-    columns = {}
-    for name, text in rollup.columns.items():
+def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
+    """Expressions by name; one that cannot be read is not among them."""
+    found = {}
+    for name, text in texts.items():
         with suppress(ExpressionError):
-            columns[name] = parse(text)
+            found[name] = parse(text)
+    return found
+
+
+def _rising(columns: Mapping[str, Node], windows: dict[str, WindowSpec], given: Given) -> Rising:
+    """What can be proven of the view's names."""
     holding = {current: frozenset(f for w in windows.values() if w.current is current for f in w.features) for current in (True, False)}
     return Rising(columns, holding[True], holding[False], given.scope, given.rules)
 

@@ -28,8 +28,9 @@ class QuantileSpec(RangeSpec):
         """The detector's part of the Plan; None after a mistake."""
         enough = f"CASE WHEN count({self.value}) >= {self.least()} THEN quantile({self.value}, {{!r}}) END"
         parts = {f"{name}.{part}": enough.format(q) for part, q in (("low", self.low), ("center", 0.5), ("high", self.high))}
-        view.background(name, self.over, parts)
+        shown = self.least_value(view, f"{name}.least", self.value)
+        view.background(name, self.over, parts, shown)
         center = f'"{name}.center"'
         usual = (center, f'{self.factor!r} * ({center} - "{name}.low")', f'{self.factor!r} * ("{name}.high" - {center})')
-        term = self.term(view, ("value",), self.value, usual, self.factor)
+        term = self.term(view, ("value",), self.value, usual, self.factor, *shown)
         return None if term is None else RangePlan(name, self.type, (term,))

@@ -38,7 +38,19 @@ class RangeSpec(DetectorSpec):
         rows = self.over.removesuffix("rows").removesuffix("row").strip()
         return max(int(rows) // 2, 2) if rows.isdigit() else _LEAST
 
-    def term(self, view: Expressions, field: tuple[str, ...], text: str, usual: tuple[str, str, str], limit: float) -> Term | None:
-        """The value and, as expressions, its center, tolerance below and tolerance above; None after a mistake."""
+    def least_value(self, view: Expressions, name: str, text: str) -> dict[str, str]:
+        """The feature `name`, least value in a window, where it is not known beforehand that the value is never negative."""
+        return {} if view.never_negative(text) else {name: f"min({text})"}
+
+    def term(
+        self, view: Expressions, field: tuple[str, ...], text: str, usual: tuple[str, str, str], limit: float, least: str = ""
+    ) -> Term | None:
+        """The value and, as expressions, its center, tolerance below and tolerance above; None after a mistake.
+
+        `least`: the window's feature for its least value; '' for none.
+        """
         value, *rest = (view.number(field, part) for part in (text, *usual))
-        return None if -1 in (value, *rest) else Term(text, value, rest[0], rest[1], rest[2], limit)
+        if -1 in (value, *rest):
+            return None
+        shown = view.number(field, f'"{least}"') if least else -1
+        return Term(text, value, rest[0], rest[1], rest[2], limit, shown, view.never_negative(text))

@@ -52,22 +52,23 @@ class ZScoreSpec(RangeSpec):
                 view.problem(("limits", text), f"a limit must be above 0, not {limit:g}")
         windowed = [text for text in self.limits if text not in self.baseline]
         center, spread = ("median({})", f"{_MAD_TO_SIGMA} * mad({{}})") if self.robust else ("mean({})", "std({})")
-        features = {}
+        features, shown = {}, dict[str, str]()
         for i, text in enumerate(windowed):
+            shown |= self.least_value(view, f"{name}.least.{i}", text)
             for part, aggregate in (("center", center), ("spread", spread)):
                 features[f"{name}.{part}.{i}"] = f"CASE WHEN count({text}) >= {self.least()} THEN {aggregate.format(text)} END"
         if windowed:
-            view.background(name, self.over, features)
+            view.background(name, self.over, features, shown)
         terms = []
         for text, limit in self.limits.items():
             given = self.baseline.get(text)
             if given is None:
                 i = windowed.index(text)
-                middle, unit, field = f'"{name}.center.{i}"', f'"{name}.spread.{i}"', ("limits", text)
+                middle, unit, field, least = f'"{name}.center.{i}"', f'"{name}.spread.{i}"', ("limits", text), f"{name}.least.{i}"
             else:
-                middle, unit, field = given.mean, f"({given.std})", ("baseline", text)
+                middle, unit, field, least = given.mean, f"({given.std})", ("baseline", text), ""
             reach = f"{limit!r} * {unit}"
-            terms.append(self.term(view, field, text, (middle, reach, reach), limit))
+            terms.append(self.term(view, field, text, (middle, reach, reach), limit, least if least in shown else ""))
             if self.early and terms[-1] is not None:
                 view.rises(field, text, () if given is None else (given.mean, given.std))
         good = [term for term in terms if term is not None]
