@@ -15,8 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
-from offbeat.decide.block import AlertBlock, DetectorBlock
+from offbeat.decide.block import AlertBlock
 from offbeat.io.contract import Sink
 from offbeat.io.write.alert_table import alert_table
 from offbeat.io.write.provenance import open_provenance, provenance_table
@@ -29,16 +30,17 @@ BLOCK = 120_000
 def bars(m: int, seed: int) -> AlertBlock:
     """M alerts of two rules over 25 symbols."""
     random = np.random.default_rng(seed)
+    at = (1_500_000_000 + np.arange(m) * 60) * 10**9
 
-    def detector(name: str) -> DetectorBlock:
+    def detector(name: str, minutes: int) -> Evidence:
         values = [np.round(random.random(m) * 1000, 2) for _ in range(3)]
-        return DetectorBlock(
-            name, random.random(m), values[0], random.random(m) > 0.5, values[1], values[2], (name,), random.random((1, m)),
-            OutOfRange.none(m), (), np.zeros(m, np.int64),
+        window = WindowSpan(at - minutes * 60 * 10**9, at, np.full(m, minutes))
+        return Evidence(
+            name, "rule", random.random(m), random.random(m) > 0.5, np.full(m, np.nan), values[0], values[1], values[2], (name,),
+            random.random((1, m)), OutOfRange.none(m), (), np.zeros(m, np.int64), window,
         )
 
     key = np.sort(random.integers(0, 25, m)).astype(np.int32)
-    at = (1_500_000_000 + np.arange(m) * 60) * 10**9
     prices = {name: np.round(random.random(m) * 1000, 2) for name in ("open", "high", "low", "close")}
     return AlertBlock(
         view="bar",
@@ -53,11 +55,9 @@ def bars(m: int, seed: int) -> AlertBlock:
         levels=("critical", "high", "medium", "low"),
         votes=np.ones(m, np.int32),
         voters=np.full(m, 2, np.int32),
-        detectors=(detector("price_jump"), detector("volume_surge")),
+        detectors=(detector("price_jump", 1), detector("volume_surge", 10)),
         row=pl.DataFrame(prices | {"volume": random.integers(0, 10**5, m)}),
-        window_from_ns=at - 600 * 10**9,
-        window_to_ns=at,
-        window_n=np.full(m, 10),
+        window=WindowSpan(at - 600 * 10**9, at, np.full(m, 10)),
         statistics=("previous_close", "mean_volume"),
         values=np.round(random.random((2, m)) * 1000, 2),
         files=key,
@@ -67,7 +67,7 @@ def bars(m: int, seed: int) -> AlertBlock:
 
 def table(block: AlertBlock) -> pa.Table:
     """The block as records."""
-    return alert_table(block, pipeline="bars", plan_hash="0" * 32, version="0.0.0")
+    return alert_table(block, pipeline="bars", plan_hash="0" * 32, version="0.0.0", lean=True)
 
 
 def seconds(sink: Sink, tables: list[pa.Table]) -> float:
@@ -89,7 +89,7 @@ def main() -> None:
             start = time.perf_counter()
             tables = [table(block) for block in blocks]
             taken = {"build": time.perf_counter() - start}
-            taken["parquet sink"] = seconds(open_sink(f"{folder}/a.parquet"), tables)
+            taken["parquet sink"] = seconds(open_sink(f"{folder}/a.parquet", schema=tables[0].schema), tables)
             whole = pa.concat_tables(tables)
             start = time.perf_counter()
             pq.write_table(whole, f"{folder}/b.parquet")

@@ -18,6 +18,9 @@ from offbeat.io.report.run_report import ranked
 from offbeat.io.write.provenance import find_origin
 from offbeat.spec.load import load_plan, shipped
 
+_MOST_ROWS = 2_500
+"""Rows drawn on each side of an alert's, at most."""
+
 
 def records(alerts: pl.DataFrame) -> list[dict[str, Any]]:
     """A frame of alerts as their JSON lines read."""
@@ -59,6 +62,6 @@ def draw(alert: Record, uri: str, path: Path, plan: Plan | None) -> Path:
     origin = find_origin(uri, alert["alert_id"])
     if origin is None:
         raise UserError("this alert is about a window, not a row; only alerts about rows can be plotted")
-    window = (alert["window"] or {}).get("n") or 0
-    rows = neighbours(plan.source, origin, alert["key"], each_side=max(120, window))
+    used = [d["window"]["n"] for d in alert["detectors"] if d["voted"] and d.get("window") is not None]
+    rows = neighbours(plan.source, origin, alert["key"], each_side=min(max([120, *used]), _MOST_ROWS))
     return plot_alert(alert, rows, path, plan=plan, zone=plan.source.time.zone)

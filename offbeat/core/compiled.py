@@ -169,7 +169,7 @@ class _Kept:
                 found = place.load_overload(sig, target_context)
             except OSError:
                 continue
-            except Exception:  # whatever a file that a power cut left half-written makes of its reader: it is compiled again
+            except Exception:  # a power cut may have left a half-written file, which can fail in any way: compile again
                 with suppress(OSError):
                     place.flush()
                 continue

@@ -78,7 +78,7 @@ def _imported(path: str) -> Any:
         raise UserError(f"{path!r} names no class: write package.module:Class")
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.append(here)  # last, so that nothing here stands before what is installed
+        sys.path.append(here)  # last, so that installed packages come first
     invalidate_caches()
     try:
         found: Any = import_module(module)

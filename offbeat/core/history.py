@@ -1,4 +1,4 @@
-"""The last rows of every key as they came: what is derived from them need not be kept."""
+"""The last raw rows of every key, so that what is derived from them need not be kept."""
 
 from __future__ import annotations
 

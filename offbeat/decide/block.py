@@ -8,49 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from offbeat.core.batch import F64, I8, I32, I64, Bools
-from offbeat.core.out_of_range import OutOfRange
+from offbeat.core.batch import F64, I8, I32, I64
+from offbeat.core.evidence import Evidence, WindowSpan
 
 STATUSES = ("early", "provisional", "final", "retracted")
 """In rising order of precedence (S22); `AlertBlock.status` holds indices into it."""
 EARLY, PROVISIONAL, FINAL, RETRACTED = range(4)
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorBlock:
-    """What one detector said of m alerts; NaN where it gave no verdict or has no such value."""
-
-    name: str
-    score: F64
-    threshold: F64
-    voted: Bools
-    observed: F64
-    expected: F64
-    features: tuple[str, ...]
-    contributions: F64
-    """(len(features), m): by feature, why the score is what it is."""
-    odd: OutOfRange
-    """Features outside what is usual for them, by their number in `features`."""
-    notes: tuple[str, ...]
-    """(m,) what a reader should know of the verdict; () for nothing at all."""
-    version: I64
-    """(m,) number of the training the model came from; 0 without one."""
-
-    def take(self, index: I64) -> DetectorBlock:
-        """What it said of the alerts at `index`."""
-        return DetectorBlock(
-            name=self.name,
-            score=self.score[index],
-            threshold=self.threshold[index],
-            voted=self.voted[index],
-            observed=self.observed[index],
-            expected=self.expected[index],
-            features=self.features,
-            contributions=self.contributions[:, index],
-            odd=self.odd.take(index),
-            notes=tuple(self.notes[i] for i in index.tolist()) if self.notes else (),
-            version=self.version[index],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +36,12 @@ class AlertBlock:
     levels: tuple[str, ...]
     votes: I32
     voters: I32
-    detectors: tuple[DetectorBlock, ...]
+    detectors: tuple[Evidence, ...]
+    """Of every detector of the view, in the order of the spec."""
     row: pl.DataFrame
     """(m, …) the judged rows, source columns only (a rollup's aggregates for a window)."""
-    window_from_ns: I64
-    """Start of the evidence window; NULL_INT where the view has none."""
-    window_to_ns: I64
-    window_n: I64
+    window: WindowSpan
+    """The evidence window of the view."""
     statistics: tuple[str, ...]
     values: F64
     """(len(statistics), m) features of the view at that row."""
@@ -107,9 +69,7 @@ class AlertBlock:
             voters=self.voters[index],
             detectors=tuple(d.take(index) for d in self.detectors),
             row=self.row[index],
-            window_from_ns=self.window_from_ns[index],
-            window_to_ns=self.window_to_ns[index],
-            window_n=self.window_n[index],
+            window=self.window.take(index),
             statistics=self.statistics,
             values=self.values[:, index],
             files=self.files[index],

@@ -18,7 +18,7 @@ from offbeat.errors import UserError
 from offbeat.io.address import shown
 from offbeat.io.contract import Sink
 from offbeat.io.report.console import alert_records
-from offbeat.io.write.alert_table import alert_table
+from offbeat.io.write.alert_table import alert_table, is_lean
 from offbeat.io.write.provenance import open_provenance, provenance_path, provenance_table
 from offbeat.io.write.quarantine import open_quarantine, quarantine_table
 from offbeat.io.write.schema_union import plan_schema
@@ -27,7 +27,7 @@ from offbeat.io.write.sinks import local_path, open_sink
 
 def table_of(plan: Plan, block: AlertBlock) -> pa.Table:
     """Alerts of a plan as records."""
-    return alert_table(block, pipeline=plan.name, plan_hash=plan.plan_hash, version=__version__)
+    return alert_table(block, pipeline=plan.name, plan_hash=plan.plan_hash, version=__version__, lean=is_lean(plan))
 
 
 class Delivery:

@@ -1,4 +1,4 @@
-"""What the alerts of a run are worth, where it is known what was odd."""
+"""Quality of a run's alerts, against known anomalies."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FARTHEST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class ViewFigures:
-    """What one view sent."""
+    """Alerts of one view."""
 
     view: str
     length_ns: int
-    """How long the windows are that its alerts judge; 1: rows."""
+    """Length of the windows that its alerts are about; 1: rows."""
     alerts: int
     false_alarms: int
 
@@ -39,9 +39,9 @@ class RankedDays:
     listed: int
     """Key-days that have an alert or lie in an anomaly."""
     key_days: int | None
-    """All that were judged; None: nobody said, and only those listed are ranked."""
+    """All that were scored; None: not known, so only those listed are ranked."""
     left_out: int
-    """Key-days that lie in the tolerance after an anomaly only: neither odd nor ordinary."""
+    """Key-days that lie in the tolerance after an anomaly only: neither anomalous nor ordinary."""
     areas: Ranking
     points: Curve
     """Of those listed, and the others last; key-days without any alert have the score -inf."""
@@ -73,12 +73,12 @@ def evaluate(
     rows: int | None = None,
     key_days: int | None = None,
 ) -> Evaluation:
-    """Hold alerts against what was odd (`events`, `labels.EVENTS`).
+    """Compare alerts with known anomalies (`events`, `labels.EVENTS`).
 
     `alerts`: `key`, `time` (of a window: its beginning), `view`, `severity`, `score`, and what else a reader wants back; of alerts that
-    were revised the latest, without retracted ones. `lengths`: of the windows of each view, nanoseconds; views not named judge rows.
+    were revised the latest, without retracted ones. `lengths`: of the windows of each view, nanoseconds; views not named score rows.
 
-    An alert is right if what it judges, a row or [time, time + length), meets an anomaly of its key, or the tolerance after one. It is
+    An alert is right if what it is about, a row or [time, time + length), meets an anomaly of its key, or the tolerance after one. It is
     known at the time of its row, or at the last moment of its window: delays run until then. `rows` and `key_days`: all that were judged.
 
     Raises UserError where there is no anomaly, or fewer key-days than have an alert or an anomaly.
@@ -175,7 +175,7 @@ def _days(spans: pl.DataFrame, zone: str) -> pl.DataFrame:
 
 
 def _notes(alerts: pl.DataFrame, events: pl.DataFrame) -> list[str]:
-    """What a reader should know before trusting the figures."""
+    """Remarks that a reader needs before trusting the figures."""
     if alerts.is_empty():
         return ["there are no alerts"]
     keys = set(alerts["key"].cast(pl.String).unique().to_list())

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from offbeat.core.batch import I32, I64, Bools
-from offbeat.core.out_of_range import OutOfRange
+from offbeat.core.evidence import Evidence
 from offbeat.core.partials import PartialLayout, PartialTable
 from offbeat.core.plan import AbsencePlan, ViewPlan
 from offbeat.core.state import Arrays, prefixed, under
-from offbeat.decide.block import DetectorBlock
 from offbeat.decide.vote import Decisions, Vote
 from offbeat.detectors.absence.absence import Absence
-from offbeat.detectors.verdict import Evidence, Verdicts
-from offbeat.fold.verdict_blocks import detector_block
+from offbeat.detectors.verdict import Verdicts
 
 THERE = "no verdict: the window is not missing"
 _NO_ROW = "no verdict: the window has no row"
@@ -81,7 +79,7 @@ class Absences:
     """The absence detectors of a view, and their vote."""
 
     def __init__(self, view: ViewPlan) -> None:
-        self._names = [plan.name for plan in view.detectors]
+        self._plans = view.detectors
         self._detectors = {d: Absence(plan) for d, plan in enumerate(view.detectors) if isinstance(plan, AbsencePlan)}
         self._vote = Vote(view.quorum, tuple(limit for _, limit in view.levels), view.weights)
         self._said: dict[int, Verdicts] = {}
@@ -99,36 +97,27 @@ class Absences:
 
     def judge(self, missing: Missing) -> Decisions:
         """Votes on m windows that the last `fold` returned; those on which an alert stands are reported in any case."""
-        shape = len(self._names), len(missing)
+        shape = len(self._plans), len(missing)
         score, voted, exceedance = np.full(shape, np.nan), np.zeros(shape, np.bool_), np.full(shape, np.nan)
         self._said = {d: detector.judge(missing.slots, missing.starts) for d, detector in self._detectors.items()}
         for d, said in self._said.items():
             score[d], voted[d], exceedance[d] = said.score, said.voted, said.exceedance
         return self._vote.decide(score, voted, exceedance, missing.revisions >= 0, np.full((len(self._vote.ratios), shape[1]), np.nan))
 
-    def blocks(self, index: I64) -> tuple[DetectorBlock, ...]:
+    def evidence(self, index: I64) -> tuple[Evidence, ...]:
         """What each detector of the view says of the windows at `index` of those last judged."""
         found = {d: detector.evidence(index) for d, detector in self._detectors.items()}
-        return tuple(
-            detector_block(name, self._said[d], found[d], index) if d in found else unjudged(name, len(index), _NO_ROW)
-            for d, name in enumerate(self._names)
-        )
+        return tuple(found.get(d) or Evidence.silent(plan.name, plan.type, len(index), _NO_ROW) for d, plan in enumerate(self._plans))
 
     def snapshot(self, keys: int) -> Arrays:
         """State for the first `keys` slots."""
         out: Arrays = {}
         for d, detector in self._detectors.items():
-            out |= prefixed(self._names[d], detector.snapshot(keys))
+            out |= prefixed(self._plans[d].name, detector.snapshot(keys))
         return out
 
     def restore(self, arrays: Arrays) -> None:
         """Take over a snapshot."""
         for d, detector in self._detectors.items():
-            detector.restore(under(self._names[d], arrays))
+            detector.restore(under(self._plans[d].name, arrays))
 
-
-def unjudged(name: str, m: int, why: str) -> DetectorBlock:
-    """What a detector says of m windows that it does not judge."""
-    nothing, nobody = np.full(m, np.nan), np.zeros(m, np.bool_)
-    evidence = Evidence(nothing, nothing, nothing, (), np.empty((0, m)), OutOfRange.none(m), (why,) * m, np.zeros(m, np.int64))
-    return detector_block(name, Verdicts(nothing, nobody, nothing, np.empty((0, m))), evidence, np.arange(m))

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.compiled import compiled
-from offbeat.core.out_of_range import OutOfRange
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.plan import DetectorPlan, ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
 from offbeat.core.state import Arrays, prefixed, under
-from offbeat.decide.block import DetectorBlock
 from offbeat.decide.vote import Decisions, Vote
 from offbeat.detectors.population_forest.population_forest import PopulationForest
 from offbeat.detectors.range.range import Range
 from offbeat.detectors.rule.rule import Rule
 from offbeat.detectors.trained.trained import Trained, VerdictMatrices
-from offbeat.detectors.verdict import Evidence, Verdicts
-from offbeat.fold.absent_windows import THERE, unjudged
+from offbeat.detectors.verdict import Verdicts
+from offbeat.fold.absent_windows import THERE
+from offbeat.fold.held_against import held_against
 from offbeat.fold.local_time import local_days
 from offbeat.fold.rebuild import Rebuild
-from offbeat.fold.verdict_blocks import detector_block
 
 _NOBODY: Bools = np.zeros(0, np.bool_)
 _LATER = "no verdict: judges when the window is over"
@@ -33,6 +33,8 @@ class DetectorSet:
 
     def __init__(self, view: ViewPlan, seed: int) -> None:
         self._plans = view.detectors
+        self.held = held_against(view)
+        """By detector, as `held_against` has them."""
         self._vote = Vote(view.quorum, tuple(limit for _, limit in view.levels), view.weights)
         self._plain: dict[int, Rule | Range] = {}
         self._population: dict[int, PopulationForest] = {}
@@ -72,7 +74,7 @@ class DetectorSet:
         for number, said in words.items():
             score[number], voted[number], exceedance[number], ratios[number] = said.score, said.voted, said.exceedance, said.ratios
         if self._courses:
-            self._train_and_judge(names, slots, outputs, numbers, before, score, voted, exceedance)
+            self._train_and_judge(names, slots, time_ns, outputs, numbers, before, score, voted, exceedance)
         self._said = score, voted, exceedance, ratios
         weighed = np.array([ratios[number][term] for number, term in self._vote.ratios]).reshape(len(self._vote.ratios), n)
         return self._vote.decide(score, voted, exceedance, before, weighed)
@@ -105,12 +107,21 @@ class DetectorSet:
         return self._vote.decide(score, voted, exceedance, _NOBODY, weighed.reshape(len(self._vote.ratios), n))
 
     def _train_and_judge(
-        self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, before: Bools, score: F64, voted: Bools, exceedance: F64
+        self,
+        names: Sequence[str],
+        slots: I32,
+        time_ns: I64,
+        outputs: F64,
+        numbers: I64,
+        before: Bools,
+        score: F64,
+        voted: Bools,
+        exceedance: F64,
     ) -> None:
         n = len(slots)
         rounds: I32 = np.zeros(n, np.int32)
         for course in self._courses.values():
-            course.open(names, slots, outputs, numbers, rounds)
+            course.open(names, slots, time_ns, outputs, numbers, rounds)
         order = np.arange(n) if _in_order(rounds, slots) else _sorted(rounds, slots)
         last = int(rounds[order[-1]]) if n else 0
         ends = np.searchsorted(rounds[order], np.arange(last + 1), side="right").tolist() if last else [n]
@@ -155,24 +166,22 @@ class DetectorSet:
         """What each detector said of the last batch."""
         return [Verdicts(*said) for said in zip(*self._said, strict=True)]
 
-    def blocks(self, index: I64, *, early: bool = False) -> tuple[DetectorBlock, ...]:
-        """What each detector said of the reported rows of the last batch, which was one of `early` or of `judge`."""
-        found: dict[int, DetectorBlock] = {}
+    def evidence(self, index: I64, spans: Mapping[int, WindowSpan], *, early: bool = False) -> tuple[Evidence, ...]:
+        """What each detector said of the reported rows of the last batch, which was one of `early` or of `judge`.
+
+        `spans`: what the windows in `held` hold for those rows.
+        """
         verdicts = self.verdicts
-        if early:
-            silent = _silent(len(index))
-            return tuple(
-                detector_block(plan.name, said, self._early[d].evidence(self._outputs, said, index) if d in self._early else silent, index)
-                for d, (plan, said) in enumerate(zip(self._plans, verdicts, strict=True))
-            )
-        for d, detector in self._plain.items():
-            found[d] = detector_block(self._plans[d].name, verdicts[d], detector.evidence(self._outputs, verdicts[d], index), index)
-        for d, forest in self._population.items():
-            found[d] = detector_block(self._plans[d].name, verdicts[d], forest.evidence(index), index)
-        for group, course in self._courses.items():
-            for d, evidence in zip(group, course.evidence(index), strict=True):
-                found[d] = detector_block(self._plans[d].name, verdicts[d], evidence, index)
-        return tuple(found[d] if d in found else unjudged(plan.name, len(index), THERE) for d, plan in enumerate(self._plans))
+        found: dict[int, Evidence] = {}
+        for d, detector in (self._early if early else self._plain).items():
+            said, held = detector.evidence(self._outputs, verdicts[d], index), self.held[d]
+            found[d] = said if held < 0 else replace(said, window=spans[held])
+        if not early:
+            found |= {d: forest.evidence(index) for d, forest in self._population.items()}
+            for group, course in self._courses.items():
+                found |= dict(zip(group, course.evidence(index), strict=True))
+        why = _LATER if early else THERE
+        return tuple(found.get(d) or Evidence.silent(plan.name, plan.type, len(index), why) for d, plan in enumerate(self._plans))
 
     def untrained(self) -> list[str]:
         """Why some detectors have no model for any key."""
@@ -203,11 +212,6 @@ class DetectorSet:
 
 def _speaks_early(plan: DetectorPlan) -> bool:
     return isinstance(plan, RulePlan | RangePlan) and plan.early
-
-
-def _silent(m: int) -> Evidence:
-    nothing = np.full(m, np.nan)
-    return Evidence(nothing, nothing, nothing, (), np.empty((0, m)), OutOfRange.none(m), (_LATER,) * m, np.zeros(m, np.int64))
 
 
 @compiled

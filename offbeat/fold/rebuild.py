@@ -61,10 +61,10 @@ class Rebuild:
             covered &= _begin(first, window.rows) >= oldest
         return covered & (first > 0)
 
-    def outputs(self, slots: I32, first: I64) -> tuple[I64, F64]:
+    def outputs(self, slots: I32, first: I64) -> tuple[I64, I64, F64]:
         """What the view's program gives for the rows of some slots from number `first` (g,) on.
 
-        Gives (r,) the place of each row's slot among `slots`, and (o, r).
+        Gives (r,) the place of each row's slot among `slots`, (r,) the rows' times, and (o, r).
         """
         times, values, whole = self._history.rows(slots)
         r = self._history.records[slots]
@@ -87,7 +87,7 @@ class Rebuild:
         behind = tuple(name for window in self._view.backgrounds for name in window.features)
         known = np.concatenate([features[:, wanted], np.full((len(behind), len(wanted)), np.nan)])
         outputs = Machine(self._view.program, self._columns, self._features + behind).run(columns[:, wanted], known)
-        return place[wanted], outputs
+        return place[wanted], times[wanted], outputs
 
     def batches(self, slots: I32) -> list[I32]:
         """The slots in portions that memory is enough for."""

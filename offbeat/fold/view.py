@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 
 from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, U64, Bools
 from offbeat.core.clock import seasons
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.expression_machine import Machine
 from offbeat.core.hashing import alert_ids, alert_prefix
 from offbeat.core.keys import KeyTable
@@ -17,13 +18,14 @@ from offbeat.core.ledger import ViewCounts
 from offbeat.core.plan import Plan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
-from offbeat.decide.block import EARLY, FINAL, RETRACTED, AlertBlock, DetectorBlock
+from offbeat.decide.block import EARLY, FINAL, RETRACTED, AlertBlock
 from offbeat.decide.vote import Decisions
 from offbeat.detectors.verdict import Verdicts
 from offbeat.features.expanding import ExpandingFold
 from offbeat.features.windows import WindowFold, WindowRows
 from offbeat.fold.absent_windows import Absences, Missing
 from offbeat.fold.detector_set import DetectorSet
+from offbeat.fold.held_against import evidence_window
 from offbeat.fold.local_time import local_time
 from offbeat.fold.rebuild import Rebuild, can_rebuild
 
@@ -116,7 +118,7 @@ class View:
         self.absences = Absences(view)
         self._rebuild = Rebuild(view, columns, fixed, plan.codes) if can_rebuild(view) else None
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
-        self._evidence = _evidence_window(view)
+        self._evidence = evidence_window(view)
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
         self._known: Bools = np.zeros(0, np.bool_)
         self._names = pl.Series([], dtype=pl.String)
@@ -147,10 +149,8 @@ class View:
         windows = [self._folded(w, rows, len(keys)) for w in self._windows]
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         nothing = np.empty((0, n), np.int64)
-        behind = [
-            w.fold(rows.slots, self._times(w, rows), rows.columns, nothing, len(keys), features).features for w in self._backgrounds
-        ]
-        outputs = self._machine.run(rows.columns, np.concatenate([features, *behind]) if behind else features)
+        behind = [w.fold(rows.slots, self._times(w, rows), rows.columns, nothing, len(keys), features) for w in self._backgrounds]
+        outputs = self._machine.run(rows.columns, np.concatenate([features, *(w.features for w in behind)]) if behind else features)
         numbers = np.zeros(n, np.int64)
         if self._rebuild is not None:
             numbers = self._rebuild.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
@@ -167,8 +167,9 @@ class View:
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
         statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
-        evidence = windows[self._evidence] if windows else None
-        block = self._alerts(keys, rows, evidence, features, decisions, statuses, self._detectors.blocks(decisions.index))
+        spans = self._spans(windows + behind, rows.time_ns, decisions.index)
+        evidence = self._detectors.evidence(decisions.index, spans)
+        block = self._alerts(keys, rows, spans, features, decisions, statuses, evidence)
         return ViewResult(block, decisions.index, decisions.judged)
 
     @property
@@ -176,8 +177,8 @@ class View:
         """How many detectors may fire on windows that are still open."""
         return self._detectors.fires_early
 
-    def ahead(self, keys: KeyTable, rows: Rows) -> tuple[WindowRows | None, F64]:
-        """What n rows find if each is the next of its key: evidence, and features as `early` takes them; none is folded."""
+    def ahead(self, keys: KeyTable, rows: Rows) -> tuple[list[WindowRows], F64]:
+        """What n rows find if each is the next of its key: the view's windows, and features as `early` takes them; none is folded."""
         n = len(rows.slots)
         alone, nothing = np.arange(n, dtype=np.int32), np.empty((0, n), np.int64)
         windows = []
@@ -189,8 +190,8 @@ class View:
                 windows.append(part.fold(alone, self._times(window, rows), rows.columns, rows.integers, n))
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         parts = (w.excerpt(rows.slots, len(keys)) for w in self._backgrounds)
-        behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features).features for part in parts]
-        return windows[self._evidence] if windows else None, np.concatenate([features, *behind]) if behind else features
+        behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features) for part in parts]
+        return windows + behind, np.concatenate([features, *(w.features for w in behind)]) if behind else features
 
     def early_votes(self, rows: Rows, features: F64) -> tuple[Bools, Bools]:
         """(d, n) which detectors vote on n open windows as they stand, and (n,) where that makes an alert; `features` as in `early`."""
@@ -208,11 +209,12 @@ class View:
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
         index, found = decisions.index, rows.take(decisions.index)
-        evidence, features = self.ahead(keys, found)
+        windows, features = self.ahead(keys, found)
         again = self._detectors.early(self._machine.run(found.columns, features))
         status = np.full(len(again.index), EARLY, np.int8)
-        detectors = self._detectors.blocks(again.index, early=True)
-        block = self._alerts(keys, found, evidence, features[: len(self._features)], again, status, detectors)
+        spans = self._spans(windows, found.time_ns, again.index)
+        evidence = self._detectors.evidence(again.index, spans, early=True)
+        block = self._alerts(keys, found, spans, features[: len(self._features)], again, status, evidence)
         return ViewResult(block, index[again.index], decisions.judged)
 
     def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing, status: int) -> ViewResult:
@@ -222,7 +224,7 @@ class View:
             return ViewResult(None, decisions.index, decisions.judged)
         statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
         features = np.full((len(self._features), len(missing)), np.nan)
-        block = self._alerts(keys, rows, None, features, decisions, statuses, self.absences.blocks(decisions.index))
+        block = self._alerts(keys, rows, {}, features, decisions, statuses, self.absences.evidence(decisions.index))
         return ViewResult(block, decisions.index, decisions.judged)
 
     def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
@@ -253,19 +255,17 @@ class View:
         self,
         keys: KeyTable,
         rows: Rows,
-        evidence: WindowRows | None,
+        spans: Mapping[int, WindowSpan],
         features: F64,
         decisions: Decisions,
         status: I8,
-        detectors: tuple[DetectorBlock, ...],
+        evidence: tuple[Evidence, ...],
     ) -> AlertBlock:
         index = decisions.index
         slots, time_ns = rows.slots[index], rows.time_ns[index]
         ids = np.empty((len(index), 16), np.uint8)
         alert_ids(self._prefix(keys, slots), slots, time_ns, rows.ordinals[index], ids)
         key, names = self._keys(keys, slots)
-        nothing = np.full(len(index), NULL_INT)
-        from_ns, to_ns = (nothing, time_ns) if evidence is None else self._span(evidence.from_ns[index], time_ns)
         return AlertBlock(
             view=self.plan.name,
             ids=ids,
@@ -279,25 +279,32 @@ class View:
             levels=self._levels,
             votes=decisions.votes,
             voters=decisions.voters,
-            detectors=detectors,
+            detectors=evidence,
             row=rows.frame(index),
-            window_from_ns=from_ns,
-            window_to_ns=to_ns,
-            window_n=evidence.n[index] if evidence else nothing,
+            window=spans.get(self._evidence) or WindowSpan.none(len(index)),
             statistics=self._features,
             values=features[:, index],
             files=rows.files[index],
             rows=rows.numbers[index],
         )
 
-    def _span(self, from_ns: I64, time_ns: I64) -> tuple[I64, I64]:
-        """(m,) times, ns UTC, from which and up to which the window of evidence holds rows, for m rows; `from_ns` as it counts time."""
-        window = self._windows[self._evidence]
+    def _spans(self, held: Sequence[WindowRows], time_ns: I64, index: I64) -> dict[int, WindowSpan]:
+        """What the windows that alerts tell of hold for the rows at `index`: by number among the view's windows and then its backgrounds.
+
+        `held` has it for all rows, at times `time_ns`, and counts time as the windows do.
+        """
+        windows = (*self._windows, *self._backgrounds)
+        told = {self._evidence, *self._detectors.held} - {-1}
+        return {number: self._span(windows[number], held[number].from_ns[index], held[number].n[index], time_ns[index]) for number in told}
+
+    def _span(self, window: WindowFold | ExpandingFold, from_ns: I64, n: I64, time_ns: I64) -> WindowSpan:
         local = local_time(self.plan.rollup, window.plan)
         until_ns = (time_ns if local is None else local.of(time_ns)) - window.plan.lag_ns
         if isinstance(window, ExpandingFold) and window.cut_ns != NULL_INT:
             until_ns = np.full_like(time_ns, window.cut_ns)
-        return (from_ns, until_ns) if local is None else (local.instants(from_ns), local.instants(until_ns))
+        if local is not None:
+            from_ns, until_ns = local.instants(from_ns), local.instants(until_ns)
+        return WindowSpan(from_ns, until_ns, n)
 
     def _prefix(self, keys: KeyTable, slots: I32) -> U64:
         """Hash prefixes by slot, worked out for the keys that ever alert."""
@@ -346,10 +353,4 @@ class View:
             self._rebuild.restore(under(_RAW, arrays))
         self.absences.restore(under(_ABSENCES, arrays))
         self._detectors.restore(under(_MODELS, arrays), names, self._rebuild)
-
-
-def _evidence_window(view: ViewPlan) -> int:
-    """The window that an alert shows: all of the past, the longest duration, or the most rows; the first of equals."""
-    sizes = [(not w.rows, not w.duration_ns, w.duration_ns or w.rows) for w in view.windows]
-    return sizes.index(max(sizes)) if sizes else -1
 

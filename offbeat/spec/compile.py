@@ -1,4 +1,4 @@
-"""A pipeline's typed objects → the Plan. Here is checked what needs more than one key: names, columns, types and what fits together."""
+"""A pipeline's typed objects → the Plan. Checks what needs more than one key: names, columns, types, and what fits together."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
         if name in RESERVED_COLUMNS:
             problems.add(
                 (*at, "columns", name),
-                f"{name!r} stands for the event's {name}; give the column another name and {name!r} among its headers",
+                f"{name!r} is reserved for the event's {name}; give the column another name and add {name!r} to its `headers`",
             )
     columns = tuple(
         Column(name, column.type, column.scale, _spellings(name, column.headers), column.required, column.allow_nan)
@@ -104,10 +104,10 @@ def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
         wanted = [((*at, "time"), time.headers), *(((*at, "columns", column.name), column.headers) for column in columns)]
         for path, spellings in [((*at, "key"), key), *wanted] if key else wanted:
             if not set(spellings) & set(spec.names):
-                problems.add(path, f"{spellings[0]!r} is not among `names`{nearest(spellings[0], spec.names)}")
+                problems.add(path, f"{spellings[0]!r} is not in `names`{nearest(spellings[0], spec.names)}")
     for place, name in enumerate(spec.names):
         if name in spec.names[:place]:
-            problems.add((*at, "names", str(place)), f"{name!r} stands twice among `names`")
+            problems.add((*at, "names", str(place)), f"{name!r} appears twice in `names`")
     return SourcePlan(
         spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns,
         type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
@@ -122,7 +122,7 @@ def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, 
     for name, rule in spec.rules.items():
         path = (*at, "rules", name)
         if name in REASONS:
-            problems.add(path, f"{name!r} is a reason of the ledger's own and cannot name a rule")
+            problems.add(path, f"{name!r} is a reason that the ledger itself uses; give the rule another name")
         try:
             value, tree = compiler.expression(rule, "truth")
         except ExpressionError as error:
@@ -157,7 +157,7 @@ def _unique(spec: QualitySpec, source: SourceSpec, problems: Problems) -> None:
     for place, name in enumerate(spec.unique):
         path = ("quality", "unique", str(place))
         if name in spec.unique[:place]:
-            problems.add(path, f"{name!r} stands twice")
+            problems.add(path, f"{name!r} appears twice")
         elif name == "time" or name in source.columns:
             continue
         elif name in {"key", source.key.column}:
@@ -173,7 +173,7 @@ def _as_of(spec: PipelineSpec, problems: Problems) -> AsOfPlan | None:
         return None
     for name, view in spec.views.items():
         if view.rollup is None:
-            problems.add(("as_of", "mode"), f"`fixed` is for views with a `rollup`; the rows of {name!r} are judged one by one")
+            problems.add(("as_of", "mode"), f"`fixed` is for views with a `rollup`; view {name!r} scores single rows")
     return AsOfPlan(None if spec.as_of.date is None else (calendar_day(spec.as_of.date) - date(1970, 1, 1)).days)
 
 

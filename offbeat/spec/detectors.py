@@ -12,11 +12,12 @@ from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.duration import positive_duration_ns, window_length
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
 from offbeat.spec.identity import former_name
+from offbeat.spec.never_negative import Signs
 from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
 from offbeat.spec.sql import ExpressionError, canonical, parse
 
-_AT_ONCE = "rows are judged at once; `early` is for windows of a rollup, which take time to end"
+_AT_ONCE = "rows are scored at once; `early` is for windows of a rollup, which stay open for a while"
 _COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
 
@@ -34,16 +35,17 @@ class DetectorCompiler:
         size_ns: int,
         codes: Codes,
         problems: Problems,
+        signs: Signs,
         rising: Rising | None,
     ) -> None:
         self.features, self.size_ns = features, size_ns
         self.backgrounds: list[WindowPlan] = []
         self.decides: list[Any] = []
-        """What the detectors' verdicts depend on."""
+        """What the verdicts of the detectors depend on."""
         self.state_parts: dict[str, Any] = {}
         """What kept state depends on."""
         self._at, self._scope, self._codes, self._problems = at, scope, codes, problems
-        self._rising = rising
+        self._signs, self._rising = signs, rising
         self._compiler = Compiler({**scope}, codes)
         self._outputs: list[int] = []
         self._texts: dict[str, str] = {}
@@ -99,14 +101,25 @@ class DetectorCompiler:
         self._texts[text] = canonical(tree)
         return self._output(value.handle)
 
-    def background(self, name: str, over: str, features: Mapping[str, str]) -> None:
-        """A window of the rows before the one judged, over columns and features; its features can be named in `number`, in quotes."""
+    def never_negative(self, text: str) -> bool:
+        """Whether the value of an expression is 0 or more, or null, whatever the rows."""
+        try:
+            return self._signs.never_negative(parse(text))
+        except ExpressionError:  # which `number` tells
+            return False
+
+    def background(self, name: str, over: str, features: Mapping[str, str], shown: Mapping[str, str] | None = None) -> None:
+        """A window of the rows before the one scored, over columns and features; its features can be named in `number`, in quotes.
+
+        `shown`: features of arguments that the others have too, which only explanations read: no state depends on them.
+        """
+        decides, features = list(features), {**features, **(shown or {})}
         try:
             duration, rows = window_length(over)
         except ValueError as error:
             self.problem(("over",), str(error))
             duration, rows = 0, 1
-        compiled = compile_aggregates(dict(features), self._scope, self._codes, kind="window")
+        compiled = compile_aggregates(features, self._scope, self._codes, kind="window")
         found = dict.fromkeys(problem for problems in compiled.problems.values() for problem in problems)
         for problem in found:
             self.problem((), problem)
@@ -124,7 +137,9 @@ class DetectorCompiler:
             changes=compiled.changes,
         )
         self.backgrounds.append(plan)
-        self.state_parts[f"views.{self._at[1]}.windows.{name}"] = [duration, rows, list(compiled.texts.values())]
+        self.state_parts[f"views.{self._at[1]}.windows.{name}"] = [
+            duration, rows, [text for feature, text in compiled.texts.items() if feature in decides]
+        ]  # fmt: skip
 
     def rises(self, field: tuple[str, ...], text: str, limits: tuple[str, ...]) -> bool:
         """Whether, once a value lies above its limits, it does so until its window ends; if not, that is noted."""
@@ -133,7 +148,7 @@ class DetectorCompiler:
             return False
         why = self._rising.value(parse(text)) or next((why for limit in limits if (why := self._rising.settled(parse(limit)))), "")
         if why:
-            self.problem(field, f"`early` is for what can only rise: {why}")
+            self.problem(field, f"`early` is only for values that can only rise: {why}")
         return not why
 
     def rule(self, name: str, when: str, expected: str | None, *, early: bool) -> RulePlan | None:
@@ -154,7 +169,7 @@ class DetectorCompiler:
         if early and self._rising is None:
             self.problem(("early",), _AT_ONCE)
         elif early and self._rising is not None and (why := self._rising.condition(tree)):
-            self.problem(("when",), f"`early` is for what can only rise: {why}")
+            self.problem(("when",), f"`early` is only for values that can only rise: {why}")
         found = measure(tree)
         # Compiling the two sides again costs nothing: equal parts are one value in the builder.
         sides = [] if found is None else [self._compiler.value(side).handle for side in found.args]

@@ -1,4 +1,4 @@
-"""docs/reference.md, written from the models and the tables of functions, so that it cannot say anything else than the code."""
+"""docs/reference.md, written from the models and the tables of functions, so that it always agrees with the code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_
 from offbeat.spec import models
 from offbeat.spec.document import read_document
 from offbeat.spec.duration import UNITS_NS
-from offbeat.spec.functions import AGGREGATES, SCALARS
+from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS
 from offbeat.spec.identity import canonical_json
 from offbeat.spec.key_paths import is_model, is_named, plain
 from offbeat.spec.load import shipped
@@ -42,7 +42,7 @@ _OPERATORS = (
     ("`= <> < <= > >=`", "comparison; text only by `=` and `<>`, with a text in single quotes"),
     ("`AND OR NOT`", "three-valued, as in SQL"),
     ("`x BETWEEN a AND b`, `x IN (…)`", "also with `NOT`"),
-    ("`x IS NULL`, `x IS NOT NULL`", "the only way to ask for null"),
+    ("`x IS NULL`, `x IS NOT NULL`", "the only way to test for null"),
     ("`CASE WHEN … THEN … ELSE … END`", "null without `ELSE`"),
 )
 
@@ -145,18 +145,21 @@ def _type_name(annotation: Any) -> str:
 def _language() -> list[str]:
     rows = "\n".join(f"| {usage} | {meaning} |" for usage, meaning in _OPERATORS)
     scalars = "\n".join(f"| `{spec.usage}` | {spec.meaning} |" for spec in SCALARS.values())
+    inside = "\n".join(f"| `{usage}` | {meaning} |" for usage, meaning in (*NEIGHBOURS.values(), *CLOCK.values()))
     aggregates = "\n".join(f"| `{spec.usage}` | {spec.meaning} | {'yes' if spec.rollup else ''} |" for spec in AGGREGATES.values())
     return [
         "## Expressions",
         "SQL expressions over the columns of a row, and, in detectors, over features. Names are case-sensitive, keywords and functions "
-        "are not. Null stays null, except where the tables say otherwise. What each operation gives, to the bit, is in "
-        "[definitions](definitions.md#expressions).",
+        "are not. Null stays null, except where the tables say otherwise. The [definitions](definitions.md#expressions) say what each "
+        "operation gives, to the bit.",
         "| operator | |\n|---|---|\n" + rows,
         "| function of a row | |\n|---|---|\n" + scalars,
         "## Aggregates",
         "Features of windows and columns of rollups are expressions over aggregates, such as `last(close) / first(close) - 1`; the "
         "argument of an aggregate is an expression of a row, such as `mean(side = 'A')`.",
         "| aggregate | | in rollups |\n|---|---|---|\n" + aggregates,
+        "Only inside an aggregate, such as `max(abs(diff(price)))`:",
+        "| function of a row and its key | |\n|---|---|\n" + inside,
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which conditions on a window of a rollup stay true once they are: such an alert can be given before the window is over [S22].
+"""Which conditions on a window of a rollup stay true once they are true: they allow early firing [S22].
 
 A column rises when a further row of the window never makes it smaller, nor null once it has a value.
 """
@@ -23,16 +23,16 @@ class Rising:
     columns: Mapping[str, Node]
     """The rollup's columns."""
     current: frozenset[str]
-    """Features of windows that hold the row that is judged."""
+    """Features of windows that hold the row being scored."""
     before: frozenset[str]
-    """Features of windows of rows before it: they stand as long as the window is open."""
+    """Features of windows of rows before it: they stay the same while the window is open."""
     scope: Mapping[str, Named]
     """The source's columns."""
     rules: tuple[Node, ...] = field(default=())
     """Conditions that every row fulfils or that are null for it."""
 
     def condition(self, tree: Node) -> str:
-        """Whether a condition can never cease to hold within a window."""
+        """Whether a condition, once true, stays true within a window."""
         op, args = tree.op, tree.args
         if op in {"and", "or"}:
             return next((why for arg in args if (why := self.condition(arg))), "")
@@ -40,7 +40,7 @@ class Rising:
             return self.value(args[0]) or self.settled(args[1])
         if op in _MIRRORED:
             return self.condition(Node(_MIRRORED[op], (args[1], args[0])))
-        return f"`{canonical(tree)}` may cease to hold; a rising value above a limit does not" if self.settled(tree) else ""
+        return f"`{canonical(tree)}` may stop holding; a rising value above a limit does not" if self.settled(tree) else ""
 
     def settled(self, tree: Node) -> str:
         """Whether a value is the same for as long as its window is open."""
@@ -92,7 +92,7 @@ class Rising:
         if column is None:
             # A rollup sums columns and conditions only; whether the maximum of anything else is negative is not known.
             return "" if name == "sum" else f"`{canonical(tree)}` may be negative"
-        if column.type == "truth" or any(_not_negative(rule, value.value) for rule in self.rules):
+        if column.type == "truth" or any(not_negative(rule, value.value) for rule in self.rules):
             return ""
         falls = "may fall" if name == "sum" else "may be negative"
         return f"`{canonical(tree)}` {falls}, as no quality rule says `{canonical(value)} >= 0`"
@@ -102,10 +102,10 @@ def _above(node: Node) -> bool:
     return node.op == "number" and float(node.value) > 0
 
 
-def _not_negative(rule: Node, column: str) -> bool:
+def not_negative(rule: Node, column: str) -> bool:
     """Whether rows that fulfil a rule have no negative value in a column."""
     if rule.op == "and":
-        return any(_not_negative(part, column) for part in rule.args)
+        return any(not_negative(part, column) for part in rule.args)
     if rule.op in _MIRRORED:
         rule = Node(_MIRRORED[rule.op], (rule.args[1], rule.args[0]))
     if rule.op not in {">", ">="}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.identity import former_name
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
+from offbeat.spec.never_negative import Signs
 from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
 from offbeat.spec.sql import ExpressionError, Node, parse
@@ -66,7 +68,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         path = (*at, "windows", window_name)
         plan, results, texts = _window(path, window, columns if window.over == "all" else inexact, given)
         if plan.season_ns and (rollup is None or plan.season_ns % rollup.size_ns):
-            problems.add((*path, "season"), "`season` is a whole number of the rollup's windows, such as 1d of windows of 1h")
+            problems.add((*path, "season"), "`season` must be a multiple of the rollup's `size`, such as 1d for windows of 1h")
         windows.append(plan)
         state[f"views.{name}.windows.{window_name}"] = [
             plan.duration_ns,
@@ -79,16 +81,19 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         ]
         for feature, named in results.items():
             if feature in columns:
-                problems.add((*path, "features", feature), f"feature {feature!r} has the name of a column; choose another")
+                problems.add((*path, "features", feature), f"feature {feature!r} has the same name as a column; choose another")
             elif feature in owner:
                 problems.add((*path, "features", feature), f"feature {feature!r} already exists in window {owner[feature]!r}")
             owner[feature] = window_name
             visible.setdefault(feature, named)
     size_ns = 0 if rollup is None else rollup.size_ns
-    rising = None if spec.rollup is None else _rising(spec.rollup, spec.windows, given)
-    compiler = DetectorCompiler(at, visible, tuple(owner), size_ns, codes, problems, rising)
+    meanings = {} if spec.rollup is None else _parsed(spec.rollup.columns)
+    rising = None if spec.rollup is None else _rising(meanings, spec.windows, given)
+    made_of = _parsed({feature: text for window in spec.windows.values() for feature, text in window.features.items()})
+    signs = Signs((made_of, meanings), given.scope, given.rules)
+    compiler = DetectorCompiler(at, visible, tuple(owner), size_ns, codes, problems, signs, rising)
     # What is switched off is checked as the others are, but leaves nothing behind.
-    unused = DetectorCompiler(at, visible, tuple(owner), size_ns, Codes(), problems, rising)
+    unused = DetectorCompiler(at, visible, tuple(owner), size_ns, Codes(), problems, signs, rising)
     made = [(compiler if kind.enabled else unused).detector(detector, kind) for detector, kind in spec.detectors.items()]
     off = {detector for detector, kind in spec.detectors.items() if not kind.enabled}
     plans = [found for found in made if found is not None and found.name not in off]
@@ -102,7 +107,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     if 0 < absences < spec.vote.quorum:
         problems.add(
             (*at, "vote", "quorum"),
-            f"only absence detectors speak of a missing window: with {absences} of them {spec.vote.quorum} votes are never reached",
+            f"only absence detectors vote on a missing window; with {absences} of them, {spec.vote.quorum} votes can never be reached",
         )
     gone = [found for found in made if found is not None and found.name in off]
     weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, gone, problems)
@@ -129,12 +134,17 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     return CompiledView(view, state, decides)
 
 
-def _rising(rollup: RollupSpec, windows: dict[str, WindowSpec], given: Given) -> Rising:
-    """What can be proven of the view's names; a column that cannot be read is not among them."""
-    columns = {}
-    for name, text in rollup.columns.items():
+def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
+    """Expressions by name; one that cannot be read is not among them."""
+    found = {}
+    for name, text in texts.items():
         with suppress(ExpressionError):
-            columns[name] = parse(text)
+            found[name] = parse(text)
+    return found
+
+
+def _rising(columns: Mapping[str, Node], windows: dict[str, WindowSpec], given: Given) -> Rising:
+    """What can be proven of the view's names."""
     holding = {current: frozenset(f for w in windows.values() if w.current is current for f in w.features) for current in (True, False)}
     return Rising(columns, holding[True], holding[False], given.scope, given.rules)
 
@@ -161,7 +171,8 @@ def _weights(
             parts.append(Part(name, weight, *terms[name]))
         elif name not in off:
             known = nearest(name, ["score", "confidence", *terms])
-            problems.add((*at, name), f"{name!r} is no part of a severity: score, confidence, or DETECTOR.VALUE of a range detector{known}")
+            parts_are = "parts are score, confidence and DETECTOR.VALUE of a range detector"
+            problems.add((*at, name), f"{name!r} is not a part of the severity; {parts_are}{known}")
     return tuple(parts)
 
 
@@ -174,7 +185,7 @@ def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> Non
                 )
     for name in spec.detectors:
         if name in spec.windows:
-            problems.add((*at, "detectors", name), f"detector {name!r} has the name of a window; choose another")
+            problems.add((*at, "detectors", name), f"detector {name!r} has the same name as a window; choose another")
 
 
 def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -18,11 +19,13 @@ from polars.testing import assert_frame_equal
 
 from offbeat.errors import UserError
 from offbeat.io.read.alert_files import latest, read_alerts
-from offbeat.io.write.alert_table import EMPTY
+from offbeat.io.write.alert_table import EMPTY, is_lean
 from offbeat.io.write.jsonl_sink import json_lines
+from offbeat.io.write.schema_union import plan_schema
 from offbeat.io.write.sinks import open_sink
+from offbeat.spec.load import load_text
 
-FIRST = {
+FIRST: dict[str, Any] = {
     "alert_id": "ab000000000000000000000000000001",
     "revision": 1,
     "status": "final",
@@ -37,24 +40,32 @@ FIRST = {
     "detectors": [
         {
             "name": "price_jump",
+            "type": "rule",
+            "model_version": None,
+            "window": {"from": "2023-11-14T22:12:20.000000001Z", "to": "2023-11-14T22:13:20.000000001Z", "n": 1},
             "score": 0.75,
+            "raw": None,
             "threshold": 0.005,
             "voted": True,
             "observed": 0.015,
             "expected": 0.0,
             "contributions": [{"feature": "abs(close / previous_close - 1)", "value": 0.75}],
-            "odd": [],
+            "out_of_range": [],
             "note": None,
         },
         {
             "name": "volume_surge",
+            "type": "rule",
+            "model_version": None,
+            "window": None,
             "score": None,
+            "raw": None,
             "threshold": None,
             "voted": False,
             "observed": None,
             "expected": None,
             "contributions": [{"feature": "volume", "value": None}, {"feature": "calm", "value": None}],
-            "odd": [],
+            "out_of_range": [],
             "note": None,
         },
     ],
@@ -87,6 +98,40 @@ def test_the_line_of_an_alert_is_the_contract_field_by_field() -> None:
     assert "NaN" not in lines[1]
     assert "Infinity" not in lines[1]
     assert ": " not in lines[1], "compact"
+
+
+def test_rules_alone_leave_out_what_rules_never_fill(tmp_path: Path) -> None:
+    """Whoever reads the file back finds the fields in any case."""
+    table, whole = as_table(two_bars(), lean=True), as_table(two_bars())
+    table.validate(full=True)
+    left_out = {"model_version", "raw", "out_of_range", "note"}
+    for line in json_lines(table).splitlines():
+        assert [set(d) for d in json.loads(line)["detectors"]] == [set(FIRST["detectors"][0]) - left_out] * 2
+    for name in ("a.parquet", "a.jsonl"):
+        sink = open_sink(str(tmp_path / name), schema=table.schema)
+        sink.write(table)
+        sink.close(True)
+        assert json_lines(read_alerts(tmp_path / name).to_arrow()) == json_lines(whole)
+    element = pl.read_parquet_schema(tmp_path / "a.parquet")["detectors"]
+    assert isinstance(element, pl.List)
+    assert not left_out & set(pl.Series([], dtype=element.inner).struct.fields)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "lean"),
+    [
+        ("{a: {type: rule, when: n > 1}, b: {type: rule, when: n > 2}}", True),
+        ("{a: {type: rule, when: n > 1}, b: {type: band, value: n, over: 9 rows}}", False),
+        ("{a: {type: rule, when: n > 1, early: true}, b: {type: rule, when: n > 2}}", False),  # b says why it is silent in an early alert
+        ("{a: {type: rule, when: n > 1}, b: {type: absence}}", False),
+    ],
+)
+def test_which_pipelines_are_of_rules_alone(detectors: str, lean: bool) -> None:
+    source, rollup = "{key: k, time: t, columns: {x: float}}", "{key: k, every: 1d, columns: {n: count(*)}}"
+    plan = load_text(f"name: p\nsource: {source}\nviews: {{v: {{rollup: {rollup}, detectors: {detectors}}}}}\n").plan
+    assert is_lean(plan) == lean
+    fields = [field.name for field in plan_schema(plan).field("detectors").type.value_type]
+    assert ("note" in fields, "raw" in fields) == (not lean, not lean)
 
 
 def test_the_table_is_sound_arrow() -> None:

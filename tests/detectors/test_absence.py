@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from restart_runs import Job, standing, write
 
 from offbeat import run
+from offbeat.core.evidence import WindowSpan
 from offbeat.core.plan import AbsencePlan, Plan
 from offbeat.detectors.absence.absence import Absence
 from offbeat.fold.detector_set import DetectorSet
@@ -258,7 +259,7 @@ tables:
         (
             "min_history: 5}",
             "min_history: 5}\n    vote: {quorum: 2}",
-            "only absence detectors speak of a missing window: with 1 of them 2 votes",
+            "with 1 of them, 2 votes",
         ),
         ("min_history: 5}", "min_history: 5, enabled: false}\n    vote: {quorum: 2}", "2 votes can never be reached with 1 detector"),
         ("usual}", "usual, enabled: false}\n      x: {type: rule, when: nn > 1, enabled: false}", "unknown column 'nn'"),
@@ -296,6 +297,6 @@ def test_of_windows_that_are_there_it_says_nothing() -> None:
     slots = np.arange(3, dtype=np.int32)
     decisions = jury.judge(["a", "b", "c"], slots, np.zeros(3, np.int64), outputs, np.zeros(0, np.int64), np.ones(3, np.bool_))
     assert (decisions.voters == 1).all()
-    gone = jury.blocks(decisions.index)[1]
+    gone = jury.evidence(decisions.index, {0: WindowSpan.none(3)})[1]
     assert np.isnan(gone.score).all()
     assert gone.notes == ("no verdict: the window is not missing",) * 3

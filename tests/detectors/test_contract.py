@@ -151,7 +151,7 @@ def test_degenerate_input(subject: str, values: str, n: int) -> None:
 @pytest.mark.parametrize("values", ["all the same", "nothing"])
 def test_a_model_that_cannot_speak_says_so(kind: str, values: str) -> None:
     found = said(SUBJECTS[kind], stream(300, DEGENERATE[values]))
-    assert all(d["score"] is None and d["observed"] is None and d["note"] for d in found)
+    assert all(d["score"] is None and d["raw"] is None and d["note"] for d in found)
 
 
 @models

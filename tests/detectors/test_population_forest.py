@@ -17,6 +17,7 @@ from population_windows import DAY, PLAN, SEED, VIEW, Run, windows
 
 from benchmarks.parity_adbench import parity
 from offbeat.core.batch import F64
+from offbeat.core.evidence import Evidence
 from offbeat.core.plan import PopulationPlan
 from offbeat.core.state import encode
 from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
@@ -26,7 +27,6 @@ from offbeat.detectors.population_forest.population_model import load, save
 from offbeat.detectors.population_forest.population_sample import PopulationSample
 from offbeat.detectors.trained.float32 import by_row
 from offbeat.detectors.trained.model import Training
-from offbeat.detectors.verdict import Evidence
 from offbeat.errors import UserError
 
 
@@ -201,7 +201,7 @@ def test_evidence() -> None:
     evidence = evidence_of(run, found, chosen)
     starts, null = np.array([found[i].start for i in chosen]), np.array([np.isnan(found[i].features[0]) for i in chosen])
     silent = null | (starts < 18_002 * DAY)
-    np.testing.assert_allclose(evidence.contributions.sum(axis=0)[~silent], 1 - 1 / evidence.observed[~silent], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(evidence.contributions.sum(axis=0)[~silent], 1 - 1 / evidence.raw[~silent], rtol=0, atol=1e-12)
     assert np.isnan(evidence.contributions[:, silent]).all()
     assert evidence.features == ("a", "b")
     few = "no verdict: {:,} rows without a null are there to learn from, and 450 are the least"
@@ -219,11 +219,15 @@ def test_evidence() -> None:
                 values = [w.features[column] for w in learnt]
                 mean, width = fmean(values), 3 * stdev(values)
                 x = found[i].features[column]
-                odd += [(column, [x, mean, mean - width, mean + width])] if abs(x - mean) > width else []
-            at = slice(*evidence.odd.offsets[p : p + 2].tolist())
-            assert evidence.odd.feature[at].tolist() == [column for column, _ in odd]
-            assert evidence.odd.values[:, at].T.ravel().tolist() == pytest.approx([x for _, values in odd for x in values], rel=1e-12)
-    assert len(evidence.odd.feature) > 5
+                # Counts and volumes, none of them below 0: neither is what is usual for them.
+                odd += [(column, [x, mean, max(mean - width, 0.0), mean + width])] if abs(x - mean) > width else []
+            at = slice(*evidence.out_of_range.offsets[p : p + 2].tolist())
+            assert evidence.out_of_range.feature[at].tolist() == [column for column, _ in odd]
+            shown = evidence.out_of_range.values[:, at].T.ravel().tolist()
+            assert shown == pytest.approx([x for _, values in odd for x in values], rel=1e-12)
+            told = [int(array[p]) for array in (evidence.window.from_ns, evidence.window.to_ns, evidence.window.n)]
+            assert null[p] or told == [min(w.start for w in learnt), max(w.start for w in learnt), 700]
+    assert len(evidence.out_of_range.feature) > 5
 
 
 @pytest.mark.parametrize("features", [(3.0, -1.0), (nan, 2.0)])
@@ -311,7 +315,7 @@ def by_population_forest(rows: F64, seed: int) -> F64:
     forest.learn(names, slots, start, np.ascontiguousarray(rows.T))
     forest.fix(DAY, 2 * DAY)
     forest.judge(names, slots, start, np.ascontiguousarray(rows.T))
-    return forest.evidence(np.arange(n)).observed
+    return forest.evidence(np.arange(n)).raw
 
 
 @needs_adbench

@@ -30,21 +30,21 @@ def test_zscore() -> None:
     said = last_word("type: zscore, over: 3 rows, limits: {x: 2}", [2.0, 4.0, 6.0, 11.0])
     assert shown(said, "voted", "score", "observed", "expected", "threshold") == [True, 1.75 / 2.75, 11.0, 4.0, 8.0]
     assert said["contributions"] == [3.5]
-    assert said["odd"] == [(0, 11.0, 4.0, 0.0, 8.0)]
+    assert said["out_of_range"] == [(0, 11.0, 4.0, 0.0, 8.0)]
 
 
 def test_zscore_at_the_limit_and_on_either_side() -> None:
     """8 lies exactly 2 sd above: score 0.5, no vote. -1 lies 2.5 sd below: its contribution is negative."""
     at = last_word("type: zscore, over: 3 rows, limits: {x: 2}", [2.0, 4.0, 6.0, 8.0])
-    assert shown(at, "voted", "score", "odd") == [False, 0.5, []]
+    assert shown(at, "voted", "score", "out_of_range") == [False, 0.5, []]
     below = last_word("type: zscore, over: 3 rows, limits: {x: 2}", [2.0, 4.0, 6.0, -1.0])
     assert shown(below, "voted", "threshold", "contributions") == [True, 0.0, [-2.5]]
 
 
 def test_the_farthest_of_several_values_decides() -> None:
-    """Of 4 sd x reaches 3.5, y has no spread: only x speaks; observed is r."""
+    """Of 4 sd x reaches 3.5, y has no spread: only x speaks; r is the raw score."""
     said = last_word("type: zscore, over: 3 rows, limits: {y: 1, x: 4}", [2.0, 4.0, 6.0, 11.0])
-    assert shown(said, "score", "voted", "observed", "threshold", "expected") == [0.875 / 1.875, False, 0.875, 1.0, None]
+    assert shown(said, "score", "voted", "raw", "threshold", "observed", "expected") == [0.875 / 1.875, False, 0.875, 1.0, None, None]
     assert said["contributions"] == [None, 3.5]
 
 
@@ -66,7 +66,7 @@ def test_band() -> None:
     """Like the z-score of one value: 4 ± 1.5 · 2."""
     said = last_word("type: band, value: x, width: 1.5, over: 3 rows", [2.0, 4.0, 6.0, 0.5])
     assert shown(said, "voted", "threshold", "expected") == [True, 1.0, 4.0]
-    assert said["odd"] == [(0, 0.5, 4.0, 1.0, 7.0)]
+    assert said["out_of_range"] == [(0, 0.5, 4.0, 1.0, 7.0)]
     assert said["contributions"] == [-1.75]
 
 
@@ -91,7 +91,7 @@ def test_quantile() -> None:
 )
 def test_no_verdict_shows_nothing(values: list[float | None]) -> None:
     said = last_word("type: band, value: x, over: 3 rows, min_values: 2", values)
-    assert shown(said, "score", "voted", "threshold", "observed", "expected", "odd") == [None, False, None, None, None, []]
+    assert shown(said, "score", "voted", "threshold", "observed", "expected", "out_of_range") == [None, False, None, None, None, []]
     assert said["contributions"] == [None]
 
 

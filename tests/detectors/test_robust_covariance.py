@@ -134,6 +134,37 @@ def test_contributions_sum_to_the_distance() -> None:
     np.testing.assert_allclose(parts[:, 1], [9 / 5, 16 / 5, 0.0], atol=0.5)
 
 
+def test_columns_that_hardly_differ_do_not_hide_what_is_odd() -> None:
+    """price_std and price_volatility = price_std / price, nearly, and sizes: a trade of a million shares, 16,662 sd from the mean.
+
+    Taken one by one, the two get huge parts of opposite sign, as a little of what parts them goes along with the sizes.
+    """
+    random = np.random.default_rng(0)
+    size, std, noise = (random.normal(size=2000) for _ in range(3))
+    rows = np.column_stack([0.02 + 0.004 * std, (0.02 + 0.004 * std) / 49, 200 + 60 * size])
+    rows[:, 1] += 0.004 / 49 * 3e-5 * (0.5 * size + 0.87 * noise)
+    model = fitted(rows)
+    million = np.array([[0.028, 0.028 / 49, 1e6]])
+    d = scores(model, million)[0]
+    location, scatter = location_and_scatter(model)
+    one_by_one = (million[0] - location) * np.linalg.solve(scatter, million[0] - location) / d
+    assert (one_by_one / np.abs(one_by_one).sum()).round(1).tolist() == [0.4, -0.4, 0.2]
+    parts = model.contributions(np.zeros(1, np.int32), million)[:, 0]
+    assert parts.sum() == pytest.approx(d, rel=1e-9)
+    assert parts[2] > 0.999 * np.abs(parts).sum()
+    assert parts[2] == pytest.approx(one_by_one[2], rel=1e-6)
+
+
+def test_columns_that_part_are_named() -> None:
+    """A volatility that no longer fits the deviation, which itself is usual: 8 % off, where 0.003 % is usual."""
+    random = np.random.default_rng(0)
+    std = 0.02 + 0.004 * random.normal(size=2000)
+    rows = np.column_stack([std, std / 49 * (1 + 3e-5 * random.normal(size=2000)), random.normal(size=2000)])
+    model = fitted(rows)
+    parts = model.contributions(np.zeros(1, np.int32), np.array([[0.02, 0.02 / 45, 2.0]]))[:, 0]
+    assert parts[1] > 0.9 * np.abs(parts).sum()
+
+
 def test_dependent_columns_are_dropped_and_named() -> None:
     base = gaussian(600, 3)
     rows = np.column_stack([base, base[:, 0] - 2 * base[:, 1] + 7, np.full(600, 100.0), base[:, 2] * 1e-9])

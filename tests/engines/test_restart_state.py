@@ -154,7 +154,7 @@ def test_rows_held_back_meet_new_literals(tmp_path: Path) -> None:
         assert fate.kills(job.run)
     assert not job.outputs[0].read_text()
     replace(job, plan=load_text(new, "new").plan).run()
-    alerts = read_alerts(job.outputs[0]).explode("detectors").unnest("detectors")
+    alerts = read_alerts(job.outputs[0]).select("row", "detectors").explode("detectors").unnest("detectors")
     voted = alerts.filter((pl.col("name") == "one_sided") & pl.col("voted"))
     assert voted["row"].struct.field("side").to_list() == ["B"] * 3
 

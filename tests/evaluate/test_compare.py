@@ -91,7 +91,7 @@ def test_what_was_judged_is_what_a_run_reports(trades: Comparison, made: tuple[P
     assert (alerts["time"].cast(pl.Int64) == flagged["time"].cast(pl.Int64)).all()
     judged = int((~np.isnan(vote.score)).sum())
     assert judged == result.ledger["views"]["trade"]["scored"]
-    reported = alerts.explode("detectors").unnest("detectors")
+    reported = alerts.select("detectors").explode("detectors").unnest("detectors")
     for series in trades.series[:3]:
         mine = np.sort(series.score[vote.voted])
         theirs = reported.filter(pl.col("name").cast(pl.String) == series.name)

@@ -15,23 +15,29 @@ from offbeat.io.read.alert_files import read_alerts
 from offbeat.io.report.evaluate_cases import Level, draw_cases, examples, judged, level
 
 DAY_NS = 86_400_000_000_000
+LEARNT = {"from": "2024-01-01T00:00:00.000000000Z", "to": "2024-01-03T00:00:00.000000000Z", "n": 2}
+"""What `z` was held against; the view has a longer window."""
 
 
 def detector(name: str, score: float, *odd: tuple[str, float, float, float, float], **more: Any) -> dict[str, Any]:
     """One that voted; `odd`: feature, observed, expected, low, high."""
     names = ("feature", "observed", "expected", "low", "high")
-    said = {"name": name, "score": score, "threshold": 1.0, "voted": True, "observed": 2.0, "expected": None, "contributions": []}
-    return said | {"odd": [dict(zip(names, row, strict=True)) for row in odd], "note": None} | more
+    said: dict[str, Any] = {"name": name, "type": "zscore", "model_version": None, "window": LEARNT, "score": score}
+    said |= {"raw": 2.0, "threshold": 1.0, "voted": True, "observed": None, "expected": None, "contributions": [], "note": None}
+    return said | {"out_of_range": [dict(zip(names, row, strict=True)) for row in odd]} | more
 
 
-RULE = {"observed": 90.0, "threshold": 30.0, "expected": 20.0, "contributions": [{"feature": "top", "value": 0.9}]}
+RULE = {
+    "type": "rule", "raw": None, "window": None, "observed": 90.0, "threshold": 30.0, "expected": 20.0,
+    "contributions": [{"feature": "top", "value": 0.9}],
+}  # fmt: skip
 LOUD = detector("loud", 0.95, **RULE)
 Z = detector("z", 0.9, ("mb", 50.0, 10.0, -20.0, 40.0), ("n", 100.0, 10.0, 4.0, 16.0))
 """n lies 90 from what is expected, 15 times what is usual; mb 40, of 30."""
 
 
 def alert(number: int, time: str, *detectors: dict[str, Any], n: float, key: str = "K") -> dict[str, Any]:
-    window = {"from": "2024-01-01T00:00:00.000000000Z", "to": "2024-01-03T00:00:00.000000000Z", "n": 2, "statistics": {"mean_n": 10.0}}
+    window = {"from": "2023-06-01T00:00:00.000000000Z", "to": "2024-01-05T00:00:00.000000000Z", "n": 90, "statistics": {"mean_n": 10.0}}
     head = {"alert_id": f"{number:032x}", "revision": 0, "status": "final", "pipeline": "p", "view": "day", "key": key}
     said = {"time": f"2024-01-{time}:00.000000000Z", "severity": 0.5 + number / 100, "level": "high", "votes": 1, "voters": 1}
     rest = {"row": {"n": n, "mb": 5.0}, "window": window, "model_version": None, "plan_hash": "0" * 32, "offbeat_version": "0.1.0"}
@@ -56,7 +62,7 @@ def at(*times: str) -> list[str | None]:
 
 def test_the_judged_feature_with_its_usual_range(tmp_path: Path) -> None:
     """A rule had the greater score, but only `z` tells what is usual. On the 8th the rule alone voted: n is then that of the row."""
-    calm = {**detector("z", 0.2, voted=False), "observed": 0.2}
+    calm = {**detector("z", 0.2, voted=False), "raw": 0.2}
     figure = drawn(tmp_path, [alert(2, "10T00:00", LOUD, Z, n=100.0), alert(1, "08T00:00", LOUD, calm, n=12.0)], length=DAY_NS)
     traces = {trace["name"]: trace for trace in figure["data"]}
     right, other = traces["alert that meets an anomaly"], traces["alert of the key elsewhere"]
@@ -104,7 +110,8 @@ def test_every_colour_is_explained_once(tmp_path: Path) -> None:
         ([LOUD, Z], ("z", "n", "n of K")),
         ([Z, detector("forest", 0.99, ("mb", 50.0, 10.0, -20.0, 40.0))], ("forest", "mb", "mb of K")),
         ([LOUD, Z | {"voted": False}], ("loud", None, "top of K")),
-        ([LOUD | {"contributions": []}], ("loud", None, "raw score of loud, K")),
+        ([LOUD | {"contributions": []}], ("loud", None, "observed by loud of K")),
+        ([LOUD | {"raw": 3.0}], ("loud", None, "raw score of loud, K")),
         ([LOUD | {"score": None, "voted": False}], ("loud", None, "top of K")),
     ],
 )

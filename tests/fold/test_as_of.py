@@ -173,7 +173,7 @@ def test_the_forest_judges_the_days_it_learnt_from(case: Case) -> None:
     verdicts = dict(zip(days, fixed(forest, "customer_day", plan.seed, days, end - 30 * DAY_NS, end), strict=True))
     alerts = case.told.alerts.filter(pl.col("view") == "customer_day").select("key", "time", "detectors").explode("detectors")
     said = alerts.unnest("detectors").filter(pl.col("name") == "forest").with_columns(pl.col("time").dt.epoch("ns"))
-    said = said.select("key", "time", "observed", "threshold", "score", "voted")
+    said = said.select("key", "time", "raw", "threshold", "score", "voted")
     found = {(key, time): Verdict(*of) for key, time, *of in said.iter_rows()}
     assert {place for place, verdict in found.items() if verdict.voted} == {(w.key, w.start) for w, v in verdicts.items() if v.voted}
     by_place = {(w.key, w.start): verdict for w, verdict in verdicts.items()}

@@ -237,8 +237,11 @@ def test_price_jump_of_s25() -> None:
     assert jump["observed"] == abs(101.505 / 100.5 - 1)
     assert jump["threshold"] == 0.005
     assert jump["expected"] == 0.0
-    silent = dict.fromkeys(("score", "threshold", "observed", "expected"))
-    assert surge == {"name": "volume_surge", **silent, "voted": False, "contributions": [None], "odd": [], "note": "", "version": 0}
+    # The surge needs five bars; it was held against the two of its ten minutes, the jump against that of the minute before.
+    assert jump["window"] == {"from": (START + 60) * SECOND, "to": (START + 120) * SECOND, "n": 1}
+    silent = dict.fromkeys(("score", "raw", "threshold", "observed", "expected"))
+    known = {"name": "volume_surge", "type": "rule", "voted": False, "contributions": [None], "out_of_range": [], "note": "", "version": 0}
+    assert surge == known | silent | {"window": {"from": START * SECOND, "to": (START + 120) * SECOND, "n": 2}}
     assert (alert["votes"], alert["voters"]) == (1, 1)
     assert alert["severity"] == 1 - 1 / (abs(101.505 / 100.5 - 1) / 0.005)
     assert alert["level"] == "medium"

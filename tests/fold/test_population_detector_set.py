@@ -77,8 +77,8 @@ def test_it_votes_beside_a_rule_and_survives_restarts(size: int) -> None:
         assert decisions.index.tolist() == alerts
         assert decisions.votes.tolist() == [big[place] + expected[part[place]].voted for place in alerts]
         assert decisions.voters.tolist() == [1 + (expected[part[place]].raw is not None) for place in alerts]
-        block = jury.blocks(decisions.index)[1]
-        for place, score, limit, raw, version in zip(alerts, block.score, block.threshold, block.observed, block.version, strict=True):
+        block = jury.evidence(decisions.index, {})[1]
+        for place, score, limit, raw, version in zip(alerts, block.score, block.threshold, block.raw, block.version, strict=True):
             verdict = expected[part[place]]
             assert (version > 0) == (verdict.raw is not None)
             assert [None if np.isnan(x) else x for x in (score, limit, raw)] == [verdict.score, verdict.threshold, verdict.raw]

@@ -149,7 +149,7 @@ def test_alerts_are_the_flags_of_sql(told: Told) -> None:
 
 def test_observed_values_of_alerts_are_those_of_sql(told: Told) -> None:
     alerts = told.alerts.filter(pl.col("view") == "customer_day")
-    zscore = pl.col("detectors").list.eval(pl.element().filter(pl.element().struct["name"] == "zscore").struct["observed"]).list.first()
+    zscore = pl.col("detectors").list.eval(pl.element().filter(pl.element().struct["name"] == "zscore").struct["raw"]).list.first()
     day = pl.col("time").dt.convert_time_zone("Africa/Algiers").dt.date().alias("day")
     columns = ["sessions", "total_mb", "max_mb", "hours", "records", "night", "evening"]
     row = [pl.col("row").struct[name] for name in columns]

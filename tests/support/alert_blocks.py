@@ -6,25 +6,33 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.batch import F64, NULL_INT, Bools
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
-from offbeat.decide.block import AlertBlock, DetectorBlock
+from offbeat.decide.block import AlertBlock
 from offbeat.io.write.alert_table import alert_table
 
 NAN = float("nan")
 PLAN_HASH = "0123456789abcdef" * 2
 
 
-def nothing_more(m: int) -> tuple[OutOfRange, tuple[str, ...], I64]:
-    """What a rule leaves open: odd features, notes, version of a model."""
-    return OutOfRange.none(m), (), np.zeros(m, np.int64)
+def of_rule(
+    name: str, score: F64, threshold: F64, voted: Bools, observed: F64, expected: F64, features: tuple[str, ...], contributions: F64,
+    window: WindowSpan | None = None,
+) -> Evidence:  # fmt: skip
+    """What a rule says of m rows; it leaves open what is out of range, notes, raw scores and versions of a model."""
+    m = len(score)
+    return Evidence(
+        name, "rule", score, voted, np.full(m, NAN), threshold, observed, expected, features, contributions, OutOfRange.none(m), (),
+        np.zeros(m, np.int64), WindowSpan.none(m) if window is None else window,
+    )  # fmt: skip
 
 
 def two_bars(view: str = "bar") -> AlertBlock:
     """Two alerts of one symbol: a price jump with a warming-up second rule, and a volume surge."""
     ids = np.zeros((2, 16), dtype=np.uint8)
     ids[0, 0], ids[0, 15], ids[1, :] = 0xAB, 0x01, 0xFF
-    jump = DetectorBlock(
+    jump = of_rule(
         "price_jump",
         np.array([0.75, NAN]),
         np.array([0.005, NAN]),
@@ -33,9 +41,11 @@ def two_bars(view: str = "bar") -> AlertBlock:
         np.array([0.0, NAN]),
         ("abs(close / previous_close - 1)",),
         np.array([[0.75, NAN]]),
-        *nothing_more(2),
+        WindowSpan(
+            np.array([1_699_999_940_000_000_001, NULL_INT]), np.array([1_700_000_000_000_000_001, 60_000_000_000]), np.array([1, 0])
+        ),
     )
-    surge = DetectorBlock(
+    surge = of_rule(
         "volume_surge",
         np.array([NAN, 0.8]),
         np.array([NAN, 102.0]),
@@ -44,7 +54,6 @@ def two_bars(view: str = "bar") -> AlertBlock:
         np.array([NAN, 100.0]),
         ("volume", "calm"),
         np.array([[NAN, 0.8], [NAN, 0.0]]),
-        *nothing_more(2),
     )
     return AlertBlock(
         view=view,
@@ -61,9 +70,9 @@ def two_bars(view: str = "bar") -> AlertBlock:
         voters=np.array([1, 2], np.int32),
         detectors=(jump, surge),
         row=pl.DataFrame({"close": [101.5, NAN], "volume": [7, 408], "side": ["A", None], "halted": [False, None]}),
-        window_from_ns=np.array([1_699_999_940_000_000_001, NULL_INT]),
-        window_to_ns=np.array([1_700_000_000_000_000_001, NULL_INT]),
-        window_n=np.array([1, NULL_INT]),
+        window=WindowSpan(
+            np.array([1_699_999_940_000_000_001, NULL_INT]), np.array([1_700_000_000_000_000_001, NULL_INT]), np.array([1, NULL_INT])
+        ),
         statistics=("previous_close", "mean_volume"),
         values=np.array([[100.0, NAN], [NAN, float("inf")]]),
         files=np.array([0, -1], np.int32),
@@ -75,7 +84,7 @@ def many(count: int, seed: int = 0, view: str = "bar", columns: tuple[str, ...] 
     """`count` alerts with ids of their own, as a table."""
     random = np.random.default_rng(seed)
     ids = random.integers(0, 256, (count, 16), dtype=np.uint8)
-    detector = DetectorBlock(
+    detector = of_rule(
         "rule",
         random.random(count),
         np.ones(count),
@@ -84,7 +93,6 @@ def many(count: int, seed: int = 0, view: str = "bar", columns: tuple[str, ...] 
         np.ones(count),
         ("x",),
         random.random((1, count)),
-        *nothing_more(count),
     )
     block = AlertBlock(
         view=view,
@@ -101,9 +109,7 @@ def many(count: int, seed: int = 0, view: str = "bar", columns: tuple[str, ...] 
         voters=np.ones(count, np.int32),
         detectors=(detector,),
         row=pl.DataFrame({name: random.random(count) for name in columns}),
-        window_from_ns=np.full(count, NULL_INT),
-        window_to_ns=np.full(count, NULL_INT),
-        window_n=np.full(count, NULL_INT),
+        window=WindowSpan.none(count),
         statistics=(),
         values=np.empty((0, count)),
         files=np.zeros(count, np.int32),
@@ -112,6 +118,6 @@ def many(count: int, seed: int = 0, view: str = "bar", columns: tuple[str, ...] 
     return as_table(block)
 
 
-def as_table(block: AlertBlock) -> pa.Table:
+def as_table(block: AlertBlock, *, lean: bool = False) -> pa.Table:
     """The block in the alert schema."""
-    return alert_table(block, pipeline="bars", plan_hash=PLAN_HASH, version="0.1.0")
+    return alert_table(block, pipeline="bars", plan_hash=PLAN_HASH, version="0.1.0", lean=lean)

@@ -46,7 +46,7 @@ def add_bars(digest: blake2b) -> None:
 def add_population(digest: blake2b) -> None:
     ours = Run()
     digest.update(repr(ours.judge(windows())).encode())
-    for array in (ours.evidence.contributions, ours.evidence.odd.values, ours.evidence.version):
+    for array in (ours.evidence.contributions, ours.evidence.out_of_range.values, ours.evidence.version):
         digest.update(array.tobytes())
 
 

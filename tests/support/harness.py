@@ -15,6 +15,7 @@ from oracle_spec import Pipeline, Row
 
 from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import FAULTS, Chunk
+from offbeat.core.evidence import WindowSpan
 from offbeat.decide.block import STATUSES, AlertBlock, Quarantined
 
 DTYPES: dict[str, Any] = {"float": pl.Float64, "decimal": pl.Int64, "text": pl.String, "bool": pl.Boolean}
@@ -46,9 +47,8 @@ def chunk_of(pipeline: Pipeline, rows: Sequence[Row]) -> Chunk:
 
 
 def number(value: float) -> float | None:
-    """NaN is null; both zeros are one; nothing else than a finite number is ever shown (definitions.md)."""
-    assert not math.isinf(value)
-    return None if math.isnan(value) else value + 0.0
+    """What is not finite is null, as in the record; both zeros are one."""
+    return value + 0.0 if math.isfinite(value) else None
 
 
 def plain_alerts(blocks: Sequence[AlertBlock]) -> list[Record]:
@@ -60,22 +60,24 @@ def _plain(block: AlertBlock, i: int) -> Record:
     detectors = [
         {
             "name": d.name,
+            "type": d.type,
+            "window": _span(d.window, i),
             "score": number(float(d.score[i])),
+            "raw": number(float(d.raw[i])),
             "threshold": number(float(d.threshold[i])),
             "voted": bool(d.voted[i]),
             "observed": number(float(d.observed[i])),
             "expected": number(float(d.expected[i])),
             "contributions": [number(value) for value in d.contributions[:, i].tolist()],
-            "odd": [
-                (int(d.odd.feature[t]), *(number(value) for value in d.odd.values[:, t].tolist()))
-                for t in range(int(d.odd.offsets[i]), int(d.odd.offsets[i + 1]))
+            "out_of_range": [
+                (int(d.out_of_range.feature[t]), *(number(value) for value in d.out_of_range.values[:, t].tolist()))
+                for t in range(int(d.out_of_range.offsets[i]), int(d.out_of_range.offsets[i + 1]))
             ],
             "note": d.notes[i] if d.notes else "",
             "version": int(d.version[i]),
         }
         for d in block.detectors
     ]
-    start, count = int(block.window_from_ns[i]), int(block.window_n[i])
     return {
         "view": block.view,
         "key": block.keys[int(block.key[i])],
@@ -89,11 +91,14 @@ def _plain(block: AlertBlock, i: int) -> Record:
         "voters": int(block.voters[i]),
         "detectors": detectors,
         "row": {name: _value(value) for name, value in block.row.row(i, named=True).items()},
-        "window": {"from": None if start == NULL_INT else start, "to": int(block.window_to_ns[i]), "n": count}
-        if count != NULL_INT
-        else None,
+        "window": _span(block.window, i),
         "statistics": {name: number(float(block.values[k, i])) for k, name in enumerate(block.statistics)},
     }
+
+
+def _span(window: WindowSpan, i: int) -> dict[str, int | None] | None:
+    start, count = int(window.from_ns[i]), int(window.n[i])
+    return None if count == NULL_INT else {"from": None if start == NULL_INT else start, "to": int(window.to_ns[i]), "n": count}
 
 
 def _value(value: Any) -> Any:

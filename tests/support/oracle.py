@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from oracle_detectors import Life, Said, judge_range, judge_rule, severity
 from oracle_logic import Num, alert_id
-from oracle_spec import DAY, SECOND, Model, Pipeline, Range, Rollup, Row, Rule, View
+from oracle_spec import DAY, SECOND, Model, Pipeline, Range, Rollup, Row, Rule, View, farthest
 from oracle_windows import Agg, Env, SlidingWindow
 
 BEFORE, GAP = "the row before", "seconds since it"
@@ -277,12 +277,13 @@ class Oracle:
         counter.update(f"{d.name}.{term}" for d in detectors for term in d.no_spread)
         counter["warming_up" if not voters else "abstained" if voters < view.quorum else "scored"] += 1
         if voters >= view.quorum and votes >= view.quorum:
-            for said in detectors:
+            for d, said in zip(view.detectors, detectors, strict=True):
                 if said.name in folded.lives:
                     folded.lives[said.name].explain(env, said)
+                elif not isinstance(d, Model):
+                    said.window = _held_against(d, folded, env, time_ns)
             severe = severity(detectors, dict(view.weights))
             spec = view.evidence()
-            held = next((window.held() for window in folded.windows if window.spec is spec), [])
             self.alerts.append(
                 {
                     "view": view.name,
@@ -297,13 +298,13 @@ class Oracle:
                     "voters": voters,
                     "detectors": [{name: getattr(d, name) for name in DETECTOR_FIELDS} for d in detectors],
                     "row": unit.row,
-                    "window": {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)} if spec else None,
+                    "window": next((_span(window, time_ns) for window in folded.windows if window.spec is spec), None),
                     "statistics": statistics,
                 }
             )
         for said in detectors:
             if said.name in folded.lives:
-                folded.lives[said.name].learn(env, said)
+                folded.lives[said.name].learn(env, said, time_ns)
         return "scored" if voters else "history"
 
     # -- the ledger -----------------------------------------------------------------------------------------------------------
@@ -327,7 +328,40 @@ class Oracle:
         return ledger
 
 
-DETECTOR_FIELDS = ("name", "score", "threshold", "voted", "observed", "expected", "contributions", "odd", "note", "version")
+DETECTOR_FIELDS = (
+    "name", "type", "version", "window", "score", "raw", "threshold", "voted", "observed", "expected", "contributions",
+    "out_of_range", "note",
+)  # fmt: skip
+
+
+class _Reads(dict[str, Any]):
+    """Notes which names an expression reads."""
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+def _held_against(detector: Rule | Range, folded: _Folded, env: Env, time_ns: int) -> dict[str, int | None] | None:
+    """The window from which a rule's condition, or what is usual for a range's values, is read; of several the farthest."""
+    reads = _Reads(env)
+    if isinstance(detector, Rule):
+        detector.judge(reads)
+    else:
+        for term in detector.terms:
+            term.center(reads), term.below(reads), term.above(reads)
+    windows = [window for window in (*folded.windows, *folded.behind) if reads.names & set(window.spec.features)]
+    spec = farthest([window.spec for window in windows])
+    return next((_span(window, time_ns) for window in windows if window.spec is spec), None)
+
+
+def _span(window: SlidingWindow, time_ns: int) -> dict[str, int | None]:
+    held = window.held()
+    return {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)}
 
 
 def window_start(time_ns: int, size_ns: int, zone: str) -> int:

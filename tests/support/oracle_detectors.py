@@ -22,16 +22,20 @@ class Said:
     """One detector's word on a row."""
 
     name: str
+    type: str
     score: Num = None
+    raw: Num = None
     threshold: Num = None
     voted: bool = False
     observed: Num = None
     expected: Num = None
     contributions: list[Num] = field(default_factory=list)
-    odd: list[tuple[int, Num, Num, Num, Num]] = field(default_factory=list)
+    out_of_range: list[tuple[int, Num, Num, Num, Num]] = field(default_factory=list)
     """(number of the feature, observed, expected, least and greatest usual value)"""
     note: str = ""
     version: int = 0
+    window: dict[str, int | None] | None = None
+    """What the row was held against: from, to, n."""
     r: Num = None
     """How many times the threshold was reached; None without a verdict."""
     ratios: dict[str, Num] = field(default_factory=dict)
@@ -52,10 +56,11 @@ def judge_rule(rule: Rule, env: Env) -> Said:
     """Without a verdict a rule shows nothing."""
     verdict = rule.judge(env)
     if verdict.when is None:
-        return Said(rule.name, contributions=[None] if verdict.comparison else [])
+        return Said(rule.name, "rule", contributions=[None] if verdict.comparison else [])
     r = exceedance(verdict)
     return Said(
         rule.name,
+        "rule",
         score=r / (1.0 + r),
         threshold=verdict.threshold,
         voted=verdict.when,
@@ -92,7 +97,7 @@ def _ratio(value: Num, center: Num, below: Num, above: Num) -> Num:
 
 
 def judge_range(detector: Range, env: Env) -> Said:
-    said = Said(detector.name)
+    said = Said(detector.name, detector.type)
     raw: Num = None
     for number, term in enumerate(detector.terms):
         value, center, below, above = term.value(env), term.center(env), term.below(env), term.above(env)
@@ -105,19 +110,24 @@ def judge_range(detector: Range, env: Env) -> Said:
         raw = abs(r) if raw is None else max(raw, abs(r))
         if abs(r) > 1:
             low, high = sub(center, below), None if above is None else finite(center + above)
-            said.odd.append((number, value, center, low, high))
+            said.out_of_range.append((number, value, center, not_below_zero(low, term.least(env)), high))
     if raw is None:
         return said
     said.r, said.score, said.voted = raw, calibrated(raw), raw > 1.0
-    said.observed, said.threshold = finite(raw), 1.0
+    said.raw, said.threshold = finite(raw), 1.0
     if len(detector.terms) == 1:
         (term,) = detector.terms
         value, center, below, above = term.value(env), term.center(env), term.below(env), term.above(env)
-        said.observed, said.expected = value, center
+        said.raw, said.observed, said.expected = None, value, center
         if value is not None and center is not None:
             far = above if value >= center else below
             said.threshold = None if far is None else finite(center + far if value >= center else center - far)
     return said
+
+
+def not_below_zero(low: Num, least: Num) -> Num:
+    """The lower end of what is usual for what was never less than `least`."""
+    return 0.0 if low is not None and low < 0 and least is not None and least >= 0 else low
 
 
 def enough(count: str, least: int, of: str) -> Callable[[dict[str, Num]], Num]:
@@ -127,11 +137,12 @@ def enough(count: str, least: int, of: str) -> Callable[[dict[str, Num]], Num]:
 
 def zscore(
     name: str, limits: dict[str, tuple[Getter, float]], least: int, rows: int = 0, duration_ns: int = 0,
-    robust: bool = False, baseline: dict[str, tuple[Getter, Getter]] | None = None,
+    robust: bool = False, baseline: dict[str, tuple[Getter, Getter]] | None = None, kind: str = "zscore",
 ) -> Range:  # fmt: skip
     """Value → how to read it, and its limit in standard deviations."""
     aggregates, features, terms = {}, {}, []
     for text, (value, limit) in limits.items():
+        least_value: Getter = _nothing
         if baseline and text in baseline:
             center, spread = baseline[text]
         else:
@@ -142,28 +153,39 @@ def zscore(
             features[f"{where} middle"] = enough(f"{where} n", least, f"{where} middle")
             wide = enough(f"{where} n", least, f"{where} spread")
             features[f"{where} spread"] = _times(1.482602218505602, wide) if robust else wide
-            center, spread = _read(f"{where} middle"), _read(f"{where} spread")
+            aggregates[f"{where} least"] = Agg("min", value)
+            features[f"{where} least"] = _of(f"{where} least")
+            center, spread, least_value = _read(f"{where} middle"), _read(f"{where} spread"), _read(f"{where} least")
         reach = _times(limit, spread)
-        terms.append(Term(text, value, center, reach, reach, limit))
+        terms.append(Term(text, value, center, reach, reach, limit, least_value))
     window = Window(name, aggregates, features, duration_ns, rows, min_rows=1) if features else None
-    return Range(name, tuple(terms), window)
+    return Range(name, kind, tuple(terms), window)
 
 
 def band(name: str, text: str, value: Getter, width: float, least: int, rows: int = 0, duration_ns: int = 0) -> Range:
-    return zscore(name, {text: (value, width)}, least, rows, duration_ns)
+    return zscore(name, {text: (value, width)}, least, rows, duration_ns, kind="band")
 
 
 def quantiles(
     name: str, text: str, value: Getter, q: tuple[float, float], factor: float, least: int, rows: int = 0, duration_ns: int = 0
 ) -> Range:
     parts = {f"{name} {part}": Agg("quantile", value, at) for part, at in (("low", q[0]), ("center", 0.5), ("high", q[1]))}
-    features = {part: enough("n", least, part) for part in parts}
+    features = {part: enough("n", least, part) for part in parts} | {"least": _of("least")}
     low, center, high = (_read(part) for part in parts)
     term = Term(
         text, value, center,
-        lambda e: mul(factor, sub(center(e), low(e))), lambda e: mul(factor, sub(high(e), center(e))), factor,
+        lambda e: mul(factor, sub(center(e), low(e))), lambda e: mul(factor, sub(high(e), center(e))), factor, _read("least"),
     )  # fmt: skip
-    return Range(name, (term,), Window(name, {"n": Agg("count", value), **parts}, features, duration_ns, rows, min_rows=1))
+    aggregates = {"n": Agg("count", value), "least": Agg("min", value), **parts}
+    return Range(name, "quantile", (term,), Window(name, aggregates, features, duration_ns, rows, min_rows=1))
+
+
+def _nothing(_: Env) -> Num:
+    return None
+
+
+def _of(name: str) -> Callable[[dict[str, Num]], Num]:
+    return lambda aggregates: aggregates[name]
 
 
 def _read(name: str) -> Getter:
@@ -221,9 +243,12 @@ class Life:
         self.live: list[float] = []
         self.threshold: Num = None
         self.learnt: list[list[float]] = []
+        self.times: list[int] = []
+        """Of `rows`; and of those learnt the first and the last."""
+        self.span: tuple[int, int] = (0, 0)
 
     def judge(self, env: Env) -> Said:
-        said = Said(self.detector.name)
+        said = Said(self.detector.name, self.detector.type)
         x = [value(env) for value in self.detector.features.values()]
         said.contributions = [None] * len(x)
         row = [value for value in x if value is not None]
@@ -234,9 +259,12 @@ class Life:
             first = first_training(self.key, self.detector.retrain_every, self.detector.train_min)
             said.note = f"no verdict: waits for its first training, after {first:,} rows without a null"
         else:
-            said.version, said.observed = self.number, self.model.score(row)
-            if said.observed is not None and self.threshold is not None:
-                self._calibrate(said, said.observed, self.threshold)
+            said.version, said.raw = self.number, self.model.score(row)
+            said.window = {"from": self.span[0], "to": self.span[1], "n": len(self.learnt)}
+            if said.raw is not None and len(row) == 1:
+                said.observed = row[0]
+            if said.raw is not None and self.threshold is not None:
+                self._calibrate(said, said.raw, self.threshold)
             else:
                 said.threshold = self.threshold
         return said
@@ -245,8 +273,8 @@ class Life:
         """What only alerts show: before the model learns the row."""
         row = [value for value in (value(env) for value in self.detector.features.values()) if value is not None]
         if said.version:
-            said.note, said.odd = self.model.note(), self._odd(row)
-            if said.observed is not None:
+            said.note, said.out_of_range = self.model.note(), self._out_of_range(row)
+            if said.raw is not None:
                 said.contributions = self.model.contributions(row)
 
     def _calibrate(self, said: Said, raw: float, threshold: float) -> None:
@@ -254,7 +282,7 @@ class Life:
         said.r = raw / threshold if threshold > 0 else 1.0 if raw <= threshold else math.inf
         said.score = calibrated(said.r)
 
-    def _odd(self, row: list[float]) -> list[tuple[int, Num, Num, Num, Num]]:
+    def _out_of_range(self, row: list[float]) -> list[tuple[int, Num, Num, Num, Num]]:
         """Features more than three standard deviations from their mean over the training rows."""
         odd: list[tuple[int, Num, Num, Num, Num]] = []
         n = len(self.learnt)
@@ -267,24 +295,25 @@ class Life:
                 squares += (each[number] - mean) * (each[number] - mean)
             width = 3.0 * math.sqrt(squares / (n - 1.0))
             if abs(x - mean) > width:
-                odd.append((number, x, mean, finite(mean - width), finite(mean + width)))
+                low = not_below_zero(mean - width, min(each[number] for each in self.learnt))
+                odd.append((number, x, mean, None if low is None else finite(low), finite(mean + width)))
         return odd
 
-    def learn(self, env: Env, said: Said) -> None:
+    def learn(self, env: Env, said: Said, time_ns: int) -> None:
         """After the row was judged: it is kept, and if its turn has come the model is made anew."""
         row = [value(env) for value in self.detector.features.values()]
         kept = [value for value in row if value is not None]
         if len(kept) < len(row):
             return
         d = self.detector
-        if said.observed is not None:
-            self.live = [*self.live, said.observed][-LIVE:]
-        self.rows = [*self.rows, kept][-d.train_on :]
+        if said.raw is not None:
+            self.live = [*self.live, said.raw][-LIVE:]
+        self.rows, self.times = [*self.rows, kept][-d.train_on :], [*self.times, time_ns][-d.train_on :]
         self.count += 1
         if self.count < d.train_min or (self.count + key_hash(self.key)) % d.retrain_every:
             return
         self.number += 1
-        self.learnt = self.rows
+        self.learnt, self.span = self.rows, (self.times[0], self.times[-1])
         self.model.train(self.rows, seed_of(self.seed, d.name, self.key, self.number), self.number)
         if d.contamination is None:
             self.threshold = d.limit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
@@ -62,11 +62,14 @@ class Term:
     below: Callable[[Env], Num]
     above: Callable[[Env], Num]
     limit: float
+    least: Callable[[Env], Num]
+    """The least value in the window; None without one."""
 
 
 @dataclass(frozen=True)
 class Range:
     name: str
+    type: str
     terms: tuple[Term, ...]
     window: Window | None = None
     """Of the rows before; its aggregates may read features of the view's windows, and the terms read its features."""
@@ -93,6 +96,7 @@ class Model:
     """A detector that is trained for each key on its last complete rows."""
 
     name: str
+    type: str
     features: Mapping[str, Callable[[Env], Num]]
     fit: Callable[[int], Fit]
     """A new model over so many features."""
@@ -116,6 +120,14 @@ class Rollup:
     columns: Mapping[str, Callable[[dict[str, Num]], Num]]
 
 
+def farthest(windows: Sequence[Window]) -> Window | None:
+    """The longest window of time; without one, that of the most rows; the first in the spec among equals."""
+    timed = [window for window in windows if window.duration_ns]
+    if timed:
+        return max(timed, key=lambda window: window.duration_ns)
+    return max(windows, key=lambda window: window.rows, default=None)
+
+
 @dataclass(frozen=True)
 class View:
     name: str
@@ -128,11 +140,8 @@ class View:
     levels: tuple[tuple[str, float], ...] = (("critical", 0.8), ("high", 0.6), ("medium", 0.4))
 
     def evidence(self) -> Window | None:
-        """The longest window of time; without one, that of the most rows; the first in the spec among equals."""
-        timed = [window for window in self.windows if window.duration_ns]
-        if timed:
-            return max(timed, key=lambda window: window.duration_ns)
-        return max(self.windows, key=lambda window: window.rows, default=None)
+        """The window that an alert shows."""
+        return farthest(self.windows)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Protocol
 
@@ -33,6 +33,14 @@ def _train(model: _Trains, rows: list[list[float]], seed: int, number: int) -> N
     one = np.zeros(1, np.int64)
     model.grow(1)
     model.train(Training(np.zeros(1, np.int32), one, one + len(rows), np.array(rows), one + number, np.array([seed], np.uint64)))
+
+
+def in_order(values: Iterable[float]) -> float:
+    """Their sum from left to right."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 def _one(row: list[float]) -> F64:
@@ -135,17 +143,54 @@ class CovarianceFit:
         return math.sqrt(total)
 
     def contributions(self, row: list[float]) -> list[Num]:
-        """z_c · (Σ⁻¹z)_c / d; 0 for a column that takes no part."""
+        """z_c · (Σ⁻¹z)_c / d, those of siblings shared out by z_c² / Σ_cc; 0 for a column that takes no part."""
         order, centred, solved = self._solved(row)
         d = self.score(row)
         parts: list[Num] = [0.0] * len(row)
-        back = list(solved)
+        if not d:
+            return parts
+        back, own = list(solved), [0.0] * len(order)
         for j in reversed(range(len(order))):
             for i in range(j + 1, len(order)):
                 back[j] -= float(self.model._factors[0][i][j]) * back[i]
             back[j] *= float(self.model._factors[0][j][j])
-            parts[order[j]] = centred[j] * back[j] / d if d else 0.0
+            own[j] = centred[j] * back[j] / d
+        group, variances = self._siblings(len(order))
+        for first in sorted(set(group)):
+            members = [j for j in range(len(order)) if group[j] == first]
+            whole = weight = 0.0
+            for j in members:
+                whole += own[j]
+                weight += centred[j] * centred[j] / variances[j]
+            for j in members:
+                parts[order[j]] = whole * (centred[j] * centred[j] / variances[j] / weight) if weight > 0 else 0.0
         return parts
+
+    def _siblings(self, rank: int) -> tuple[list[int], list[float]]:
+        """Of each column the first one that it nearly depends on, and its variance, from the triangular root L of Σ."""
+        factor = [[float(x) for x in line] for line in self.model._factors[0]]
+        variances = []
+        for j in range(rank):
+            variance = (1.0 / factor[j][j]) * (1.0 / factor[j][j])
+            for m in range(j):
+                variance += factor[j][m] * factor[j][m]
+            variances.append(variance)
+        root = [[0.0] * rank for _ in range(rank)]  # the inverse of L
+        for j in range(rank):
+            root[j][j] = factor[j][j]
+            for i in range(j + 1, rank):
+                root[i][j] = -in_order(factor[i][m] * root[m][j] for m in range(j, i)) * factor[i][i]
+
+        def inverse(i: int, j: int) -> float:
+            return in_order(root[m][i] * root[m][j] for m in range(max(i, j), rank))
+
+        group = list(range(rank))
+        for i in range(rank):
+            for j in range(i):
+                if inverse(i, j) * inverse(i, j) > 0.81 * inverse(i, i) * inverse(j, j):
+                    first, last = sorted((group[i], group[j]))
+                    group = [first if g == last else g for g in group]
+        return group, variances
 
 
 def forest(trees: int = 100, sample: int = 256) -> Callable[[int], Fit]:

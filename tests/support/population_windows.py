@@ -53,7 +53,7 @@ class Run:
         return [
             Verdict(None if np.isnan(raw) else raw, None if np.isnan(limit) else limit, None if np.isnan(score) else score, voted)
             for raw, limit, score, voted in zip(
-                self.evidence.observed.tolist(), self.evidence.threshold.tolist(), said.score.tolist(), said.voted.tolist(), strict=True
+                self.evidence.raw.tolist(), self.evidence.threshold.tolist(), said.score.tolist(), said.voted.tolist(), strict=True
             )
         ]
 

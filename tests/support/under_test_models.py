@@ -107,9 +107,11 @@ views:
                     ),
                 ),
                 detectors=(
-                    Model("forest", {"x": col("x"), "mx": col("mx")}, forest(3, 8), 12, 5, 6, Fraction(1, 5)),
-                    Model("covariance", {"mx": col("mx"), "move": col("move")}, covariance, 12, 5, 6, Fraction(29, 100)),
-                    Model("other", {"n": col("n")}, forest(2, 4), 6, 3, 4, limit=1.05),
+                    Model("forest", "isolation_forest", {"x": col("x"), "mx": col("mx")}, forest(3, 8), 12, 5, 6, Fraction(1, 5)),
+                    Model(
+                        "covariance", "robust_covariance", {"mx": col("mx"), "move": col("move")}, covariance, 12, 5, 6, Fraction(29, 100)
+                    ),
+                    Model("other", "isolation_forest", {"n": col("n")}, forest(2, 4), 6, 3, 4, limit=1.05),
                     zscore("zscore", {"x": (col("x"), 1.0), "mx": (col("mx"), 2.0)}, 2, rows=5),
                     zscore("sturdy", {"n": (col("n"), 2.0)}, 2, duration_ns=4 * SECOND, robust=True),
                     zscore("given", {"x": (col("x"), 2.0)}, 50, baseline={"x": (col("mx"), col("wide"))}),
@@ -135,6 +137,7 @@ views:
                 detectors=(
                     Model(
                         "forest",
+                        "isolation_forest",
                         {name: col(name) for name in ("last_x", "move", "pause")},
                         forest(3, 5),
                         10,
@@ -143,7 +146,7 @@ views:
                         Fraction(1, 4),
                     ),
                     zscore("zscore", {"x": (col("x"), 1.0)}, 2, rows=3),
-                    Model("spaces", {"x": col("x"), "n": col("n")}, half_spaces(3, 4), 10, 4, 5, Fraction(1, 4)),
+                    Model("spaces", "half_space_trees", {"x": col("x"), "n": col("n")}, half_spaces(3, 4), 10, 4, 5, Fraction(1, 4)),
                 ),
             ),
             View(
@@ -156,7 +159,9 @@ views:
                 ),
                 windows=(),
                 detectors=(
-                    Model("forest", {"rows": col("rows"), "total": col("total")}, forest(2, 6), 8, 2, 3, Fraction(3, 10)),
+                    Model(
+                        "forest", "isolation_forest", {"rows": col("rows"), "total": col("total")}, forest(2, 6), 8, 2, 3, Fraction(3, 10)
+                    ),
                     band("high", "rows", col("rows"), 1.0, 2, rows=6),
                 ),
             ),
@@ -240,8 +245,8 @@ TRADES = Case(
                     ),
                 ),
                 detectors=(
-                    Model("forest", _LEARNT, forest(100, 256), 2000, 500, 500, Fraction(1, 100)),
-                    Model("covariance", _LEARNT, covariance, 2000, 500, 500, Fraction(1, 100)),
+                    Model("forest", "isolation_forest", _LEARNT, forest(100, 256), 2000, 500, 500, Fraction(1, 100)),
+                    Model("covariance", "robust_covariance", _LEARNT, covariance, 2000, 500, 500, Fraction(1, 100)),
                     zscore("zscore", {name: (col(name), limit) for name, limit in _LIMITS.items()}, 50, rows=100),
                 ),
                 quorum=2,

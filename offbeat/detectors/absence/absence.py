@@ -17,10 +17,11 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import AbsencePlan
 from offbeat.core.rings import grown_rows
-from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.detectors.verdict import Verdicts
 
 FEATURE = "silent windows"
 _TICKS, _ACTIVE, _SILENT = range(3)
@@ -38,18 +39,22 @@ class Silences:
     counts: I32
     """(m, 3) ticks from the key's first window to its last, those with a window, those since."""
     chances: F64
+    first_ns: I64
+    """(m,) start of the key's first window."""
     last_ns: I64
-    """(m,) start of the key's last window."""
+    """(m,) start of its last."""
 
 
 @compiled
 def _tick(
     start: int, slots: I32, begin: int, end: int, keys: int, told: bool, limit: float, at_least: int,
-    counts: I32, chances: F64, last: I64, found: I32,
+    counts: I32, chances: F64, first: I64, last: I64, found: I32,
 ) -> int:
     """Go on by one tick, in which the keys slots[begin:end] have a window; returns how many silences became odd, their slots in `found`."""
     for i in range(begin, end):
         s = slots[i]
+        if counts[s, _TICKS] == 0:
+            first[s] = start
         counts[s, _TICKS] += counts[s, _SILENT] + 1
         counts[s, _ACTIVE] += 1
         counts[s, _SILENT] = 0
@@ -79,6 +84,7 @@ class Absence:
         self._counts: I32 = np.zeros((0, 3), np.int32)
         self._chances: F64 = np.zeros(0)
         """By slot: the chance of the silence so far."""
+        self._first: I64 = np.zeros(0, np.int64)
         self._last: I64 = np.zeros(0, np.int64)
         self._found = self._silences([])
 
@@ -95,12 +101,14 @@ class Absence:
             start = int(starts[begin])
             found = _tick(
                 start, slots, begin, end, keys, start < until_ns, self._plan.limit, self._plan.min_history,
-                self._counts, self._chances, self._last, out,
+                self._counts, self._chances, self._first, self._last, out,
             )  # fmt: skip
             if found:
                 chosen = out[:found].copy()
                 at = np.full(found, start, np.int64)
-                parts.append(Silences(chosen, at, self._counts[chosen], self._chances[chosen], self._last[chosen]))
+                parts.append(
+                    Silences(chosen, at, self._counts[chosen], self._chances[chosen], self._first[chosen], self._last[chosen])
+                )
         self._found = self._silences(parts)
         return self._found
 
@@ -110,6 +118,7 @@ class Absence:
             np.concatenate([np.zeros(0, np.int64), *(part.starts for part in parts)]),
             np.concatenate([np.zeros((0, 3), np.int32), *(part.counts for part in parts)]),
             np.concatenate([np.zeros(0), *(part.chances for part in parts)]),
+            np.concatenate([np.zeros(0, np.int64), *(part.first_ns for part in parts)]),
             np.concatenate([np.zeros(0, np.int64), *(part.last_ns for part in parts)]),
         )
 
@@ -122,7 +131,8 @@ class Absence:
         chances = np.append(self._found.chances, np.nan)[self._at]
         with np.errstate(divide="ignore", over="ignore"):
             r = np.where(voted, np.minimum(self._plan.limit / chances, _CAP), np.nan)
-        return Verdicts(r / (1.0 + r), voted, r, np.empty((0, len(slots))))
+        self._verdicts = Verdicts(r / (1.0 + r), voted, r, np.empty((0, len(slots))))
+        return self._verdicts
 
     def evidence(self, index: I64) -> Evidence:
         """Reasons for the windows at `index` of those last judged."""
@@ -130,7 +140,7 @@ class Absence:
         at = self._at[index]
         spoke = at >= 0
         ticks, active, silent = (np.where(spoke, np.append(self._found.counts[:, c], 0)[at], 0) for c in range(3))
-        last = np.append(self._found.last_ns, 0)[at]
+        first, last = (np.append(found, NULL_INT)[at] for found in (self._found.first_ns, self._found.last_ns))
         nothing = np.full(m, np.nan)
         observed = np.where(spoke, silent.astype(np.float64), nothing)
         # q / (1 - q): how long a silence lasts on average where each tick is missing with the chance q.
@@ -140,28 +150,35 @@ class Absence:
             for said, *row in zip(spoke.tolist(), ticks.tolist(), active.tolist(), silent.tolist(), last.tolist(), strict=True)
         ]
         return Evidence(
+            name=self._plan.name,
+            type=self._plan.type,
+            score=self._verdicts.score[index],
+            voted=self._verdicts.voted[index],
+            raw=nothing,
             threshold=observed,
             observed=observed,
             expected=expected,
             features=(FEATURE,),
             contributions=np.where(spoke, 1.0, np.nan)[np.newaxis],
-            odd=OutOfRange.none(m),
+            out_of_range=OutOfRange.none(m),
             notes=tuple(notes),
             version=np.zeros(m, np.int64),
+            window=WindowSpan(first, last, np.where(spoke, ticks, NULL_INT)),
         )
 
     def _grow(self, keys: int) -> None:
         self._counts, self._chances = grown_rows(self._counts, keys), grown_rows(self._chances, keys)
-        self._last = grown_rows(self._last, keys, NULL_INT)
+        self._first, self._last = grown_rows(self._first, keys, NULL_INT), grown_rows(self._last, keys, NULL_INT)
 
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """The state of the first `keys` slots."""
         self._grow(keys)
-        return {"counts": self._counts[:keys].copy(), "chances": self._chances[:keys].copy(), "last": self._last[:keys].copy()}
+        kept: dict[str, np.ndarray] = {"counts": self._counts, "chances": self._chances, "first": self._first, "last": self._last}
+        return {name: array[:keys].copy() for name, array in kept.items()}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over a snapshot."""
-        self._counts, self._chances, self._last = (arrays[name].copy() for name in ("counts", "chances", "last"))
+        self._counts, self._chances, self._first, self._last = (arrays[name].copy() for name in ("counts", "chances", "first", "last"))
 
 
 def _note(ticks: int, active: int, silent: int, last_ns: int) -> str:

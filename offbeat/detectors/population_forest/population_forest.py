@@ -14,9 +14,10 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import F64, I32, I64, U64, Bools
+from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
 from offbeat.core.clock import LocalTime
 from offbeat.core.compiled import settle
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.hashing import TEXT, row_hashes, words_of
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import PopulationPlan
@@ -26,7 +27,7 @@ from offbeat.detectors.population_forest.population_model import PopulationModel
 from offbeat.detectors.population_forest.population_sample import PopulationSample, Sampled
 from offbeat.detectors.trained.thresholds import rank
 from offbeat.detectors.trained.trained import key_hash
-from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.detectors.verdict import Verdicts
 
 _BEFORE = "no verdict: windows that start later were judged before it"
 _NULL = "no verdict: a feature is null"
@@ -78,7 +79,8 @@ class PopulationForest:
                 self._spoke = self._spoke or len(rows) > 0
             if self._learns and start == self._sample.tick:
                 self._sample.add(outputs, self._inputs, rows, live, slots, self._keys)
-        return Verdicts(score, voted, exceedance, np.empty((0, n)))
+        self._said = Verdicts(score, voted, exceedance, np.empty((0, n)))
+        return self._said
 
     def learn(self, names: Sequence[str], slots: I32, time_ns: I64, outputs: F64) -> None:
         """Take rows into the sample without judging them. Rows of a tick before the newest are left out."""
@@ -161,7 +163,7 @@ class PopulationForest:
         contributions = np.full((len(self._inputs), len(index)), np.nan)
         notes = np.full(len(index), "", object)
         odd: Bools = np.zeros(rows.shape, np.bool_)
-        usual = np.zeros((3, *rows.shape))
+        usual, spans = np.zeros((3, *rows.shape)), np.full((3, len(index)), NULL_INT)
         null = np.isnan(rows).any(axis=1)
         starts = self._time[index]
         for start in np.unique(starts).tolist():
@@ -170,21 +172,28 @@ class PopulationForest:
             if isinstance(model, str):
                 notes[own] = model
                 continue
-            contributions[:, own] = model.contributions(rows[own])
+            contributions[:, own], spans[:, own] = model.contributions(rows[own]), np.array(model.span)[:, None]
             usual[:, own] = model.usual[:, None]
             odd[own] = (rows[own] < model.usual[1]) | (rows[own] > model.usual[2])
         notes[null] = _NULL
         at, feature = np.nonzero(odd)
         offsets = np.append(np.int64(0), np.cumsum(odd.sum(axis=1)))
+        raw = self._raw[index]
         return Evidence(
+            name=self._plan.name,
+            type=self._plan.type,
+            score=self._said.score[index],
+            voted=self._said.voted[index],
+            raw=raw,
             threshold=self._limit[index],
-            observed=self._raw[index],
+            observed=np.where(np.isnan(raw), np.nan, rows[:, 0]) if len(self._inputs) == 1 else np.full(len(index), np.nan),
             expected=np.full(len(index), np.nan),
             features=self._plan.features,
             contributions=contributions,
-            odd=OutOfRange(offsets, feature.astype(np.int32), np.concatenate([rows[None], usual])[:, at, feature]),
+            out_of_range=OutOfRange(offsets, feature.astype(np.int32), np.concatenate([rows[None], usual])[:, at, feature]),
             notes=tuple(notes.tolist()),
             version=self._version[index],
+            window=WindowSpan(*spans),
         )
 
     def newest(self) -> bytes | None:

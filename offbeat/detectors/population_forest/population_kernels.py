@@ -211,12 +211,17 @@ def merge_newest(
 
 @compiled
 def usual_values(rows: F64, width: float) -> F64:
-    """(3, k) mean of each column of (n, k) rows, and the mean less and plus `width` sample standard deviations."""
+    """(3, k) mean of each column of (n, k) rows, and the mean less and plus `width` sample standard deviations.
+
+    The lower end is 0 where that would lie below, and no row does.
+    """
     n, k = rows.shape
     out = np.zeros((3, k))
+    least = rows[0].copy()
     for i in range(n):
         for f in range(k):
             out[0, f] += rows[i, f]
+            least[f] = min(least[f], rows[i, f])
     for f in range(k):
         out[0, f] /= n
     for i in range(n):
@@ -225,6 +230,7 @@ def usual_values(rows: F64, width: float) -> F64:
             out[1, f] += d * d
     for f in range(k):
         spread = width * np.sqrt(out[1, f] / (n - 1.0))
-        out[1, f] = out[0, f] - spread
+        low = out[0, f] - spread
+        out[1, f] = 0.0 if low < 0.0 and least[f] >= 0.0 else low
         out[2, f] = out[0, f] + spread
     return out

@@ -48,6 +48,8 @@ class PopulationModel:
     """Raw scores in rising order, of which the threshold is a quantile."""
     usual: F64
     """(3, k) mean, lower and upper end of what is usual for each feature, for explanations only."""
+    span: tuple[int, int, int]
+    """Of the windows it was trained on: first start, last start, number."""
     features: tuple[str, ...]
     version: int
     """Names the training: equal for equal rows, settings and seed; above 0."""
@@ -83,7 +85,13 @@ def train(plan: PopulationPlan, sampled: Sampled, seed: np.uint64) -> Population
     for array in (sampled.hashes, sampled.rows):
         version.update(np.ascontiguousarray(array).data)
     return PopulationModel(
-        forest, walked, np.sort(live), usual_values(sampled.rows, WIDTH), plan.features, max(version.intdigest() >> (64 - _BITS), 1)
+        forest=forest,
+        packed=walked,
+        scores=np.sort(live),
+        usual=usual_values(sampled.rows, WIDTH),
+        span=(int(sampled.starts.min()), int(sampled.starts.max()), n),
+        features=plan.features,
+        version=max(version.intdigest() >> (64 - _BITS), 1),
     )
 
 
@@ -106,7 +114,7 @@ def _without_unreached(forest: Forests) -> Forests:
 def save(model: PopulationModel) -> bytes:
     """The model's file, one Arrow stream."""
     arrays: Arrays = {**model.forest._asdict(), "scores": model.scores, "usual": model.usual}
-    return encode(arrays, {"kind": _KIND, "features": list(model.features), "version": model.version})
+    return encode(arrays, {"kind": _KIND, "features": list(model.features), "version": model.version, "span": list(model.span)})
 
 
 def load(path: str, features: tuple[str, ...]) -> PopulationModel:
@@ -124,4 +132,7 @@ def load(path: str, features: tuple[str, ...]) -> PopulationModel:
     if tuple(document["features"]) != features:
         raise UserError(f"{path}: a model over the features {', '.join(document['features'])}, not {', '.join(features)}")
     forest = Forests(*(arrays[name] for name in Forests._fields))
-    return PopulationModel(forest, packed(forest, len(features)), arrays["scores"], arrays["usual"], features, document["version"])
+    first, last, n = document["span"]
+    return PopulationModel(
+        forest, packed(forest, len(features)), arrays["scores"], arrays["usual"], (first, last, n), features, document["version"]
+    )

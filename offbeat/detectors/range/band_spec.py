@@ -26,7 +26,8 @@ class BandSpec(RangeSpec):
         """The detector's part of the Plan; None after a mistake."""
         enough = f"CASE WHEN count({self.value}) >= {self.least()} THEN {{}}({self.value}) END"
         center, spread = f"{name}.center", f"{name}.spread"
-        view.background(name, self.over, {center: enough.format("mean"), spread: enough.format("std")})
+        shown = self.least_value(view, f"{name}.least", self.value)
+        view.background(name, self.over, {center: enough.format("mean"), spread: enough.format("std")}, shown)
         reach = f'{self.width!r} * "{spread}"'
-        term = self.term(view, ("value",), self.value, (f'"{center}"', reach, reach), self.width)
+        term = self.term(view, ("value",), self.value, (f'"{center}"', reach, reach), self.width, *shown)
         return None if term is None else RangePlan(name, self.type, (term,))

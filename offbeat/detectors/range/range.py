@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from offbeat.core.batch import F64, I64, Bools
+from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.compiled import compiled
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import RangePlan
-from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.detectors.verdict import Verdicts
 
 
 @compiled
@@ -46,7 +47,9 @@ def _without_spread(outputs: F64, terms: I64, found: I64) -> None:
 
 
 @compiled
-def _odd(outputs: F64, terms: I64, ratios: F64, index: I64, offsets: I64, feature: np.ndarray, values: F64) -> int:
+def _out_of_range(
+    outputs: F64, terms: I64, positive: Bools, ratios: F64, index: I64, offsets: I64, feature: I32, values: F64
+) -> int:
     found = 0
     for i in range(len(index)):
         row = index[i]
@@ -56,7 +59,11 @@ def _odd(outputs: F64, terms: I64, ratios: F64, index: I64, offsets: I64, featur
                 feature[found] = t
                 values[0, found] = outputs[terms[t, 0], row]
                 values[1, found] = center
-                values[2, found] = center - outputs[terms[t, 2], row]
+                low = center - outputs[terms[t, 2], row]
+                # What was never negative is not usual below 0, whatever its spread.
+                if low < 0.0 and (positive[t] or (terms[t, 4] >= 0 and outputs[terms[t, 4], row] >= 0.0)):
+                    low = 0.0
+                values[2, found] = low
                 values[3, found] = center + outputs[terms[t, 3], row]
                 found += 1
         offsets[i + 1] = found
@@ -66,15 +73,17 @@ def _odd(outputs: F64, terms: I64, ratios: F64, index: I64, offsets: I64, featur
 class Range:
     """Judges rows by the outputs of the view's program; keeps no state, its window is the view's.
 
-    raw = max |value - center| / reach over the values, threshold 1 [S18]. With several values `observed` is the raw score and the
-    contributions are the values' distances in the detector's unit (standard deviations for a z-score), signed. With one, `observed` is the
-    value, `threshold` the end of the range on its side, `expected` the center.
+    raw = max |value - center| / reach over the values, threshold 1 [S18]. With one value the evidence shows it as `observed`, the end of
+    the range on its side as `threshold` and the center as `expected`; with several it shows `raw`. Contributions are the values' distances
+    in the detector's unit (standard deviations for a z-score), signed.
     """
 
     def __init__(self, plan: RangePlan) -> None:
         self.name = plan.name
         self.features = tuple(term.feature for term in plan.terms)
-        self._terms = np.array([[term.value, term.center, term.below, term.above] for term in plan.terms], np.int64)
+        self._type = plan.type
+        self._terms = np.array([[term.value, term.center, term.below, term.above, term.least] for term in plan.terms], np.int64)
+        self._positive = np.array([term.positive for term in plan.terms])
         self._limits = np.array([term.limit for term in plan.terms])
 
     def judge(self, outputs: F64, *, above: bool = False) -> Verdicts:
@@ -99,24 +108,30 @@ class Range:
         ratios = verdicts.ratios[:, index]
         silent = np.isnan(verdicts.score[index])
         if len(self._terms) == 1:
-            value, center, below, above = outputs[self._terms[0]][:, index]
-            observed, expected = np.where(silent, np.nan, value), np.where(silent, np.nan, center)
+            value, center, below, above = outputs[self._terms[0, :4]][:, index]
+            raw, observed, expected = np.full(m, np.nan), np.where(silent, np.nan, value), np.where(silent, np.nan, center)
             with np.errstate(over="ignore"):
                 threshold = np.where(silent, np.nan, np.where(value >= center, center + above, center - below))
         else:
-            observed, expected = np.where(silent, np.nan, verdicts.exceedance[index]), np.full(m, np.nan)
+            raw, observed, expected = np.where(silent, np.nan, verdicts.exceedance[index]), np.full(m, np.nan), np.full(m, np.nan)
             threshold = np.where(silent, np.nan, 1.0)
         with np.errstate(over="ignore"):
             contributions = ratios * self._limits[:, np.newaxis]
         offsets, feature, values = np.zeros(m + 1, np.int64), np.empty(m * len(self._terms), np.int32), np.empty((4, m * len(self._terms)))
-        found = _odd(outputs, self._terms, verdicts.ratios, index, offsets, feature, values)
+        found = _out_of_range(outputs, self._terms, self._positive, verdicts.ratios, index, offsets, feature, values)
         return Evidence(
+            name=self.name,
+            type=self._type,
+            score=verdicts.score[index],
+            voted=verdicts.voted[index],
+            raw=raw,
             threshold=threshold,
             observed=observed,
             expected=expected,
             features=self.features,
             contributions=contributions,
-            odd=OutOfRange(offsets, feature[:found], values[:, :found]),
+            out_of_range=OutOfRange(offsets, feature[:found], values[:, :found]),
             notes=(),
             version=np.zeros(m, np.int64),
+            window=WindowSpan.none(m),
         )

@@ -9,7 +9,7 @@ import numpy as np
 from offbeat.core.batch import F64, I32
 from offbeat.core.rings import grown_rows
 from offbeat.detectors.robust_covariance.chi_square import consistency_factor, quantile
-from offbeat.detectors.robust_covariance.mahalanobis import mahalanobis
+from offbeat.detectors.robust_covariance.mahalanobis import mahalanobis, shares
 from offbeat.detectors.robust_covariance.mcd import HOPELESS, REGULARISATION
 from offbeat.detectors.robust_covariance.mcd_training import train
 from offbeat.detectors.trained.model import Training
@@ -106,21 +106,19 @@ class RobustCovariance:
         scales = self._scales[models]
         self._inverses[models] = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales > 0)
 
-    def _distances(self, slots: I32, rows: F64, parts: F64) -> F64:
-        out = np.empty(len(rows))
-        mahalanobis(
-            slots, rows, self._model_of, self._order, self._ranks, self._locations, self._inverses, self._factors, parts, out
-        )
-        return out
+    def _arrays(self) -> tuple[I32, np.ndarray, np.ndarray, F64, F64, F64]:
+        return self._model_of, self._order, self._ranks, self._locations, self._inverses, self._factors
 
     def score(self, slots: I32, rows: F64) -> F64:
         """(n,) Mahalanobis distances; NaN where no model speaks."""
-        return self._distances(slots, rows, np.empty((0, 0)))
+        out = np.empty(len(rows))
+        mahalanobis(slots, rows, *self._arrays(), out)
+        return out
 
     def contributions(self, slots: I32, rows: F64) -> F64:
-        """(k, n) parts of the distance: z_f · (Σ⁻¹z)_f / d, which sum to d; 0 for dropped columns. A part can be negative."""
+        """(k, n) parts of the distance, which sum to it; 0 for dropped columns. A part can be negative. See `shares`."""
         parts = np.zeros((self._features, len(rows)))
-        self._distances(slots, rows, parts)
+        shares(slots, rows, *self._arrays(), self.score(slots, rows), parts)
         return parts
 
     def _model(self, slot: int) -> int:

@@ -6,9 +6,10 @@ import numpy as np
 
 from offbeat.core.batch import F64, I64, Bools
 from offbeat.core.compiled import compiled
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import RulePlan
-from offbeat.detectors.verdict import Evidence, Verdicts
+from offbeat.detectors.verdict import Verdicts
 
 _CAP = 100.0
 _SIDES = {">": 1, ">=": 2, "<": -1, "<=": -2, "": 0}
@@ -62,22 +63,27 @@ class Rule:
 
     def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
         """Reasons for the rows at `index`."""
-        score = verdicts.score[index]
+        m, score = len(index), verdicts.score[index]
         silent = np.isnan(score)
-        nothing = np.full(len(index), np.nan)
+        nothing = np.full(m, np.nan)
 
         def pick(output: int) -> F64:
             return np.where(silent, np.nan, outputs[output][index]) if output >= 0 else nothing
 
         features = (self._plan.measure,) if self._plan.measure else ()
-        contributions = score[np.newaxis] if features else np.empty((0, len(index)))
         return Evidence(
+            name=self.name,
+            type=self._plan.type,
+            score=score,
+            voted=verdicts.voted[index],
+            raw=nothing,
             threshold=pick(self._plan.threshold),
             observed=pick(self._plan.observed),
             expected=pick(self._plan.expected),
             features=features,
-            contributions=contributions,
-            odd=OutOfRange.none(len(index)),
+            contributions=score[np.newaxis] if features else np.empty((0, m)),
+            out_of_range=OutOfRange.none(m),
             notes=(),
-            version=np.zeros(len(index), np.int64),
+            version=np.zeros(m, np.int64),
+            window=WindowSpan.none(m),
         )

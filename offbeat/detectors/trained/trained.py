@@ -15,6 +15,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, U64, Bools
 from offbeat.core.compiled import compiled, settle
+from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import ModelPlan
 from offbeat.core.rings import grown_rows
@@ -23,7 +24,6 @@ from offbeat.detectors.trained.model import Model, Training
 from offbeat.detectors.trained.random import stream
 from offbeat.detectors.trained.thresholds import Thresholds
 from offbeat.detectors.trained.training_rows import OFFSET, SEEN, TRAINED, TRAINING, TrainingRows
-from offbeat.detectors.verdict import Evidence
 
 WIDTH = 3.0
 """Standard deviations around the mean of the training rows in which a feature counts as usual, for explanations only."""
@@ -102,7 +102,7 @@ def _unusual(slots: I32, trained: Bools, records: I64, rows: F64, x: F64, offset
     Returns how many; for each its feature and (value, mean, lower end, upper end).
     """
     k = x.shape[1]
-    mean, width = np.empty(k), np.empty(k)
+    mean, width, least = np.empty(k), np.empty(k), np.empty(k)
     known = -1
     found = 0
     for p in range(len(slots)):
@@ -113,9 +113,11 @@ def _unusual(slots: I32, trained: Bools, records: I64, rows: F64, x: F64, offset
             for j in range(k):
                 mean[j] = 0.0
                 width[j] = 0.0
+                least[j] = rows[begin, j]
             for r in range(begin, begin + n):
                 for j in range(k):
                     mean[j] += rows[r, j]
+                    least[j] = min(least[j], rows[r, j])
             for j in range(k):
                 mean[j] /= n
             for r in range(begin, begin + n):
@@ -130,7 +132,9 @@ def _unusual(slots: I32, trained: Bools, records: I64, rows: F64, x: F64, offset
                     feature[found] = j
                     values[0, found] = x[p, j]
                     values[1, found] = mean[j]
-                    values[2, found] = mean[j] - width[j]
+                    low = mean[j] - width[j]
+                    # What was never negative is not usual below 0, whatever its spread.
+                    values[2, found] = 0.0 if low < 0.0 and least[j] >= 0.0 else low
                     values[3, found] = mean[j] + width[j]
                     found += 1
         offsets[p + 1] = found
@@ -144,6 +148,18 @@ class VerdictMatrices(NamedTuple):
     score: F64
     voted: Bools
     exceedance: F64
+
+
+class _Explained(NamedTuple):
+    """Of m rows of a round: their numbers, their value where the models look at one feature, and what only the models of the round know."""
+
+    rows: I64
+    values: F64
+    contributions: list[F64]
+    """By detector, as for the next but one."""
+    out_of_range: OutOfRange
+    notes: list[list[str]]
+    window: WindowSpan
 
 
 class Trained:
@@ -163,19 +179,19 @@ class Trained:
         """Slots whose models wait to be fitted again after a restart."""
         self._waiting = False
 
-    def open(self, names: Sequence[str], slots: I32, outputs: F64, numbers: I64, rounds: I32) -> None:
+    def open(self, names: Sequence[str], slots: I32, time_ns: I64, outputs: F64, numbers: I64, rounds: I32) -> None:
         """Begin a batch of n rows; adds to `rounds` (n,) how many trainings of its key come before each row.
 
         `numbers` (n,) are those of the rows among all rows of their keys.
         """
         self._grow(names)
-        self._numbers = numbers
+        self._numbers, self._time = numbers, time_ns
         complete = np.empty(len(slots), np.bool_)
         _whole(outputs, self._inputs, complete)
         self._trains, self._any_trains = self._kept.schedule(slots, complete, rounds)
         n, d = len(slots), len(self.plans)
         self._raw, self._limit, self._version = np.full((d, n), np.nan), np.full((d, n), np.nan), np.zeros(n, np.int64)
-        self._explained: list[tuple[I64, list[F64], OutOfRange, list[list[str]]]] = []
+        self._explained: list[_Explained] = []
 
     def sort(self, slots: I32, outputs: F64, order: I64, said: VerdictMatrices) -> None:
         """Rows in the order of the rounds, those of a key side by side; verdicts on them will be written to `said`."""
@@ -220,9 +236,10 @@ class Trained:
                 parts[:, speaks] = model.contributions(slots[speaks], x[speaks])
             contributions.append(parts)
             notes.append([self._note(model, slot, whole) for slot, whole in zip(slots.tolist(), complete.tolist(), strict=True)])
-        self._explained.append((rows, contributions, self._odd(slots, x, trained), notes))
+        values, span = (x[:, 0] if k == 1 else np.full(m, np.nan)), self._kept.span(slots, trained)
+        self._explained.append(_Explained(rows, values, contributions, self._out_of_range(slots, x, trained), notes, span))
 
-    def _odd(self, slots: I32, x: F64, trained: Bools) -> OutOfRange:
+    def _out_of_range(self, slots: I32, x: F64, trained: Bools) -> OutOfRange:
         """Features of (m, k) rows that lie outside what was usual in the training rows of their keys."""
         m, k = x.shape
         offsets, feature, values = np.zeros(m + 1, np.int64), np.empty(m * k, np.int32), np.empty((4, m * k))
@@ -241,7 +258,7 @@ class Trained:
         slots, x, rows = self._now
         for thresholds, found in zip(self._thresholds, self._round, strict=True):
             thresholds.keep(slots, found)
-        self._kept.append(slots, x, self._numbers[rows])
+        self._kept.append(slots, x, self._numbers[rows], self._time[rows])
         if self._any_trains:
             turn = self._slots[begin:end][self._trains[self._order[begin:end]]]
             if len(turn):
@@ -289,25 +306,34 @@ class Trained:
 
     def evidence(self, index: I64) -> list[Evidence]:
         """Each detector's reasons for the rows at `index`, in rising order, all of which were explained."""
-        rows = np.concatenate([part[0] for part in self._explained])
-        odd = OutOfRange.joined([part[2] for part in self._explained])
+        parts = self._explained
+        rows = np.concatenate([part.rows for part in parts])
+        odd = OutOfRange.joined([part.out_of_range for part in parts])
         at = np.argsort(rows)[np.searchsorted(np.sort(rows), index)]
         if len(rows) != len(index) or (at[1:] < at[:-1]).any():
             odd = odd.take(at)
+        values, window = np.concatenate([part.values for part in parts])[at], WindowSpan.joined([part.window for part in parts]).take(at)
         expected, version = np.full(len(index), np.nan), self._version[index]
         found = []
         for d, plan in enumerate(self.plans):
-            notes = [note for part in self._explained for note in part[3][d]]
+            notes = [note for part in parts for note in part.notes[d]]
+            raw, to = self._raw[d, index], self._said.places[d]
             found.append(
                 Evidence(
+                    name=plan.name,
+                    type=plan.type,
+                    score=self._said.score[to, index],
+                    voted=self._said.voted[to, index],
+                    raw=raw,
                     threshold=self._limit[d, index],
-                    observed=self._raw[d, index],
+                    observed=np.where(np.isnan(raw), np.nan, values),
                     expected=expected,
                     features=plan.features,
-                    contributions=np.concatenate([part[1][d] for part in self._explained], axis=1)[:, at],
-                    odd=odd,
+                    contributions=np.concatenate([part.contributions[d] for part in parts], axis=1)[:, at],
+                    out_of_range=odd,
                     notes=tuple(notes[i] for i in at.tolist()),
                     version=version,
+                    window=window,
                 )
             )
         return found
@@ -345,8 +371,8 @@ class Trained:
         self._waiting = bool(self._stale.any())
         return missing
 
-    def fill(self, slots: I32, places: I64, outputs: F64) -> None:
+    def fill(self, slots: I32, places: I64, time_ns: I64, outputs: F64) -> None:
         """Rows kept for training, made again: (o, r) outputs of the view's program, `places` (r,) of their slots among `slots`."""
         x, complete = np.empty((len(places), len(self._inputs))), np.empty(len(places), np.bool_)
         _gather(outputs, self._inputs, np.arange(len(places)), x, complete)
-        self._kept.fill(slots, x[complete])
+        self._kept.fill(slots, x[complete], time_ns[complete])

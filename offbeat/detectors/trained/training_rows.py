@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32, I64, U64, Bools
+from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
+from offbeat.core.evidence import WindowSpan
 from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
 
 OFFSET, CAPACITY, LENGTH, TRAINED, SEEN, TRAINING = range(6)
@@ -39,18 +40,19 @@ def _schedule(
 
 
 @compiled
-def _move(rows: F64, row_numbers: I64, source: int, target: int, n: int) -> None:
+def _move(rows: F64, row_numbers: I64, times: I64, source: int, target: int, n: int) -> None:
     """Move n rows towards the front."""
     for r in range(n):
         for j in range(rows.shape[1]):
             rows[target + r, j] = rows[source + r, j]
         row_numbers[target + r] = row_numbers[source + r]
+        times[target + r] = times[source + r]
 
 
 @compiled
 def _append(
-    begin: int, slots: I32, x: F64, numbers: I64, records: I64, most: int,
-    used: I64, free: I64, link: I64, rows: F64, row_numbers: I64,
+    begin: int, slots: I32, x: F64, numbers: I64, time_ns: I64, records: I64, most: int,
+    used: I64, free: I64, rows: F64, row_numbers: I64, times: I64,
 ) -> int:
     """Append x[begin:]; returns the number of rows done: all, or those before the pool must grow."""
     k = x.shape[1]
@@ -59,31 +61,32 @@ def _append(
         length = records[s, LENGTH]
         if length == records[s, CAPACITY]:
             size = next_capacity(length, most)
-            to = take(size, used, free, link)
+            to = take(size, used, free, times)
             if to < 0:
                 return i
-            _move(rows, row_numbers, records[s, OFFSET], to, length)
+            _move(rows, row_numbers, times, records[s, OFFSET], to, length)
             if length > 0:
-                give(records[s, OFFSET], length, free, link)
+                give(records[s, OFFSET], length, free, times)
             records[s, OFFSET] = to
             records[s, CAPACITY] = size
         at = records[s, OFFSET] + length
         for j in range(k):
             rows[at, j] = x[i, j]
         row_numbers[at] = numbers[i]
+        times[at] = time_ns[i]
         records[s, LENGTH] = length + 1
     return len(slots)
 
 
 @compiled
-def _trim(slots: I32, records: I64, keep: int, rows: F64, row_numbers: I64) -> None:
+def _trim(slots: I32, records: I64, keep: int, rows: F64, row_numbers: I64, times: I64) -> None:
     """Only the rows of the training that begins now stay."""
     for i in range(len(slots)):
         s = slots[i]
         length = records[s, LENGTH]
         n = min(length, keep)
         if length > n:
-            _move(rows, row_numbers, records[s, OFFSET] + length - n, records[s, OFFSET], n)
+            _move(rows, row_numbers, times, records[s, OFFSET] + length - n, records[s, OFFSET], n)
         records[s, LENGTH] = n
         records[s, TRAINED] = n
         records[s, TRAINING] += 1
@@ -98,7 +101,7 @@ class TrainingRows:
         self.records: I64 = np.zeros((0, 6), np.int64)
         self.rows: F64 = np.zeros((0, features))
         self._numbers: I64 = np.zeros(0, np.int64)
-        self._link: I64 = np.zeros(0, np.int64)
+        self._times: I64 = np.zeros(0, np.int64)
         self._used: I64 = np.zeros(1, np.int64)
         self._free = no_free()
         self._phases: I64 = np.zeros(0, np.int64)
@@ -124,25 +127,35 @@ class TrainingRows:
         """Complete rows after which the slot's key is trained for the first time."""
         return self._least + -(self._least + int(self._phases[slot])) % self._every
 
-    def append(self, slots: I32, x: F64, numbers: I64) -> None:
-        """Keep (n, k) complete rows; `numbers` (n,) are theirs among all rows of their keys."""
+    def append(self, slots: I32, x: F64, numbers: I64, time_ns: I64) -> None:
+        """Keep (n, k) complete rows; `numbers` (n,) are theirs among all rows of their keys, `time_ns` (n,) their times."""
         done = 0
         while (
             done := _append(
-                done, slots, x, numbers, self.records, self._most,
-                self._used, self._free, self._link, self.rows, self._numbers,
+                done, slots, x, numbers, time_ns, self.records, self._most,
+                self._used, self._free, self.rows, self._numbers, self._times,
             )
         ) < len(slots):  # fmt: skip
             self._grow_pool(int(self._used[0]) + 2 * self._most)
 
     def _grow_pool(self, elements: int) -> None:
         self.rows = grown_rows(self.rows, elements)
-        self._link = grown_rows(self._link, elements)
         self._numbers = grown_rows(self._numbers, elements)
+        self._times = grown_rows(self._times, elements)
 
     def begin(self, slots: I32) -> None:
         """The trainings of these slots begin: the rows before them are dropped."""
-        _trim(slots, self.records, self.train_on, self.rows, self._numbers)
+        _trim(slots, self.records, self.train_on, self.rows, self._numbers, self._times)
+
+    def span(self, slots: I32, trained: Bools) -> WindowSpan:
+        """(m,) the rows of the last training of each slot; none where it is not `trained` (m,)."""
+        r = self.records[slots]
+        first = np.where(trained, r[:, OFFSET], 0)
+        last = np.where(trained, first + r[:, TRAINED] - 1, 0)
+        if not trained.any():
+            return WindowSpan.none(len(slots))
+        from_ns, to_ns = (np.where(trained, self._times[at], NULL_INT) for at in (first, last))
+        return WindowSpan(from_ns, to_ns, np.where(trained, r[:, TRAINED], NULL_INT))
 
     def first(self, slots: int) -> I64:
         """(slots,) number of the oldest row kept of each slot, among all rows of its key; 0 where none is kept."""
@@ -159,8 +172,8 @@ class TrainingRows:
         r = self.records[:slots]
         at = stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))
         numbers = self._numbers[stretches(r[:, OFFSET], r[:, LENGTH])]
-        steps = np.diff(numbers, prepend=np.int64(0))
-        return {"records": r[:, LENGTH:].copy(), "without": without, "rows": self.rows[at], "numbers": steps}
+        steps, times = np.diff(numbers, prepend=np.int64(0)), np.diff(self._times[at], prepend=np.int64(0))
+        return {"records": r[:, LENGTH:].copy(), "without": without, "rows": self.rows[at], "times": times, "numbers": steps}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> I32:
         """Take over a snapshot; gives the slots whose rows it does not hold: `fill` brings them."""
@@ -174,10 +187,12 @@ class TrainingRows:
         self._grow_pool(elements)
         self._used[0] = elements
         self._numbers[stretches(r[:, OFFSET], r[:, LENGTH])] = np.cumsum(arrays["numbers"])
-        self.rows[stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))] = arrays["rows"]
+        held = stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))
+        self.rows[held], self._times[held] = arrays["rows"], np.cumsum(arrays["times"])
         return np.flatnonzero(without).astype(np.int32)
 
-    def fill(self, slots: I32, x: F64) -> None:
-        """Rows of some slots after a restart, slot after slot: (r, k), as many as were kept."""
+    def fill(self, slots: I32, x: F64, time_ns: I64) -> None:
+        """Rows of some slots after a restart, slot after slot: (r, k) and their times (r,), as many as were kept."""
         r = self.records[slots]
-        self.rows[stretches(r[:, OFFSET], r[:, LENGTH])] = x
+        places = stretches(r[:, OFFSET], r[:, LENGTH])
+        self.rows[places], self._times[places] = x, time_ns

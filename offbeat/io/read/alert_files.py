@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
 from offbeat.io.address import address_of, shown
+from offbeat.io.read.old_alerts import has_old, renewed
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import json_lines
 from offbeat.io.write.parquet_sink import part_files
@@ -113,6 +114,8 @@ def _sorted(column: pl.Expr, kind: pl.Struct, known: list[str]) -> pl.Expr:
 
 def typed(frame: pl.DataFrame) -> pl.DataFrame:
     """The types of the Contract, whatever the file could tell of them (a JSON column of nulls has none)."""
+    if has_old(frame):
+        frame = renewed(frame)
     wanted = pl.DataFrame(EMPTY.empty_table()).cast({pl.Categorical: pl.String}).schema
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
@@ -127,12 +130,34 @@ def typed(frame: pl.DataFrame) -> pl.DataFrame:
         elif name == "time":
             columns.append(_time(pl.col(name), kind))
         elif name == "detectors":
-            columns.append(pl.col(name).cast(_plain(wanted[name])))
+            columns.append(_entries(pl.col(name), kind, _plain(wanted[name])))
         elif name in wanted and name not in {"row", "window"}:
             columns.append(pl.col(name).cast(wanted[name]))
         else:
             columns.append(pl.col(name))
     return frame.select(columns)
+
+
+def _entries(column: pl.Expr, kind: object, wanted: pl.DataType) -> pl.Expr:
+    """Entries of `detectors`: times as such, and fields that a file leaves out as null, or empty where they are lists."""
+    if not (isinstance(wanted, pl.List) and isinstance(wanted.inner, pl.Struct)):
+        raise TypeError(f"{wanted} is no type of detectors")
+    inner = kind.inner if isinstance(kind, pl.List) else None
+    have = {field.name: field.dtype for field in inner.fields} if isinstance(inner, pl.Struct) else {}
+    inside = []
+    for field in wanted.inner.fields:
+        value, here = pl.element().struct.field(field.name), have.get(field.name)
+        if here is None:
+            value = pl.lit([] if isinstance(field.dtype, pl.List) else None, field.dtype)
+        elif field.name == "window" and isinstance(here, pl.Struct):
+            ends = [_time(value.struct.field(end.name), end.dtype).alias(end.name) for end in here.fields if end.name in {"from", "to"}]
+            span = pl.struct(*ends, value.struct.field("n").cast(pl.Int64))
+            value = pl.when(value.is_not_null()).then(span)
+        else:
+            value = value.cast(field.dtype)
+            value = value.fill_null(pl.lit([], field.dtype)) if isinstance(field.dtype, pl.List) else value
+        inside.append(value.alias(field.name))
+    return column.list.eval(pl.struct(inside)) if have else column.cast(wanted)
 
 
 def _statistics(window: pl.Struct) -> pl.Expr:

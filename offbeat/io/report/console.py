@@ -24,6 +24,9 @@ Record = Mapping[str, Any]
 COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "green"}
 ID_DIGITS = 12
 """Digits of an alert_id that are shown where space is short; `read_alerts.find_alert` takes any beginning."""
+DISTANCES = frozenset({"zscore", "band", "quantile"})
+"""Types of detectors that hold values against a range: r, how far a value lies from its center in units of what is allowed, is their raw
+score, and a contribution below 0 lies below the center."""
 _LONGEST = 60
 _LONGEST_KEY = 40
 """Characters of a key that tables show: a UUID has 36."""
@@ -167,7 +170,7 @@ def live_line(alert: Record, *, zone: str = "UTC") -> Text:
 def summary(alert: Record) -> str:
     """What fired, in a few words, for each detector that voted, the highest score first.
 
-    `price_jump 0.015 > 0.005`; where it knows what is usual, its oddest feature: `zscore max_mb 35,071 (usual -145 to 231)`.
+    `price_jump 0.015 > 0.005`; where it knows what is usual, its oddest feature: `zscore max_mb 35,071 (usual 0 to 231)`.
     """
     return ", ".join(_fired_parts(alert))
 
@@ -177,28 +180,40 @@ def _fired_parts(alert: Record) -> list[str]:
     return [f"{safe(d['name'], 32)}{_fired(d)}" for d in voted]
 
 
-def odd_features(detector: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def out_of_range(detector: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What a detector found outside its usual range, the farthest out first, in widths of the range."""
-    return sorted(detector.get("odd") or (), key=_nearness)
+    return sorted(detector.get("out_of_range") or (), key=_nearness)
 
 
-def _nearness(odd: Mapping[str, Any]) -> float:
+def compared(detector: Mapping[str, Any]) -> Any:
+    """What a detector compared with its threshold; None where it tells no number."""
+    raw = detector.get("raw")
+    return detector["observed"] if raw is None else raw
+
+
+def parts_are_signed(detector: Mapping[str, Any]) -> bool:
+    """Whether a contribution below 0 makes the row look usual, and is no side of a range; only of models where the type is not told."""
+    kind = detector.get("type")
+    return detector.get("model_version") is not None if kind is None else kind not in DISTANCES
+
+
+def _nearness(feature: Mapping[str, Any]) -> float:
     """Less for what lies further out. An infinite number is null in the record: such a feature comes last."""
-    observed, expected = odd["observed"], odd["expected"]
+    observed, expected = feature["observed"], feature["expected"]
     if observed is None or expected is None:
         return math.inf
-    end = odd["high"] if observed > expected else odd["low"]
+    end = feature["high"] if observed > expected else feature["low"]
     if end is None:
         return math.inf
     return -abs(observed - expected) / abs(end - expected) if end != expected else -math.inf
 
 
 def _fired(detector: Mapping[str, Any]) -> str:
-    odd = odd_features(detector)
-    if odd:
-        usual = f"usual {number(odd[0]['low'], 3)} to {number(odd[0]['high'], 3)}"
-        return f" {safe(odd[0]['feature'], 32)} {number(odd[0]['observed'], 3)} ({usual})"
-    return _side(detector["observed"], detector["threshold"])
+    outside = out_of_range(detector)
+    if outside:
+        usual = f"usual {number(outside[0]['low'], 3)} to {number(outside[0]['high'], 3)}"
+        return f" {safe(outside[0]['feature'], 32)} {number(outside[0]['observed'], 3)} ({usual})"
+    return _side(compared(detector), detector["threshold"])
 
 
 def _side(observed: float | None, threshold: float | None) -> str:

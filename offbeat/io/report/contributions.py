@@ -6,7 +6,7 @@ import html
 from importlib import import_module
 from typing import Any
 
-from offbeat.io.report.console import Record, safe
+from offbeat.io.report.console import Record, parts_are_signed, safe
 
 _MOST = 10
 """Features drawn: those that weigh most."""
@@ -23,11 +23,12 @@ def contribution_figures(alert: Record) -> list[Any]:
             continue
         drawn = sorted(parts, key=lambda part: -abs(part["value"]))[:_MOST][::-1]
         values = [part["value"] for part in drawn]
+        signed = parts_are_signed(detector)
         bars = graph.Bar(
             x=values,
             y=[html.escape(safe(part["feature"])) for part in drawn],
             orientation="h",
-            marker={"color": [_TOWARDS if value > 0 else _AWAY for value in values]},
+            marker={"color": [_AWAY if value < 0 and signed else _TOWARDS for value in values]},
         )
         figure = graph.Figure(bars)
         voted = "voted" if detector["voted"] else "did not vote"

@@ -13,7 +13,7 @@ import polars as pl
 from offbeat.core.days import DAY_NS
 from offbeat.evaluate.evaluation import Evaluation
 from offbeat.io.report.compare_plot import local_times, plotly_module, style_figure
-from offbeat.io.report.console import Record, number, odd_features, safe
+from offbeat.io.report.console import Record, compared, number, out_of_range, safe
 
 _OTHER, _ODD, _USUAL, _LIMIT = "#4c8dd6", "#e5484d", "#30a46c", "#8e4ec6"
 _GRID, _SPAN, _RANGE = "rgba(128,128,128,0.22)", "rgba(229,142,26,0.25)", "rgba(48,164,108,0.22)"
@@ -31,7 +31,7 @@ class Quantity:
 
     detector: str
     feature: str | None
-    """What the detector found outside its usual range; None: it does not say, and what it observed is drawn."""
+    """What the detector found outside its usual range; None: it does not say, and what it compared with its limit is drawn."""
     title: str
     """Of the axis."""
 
@@ -75,26 +75,28 @@ def examples(evaluation: Evaluation) -> list[Case]:
 def judged(alert: Record) -> Quantity:
     """What to draw of an alert: of the detectors that voted, the one with the greatest score that says which feature was unusual.
 
-    Such a detector goes before any rule; without one, it is what the detector with the greatest score observed.
+    Such a detector goes before any rule; without one, it is what the detector with the greatest score compared with its limit.
     """
     voted = [d for d in alert["detectors"] if d["voted"]] or list(alert["detectors"])
-    best = max([d for d in voted if odd_features(d)] or voted, key=lambda d: -1.0 if d["score"] is None else float(d["score"]))
-    odd = odd_features(best)
+    best = max([d for d in voted if out_of_range(d)] or voted, key=lambda d: -1.0 if d["score"] is None else float(d["score"]))
+    outside = out_of_range(best)
     name = str(best["name"])
-    if odd:
-        return Quantity(name, odd[0]["feature"], f"{odd[0]['feature']} of {alert['key']}")
+    if outside:
+        return Quantity(name, outside[0]["feature"], f"{outside[0]['feature']} of {alert['key']}")
     parts = list(best["contributions"] or ())
-    return Quantity(name, None, f"{parts[0]['feature']} of {alert['key']}" if len(parts) == 1 else f"raw score of {name}, {alert['key']}")
+    if best.get("raw") is not None:
+        return Quantity(name, None, f"raw score of {name}, {alert['key']}")
+    return Quantity(name, None, f"{parts[0]['feature'] if len(parts) == 1 else f'observed by {name}'} of {alert['key']}")
 
 
 def level(alert: Record, quantity: Quantity) -> Level:
-    """The quantity in one alert. Where its detector found nothing odd, the value is that of the row or the window."""
+    """The quantity in one alert. Where its detector found nothing out of range, the value is that of the row or the window."""
     detector = next((d for d in alert["detectors"] or () if d["name"] == quantity.detector), None)
     if quantity.feature is None:
-        return Level(None) if detector is None else Level(detector["observed"], detector["expected"], limit=detector["threshold"])
-    odd = next((odd for odd in odd_features(detector or {}) if odd["feature"] == quantity.feature), None)
-    if odd is not None:
-        return Level(odd["observed"], odd["expected"], odd["low"], odd["high"])
+        return Level(None) if detector is None else Level(compared(detector), detector["expected"], limit=detector["threshold"])
+    outside = next((found for found in out_of_range(detector or {}) if found["feature"] == quantity.feature), None)
+    if outside is not None:
+        return Level(outside["observed"], outside["expected"], outside["low"], outside["high"])
     known = [alert["row"] or {}, (alert["window"] or {}).get("statistics") or {}]
     values = [values[quantity.feature] for values in known if values.get(quantity.feature) is not None]
     return Level(float(values[0]) if values and isinstance(values[0], int | float) else None)
@@ -172,7 +174,8 @@ def _usual(graph: Any, worst: Record, near: pl.DataFrame, quantity: Quantity, zo
 
 def _learnt(alert: Record, quantity: Quantity, zone: str) -> list[tuple[str, str, Level]]:
     """From when to when the usual value was learnt, and which it is; nothing where the alert does not tell."""
-    window, known = alert["window"], level(alert, quantity)
+    window = next((d.get("window") for d in alert["detectors"] or () if d["name"] == quantity.detector), None)
+    known = level(alert, quantity)
     if window is None or known.usual is None or window["from"] is None or window["to"] is None:
         return []
     ends = pl.Series([window["from"], window["to"]]).cast(pl.Datetime("ns", "UTC")).cast(pl.Int64).to_numpy()

@@ -10,17 +10,17 @@ from rich.panel import Panel
 from rich.text import Text
 
 from offbeat.core.plan import Plan, RulePlan
-from offbeat.io.report.console import COLORS, Record, moment, number, odd_features, safe
+from offbeat.io.report.console import COLORS, DISTANCES, Record, moment, number, out_of_range, parts_are_signed, safe
 
 _LONG = 400
-_MOST_ODD = 6
+_MOST_OUTSIDE = 6
 """Features out of range that are named for a detector."""
 _LEAST_SHARE = 0.005
 """Features that would show as 0 % are not named."""
 
 
 def explain_words(alert: Record, plan: Plan | None = None, *, zone: str = "UTC") -> str:
-    """What happened, what was expected, who voted, against what it was judged, and the row: several lines of plain text."""
+    """What happened, what was expected, who voted, what each detector held it against, and the row: several lines of plain text."""
     return "\n".join([headline(alert, zone), "", *_body(alert, plan, zone)])
 
 
@@ -49,11 +49,12 @@ def _body(alert: Record, plan: Plan | None, zone: str) -> list[str]:
     ]
     if alert["status"] != "final":
         lines.append(f"This is not the last word: the alert is {safe(alert['status'])}, revision {alert['revision']}.")
-    trained = {model.rpartition(" ")[0] for model in (alert["model_version"] or "").split(", ")}
-    for detector in sorted(detectors, key=_order):
-        lines += ["", *_detector(detector, rules.get(detector["name"]), trained=detector["name"] in trained)]
     what = "window" if _is_rollup(alert, plan) else "row"
-    lines += ["", *_window(alert["window"], zone, what)]
+    for detector in sorted(detectors, key=_order):
+        lines += ["", *_detector(detector, rules.get(detector["name"]), zone, what)]
+    lines.append("")
+    if alert["window"] is not None:
+        lines.append(_context(alert["window"], zone, what))
     if alert["row"]:
         lines.append(f"The {what}: {_pairs(alert['row'])}.")
     model = f", model {safe(alert['model_version'])}" if alert["model_version"] else ""
@@ -66,34 +67,33 @@ def _order(detector: Mapping[str, Any]) -> int:
     return 0 if detector["voted"] else 1 if detector["score"] is not None else 2
 
 
-def _detector(detector: Mapping[str, Any], rule: RulePlan | None, *, trained: bool) -> list[str]:
+def _detector(detector: Mapping[str, Any], rule: RulePlan | None, zone: str, what: str) -> list[str]:
     name = safe(detector["name"])
     if detector["score"] is None and not detector["voted"]:
         why = safe(detector.get("note") or "", _LONG).removeprefix("no verdict: ")
         return [f"{name} gave no verdict: {why or 'not enough history yet, or a value that it needs is missing'}."]
-    distance = rule is None and not trained and _in_limits(detector)
-    said = _distance(detector) if distance else _comparison(detector, rule, safe(_measure(detector, rule), _LONG))
-    lines = [f"{name} {'voted' if detector['voted'] else 'did not vote'}: {said}"]
+    lines = [f"{name} {'voted' if detector['voted'] else 'did not vote'}: {_said(detector, rule)}"]
     if rule is not None:
         lines.append(f"    rule: {safe(rule.text, _LONG)}")
     if detector["score"] is not None:
         lines.append(f"    score {detector['score']:.3f} on a scale of 0 to 1, where 0.5 is exactly at the limit")
     parts = [part for part in detector["contributions"] or () if part["value"]]
     if len(parts) > 1:
-        lines += _reasons(parts, trained)
-    lines += [f"    {_out_of_range(odd)}" for odd in odd_features(detector)[:_MOST_ODD]]
+        lines += _reasons(parts, signed=parts_are_signed(detector))
+    lines += [f"    {_out_of_range(feature)}" for feature in out_of_range(detector)[:_MOST_OUTSIDE]]
+    lines += [f"    {text}" for text in _held_against(detector, zone, what)]
     if detector.get("note"):
         lines.append(f"    {safe(detector['note'], _LONG)}")
     return lines
 
 
-def _reasons(parts: list[Any], trained: bool) -> list[str]:
-    """The features that weigh most. Below 0, a model's part speaks for the row; that of a range detector is a side of the range."""
+def _reasons(parts: list[Any], *, signed: bool) -> list[str]:
+    """The features that weigh most; where parts are `signed`, one below 0 speaks for the row."""
     whole = sum(abs(part["value"]) for part in parts)
     worst = [part for part in sorted(parts, key=lambda part: -abs(part["value"]))[:5] if abs(part["value"]) >= _LEAST_SHARE * whole]
     lines = []
     for word, away in (("because of", False), ("in favour of the row:", True)):
-        named = [part for part in worst if (trained and part["value"] < 0) == away]
+        named = [part for part in worst if (signed and part["value"] < 0) == away]
         if named:
             lines.append(
                 f"    {word} " + ", ".join(f"{safe(part['feature'])} ({abs(part['value']) / whole * 100:.0f} %)" for part in named)
@@ -101,55 +101,82 @@ def _reasons(parts: list[Any], trained: bool) -> list[str]:
     return lines
 
 
-def _out_of_range(odd: Mapping[str, Any]) -> str:
-    usual = f"usual is {number(odd['expected'])}, from {number(odd['low'])} to {number(odd['high'])}"
-    return f"{safe(odd['feature'])} was {number(odd['observed'])}; {usual}"
+def _out_of_range(feature: Mapping[str, Any]) -> str:
+    usual = f"usual is {number(feature['expected'])}, from {number(feature['low'])} to {number(feature['high'])}"
+    return f"{safe(feature['feature'])} was {number(feature['observed'])}; {usual}"
 
 
-def _in_limits(detector: Mapping[str, Any]) -> bool:
-    """Whether `observed` is how many times over its limit the farthest of several features lies, as of a z-score."""
-    known = detector["observed"] is not None and detector["threshold"] == 1.0 and detector["expected"] is None
-    return known and len(detector["contributions"] or ()) > 1
+def _held_against(detector: Mapping[str, Any], zone: str, what: str) -> list[str]:
+    """Which rows the detector used, as far as the record tells."""
+    window, kind = detector.get("window"), detector.get("type")
+    if window is None:
+        return [f"judged by the {what} alone"] if kind == "rule" else []
+    if window["from"] is None:
+        return [f"no earlier {what}s in its window, which reaches to {moment(window['to'], zone)}"]
+    span = f"{_count(int(window['n']), what)} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
+    version = detector.get("model_version")
+    return [f"held against {span}" if version is None else f"by its model {version}, trained on {span}"]
 
 
-def _distance(detector: Mapping[str, Any]) -> str:
-    observed = detector["observed"]
-    return f"the greatest distance was {_times(observed) if detector['voted'] else f'{observed * 100:.0f} % of'} its limit."
+def _said(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
+    """What was compared with what; ratios are those that the score is made of."""
+    observed, raw, voted, kind = detector["observed"], detector.get("raw"), bool(detector["voted"]), detector.get("type")
+    measure = safe(_measure(detector, rule), _LONG)
+    if raw is not None and kind in DISTANCES:
+        return f"the greatest distance was {_of_limit(raw, voted)} its limit."
+    if raw is not None:
+        value = "the raw score" if observed is None else f"{measure} was {number(observed)}; its raw score"
+        return f"{value} was {number(raw)}{_against_limit(raw, detector['threshold'], voted, upper=True, ratio=True)}."
+    if observed is None:
+        return "its condition holds." if voted else "its condition does not hold."
+    if kind in DISTANCES:
+        return f"{measure} was {number(observed)}{_in_range(detector)}."
+    upper = rule.comparison.startswith(">") if rule is not None and rule.comparison else None
+    text = f"{measure} was {number(observed)}"
+    text += _against_limit(observed, detector["threshold"], voted, upper=upper, ratio=kind == "rule" or rule is not None)
+    if detector["expected"] is not None:
+        text += f"; expected was {number(detector['expected'])}{_against_expected(observed, detector['expected'])}"
+    return text + "."
 
 
 def _measure(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
     if rule is not None and rule.measure:
         return rule.measure
     parts = detector["contributions"] or []
-    if len(parts) == 1:
-        return str(parts[0]["feature"])
-    return "the raw score" if parts and detector["expected"] is None else "the observed value"
+    return str(parts[0]["feature"]) if len(parts) == 1 else "the observed value"
 
 
-def _comparison(detector: Mapping[str, Any], rule: RulePlan | None, measure: str) -> str:
-    observed, threshold, expected = detector["observed"], detector["threshold"], detector["expected"]
-    if observed is None:
-        return "its condition holds." if detector["voted"] else "its condition does not hold."
-    text = f"{measure} was {number(observed)}"
-    if threshold is not None:
-        text += f", {_against_limit(observed, threshold, bool(detector['voted']), rule)}"
-    if expected is not None:
-        text += f"; expected was {number(expected)}{_against_expected(observed, expected)}"
-    return text + "."
+def _in_range(detector: Mapping[str, Any]) -> str:
+    """How far a value lies from the center, in units of what its limit allows."""
+    observed, threshold, expected = (detector[name] for name in ("observed", "threshold", "expected"))
+    text = "" if expected is None else f"; expected was {number(expected)}"
+    text += "" if threshold is None else f", the limit {number(threshold)}"
+    if expected is None or threshold is None or threshold == expected:
+        return text
+    return f"{text}: its distance is {_of_limit((observed - expected) / (threshold - expected), bool(detector['voted']))} what is allowed"
 
 
-def _against_limit(observed: float, threshold: float, voted: bool, rule: RulePlan | None) -> str:
-    """How far from the limit, and on which side of it."""
-    upper = rule.comparison.startswith(">") if rule is not None and rule.comparison else (observed >= threshold) == voted
+def _of_limit(ratio: float, voted: bool) -> str:
+    return _times(ratio) if voted else f"{ratio * 100:.0f} % of"
+
+
+def _against_limit(value: float, threshold: float | None, voted: bool, *, upper: bool | None, ratio: bool) -> str:
+    """On which side of the limit, and how far where `ratio` says that the score counts in multiples of it.
+
+    `upper`: whether values above the limit are odd; None: as the vote tells.
+    """
+    if threshold is None:
+        return ""
+    upper = (value >= threshold) == voted if upper is None else upper
     limit = f"the {'' if upper else 'lower '}limit ({number(threshold)})"
     if not voted:
-        share = f", {observed / threshold * 100:.0f} % of it" if threshold > 0 and observed >= 0 else ""
-        return f"within {limit}{share}"
-    if observed == threshold:
-        return f"at {limit}"
-    if threshold > 0 and observed > 0:
-        return f"{_times(observed / threshold)} {limit}"
-    return f"{'above' if observed > threshold else 'below'} {limit}"
+        share = f", {value / threshold * 100:.0f} % of it" if ratio and threshold > 0 and value >= 0 else ""
+        return f", within {limit}{share}"
+    if value == threshold:
+        return f", at {limit}"
+    if ratio and threshold > 0 and value > 0:
+        return f", {_times(value / threshold)} {limit}"
+    return f", {'above' if value > threshold else 'below'} {limit}"
 
 
 def _against_expected(observed: float, expected: float) -> str:
@@ -166,15 +193,14 @@ def _times(ratio: float) -> str:
     return f"{size} {'above' if ratio > 1 else 'below'}"
 
 
-def _window(window: Mapping[str, Any] | None, zone: str, what: str) -> list[str]:
-    if window is None:
-        return [f"It was judged on its own, without a window of earlier {what}s."]
+def _context(window: Mapping[str, Any], zone: str, what: str) -> str:
+    """The view's longest window, and its features, which detectors read in part."""
     if window["from"] is None:
-        text = f"No earlier {what}s in the window up to {moment(window['to'], zone)}"
+        text = f"No earlier {what}s in the view's window up to {moment(window['to'], zone)}"
     else:
-        text = f"Judged against {_count(int(window['n']), what)} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
+        text = f"The view's window: {_count(int(window['n']), what)} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
     known = {name: value for name, value in (window["statistics"] or {}).items() if value is not None}
-    return [text + (f": {_pairs(known)}." if known else ".")]
+    return text + (f"; {_pairs(known)}." if known else ".")
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

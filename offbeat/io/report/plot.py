@@ -1,4 +1,4 @@
-"""An alert drawn: the rows around it, the window it was judged against, what was expected and where the limit lay; one HTML file."""
+"""An alert drawn: the rows around it, those that it was held against, what was expected and where the limit lay; one HTML file."""
 
 from __future__ import annotations
 
@@ -116,14 +116,10 @@ def _figure(alert: Record, rows: pl.DataFrame, columns: list[str], zone: str) ->
             )
             figure.add_trace(odd, row=panel, col=1)
         figure.update_yaxes(title_text=label, gridcolor=_GRID, zeroline=False, row=panel, col=1)
-    window = alert["window"]
-    shaded = window is not None and window["from"] is not None
-    if shaded:
-        start, end = _local([window["from"], window["to"]], zone)
-        figure.add_vrect(x0=start, x1=end, fillcolor=_WINDOW, line_width=0, layer="below", row="all", col=1)
+    shaded = _shade(figure, alert, x, zone)
     figure.update_xaxes(gridcolor=_GRID, zeroline=False)
-    legend = "; shaded: the window it was judged against" if shaded else ""
-    figure.update_xaxes(title_text=html.escape(zone) + legend, row=len(columns), col=1)
+    legend = f"; shaded: what {' and '.join(shaded)} held it against" if shaded else ""
+    figure.update_xaxes(title_text=html.escape(zone + legend), row=len(columns), col=1)
     figure.update_layout(
         height=160 + 260 * len(columns),
         margin={"l": 60, "r": 20, "t": 30, "b": 50},
@@ -136,11 +132,25 @@ def _figure(alert: Record, rows: pl.DataFrame, columns: list[str], zone: str) ->
     return figure
 
 
+def _shade(figure: Any, alert: Record, drawn: Sequence[str], zone: str) -> list[str]:
+    """Shade what the detectors that voted held the row against, as far as it is drawn; gives their names."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for detector in alert["detectors"]:
+        window = detector.get("window")
+        if detector["voted"] and window is not None and window["from"] is not None:
+            begin, end = _local([window["from"], window["to"]], zone)
+            if end >= drawn[0]:
+                names.setdefault((max(begin, drawn[0]), end), []).append(safe(detector["name"]))
+    for begin, end in names:
+        figure.add_vrect(x0=begin, x1=end, fillcolor=_WINDOW, line_width=0, layer="below", row="all", col=1)
+    return [name for its in names.values() for name in its]
+
+
 def _levels(figure: Any, alert: Record, name: str, value: float, panel: int) -> None:
-    """What was expected and the limit, where a detector compares this very column (not, say, a ratio of it)."""
+    """What was expected and the limit, where a detector compares this very column (not, say, a ratio of it, or a model's score of it)."""
     for detector in alert["detectors"]:
         named = any(name in re.findall(r"\w+", part["feature"]) for part in detector["contributions"] or ())
-        if not detector["voted"] or not named or detector["observed"] is None or detector["observed"] != value:
+        if not detector["voted"] or not named or detector.get("raw") is not None or detector["observed"] != value:
             continue
         for kind, color, dash in (("expected", _EXPECTED, "dash"), ("threshold", _LIMIT, "dot")):
             level = detector[kind]

@@ -32,9 +32,10 @@ def floats(values: F64) -> Array:
     return _array(_pa.float64(), data, _bitmap(np.isfinite(data)))
 
 
-def integers(values: npt.NDArray[Any], kind: pa.DataType) -> Array:
-    """(m,) integers of the given Arrow type, none of them null."""
-    return _array(kind, np.ascontiguousarray(values, np.int32 if kind == _pa.int32() else np.int64), None)
+def integers(values: npt.NDArray[Any], kind: pa.DataType, known: Bools | None = None) -> Array:
+    """(m,) integers of the given Arrow type; null where they are not `known` (m,)."""
+    bitmap = None if known is None else _bitmap(known)
+    return _array(kind, np.ascontiguousarray(values, np.int32 if kind == _pa.int32() else np.int64), bitmap)
 
 
 def times(values: I64) -> Array:
@@ -47,6 +48,14 @@ def hex_ids(ids: npt.NDArray[np.uint8]) -> Array:
     m = len(ids)
     offsets = np.arange(0, 32 * (m + 1), 32, dtype=np.int32)
     array: Array = _pa.StringArray.from_buffers(m, _pa.py_buffer(offsets), _pa.py_buffer(_HEX[ids]))
+    return array
+
+
+def texts_of(characters: npt.NDArray[np.uint8], known: Bools) -> Array:
+    """(m, w) bytes → m strings of w characters; null where they are not `known` (m,)."""
+    m, width = characters.shape
+    offsets = np.arange(0, width * (m + 1), width, dtype=np.int32)
+    array: Array = _pa.StringArray.from_buffers(m, _pa.py_buffer(offsets), _pa.py_buffer(np.ascontiguousarray(characters)), _bitmap(known))
     return array
 
 
@@ -83,9 +92,12 @@ def truths(values: Bools, known: Bools | None = None) -> Array:
     return array
 
 
-def lists(offsets: npt.NDArray[Any], values: Array) -> Array:
-    """Lists over `values`: the i-th is values[offsets[i]:offsets[i + 1]]; offsets (m + 1,) for m lists."""
-    array: Array = _pa.ListArray.from_arrays(integers(offsets, _pa.int32()), values)
+def lists(offsets: npt.NDArray[Any], values: Array, absent: Array | None = None) -> Array:
+    """Lists over `values`: the i-th is values[offsets[i]:offsets[i + 1]]; offsets (m + 1,) for m lists.
+
+    Null where `absent` (truth values) says so.
+    """
+    array: Array = _pa.ListArray.from_arrays(integers(offsets, _pa.int32()), values, mask=absent)
     return array
 
 

@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from offbeat.core.chunk import Position
 from offbeat.errors import UserError
+from offbeat.io.write.arrow_arrays import whole
 from offbeat.io.write.atomic_file import StagedFile, cannot_write, is_stream, lock, prepare, sync_folder
+from offbeat.io.write.rfc_3339 import spelled
 
-RFC_3339 = "%Y-%m-%dT%H:%M:%S%.9fZ"
 _SLICE = 20_000
 """Rows turned into text at a time: about 20 MB of it."""
 _FEW = 500
@@ -34,14 +35,9 @@ _COPIED = 1 << 20
 
 def json_lines(alerts: pa.Table) -> bytes:
     """The table's rows as JSON lines, each ended by a line feed; times as RFC 3339 with nine digits and `Z`."""
-    frame = pl.DataFrame(alerts)
-    times = [pl.col(name).dt.to_string(RFC_3339) for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
-    if isinstance(frame.schema.get("window"), pl.Struct):
-        ends = [pl.col("window").struct.field(name).dt.to_string(RFC_3339) for name in ("from", "to")]
-        rest = [pl.col("window").struct.field(name) for name in ("n", "statistics")]
-        times.append(pl.when(pl.col("window").is_not_null()).then(pl.struct(*ends, *rest)).alias("window"))
+    columns = [spelled(whole(column)) for column in alerts.columns]
     text = io.BytesIO()
-    frame.with_columns(times).write_ndjson(text)
+    pl.DataFrame(pa.Table.from_arrays(columns, alerts.column_names)).write_ndjson(text)
     return text.getvalue()
 
 

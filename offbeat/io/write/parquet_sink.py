@@ -45,10 +45,14 @@ class Layout:
 ALERTS = Layout(
     repeated=(
         "status", "pipeline", "view", "key", "level", "plan_hash", "offbeat_version", "model_version",
-        "detectors.list.element.name", "detectors.list.element.contributions.list.element.feature",
+        *(f"detectors.list.element.{name}" for name in ("name", "type", "note", "window.n")),
+        *(f"detectors.list.element.{name}.list.element.feature" for name in ("contributions", "out_of_range")),
     ),
     sought=("time", "severity", "key"),
-    stepwise=("time", "revision", "votes", "voters", "window.from", "window.to", "window.n"),
+    stepwise=(
+        "time", "revision", "votes", "voters", "detectors.list.element.model_version",
+        *(f"{window}.{name}" for window in ("window", "detectors.list.element.window") for name in ("from", "to")), "window.n",
+    ),
     random=("alert_id",),
 )  # fmt: skip
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from offbeat.core.plan import Column, Plan
-from offbeat.io.write.alert_table import alert_schema
-from offbeat.io.write.arrow_arrays import Array, child, field_type, fields_of, nulls, structs, whole
+from offbeat.io.write.alert_table import alert_schema, is_lean
+from offbeat.io.write.arrow_arrays import Array, child, field_type, fields_of, lists, nulls, structs, whole
 
 _ARROW: dict[str, pa.DataType] = {"float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
 
@@ -24,7 +24,7 @@ def plan_schema(plan: Plan) -> pa.Schema:
         features += [name for window in view.windows for name in window.features if name not in features]
     row = pa.struct(list(columns.items())) if columns else pa.null()
     statistics = pa.struct([(name, pa.float64()) for name in features]) if features else pa.null()
-    return alert_schema(row, statistics)
+    return alert_schema(row, statistics, lean=is_lean(plan))
 
 
 def _source_types(columns: Sequence[Column]) -> dict[str, pa.DataType]:
@@ -55,8 +55,8 @@ def _wider(a: pa.DataType, b: pa.DataType, b_wins: bool) -> pa.DataType:
         return b
     if pa.types.is_struct(a) and pa.types.is_struct(b):
         return pa.struct(_joined(fields_of(a), fields_of(b), b_wins))
-    if pa.types.is_list(a) and pa.types.is_list(b):
-        return a  # `detectors`, whose type is fixed; files give it with plain text, which is fitted to ours
+    if pa.types.is_list(a) and (pa.types.is_list(b) or pa.types.is_large_list(b)):
+        return pa.list_(pa.field("item", _wider(a.value_type, b.value_type, b_wins)))
     if pa.types.is_dictionary(a) or pa.types.is_dictionary(b):
         return a if pa.types.is_dictionary(a) else b
     if b_wins:
@@ -74,6 +74,13 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays([_fit(whole(table[f.name]), f.type) if f.name in have else nulls(m, f.type) for f in schema], schema=schema)
 
 
+def _fit_list(array: Any, kind: Any) -> Array:
+    """Lists whose values are fitted; as long as they are."""
+    begin, end = array.offsets[0].as_py(), array.offsets[-1].as_py()
+    offsets = array.offsets.to_numpy() - begin
+    return lists(offsets, _fit(array.values.slice(begin, end - begin), kind.value_type), absent=array.is_null())
+
+
 def _fit(array: Array, kind: pa.DataType) -> Array:
     if array.type.equals(kind):
         return array
@@ -83,6 +90,8 @@ def _fit(array: Array, kind: pa.DataType) -> Array:
             for f in fields_of(kind)
         ]
         return structs(children, fields_of(kind), absent=array.is_null())
+    if pa.types.is_list(kind) and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
+        return _fit_list(array, kind)
     if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(array.type):
         return array.cast(pa.string()).dictionary_encode().cast(kind)
     return array.cast(kind)

@@ -48,10 +48,11 @@ def test_a_jump_in_words() -> None:
         "price_jump voted: abs(close / previous_close - 1) was 0.015, 3.0 times the limit (0.005); expected was 0.",
         "    rule: abs(close / previous_close - 1) > 0.005",
         "    score 0.750 on a scale of 0 to 1, where 0.5 is exactly at the limit",
+        "    held against 1 row from 2023-11-14 22:12:20.000000001 UTC to 2023-11-14 22:13:20.000000001 UTC",
         "",
         "volume_surge gave no verdict: not enough history yet, or a value that it needs is missing.",
         "",
-        "Judged against 1 row from 2023-11-14 22:12:20.000000001 UTC to 2023-11-14 22:13:20.000000001 UTC: previous_close 100.",
+        "The view's window: 1 row from 2023-11-14 22:12:20.000000001 UTC to 2023-11-14 22:13:20.000000001 UTC; previous_close 100.",
         "The row: close 101.5, volume 7, side A, halted False.",
         "",
         f"Alert ab{'0' * 28}01, plan {PLAN_HASH}, offbeat 0.1.0.",
@@ -62,7 +63,8 @@ def test_a_surge_without_a_plan_and_without_a_window() -> None:
     words = explain_words(records()[1])
     assert "Voted: 1 of 2 detectors with a verdict (" in words
     assert "volume_surge voted: the observed value was 408, 4.0 times the limit (102); expected was 100, so it was 4.1 times that." in words
-    assert "judged on its own" in words
+    assert "    judged by the row alone\n" in words
+    assert "window" not in words
     assert "rule:" not in words
 
 
@@ -92,7 +94,11 @@ def test_every_kind_of_comparison(observed: float | None, threshold: float | Non
 
 def test_an_empty_window_says_so() -> None:
     window = {"from": None, "to": "2023-11-14T22:13:20.000000000Z", "n": 0, "statistics": {"usual": 69.5, "other": None}}
-    assert "No earlier rows in the window up to 2023-11-14 22:13:20 UTC: usual 69.5." in explain_words(records()[0] | {"window": window})
+    alert = records()[0] | {"window": window}
+    alert["detectors"][0] |= {"window": {"from": None, "to": "2023-11-14T22:13:20.000000000Z", "n": 0}}
+    words = explain_words(alert)
+    assert "No earlier rows in the view's window up to 2023-11-14 22:13:20 UTC; usual 69.5." in words
+    assert "    no earlier rows in its window, which reaches to 2023-11-14 22:13:20 UTC\n" in words
 
 
 def test_several_features_share_the_blame() -> None:
@@ -103,16 +109,15 @@ def test_several_features_share_the_blame() -> None:
         {"feature": "calm", "value": 0.0},
         {"feature": "x", "value": None},
     ]
-    words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"contributions": parts}]})
-    assert "because of volume (75 %), spread (25 %)" in words
+    words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"type": "zscore", "contributions": parts}]})
+    assert "because of volume (75 %), spread (25 %)" in words, "0.2 below the center is as odd as above it"
 
 
 def test_a_feature_that_speaks_for_the_row_is_no_reason_of_a_model() -> None:
     """Shares of 5.0, the sum of their sizes; what would show as 0 % is not named."""
     parts = [{"feature": f, "value": v} for f, v in (("volume", 3.9), ("spread", -1.0), ("calm", 0.08), ("tiny", -0.02))]
     alert = records()[1]
-    name = alert["detectors"][1]["name"]
-    words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"contributions": parts}], "model_version": f"other 3, {name} 12"})
+    words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"type": "half_space_trees", "contributions": parts}]})
     assert "    because of volume (78 %), calm (2 %)\n    in favour of the row: spread (20 %)\n" in words
     assert "tiny" not in words
 
@@ -139,24 +144,25 @@ def test_hostile_text_is_harmless_everywhere() -> None:
     assert r"\x1b[31mred\x07" in explain_words(alert)
 
 
-def far(observed: float, *, voted: bool) -> dict[str, Any]:
+def far(raw: float, *, voted: bool) -> dict[str, Any]:
     """An alert of a z-score of two values, n and mb, both outside what is usual where it voted."""
-    odd = [
+    outside = [
         {"feature": "mb", "observed": 50.0, "expected": 10.0, "low": -20.0, "high": 40.0},
         {"feature": "n", "observed": -35_071.2, "expected": 42.8, "low": -145.3, "high": 230.9},
     ]
     parts = [{"feature": "mb", "value": 4.0}, {"feature": "n", "value": -560.0}]
-    said = {"name": "far", "score": 0.9, "threshold": 1.0, "voted": voted, "observed": observed, "expected": None, "note": None}
-    detector = said | {"contributions": parts, "odd": odd if voted else []}
-    return records()[0] | {"detectors": [detector], "model_version": None}
+    said = {"name": "far", "type": "zscore", "score": 0.9, "raw": raw, "threshold": 1.0, "voted": voted, "observed": None, "expected": None}
+    said |= {"model_version": None, "window": None, "note": None}
+    return records()[0] | {"detectors": [said | {"contributions": parts, "out_of_range": outside if voted else []}]}
 
 
 def test_the_oddest_feature_is_named() -> None:
     """Of n, 35,114 below what is expected, 188.1 would be usual; of mb, 40 above, 30."""
     alert = far(186.7, voted=True)
     assert summary(alert) == "far n -35,071 (usual -145 to 231)"
-    lost = [alert["detectors"][0]["odd"][0], alert["detectors"][0]["odd"][1] | {"observed": None}]  # it was infinite
-    assert summary(alert | {"detectors": [alert["detectors"][0] | {"odd": lost}]}) == "far mb 50 (usual -20 to 40)"
+    mb, n = alert["detectors"][0]["out_of_range"]
+    lost = [mb, n | {"observed": None}]  # it was infinite
+    assert summary(alert | {"detectors": [alert["detectors"][0] | {"out_of_range": lost}]}) == "far mb 50 (usual -20 to 40)"
     words = explain_words(alert)
     assert words.index("n was -35,071.2; usual is 42.8, from -145.3 to 230.9") < words.index("mb was 50; usual is 10, from -20 to 40")
 
@@ -165,8 +171,10 @@ def test_a_distance_in_units_of_its_limit() -> None:
     assert "far voted: the greatest distance was 186.7 times its limit.\n" in explain_words(far(186.7, voted=True))
     assert "far voted: the greatest distance was 20 % above its limit.\n" in explain_words(far(1.2, voted=True))
     assert "far did not vote: the greatest distance was 40 % of its limit.\n" in explain_words(far(0.4, voted=False))
-    model = far(186.7, voted=True) | {"model_version": "far 3"}
+    model = far(186.7, voted=True)
+    model["detectors"][0] |= {"type": "robust_covariance"}
     assert "far voted: the raw score was 186.7, 186.7 times the limit (1).\n" in explain_words(model)
+    assert summary(far(0.4, voted=False)) == ""
 
 
 @pytest.mark.parametrize(
