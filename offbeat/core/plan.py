@@ -176,7 +176,7 @@ class Term:
     limit: float
     """The tolerance in the detector's own unit: 4 for four standard deviations, 1 where it has none."""
     least: int = -1
-    """Output for the least value in the window that the center comes from; the baseline range is not shown below 0 if that is not below; -1: none."""
+    """Output for the least value in the window of the center: a baseline range is not shown below 0 if that is not below it; -1: none."""
     positive: bool = False
     """The value is never negative, whatever the rows: so much is known from what it is made of."""
 
