@@ -66,9 +66,7 @@ def compare(
     Shows how often each flags, how far they agree and, with labels, what they find. All detectors score the same rows, as `offbeat run`
     would. No alerts are written.
     """
-    if not source:
-        raise UserError(f"no source; name a file, a folder, a quoted pattern or -, as in: offbeat compare {pipeline} PATH")
-    if others and "-" in source:
+    if others and "-" in (source or ()):
         raise UserError("standard input can be read only once; to compare pipelines, write it to a file")
     if tolerance is not None and labels is None:
         raise UserError("--tolerance needs --labels FILE")
@@ -76,7 +74,7 @@ def compare(
 
     wanted = Wanted(
         pipeline=pipeline,
-        sources=tuple(source),
+        sources=tuple(source or ()),
         detectors=tuple(word.strip() for word in detectors.split(",") if word.strip()) if detectors is not None else (),
         others=tuple(others or ()),
         labels=labels,

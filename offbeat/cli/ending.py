@@ -14,7 +14,9 @@ from offbeat.cli.request import Request
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.local import Run
+from offbeat.io.address import address_of, shown
 from offbeat.io.report.run_report import run_report
+from offbeat.io.write.sinks import local_path
 
 
 def quarantined(run: Run) -> int:
@@ -61,7 +63,10 @@ def next_steps(request: Request, run: Run, quarantine: Path | None, width: int) 
         lines += _with_command(
             f"quarantine: {_rows(aside)} in {quarantine}", f"offbeat quarantine list {shlex.quote(str(quarantine))}", width
         )
-    files = [uri for uri in request.alerts if uri != "-"]
+    files = [uri for uri in request.alerts if local_path(uri) is not None]
+    others = [shown(uri) for uri in request.alerts if address_of(uri) is not None]
+    if kept and others and run.alerts:
+        lines.append(f"alerts: {', '.join(others)}")
     if kept and files and run.alerts:
         own = "" if request.pipeline == run.pipeline else f" --pipeline {shlex.quote(request.pipeline)}"
         lines += _with_command(f"alerts: {', '.join(files)}", f"offbeat explain worst --alerts {shlex.quote(files[0])}{own}", width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from offbeat.cli.ending import how_to_go_on, report, tidy
 from offbeat.cli.first_start import prepare
@@ -21,6 +22,7 @@ def execute(request: Request) -> int:
     """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
     plan = load_plan(request.pipeline, request.overrides)
     source = open_source(plan.source, list(request.sources))
+    request = replace(request, endless=source.live)
     prepare(plan)
     results, remarks = console(), console(stderr=True)
     both = results.is_terminal and remarks.is_terminal
@@ -38,7 +40,7 @@ def execute(request: Request) -> int:
         watch=lines,
     )
     before = engine.result.ledger.rows_in
-    with Interruption(engine.stop, live=request.live) as interruption:
+    with Interruption(engine.stop, live="-" in request.sources) as interruption:
         try:
             done = engine.run(meter)
         finally:

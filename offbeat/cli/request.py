@@ -20,11 +20,13 @@ class Request:
     state: Path | None
     overrides: tuple[str, ...]
     as_json: bool
+    endless: bool = False
+    """Whether the source, once opened, says that it goes on as long as it is asked to."""
 
     @property
     def live(self) -> bool:
-        """Whether rows arrive by standard input."""
-        return "-" in self.sources
+        """Whether rows are judged as they arrive."""
+        return self.endless or "-" in self.sources
 
     @property
     def stdout_is_taken(self) -> bool:
@@ -34,8 +36,6 @@ class Request:
 
 def check(request: Request) -> None:
     """Raise UserError for options that contradict each other."""
-    if not request.sources:
-        raise UserError(f"no source; name a file, a folder, a quoted pattern or -, as in: offbeat run {request.pipeline} PATH")
     if request.as_json and request.stdout_is_taken:
         raise UserError("--json and --alerts - both write to standard output; write the alerts to a file")
     if request.quarantine is not None and request.quarantine.suffix.lower() not in {".parquet", ".pq"}:
@@ -52,8 +52,9 @@ def quarantine_path(request: Request) -> Path | None:
         return request.quarantine
     if request.state is not None:
         return request.state / "quarantine.parquet"
-    for uri in request.alerts:
-        if uri != "-":
-            path = Path(uri.removeprefix("file://"))
+    from offbeat.io.write.sinks import local_path
+
+    for path in map(local_path, request.alerts):
+        if path is not None:
             return path.with_name(path.name + ".quarantine.parquet")
     return None

@@ -49,6 +49,10 @@ class SourcePlan:
     order: str
     """Name of the decimal column that orders equal times; ''."""
     columns: tuple[Column, ...]
+    type: str = ""
+    """The source of another package that rows come from where no other is named: an installed name, or `package.module:Class`."""
+    settings: object = None
+    """That source's own settings, as its class types them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ def judge(
         fold.observe(name, watch)
     try:
         for chunk in source.chunks(None):
+            if fold.overdue(chunk.floor_ns):
+                fold.advance(chunk.floor_ns)
             fold.feed(0, fold.prepare(0, chunk))
             if progress is not None:
                 votes = sum(watch.votes for watch in watches.values())

@@ -14,6 +14,7 @@ from offbeat.spec.identity import canonical_json, digest, former_name
 from offbeat.spec.models import ColumnSpec, PipelineSpec, QualitySpec, SourceSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
+from offbeat.spec.sources import own_settings
 from offbeat.spec.sql import ExpressionError, canonical, parse
 from offbeat.spec.table_plans import compile_tables
 from offbeat.spec.view import CompiledView, Given, compile_view
@@ -108,8 +109,9 @@ def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
         if name in spec.names[:place]:
             problems.add((*at, "names", str(place)), f"{name!r} stands twice among `names`")
     return SourcePlan(
-        spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns
-    )
+        spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns,
+        type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
+    )  # fmt: skip
 
 
 def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, problems: Problems) -> tuple[QualityPlan, dict[str, str]]:
@@ -200,6 +202,8 @@ def _state_parts(
         "quality.not_after": quality.not_after_ns,
         "quality.max_jump": quality.max_jump_ns,
     }
+    if source.type:
+        parts["source.type"] = source.type
     for view in views:
         parts.update(view.state_parts)
     if any(isinstance(detector, ModelPlan | PopulationPlan) for view in views for detector in view.view.detectors):
@@ -212,6 +216,7 @@ def _decides(
     spec: PipelineSpec, source: SourcePlan, parts: dict[str, Any], views: list[CompiledView], as_of: AsOfPlan | None
 ) -> dict[str, Any]:
     """What an alert depends on: the state's parts, and what state may do without. Descriptions, cadence and calendar decide no alert."""
+    # The settings of a source say where its rows are, as the names of files do; what a row is lies in the columns.
     reading = [source.format, source.header, list(source.names), source.separator, list(source.key_column), list(source.time.headers)]
     return {
         "state": parts,

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, PositiveFloat, model_validator
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    PositiveFloat,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec.duration import past_length
+from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
     Day,
     Duration,
@@ -111,6 +121,12 @@ class ColumnSpec(Settings):
 class SourceSpec(Settings):
     """Where rows come from and how to read them."""
 
+    type: Text | None = Field(
+        default=None,
+        description="A source of another package: the name it is installed under, or `package.module:Class`. Its settings stand here, too. "
+        "Rows come from it where the command names no SOURCE. Default: files.",
+        examples=["my_package.my_module:MySource"],
+    )
     format: Literal["auto", "csv", "parquet", "ndjson", "databento"] = Field(
         default="auto",
         description="`auto` goes by the file's name. `databento` does so, too, and knows how Databento writes prices, times and what is "
@@ -359,12 +375,18 @@ class AsOfSpec(Settings):
         return self
 
 
+def _of_type(value: Any, validate: ValidatorFunctionWrapHandler) -> SourceSpec:
+    """The keys of a source of another package are those of all sources and those of its own settings."""
+    kind = source_spec(SourceSpec, value)
+    return kind.model_validate(value) if kind is not SourceSpec else cast("SourceSpec", validate(value))
+
+
 class PipelineSpec(Settings):
     """A pipeline: a source, what its rows must satisfy, and the views that judge them."""
 
     name: Name = Field(description="The pipeline's name; alert ids derive from it.", examples=["bars"])
     description: str = Field(default="", description="For people; changes nothing.")
-    source: SourceSpec = Field(description="Where rows come from and how to read them.")
+    source: Annotated[SerializeAsAny[SourceSpec], WrapValidator(_of_type)] = Field(description="Where rows come from and how to read them.")
     quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be judged.")
     views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")
     tables: dict[Name, TableSpec] = Field(default={}, description="Tables that `--tables` writes, by name.")

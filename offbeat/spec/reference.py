@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from offbeat.core.extensions import SOURCES, find, settings_of
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec import models
 from offbeat.spec.document import read_document
@@ -68,7 +70,7 @@ def reference_page() -> str:
 def _section(model: type[Settings]) -> str:
     lines = [" ".join((model.__doc__ or "").split()), "", "| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        meaning = _cell(field.description or _kind(model))
+        meaning = _cell(field.description or (_kind(model) if name == "type" else ""))
         if field.examples:
             meaning += " E.g. " + ", ".join(f"`{_cell(_written(example))}`" for example in field.examples)
         lines.append(f"| `{name}` | {_cell(_type(field))} | {_default(field, model)} | {meaning} |")
@@ -97,7 +99,7 @@ def _cell(text: str) -> str:
 
 def _default(field: FieldInfo, model: type[Settings]) -> str:
     value = field.default
-    if value is PydanticUndefined or model.model_fields.get("type") is field:
+    if value is PydanticUndefined or (issubclass(model, DetectorSpec) and model.model_fields["type"] is field):
         return "required"
     # Mappings with settings of their own have a section of their own.
     if value is None or value in ("", [], {}) or isinstance(value, Settings):
@@ -158,5 +160,11 @@ def _language() -> list[str]:
     ]
 
 
+def source_section(name: str) -> str:
+    """The settings of another package's source, as Markdown: what stands in `source` besides the keys of every source."""
+    return f"## `source` with `type: {name}`\n\n{_section(settings_of(SOURCES, name, find(SOURCES, name), Settings))}\n"
+
+
 if __name__ == "__main__":
-    print(reference_page(), end="")  # noqa: T201 - this module run as a program writes the page
+    # Run as a program, this module writes the page; with names of sources, their sections.
+    sys.stdout.write("\n".join(map(source_section, sys.argv[1:])) if sys.argv[1:] else reference_page())

@@ -94,6 +94,7 @@ class Pieces:
     def __init__(self, plan: Plan, path: Path, sizes: list[int], begin: int = 0, end: int | None = None, *, broken: bool = False) -> None:
         self._inner, self._sizes, self.begin, self._end, self._broken = FileSource(plan.source, [str(path)]), sizes, begin, end, broken
         self.files, self.headers, self.notes = self._inner.files, self._inner.headers, self._inner.notes
+        self.live = True
 
     def size_bytes(self) -> None:
         return None

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
+from offbeat.io.address import address_of, shown
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import json_lines
 from offbeat.io.write.parquet_sink import part_files
@@ -27,6 +28,8 @@ def read_alerts(uri: str | Path) -> pl.DataFrame:
     Columns as in the Contract, times as Datetime("ns", "UTC"). A last line that is still being written is left out. Windows that were
     revised occur more than once: see `latest`. Raises UserError where there is nothing to read.
     """
+    if address_of(str(uri)) is not None:
+        raise UserError(f"{shown(str(uri))}: alerts are read back from files only; ask the system behind that output")
     path = Path(str(uri).removeprefix("file://"))
     try:
         if path.is_dir():

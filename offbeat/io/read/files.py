@@ -140,11 +140,16 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
     return list(files.values())
 
 
-def check_text(file: InputFile, head: bytes) -> None:
-    """Raise UserError if the first bytes of a CSV or NDJSON file are those of a binary file."""
+def check_magic(file: InputFile, head: bytes) -> None:
+    """Raise UserError if the first bytes of a text file are those of another format."""
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             raise UserError(f"{file.path}: this is not text but {what}; rename or convert it")
+
+
+def check_text(file: InputFile, head: bytes) -> None:
+    """Raise UserError if the first bytes of a text file are those of a binary file."""
+    check_magic(file, head)
     if b"\0" in head:
         utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
         what = "UTF-16 text; save it as UTF-8" if utf16 else "a binary file (it has NUL bytes); name a text file"
