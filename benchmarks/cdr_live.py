@@ -22,9 +22,7 @@ from benchmarks.cdr_process import COMMAND, Ran, generate, run
 from benchmarks.measure import alone, own_peak_mib
 from benchmarks.results import record
 from offbeat.engines.closed_window_files import ClosedWindowFiles
-from offbeat.fold.merge_stage import MergeStage
-from offbeat.fold.shard import Shard
-from offbeat.fold.watermark import Watermark
+from offbeat.fold.fold import Fold
 from offbeat.io.read.file_source import FileSource
 from offbeat.spec.load import load_plan
 
@@ -61,15 +59,14 @@ def folded(folder: Path) -> None:
     seconds: dict[str, float] = defaultdict(float)
     rows = alerts = 0
     with tempfile.TemporaryDirectory() as archive:
-        shard, merge, clock = Shard(plan), MergeStage(plan, partial(ClosedWindowFiles, Path(archive))), Watermark(plan)
+        fold = Fold(plan, live=True, closed=partial(ClosedWindowFiles, Path(archive)))
+        fold.assign(0)
         for chunk in FileSource(plan.source, [str(day) for day in days_of(folder)], block=_CHUNK).chunks(None):
             at = time.process_time()
-            prepared = shard.prepare(chunk)
+            prepared = fold.prepare(0, chunk)
             after, seconds["made ready"] = time.process_time(), seconds["made ready"] + time.process_time() - at
-            output = shard.absorb(prepared)
-            at, seconds["folded"] = time.process_time(), seconds["folded"] + time.process_time() - after
-            blocks = merge.follow([shard], 0, output.places, clock.until_ns(output.time_ns))
-            seconds["looked at and closed"] += time.process_time() - at
+            blocks = fold.feed(0, prepared).alerts
+            seconds["folded, looked at and closed"] += time.process_time() - after
             rows += len(chunk.time_ns)
             alerts += sum(map(len, blocks))
     print(json.dumps({"rows": rows, "alerts": alerts, "peak_mib": own_peak_mib(), "seconds": seconds}))

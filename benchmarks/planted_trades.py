@@ -53,7 +53,7 @@ def plans() -> list[Plan]:
     raw = load("trades").spec.model_dump(mode="json", exclude_none=True)
     view = raw["views"]["trade"]
     del view["severity"]
-    more = {**raw, "name": "others", "views": {"trade": {**view, "detectors": ALTERNATIVES, "vote": {"at_least": 1}}}}
+    more = {**raw, "name": "others", "views": {"trade": {**view, "detectors": ALTERNATIVES, "vote": {"quorum": 1}}}}
     return [load_plan("trades"), load_plan(more)]
 
 
@@ -120,7 +120,7 @@ def costs(file: Path, rounds: int = 6) -> dict[str, float]:
     least: dict[str, float] = {}
     for _ in range(rounds):
         for name, settings in every.items():
-            plan = load_plan({**raw, "views": {"trade": {**view, "detectors": {name or "rule": settings}, "vote": {"at_least": 1}}}})
+            plan = load_plan({**raw, "views": {"trade": {**view, "detectors": {name or "rule": settings}, "vote": {"quorum": 1}}}})
             done = judge(plan, open_source(plan.source, [str(file)]), {})
             least[name] = min(least.get(name, float("inf")), 1e6 * done.seconds / done.ledger.rows_in)
     return {name: took - least[""] for name, took in least.items()}

@@ -20,7 +20,7 @@ from benchmarks.results import record
 from offbeat.core.chunk import Chunk
 from offbeat.core.plan import Plan
 from offbeat.engines.checkpoint import Checkpoint
-from offbeat.fold.shard import Shard
+from offbeat.fold.fold import Fold
 from offbeat.spec.load import load_plan, load_text
 
 TEN_ROWS = """
@@ -34,7 +34,7 @@ quality: {max_jump: 10000d}
 views:
   row:
     windows:
-      ten: {over: 10 rows, at_least: 1, features: {m: mean(x), s: stddev(x), top: max(x)}}
+      ten: {over: 10 rows, min_rows: 1, features: {m: mean(x), s: stddev(x), top: max(x)}}
     detectors:
       far: {type: rule, when: x > m + 9 * s AND x > top}
 """
@@ -74,13 +74,14 @@ def _resident_mib() -> float:
     raise RuntimeError("the kernel does not report VmRSS")
 
 
-def _feed(plan: Plan, name: str, count: int, rows: int) -> Shard:
-    shard = Shard(plan)
+def _feed(plan: Plan, name: str, count: int, rows: int) -> Fold:
+    fold = Fold(plan)
+    fold.assign(0)
     keys = pl.Series("key", [f"KEY{i:07}" for i in range(count)])
     for minute in range(rows):
         for at in range(0, count, PART):
-            shard.feed(_chunk(name, keys[at : at + PART], minute))
-    return shard
+            fold.feed(0, fold.prepare(0, _chunk(name, keys[at : at + PART], minute)))
+    return fold
 
 
 def measure(name: str, count: int) -> str:
@@ -88,14 +89,14 @@ def measure(name: str, count: int) -> str:
     plan, rows = _plan(name), JOBS[name][1]
     _feed(plan, name, 10, 2)  # the kernels are compiled and loaded
     before = _resident_mib()
-    shard = _feed(plan, name, count, rows)
+    fold = _feed(plan, name, count, rows)
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what the allocator keeps of freed batches is not the state's
     held, peak = _resident_mib() - before, own_peak_mib()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), plan)
         start = time.perf_counter()
-        arrays, document = shard.state()
+        arrays, document = fold.state(0)
         checkpoint.save(arrays, document)
         saved = time.perf_counter() - start
         size = (Path(folder) / "state.arrow").stat().st_size
@@ -105,8 +106,9 @@ def measure(name: str, count: int) -> str:
         start = time.perf_counter()
         kept = checkpoint.load()
         assert kept is not None
-        again = Shard(plan)
-        again.take(*kept)
+        again = Fold(plan)
+        again.assign(0)
+        again.restore(0, *kept)
         taken = time.perf_counter() - start
         checkpoint.close()
     assert again.ledger.rows_in == count * rows

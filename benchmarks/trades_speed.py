@@ -21,8 +21,8 @@ from benchmarks.sklearn_loop import run as sklearn_loop
 from offbeat.core.chunk import Chunk
 from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.features.windows import WindowFold
+from offbeat.fold.fold import Fold
 from offbeat.fold.row_columns import Columns
-from offbeat.fold.shard import Shard
 from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load_plan
 
@@ -64,9 +64,16 @@ def cut(chunk: Chunk, begin: int, end: int) -> Chunk:
     )  # fmt: skip
 
 
+def one_shard(pipeline: str) -> Fold:
+    """A fold with an empty shard 0."""
+    fold = Fold(load_plan(pipeline))
+    fold.assign(0)
+    return fold
+
+
 def batches(chunks: list[Chunk], size: int, rows: int) -> list[float]:
     """Seconds of each batch of `size` rows, over the first `rows`."""
-    shard = Shard(load_plan("trades"))
+    fold = one_shard("trades")
     times: list[float] = []
     done = 0
     for chunk in chunks:
@@ -75,21 +82,21 @@ def batches(chunks: list[Chunk], size: int, rows: int) -> list[float]:
                 return times
             part = cut(chunk, begin, min(begin + size, chunk.frame.height))
             start = time.perf_counter()
-            shard.feed(part)
+            fold.feed(0, fold.prepare(0, part))
             times.append(time.perf_counter() - start)
             done += size
     return times
 
 
-def interleaved(chunks: list[Chunk], symbols: int, size: int, rows: int) -> tuple[float, Shard]:
-    """Rows a second over `rows` rows of `symbols` symbols that take turns, in batches of `size`; and the shard.
+def interleaved(chunks: list[Chunk], symbols: int, size: int, rows: int) -> tuple[float, Fold]:
+    """Rows a second over `rows` rows of `symbols` symbols that take turns, in batches of `size`; and the fold.
 
     Every symbol has AIG's trades, each a little further on than the symbol before.
     """
     frame = pl.concat([chunk.frame for chunk in chunks])
     time_ns = np.concatenate([chunk.time_ns for chunk in chunks])
     names = pl.Series([f"S{i:05d}" for i in range(symbols)])
-    shard = Shard(load_plan("trades"))
+    fold = one_shard("trades")
     total = 0.0
     per_symbol = rows // symbols
     turn = max(size // symbols, 1)
@@ -102,9 +109,9 @@ def interleaved(chunks: list[Chunk], symbols: int, size: int, rows: int) -> tupl
         for begin in range(0, len(index), size):
             part = cut(whole, begin, min(begin + size, len(index)))
             start = time.perf_counter()
-            shard.feed(part)
+            fold.feed(0, fold.prepare(0, part))
             total += time.perf_counter() - start
-    return per_symbol * symbols / total, shard
+    return per_symbol * symbols / total, fold
 
 
 def same_features(source: Path, loop: np.ndarray) -> float:
@@ -179,10 +186,10 @@ def bytes_a_key(symbols: int = 300) -> float:
     path = BUILD / "trades" / "state.csv"
     if not path.exists():
         generate_trades(path, path.with_suffix(".labels.parquet"), rows=3500 * symbols, symbols=symbols, seed=1)
-    shard = Shard(load_plan("trades"))
+    fold = one_shard("trades")
     for chunk in chunks_of(path):
-        shard.feed(chunk)
-    return len(shard.snapshot()) / symbols
+        fold.feed(0, fold.prepare(0, chunk))
+    return len(fold.snapshot(0)) / symbols
 
 
 def symbols_table(symbols: int, rows_a_symbol: int) -> str:

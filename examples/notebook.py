@@ -24,13 +24,13 @@ pipeline = {
     "source": {
         "key": "symbol",
         "time": {"column": "timestamp", "zone": "Asia/Kolkata"},
-        "columns": {"close": "float", "volume": {"type": "fixed", "scale": 0}},
+        "columns": {"close": "float", "volume": {"type": "decimal", "scale": 0}},
     },
     "views": {
         "bar": {
             "windows": {
                 "before": {"over": "5m", "features": {"last_close": "last(close)"}},
-                "ten_minutes": {"over": "10m", "at_least": 5, "features": {"mean_volume": "mean(volume)"}},
+                "ten_minutes": {"over": "10m", "min_rows": 5, "features": {"mean_volume": "mean(volume)"}},
             },
             "detectors": {
                 "price_jump": {"type": "rule", "when": "abs(close / last_close - 1) > 0.01", "expected": "0"},

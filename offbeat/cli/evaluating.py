@@ -86,7 +86,7 @@ def _lengths(plan: Plan | None, alerts: pl.DataFrame, span: int | None) -> dict[
     """Lengths of the windows of each view; views of rows are not in it."""
     if span is not None:
         return dict.fromkeys(alerts["view"].cast(pl.String).unique().sort().to_list(), max(span, 1))
-    return {view.name: view.rollup.every_ns for view in plan.views if view.rollup is not None} if plan is not None else {}
+    return {view.name: view.rollup.size_ns for view in plan.views if view.rollup is not None} if plan is not None else {}
 
 
 def _scored(alerts: pl.DataFrame) -> pl.DataFrame:

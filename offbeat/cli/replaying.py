@@ -39,6 +39,8 @@ def _readable(source: str, pipeline: str | None) -> tuple[Plan, FileSource]:
     """The plan that was named, or the first shipped one that finds its columns, and the source as it reads it."""
     if pipeline is not None:
         plan = load_plan(pipeline)
+        for note in plan.notes:
+            say(note)
         return plan, FileSource(plan.source, [source])
     for name in shipped():
         plan = load_plan(name)

@@ -51,3 +51,18 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.slots)
+
+    def take(self, index: I64) -> Batch:
+        """The rows at `index`."""
+        return Batch(
+            slots=self.slots[index],
+            time_ns=self.time_ns[index],
+            order=self.order[index] if len(self.order) else self.order,
+            numbers=self.numbers.take(index, axis=1),
+            integers=self.integers.take(index, axis=1),
+            texts=tuple(text.gather(index) for text in self.texts),
+            identity=self.identity[index] if len(self.identity) else self.identity,
+            content=self.content[index] if len(self.content) else self.content,
+            files=self.files[index],
+            rows=self.rows[index],
+        )

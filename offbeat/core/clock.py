@@ -78,13 +78,13 @@ def clock(time_ns: I64, zone: str) -> F64:
     return out
 
 
-def seasons(time_ns: I64, zone: str, season_ns: int, every_ns: int) -> I64:
+def seasons(time_ns: I64, zone: str, season_ns: int, size_ns: int) -> I64:
     """(n,) number of the window within its season by the local clock: of windows of an hour and a season of a day, the hour."""
     if not len(time_ns):
         return time_ns
     edges, offsets = _offsets(time_ns, zone)
     away = offsets[np.searchsorted(edges, time_ns, side="right") - 1]
-    place: I64 = (time_ns % season_ns + away) % season_ns // every_ns
+    place: I64 = (time_ns % season_ns + away) % season_ns // size_ns
     return place
 
 

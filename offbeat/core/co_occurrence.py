@@ -51,12 +51,12 @@ class CoOccurring:
 
 
 @compiled
-def place_in(start: int, other: int, every: int) -> int:
-    """Number of the window that begins at `other`, of length `every`, within the one that begins at `start`, ns.
+def place_in(start: int, other: int, size: int) -> int:
+    """Number of the window that begins at `other`, of length `size`, within the one that begins at `start`, ns.
 
     0 also for one that began before `start` and reaches into it, as hours of UTC do where a local day begins at half past.
     """
-    return -((start - other) // every)
+    return -((start - other) // size)
 
 
 @compiled
@@ -74,7 +74,7 @@ def _spot(place: int, target: int, table: I64, places: I32, targets: I32) -> int
 
 @compiled
 def _fold(
-    begin: int, every: int, a: I64, a_start: I64, b: I64, target: I32, b_start: I64, first: I32, masks: U64,
+    begin: int, size: int, a: I64, a_start: I64, b: I64, target: I32, b_start: I64, first: I32, masks: U64,
     table: I64, places: I32, targets: I32, more: U64, count: I64,
 ) -> int:
     """Note the links of rows `begin`…; returns n, or the row before which the table of further targets must grow."""
@@ -85,7 +85,7 @@ def _fold(
         if p < 0 or q < 0:
             continue
         t = target[q]
-        bit = one << np.uint64(place_in(a_start[p], b_start[q], every))
+        bit = one << np.uint64(place_in(a_start[p], b_start[q], size))
         held = first[p]
         if held == t or held == -2 - t:
             masks[p] |= bit
@@ -153,12 +153,12 @@ class CoOccurrences:
     """Links from the windows of view A, by their places in a shard's table of partials, to those of view B.
 
     A link is a target of B and a mask of its windows within A's. Nearly every window has one target: it is kept in 12 bytes beside the
-    partials, and only further ones go to a table of their own. `every_ns`: length of B's windows, of which at most `LINKED_WINDOWS` may
+    partials, and only further ones go to a table of their own. `size_ns`: length of B's windows, of which at most `LINKED_WINDOWS` may
     lie in one of A.
     """
 
-    def __init__(self, every_ns: int) -> None:
-        self._every_ns = every_ns
+    def __init__(self, size_ns: int) -> None:
+        self._size_ns = size_ns
         self._first: I32 = np.zeros(0, np.int32)
         self._masks: U64 = np.zeros(0, np.uint64)
         self._keep(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.uint64))
@@ -187,7 +187,7 @@ class CoOccurrences:
         done = 0
         while True:
             done = _fold(
-                done, self._every_ns, a_places, a_starts, b_places, b_targets, b_starts, self._first, self._masks,
+                done, self._size_ns, a_places, a_starts, b_places, b_targets, b_starts, self._first, self._masks,
                 self._table, self._places, self._targets, self._more, self._count,
             )  # fmt: skip
             if done == len(a_places):

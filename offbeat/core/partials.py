@@ -1,6 +1,7 @@
 """Exact partial aggregates of one shard, by (target key, window) [S10, S13].
 
-They are cumulative: what a shard hands over replaces whatever it handed over before for the same window, so a replay never counts twice.
+In one process a shard hands over its windows as they stand, in place of what it handed over before. Over a wire it hands over what has come
+since the last time, and whoever carries it sees to it that each delta comes once [R31].
 """
 
 from __future__ import annotations
@@ -236,6 +237,25 @@ def _fold(
     return block
 
 
+@compiled
+def _add(places: I64, in_ints: I64, in_floats: F64, kinds: I64, at: I64, ints: I64, floats: F64) -> None:
+    for i in range(len(places)):
+        w = places[i]
+        ints[w, ROWS] += in_ints[i, ROWS]
+        for k in range(len(kinds)):
+            c, kind = at[k], kinds[k]
+            if kind in (_COUNT, TRUTH):
+                ints[w, c] += in_ints[i, c]
+            elif kind == BITS:
+                ints[w, c] |= in_ints[i, c]
+            elif kind == _SUM:
+                add128(ints, w, c, in_ints[i, c], in_ints[i, c + 1])
+            else:
+                x, old = in_floats[i, c], floats[w, c]
+                if (old != old and x == x) or (x < old if kind == _MIN else x > old):
+                    floats[w, c] = x
+
+
 class PartialTable:
     """The partials of one view in one shard."""
 
@@ -275,6 +295,15 @@ class PartialTable:
         """Fold n rows of which nothing but their number is kept, in a table without aggregates; returns as `fold`."""
         nothing = np.empty((0, len(target)))
         return self.fold(target, start, nothing.astype(np.int64), nothing)
+
+    def add(self, windows: Partials) -> I64:
+        """Add windows, none of them twice, to those that are here; returns (w,) their places."""
+        n, inputs = len(windows), int(self.layout.arguments.max(initial=-1)) + 1
+        places = self.fold(windows.targets, windows.starts, np.full((inputs, n), NULL_INT), np.full((inputs, n), np.nan))
+        self._ints[places, ROWS] -= 1
+        _add(places, windows.ints, windows.floats, self.layout.kinds, self.layout.at, self._ints, self._floats)
+        self._rows += int(windows.ints[:, ROWS].sum()) - n
+        return places
 
     def find(self, target: I32, start: I64) -> I64:
         """(n,) places of these windows, -1 for those that are not here."""

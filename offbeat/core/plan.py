@@ -7,7 +7,7 @@ from typing import Literal
 
 from offbeat.core.expression_program import NOTHING, Program
 
-Kind = Literal["float", "fixed", "text", "bool"]
+Kind = Literal["float", "decimal", "text", "bool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Column:
     name: str
     kind: Kind
     scale: int = 0
-    """Decimal digits kept of a `fixed` column (S9)."""
+    """Digits kept after the point of a `decimal` column (S9)."""
     headers: tuple[str, ...] = ()
     """Spellings of the column in the source, the first found wins; its own name is always among them."""
     required: bool = True
@@ -47,7 +47,7 @@ class SourcePlan:
     """Regular expression on the file name; its group `key` (or the first group) is the key; '' when the key is a column."""
     time: TimePlan
     order: str
-    """Name of the fixed-point column that orders equal times; ''."""
+    """Name of the decimal column that orders equal times; ''."""
     columns: tuple[Column, ...]
 
 
@@ -81,7 +81,7 @@ class Aggregate:
     scale: int = 0
     """sum_exact, mean_exact: decimal digits of the exact integer."""
     column: str = ""
-    """sum_exact, mean_exact: the fixed-point column whose integers are summed where the argument is not null; '' for a truth value."""
+    """sum_exact, mean_exact: the decimal column whose integers are summed where the argument is not null; '' for a truth value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class WindowPlan:
     rows: int
     """0 for a window of time."""
     current: bool
-    at_least: int
+    min_rows: int
+    """With fewer rows every feature is null."""
     arguments: Program
     """Row expressions under the aggregates, over the view's columns; one output each."""
     aggregates: tuple[Aggregate, ...]
@@ -105,7 +106,7 @@ class WindowPlan:
     """Row expressions, over the view's columns, whose change against the key's row before is read by `arguments` as `diff@0`, `diff@1`, …;
     `gap@` is the time since that row, in seconds."""
     lag_ns: int = 0
-    """A window of time ends so long before the row."""
+    """Gap between the end of a window of time and the row."""
     season_ns: int = 0
     """Views with a rollup: only windows at the same place of the season, such as the same hour of the day. 0: all."""
 
@@ -123,9 +124,9 @@ class RollupPlan:
     """The source's own key."""
     where: int
     """Output of `arguments` that is true for selected rows; -1: all are."""
-    every_ns: int
+    size_ns: int
     zone: str
-    """Zone of the windows when `every` is a whole number of days; else windows start at multiples of `every` since the epoch."""
+    """Zone of the windows when their size is a whole number of days; else windows start at multiples of their size since the epoch."""
     arguments: Program
     """Over the source's columns, and `hour@` and `weekday@`: local hour (0 to 23) and day of the week (1 = Monday) of the row."""
     aggregates: tuple[Aggregate, ...]
@@ -154,22 +155,22 @@ class RulePlan:
     """The whole rule as the user wrote it."""
     type: str = "rule"
     early: bool = False
-    """It speaks of windows that are still open, as its condition can only come true."""
+    """It may fire while a window is still open, as its condition can only come true."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A value and what is usual for it: outputs of the view's program, and the limit in units of the spread."""
+    """A value and its baseline: outputs of the view's program, and the limit in units of the spread."""
 
     feature: str
     """The value as text."""
     value: int
     center: int
     below: int
-    """How far under the center is still usual, and for `above` over it: distances."""
+    """Tolerance under the center, and for `above` over it: distances."""
     above: int
     limit: float
-    """The reach in the detector's own unit: 4 for four standard deviations, 1 where it has none."""
+    """The tolerance in the detector's own unit: 4 for four standard deviations, 1 where it has none."""
     least: int = -1
     """Output for the least value in the window that the center comes from: usual values do not lie below 0 where it does not; -1: none."""
     positive: bool = False
@@ -178,13 +179,13 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class RangePlan:
-    """A detector that holds values against what was usual for them: z-score, band, quantiles."""
+    """A detector that compares values with a baseline: z-score, band, quantiles."""
 
     name: str
     type: str
     terms: tuple[Term, ...]
     early: bool = False
-    """It speaks of windows that are still open, of values above what is usual: they can only rise."""
+    """It may fire while a window is still open, on values above the baseline: they can only rise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +239,8 @@ class AbsencePlan:
     name: str
     type: str
     limit: float
-    """A silence is odd when its chance lies below this."""
-    at_least: int
+    """A silence is flagged when its chance lies below this."""
+    min_history: int
     """Windows from the key's first to its last."""
 
 
@@ -248,7 +249,7 @@ DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan | AbsencePlan
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the severity: `score`, `confidence`, or how far a feature of a range detector lies from what is usual."""
+    """A part of the severity: `score`, `confidence`, or how far a value of a range detector lies from its baseline."""
 
     name: str
     weight: float
@@ -268,7 +269,8 @@ class ViewPlan:
     detectors: tuple[DetectorPlan, ...]
     program: Program
     """Over the view's columns, features, and features of `backgrounds`: what the detectors read."""
-    at_least: int
+    quorum: int
+    """Votes that make an alert; with fewer voters the view abstains."""
     levels: tuple[tuple[str, float], ...]
     """Greatest first: ('critical', 0.8), ('high', 0.6), ('medium', 0.4)."""
     backgrounds: tuple[WindowPlan, ...] = ()
@@ -360,6 +362,8 @@ class Plan:
     """Tables that a run can write; they decide nothing."""
     as_of: AsOfPlan | None = None
     """None: each window is judged as of its own end."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What the pipeline's author should know, such as former names of settings; part of a run's notes."""
 
     @property
     def links(self) -> tuple[tuple[str, str], ...]:

@@ -275,6 +275,32 @@ def finish(
 
 
 @compiled
+def pass_until(
+    used_slots: int, floor: int, unique: bool, lateness: int, most: int, max_jump: int, keys: I64, candidate: I64, candidate_hash: U64,
+    capacity: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64,
+    buffer: I64, b_used: I64, b_free: I64, b_link: I64, b_pool: I64, emitted: I64, ordinals: I64,
+) -> int:
+    """No row before `floor` will come. Returns the number of rows emitted; the caller has seen to space in the pools."""
+    m = 0
+    for s in range(used_slots):
+        row = keys[s, CANDIDATE]
+        if row != NOBODY and minus(candidate[s, _TIME], max_jump) <= floor:
+            time, order = candidate[s, _TIME], candidate[s, _ORDER]
+            keys[s, CANDIDATE] = NOBODY
+            if unique:
+                _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
+            keys[s, NEWEST] = max(keys[s, NEWEST], time)
+            if lateness > 0:
+                _push_buffer(s, row, time, order, buffer, b_used, b_free, b_link, b_pool)
+            else:
+                m = _emit(row, time, order, s, keys, emitted, ordinals, m)
+        if lateness > 0 and buffer[s, LENGTH] > 0:
+            # Of rows at the floor itself one of a lesser order may still come.
+            m = _release(s, max(minus(keys[s, NEWEST], lateness), floor - 1), keys, buffer, b_pool, emitted, ordinals, m)
+    return m
+
+
+@compiled
 def rename(slots: I32, places: I64, keys: I64, buffer: I64, pool: I64) -> None:
     """Rows of a batch that stay behind get the names of their places in the store of held rows."""
     for i in range(len(slots)):
@@ -352,18 +378,37 @@ class RowOrder:
 
     def finish(self, keys: int, held: int, *, unique: bool) -> Admitted:
         """End of bounded input: everything held is folded."""
-        self._grow_slots(keys)
-        if unique:
-            waiting = self._keys[:keys, CANDIDATE] != NOBODY
-            n, capacity = self._keys[:keys, SEEN_N][waiting], self._capacity[:keys][waiting]
-            full = capacity[(n == capacity) & (n < self.order.dedup_rows)]
-            self._grow_seen(int(self._s_used[0]) + int(np.maximum(2 * full, 16).sum()))
+        self._make_room(keys, unique=unique)
         emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
         m = finish(
             keys, unique, self.order.dedup_rows, self._keys, self._candidate, self._candidate_hash,
             self._capacity, self._s_used, self._s_free, self._s_link, self._s_pool, self._buffer, self._b_pool, emitted, ordinals,
         )  # fmt: skip
         return Admitted(np.empty(0, np.int8), emitted[:m], ordinals[:m], np.empty(0, np.int64))
+
+    def pass_until(self, floor_ns: int, keys: int, held: int, *, unique: bool) -> Admitted:
+        """No row before `floor_ns` will come: candidates that none can refute any more are accepted, and buffered rows before it folded."""
+        self._make_room(keys, unique=unique)
+        o = self.order
+        if o.lateness_ns > 0:
+            waiting = self._keys[:keys, CANDIDATE] != NOBODY
+            self._grow_buffer(int(self._b_used[0]) + int(np.maximum(2 * self._buffer[:keys, CAPACITY][waiting], 16).sum()))
+        emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
+        m = pass_until(
+            keys, floor_ns, unique, o.lateness_ns, o.dedup_rows, o.max_jump_ns, self._keys, self._candidate, self._candidate_hash,
+            self._capacity, self._s_used, self._s_free, self._s_link, self._s_pool,
+            self._buffer, self._b_used, self._b_free, self._b_link, self._b_pool, emitted, ordinals,
+        )  # fmt: skip
+        return Admitted(np.empty(0, np.int8), emitted[:m], ordinals[:m], np.empty(0, np.int64))
+
+    def _make_room(self, keys: int, *, unique: bool) -> None:
+        """Space for the identities of all candidates."""
+        self._grow_slots(keys)
+        if unique:
+            waiting = self._keys[:keys, CANDIDATE] != NOBODY
+            n, capacity = self._keys[:keys, SEEN_N][waiting], self._capacity[:keys][waiting]
+            full = capacity[(n == capacity) & (n < self.order.dedup_rows)]
+            self._grow_seen(int(self._s_used[0]) + int(np.maximum(2 * full, 16).sum()))
 
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """State of the first `keys` slots."""

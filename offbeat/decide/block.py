@@ -13,7 +13,7 @@ from offbeat.core.evidence import Evidence, WindowSpan
 
 STATUSES = ("early", "provisional", "final", "retracted")
 """In rising order of precedence (S22); `AlertBlock.status` holds indices into it."""
-EARLY, FINAL, RETRACTED = STATUSES.index("early"), STATUSES.index("final"), STATUSES.index("retracted")
+EARLY, PROVISIONAL, FINAL, RETRACTED = range(4)
 
 
 @dataclass(frozen=True, slots=True)

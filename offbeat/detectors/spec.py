@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 
 import offbeat.detectors
 from offbeat.core.plan import DetectorPlan, ModelPlan, RulePlan
+from offbeat.detectors.former_names import FormerName, warn
 
 MOST_FEATURES = 255
 """The trees number the columns they split in one byte."""
@@ -31,10 +32,38 @@ class Settings(BaseModel):
     short: ClassVar[str] = ""
     """Field that a bare text stands for: `price: float` for `price: {type: float}`. '' = there is no short form."""
 
+    former: ClassVar[Mapping[str, str]] = {}
+    """Former name of a setting → its name: read for one version, with a note. Hashes go by the former name for good, so that they stay."""
+    former_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Setting → former spelling of a value → the value: likewise."""
+
     @model_validator(mode="before")
     @classmethod
-    def _from_short(cls, value: Any) -> Any:
-        return {cls.short: value} if cls.short and isinstance(value, str) else value
+    def _as_mapping(cls, value: Any) -> Any:
+        given = {cls.short: value} if cls.short and isinstance(value, str) else value
+        if not isinstance(given, dict):
+            return given
+        present, found = cls.by_present_names(given)
+        if found:
+            warn([f"{cls.__name__}: {name}" for name in found])
+        return present
+
+    @classmethod
+    def by_present_names(cls, given: Mapping[Any, Any]) -> tuple[dict[Any, Any], list[FormerName]]:
+        """Settings with former names replaced, and which these were. Raises ValueError where a setting stands under both names."""
+        present, found = dict[Any, Any](), list[FormerName]()
+        for key, value in given.items():
+            name = key if key in cls.model_fields else cls.former.get(key, key)
+            if name != key:
+                if name in given:
+                    raise ValueError(f"`{key}` and `{name}` are one setting; `{key}` is its former name: give `{name}` alone")
+                found.append(FormerName(name, key, name))
+            values = cls.former_values.get(name, {})
+            present[name] = value
+            if isinstance(value, str) and value in values:
+                present[name] = values[value]
+                found.append(FormerName(name, value, values[value]))
+        return present, found
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -76,8 +105,8 @@ class Expressions(Protocol):
 
     features: tuple[str, ...]
     """Features of all windows of the view."""
-    every_ns: int
-    """Length of the rollup's windows; 0: a view of rows."""
+    size_ns: int
+    """Size of the rollup's windows; 0: a view of rows."""
 
     def duration(self, field: tuple[str, ...], text: str) -> int:
         """Nanoseconds of a duration above zero; 0 after a mistake."""

@@ -42,6 +42,13 @@ class ClosedWindowFiles:
             elif high >= from_ns:
                 self.replace(number, self.load(number).before(from_ns))
 
+    def drop_before(self, until_ns: int) -> None:
+        """Forget windows that start before a time; files stay until `tidy`."""
+        while self.entries and self.entries[0][1] < until_ns:
+            self._unused.append(self.entries.pop(0)[2])
+        if self.entries and self.entries[0][0] < until_ns:
+            self.replace(0, self.load(0).since(until_ns))
+
     def replace(self, number: int, closed: Closed) -> None:
         """Put other windows in place of an entry; its file stays until `tidy`."""
         name = self.entries[number][2]

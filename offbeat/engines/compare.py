@@ -18,8 +18,7 @@ from offbeat.engines.local import Progress
 from offbeat.errors import UserError
 from offbeat.evaluate.detection_quality import Tolerance
 from offbeat.evaluate.series import JudgedRows, Series
-from offbeat.fold.merge_stage import MergeStage
-from offbeat.fold.shard import Shard
+from offbeat.fold.fold import Fold
 from offbeat.fold.view import BatchResult
 from offbeat.io.contract import Source
 from offbeat.spec.nearest import nearest
@@ -96,29 +95,25 @@ def judge(
     end; besides what a run needs. Raises UserError for what a person can put right.
     """
     began = time.monotonic()
-    shard, merge = Shard(plan), MergeStage(plan)
+    fold = Fold(plan)
+    fold.assign(0)
     watches = {view.name: _Watch(view, names) for view in plan.views if any(place[0] == view.name for place in names)}
-    for watched in shard.views:
-        watched.observer = watches.get(watched.plan.name)
-    for name, merged in merge.views.items():
-        merged.observer = watches.get(name)
+    for name, watch in watches.items():
+        fold.observe(name, watch)
     try:
         for chunk in source.chunks(None):
-            merge.close([shard], shard.settled_ns(chunk.floor_ns))
-            shard.feed(chunk)
+            fold.feed(0, fold.prepare(0, chunk))
             if progress is not None:
                 votes = sum(watch.votes for watch in watches.values())
-                progress(Progress(shard.ledger.rows_in, votes, source.done_bytes(), source.size_bytes()))
-        shard.drain()
-        _, ledger = merge.finish([shard])
+                progress(Progress(fold.rows_in, votes, source.done_bytes(), source.size_bytes()))
+        fold.end()
     finally:
         source.close()
     series: list[Series] = []
     for view in plan.views:
         if view.name in watches:
-            keys = merge.views[view.name].stage.keys.names if view.rollup is not None else shard.keys.names
-            series += watches[view.name].series(keys)
-    return Judged(plan, ledger, series, time.monotonic() - began, list(source.notes))
+            series += watches[view.name].series(fold.view_keys(view.name))
+    return Judged(plan, fold.ledger, series, time.monotonic() - began, [*plan.notes, *source.notes])
 
 
 class _Watch:
@@ -152,11 +147,11 @@ class _Watch:
             alerts = np.zeros(len(rows.slots), np.bool_)
             alerts[decisions.index[decisions.alert]] = True
             self._alerts.append(alerts)
-            self._vote_scores.append(vote_score(np.array([v.score for v in verdicts]), self._view.at_least))
+            self._vote_scores.append(vote_score(np.array([v.score for v in verdicts]), self._view.quorum))
 
     def series(self, keys: Sequence[str]) -> list[Series]:
         """One for each chosen detector, and the vote."""
-        length = self._view.rollup.every_ns if self._view.rollup is not None else 1
+        length = self._view.rollup.size_ns if self._view.rollup is not None else 1
         rows = JudgedRows(keys, _joined(self._slots, np.int32), _joined(self._times, np.int64), _joined(self._ordinals, np.int32), length)
         found = [
             Series(name, self._view.detectors[d].type, rows, _joined(scores, np.float64), _joined(voted, np.bool_))

@@ -13,8 +13,7 @@ from offbeat.core.plan import Plan
 from offbeat.engines.file_manifest import FileManifest, FileRecord
 from offbeat.engines.tables.values import local_date
 from offbeat.errors import UserError
-from offbeat.fold.merge_stage import MergeStage
-from offbeat.fold.shard import Shard
+from offbeat.fold.fold import Fold
 from offbeat.io.contract import Arrival
 from offbeat.io.read.file_source import FileSource
 
@@ -63,7 +62,7 @@ class Corrections:
         self.notes: list[str] = []
 
     def put_right(
-        self, source: FileSource, position: Position, shard: Shard, merge: MergeStage, add: Callable[[FileSource], dict[str, int]]
+        self, source: FileSource, position: Position, fold: Fold, add: Callable[[FileSource], dict[str, int]]
     ) -> Position:
         """Bring the state to where the source's files can be read on; returns the position there.
 
@@ -81,25 +80,25 @@ class Corrections:
             course.late = [arrival for arrival in course.late if arrival.fingerprint not in owed]
             if not course.corrected and not course.late and not lost:
                 return position
-            from_ns, again = self._reach(course, shard, merge)
+            from_ns, again = self._reach(course, fold)
             lost += self._lost(course, again, here)
             if lost:
-                day = self._day(shard, merge, from_ns)
+                day = self._day(fold, from_ns)
                 what = f"{', '.join(course.corrected) or 'the last run'}: "
                 what += "other content than before" if course.corrected else "a correction was not brought to its end"
                 raise UserError(
                     f"{what}, so everything from {day} has to be read again, but {_listed(lost)} {'is' if len(lost) == 1 else 'are'} not "
                     f"among the sources; name the folder with all files from {day} on"
                 )
-            return self._rewind(source, position, shard, merge, course, from_ns, again, here)
+            return self._rewind(source, position, fold, course, from_ns, again, here)
         reaching = [a for a in course.late if self._crossing or any(r.overlaps(a.first_ns, a.last_ns) for r in self._manifest.all)]
-        apart = [arrival for arrival in reaching if not _goes_on(shard, source.alone([arrival]))]
+        apart = [arrival for arrival in reaching if not _goes_on(fold, source.alone([arrival]))]
         if apart:
-            from_ns, again = self._reach(course, shard, merge)
+            from_ns, again = self._reach(course, fold)
             lost = self._lost(course, again, here)
             if not lost:
-                return self._rewind(source, position, shard, merge, course, from_ns, again, here)
-            day = self._day(shard, merge, from_ns)
+                return self._rewind(source, position, fold, course, from_ns, again, here)
+            day = self._day(fold, from_ns)
             for arrival in apart:
                 self.notes.append(
                     f"{arrival.path}: reaches back into times that were read before; rows of keys that had later ones are late. To have "
@@ -109,7 +108,7 @@ class Corrections:
         if not late:
             return position
         for arrival in late:
-            day = self._day(shard, merge, arrival.first_ns)
+            day = self._day(fold, arrival.first_ns)
             self.notes.append(f"{arrival.path}: came late; windows from {day} on were judged again")
         return source.after(position, add(source.alone(late)))
 
@@ -128,7 +127,7 @@ class Corrections:
                 course.late.append(arrival)
         return course
 
-    def _reach(self, course: _Course, shard: Shard, merge: MergeStage) -> tuple[int, list[FileRecord]]:
+    def _reach(self, course: _Course, fold: Fold) -> tuple[int, list[FileRecord]]:
         """From which time on everything is to be worked out again, and what was read from there on."""
         void, come = course.void, [*course.fresh, *course.late]
         if self._crossing:
@@ -139,8 +138,8 @@ class Corrections:
             firsts.append(self.rewound.from_ns)
         # No window counts as over only because of rows that are no more.
         newest_ns = max([*(reading.last_ns for reading in kept), *(arrival.last_ns for arrival in come)], default=EVER)
-        from_ns = shard.settled_ns(min([newest_ns, *firsts]))
-        low = min(merge.aligned(shard, from_ns).values())
+        from_ns = fold.settled_ns(min([newest_ns, *firsts]))
+        low = min(fold.aligned(from_ns).values())
         while True:
             again = [reading for reading in self._manifest.all if reading in void or reading.last_ns >= low]
             lower = min([low, *(reading.first_ns for reading in again if reading not in void)])
@@ -157,14 +156,13 @@ class Corrections:
         self,
         source: FileSource,
         position: Position,
-        shard: Shard,
-        merge: MergeStage,
+        fold: Fold,
         course: _Course,
         from_ns: int,
         again: Sequence[FileRecord],
         here: set[str],
     ) -> Position:
-        starts = merge.aligned(shard, from_ns)
+        starts = fold.aligned(from_ns)
         names = {name: path for reading in again for name, path in reading.files.items()}
         files = {name: path for name, path in names.items() if name in here}
         files |= {arrival.fingerprint: arrival.path for arrival in (*course.fresh, *course.late)}
@@ -174,35 +172,29 @@ class Corrections:
         ledger = Ledger()
         for reading in self._manifest.all:
             ledger.add(reading.ledger)
-        days = merge.rewind(shard, starts)
-        shard.rewind(starts, ledger)
-        # Rows of windows that stay count with these, and those among them that are read again once more, as not selected.
-        ledger.warming_up = ledger.rows_in - ledger.late - ledger.duplicate - ledger.quarantined.total()
-        ledger.warming_up -= merge.folded_rows() + shard.ledger.pending
-        day, count = self._day(shard, merge, from_ns), f"{len(files)} file{'s' * (len(files) != 1)} read again"
+        days = fold.rewind(starts, ledger)
+        day, count = self._day(fold, from_ns), f"{len(files)} file{'s' * (len(files) != 1)} read again"
         worked_out = f"everything from {day} was worked out again ({count})"
         self.notes += [f"{path}: other content than before; {worked_out}" for path in course.corrected]
         self.notes += [f"{arrival.path}: came late; {worked_out}" for arrival in course.late]
         self.rewound = Rewound(from_ns, starts, sorted({*days, *(self.rewound.days if self.rewound is not None else [])}), files)
         return source.before(position, set(names))
 
-    def _day(self, shard: Shard, merge: MergeStage, time_ns: int) -> str:
+    def _day(self, fold: Fold, time_ns: int) -> str:
         if time_ns == NULL_INT:
             return "the beginning"
-        return local_date(max(merge.aligned(shard, time_ns).values()), self._zone).isoformat()
+        return local_date(max(fold.aligned(time_ns).values()), self._zone).isoformat()
 
-    def resume(self, shard: Shard, merge: MergeStage) -> None:
-        """Set what a state that was taken back asks of shard and tables until all is read."""
+    def resume(self, fold: Fold) -> None:
+        """Set what a state that was taken back asks of the fold until all is read."""
         if self.rewound is not None:
-            shard.skip_before(self.rewound.starts)
-            if merge.collector is not None:
-                closed_ns = max(view.until_ns for view in merge.views.values())
-                merge.collector.expect([day for day in self.rewound.days if day >= closed_ns])
+            fold.skip_before(self.rewound.starts)
+            fold.expect(self.rewound.days)
 
-    def done(self, shard: Shard) -> None:
+    def done(self, fold: Fold) -> None:
         """The input was read to its end, so all that had to come again has come."""
         if self.rewound is not None:
-            shard.skip_before(dict.fromkeys(self.rewound.starts, NULL_INT))
+            fold.skip_before(dict.fromkeys(self.rewound.starts, NULL_INT))
             self.rewound = None
 
     def document(self) -> dict[str, Any] | None:
@@ -221,9 +213,9 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 
-def _goes_on(shard: Shard, source: FileSource) -> bool:
+def _goes_on(fold: Fold, source: FileSource) -> bool:
     """Whether all rows of a source, which is read for this, are later than those that their keys had."""
     try:
-        return shard.goes_on(source.chunks(None))
+        return fold.goes_on(source.chunks(None))
     finally:
         source.close()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
@@ -33,10 +34,9 @@ from offbeat.engines.sink_offsets import Known, SinkOffsets
 from offbeat.engines.tables.collect import Tables
 from offbeat.fold.as_of import check_batch, left_out
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
+from offbeat.fold.fold import Fold
 from offbeat.fold.intake import Prepared
-from offbeat.fold.merge_stage import MergeStage
-from offbeat.fold.shard import Output, Shard
-from offbeat.fold.watermark import Watermark
+from offbeat.fold.shard import Output
 from offbeat.io.contract import Source
 from offbeat.io.read.file_source import FileSource
 from offbeat.io.read.prefetch import Ahead
@@ -110,6 +110,8 @@ class LocalEngine:
 
     alerts: outputs (see `open_sink`). tables: outputs of the plan's tables (see `open_tables`). quarantine: where rows set aside go. state:
     a directory, for runs that can be continued. live: the source has no end that could be waited for, so every batch is committed at once.
+    ends: whether rows held back are folded, and open windows judged, when the source has no more; False: they wait for the next run with
+    this state. Default: False for a live source with a state, else True.
     keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them.
     """
 
@@ -126,21 +128,28 @@ class LocalEngine:
         keep: bool = False,
         watch: Callable[[pa.Table], None] | None = None,
         commit_seconds: float = COMMIT_SECONDS,
+        ends: bool | None = None,
     ) -> None:
         check_apart(source.files, alerts, quarantine)
         check_batch(plan, live=live, kept=state is not None)
         self._plan, self._source = plan, source
         self._live, self._keep = live, keep
+        # A feed with a state goes on with the next start: what is held back waits for it.
+        self._ends = not (live and state is not None) if ends is None else ends
         self._commit_seconds = 0.0 if live else commit_seconds
-        self._shard = Shard(plan, linked=bool(tables))
         # A live run may have to open closed windows again.
         self._scratch = TemporaryDirectory(prefix="offbeat-") if live and state is None else None
         archive = state / _WINDOWS if state is not None else Path(self._scratch.name) if self._scratch is not None else None
-        self._merge = MergeStage(plan, partial(ClosedWindowFiles, archive) if archive is not None else None)
-        self._tables: Tables | None = None
-        self._clock = Watermark(plan)
         self._judge = ThreadPoolExecutor(1, thread_name_prefix="offbeat-judge")
-        self._judging: Future[list[AlertBlock]] | None = None
+        self._fold = Fold(
+            plan,
+            live=live,
+            linked=bool(tables),
+            closed=partial(ClosedWindowFiles, archive) if archive is not None else None,
+            submit=None if live else lambda judging: self._judge.submit(judging).result,
+        )
+        self._fold.assign(0)
+        self._tables: Tables | None = None
         self._position: Position | None = None
         self._manifest = FileManifest()
         self._corrections = Corrections(plan, self._manifest)
@@ -152,20 +161,20 @@ class LocalEngine:
             kept = self._checkpoint.load() if self._checkpoint is not None else None
             places = SinkOffsets(self._take(*kept) if kept is not None else None)
             if tables:
-                self._merge.show(plan, partial(self._write_tables, tables))
+                self._fold.show(partial(self._write_tables, tables))
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
-                self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._shard.ledger.rows_in})
+                self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._fold.rows_in})
             bounded = self._checkpoint is None and not live
             self._delivery = Delivery(plan, alerts, quarantine, places, bounded=bounded, watch=watch)
         except BaseException:
             self._let_go()
             raise
-        remembers = self._checkpoint is not None and not live and self._merge.closes
+        remembers = self._checkpoint is not None and not live and self._fold.remembers
         self._correctable = source if remembers and isinstance(source, FileSource) else None
         """The source, where its files may come late or be corrected."""
         self._joined = places.joined
         self._stop = threading.Event()
-        self.result = Run(plan.name, self._shard.ledger, 0, 0.0, complete=False)
+        self.result = Run(plan.name, self._fold.ledger, 0, 0.0, complete=False)
         self._first_aside: str | None = None
         self._worst = Worst(WORST)
 
@@ -183,15 +192,10 @@ class LocalEngine:
             if self._joined:
                 self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
             if self._correctable is not None and self._position is not None:
-                self._position = self._corrections.put_right(self._correctable, self._position, self._shard, self._merge, self._add)
-                self._corrections.resume(self._shard, self._merge)
+                self._position = self._corrections.put_right(self._correctable, self._position, self._fold, self._add)
+                self._corrections.resume(self._fold)
             for prepared in self._prepared(numbers):
-                if not self._live:
-                    self._close(self._shard.settled_ns(prepared.chunk.floor_ns))
-                output = self._absorb(self._shard, prepared, self._correctable)
-                if self._live:
-                    until_ns = self._clock.until_ns(output.time_ns)
-                    self._deliver(Output(self._merge.follow([self._shard], 0, output.places, until_ns)))
+                self._feed(self._fold, prepared, self._correctable)
                 self._position = prepared.chunk.position
                 if progress is not None:
                     progress(self._progress())
@@ -209,12 +213,14 @@ class LocalEngine:
             else:
                 # A live source that ends because it was asked to has not come to its end: what is held back waits for the next start.
                 complete = not (self._live and self._stop.is_set())
-                if complete:
-                    self._finish()
-            self._settle()
+                if complete and self._ends:
+                    # What comes with the next run is mostly later. What is not opens the windows again.
+                    self._deliver(self._fold.end(self._fold.newest_ns if self._checkpoint is not None else NULL_INT))
+                    self._corrections.done(self._fold)
+            self._deliver(self._fold.settle())
             if self._checkpoint is not None:
                 self._commit()
-                self._checkpoint.keep_models(self._merge.models())
+                self._checkpoint.keep_models(self._fold.models())
             self._delivery.close(complete or self._checkpoint is not None or self._live)
         except BaseException:
             self._delivery.close(complete=False)
@@ -241,85 +247,54 @@ class LocalEngine:
         """The source's chunks, made ready on another thread while this one folds those before; of a live source at once."""
         chunks = (_renumbered(chunk, numbers) for chunk in self._source.chunks(self._position))
         if self._live:
-            yield from map(self._shard.prepare, chunks)
+            yield from (self._fold.prepare(0, chunk) for chunk in chunks)
             return
-        ahead = Ahead((partial(self._shard.prepare, chunk) for chunk in chunks), 1, _AHEAD)
+        ahead = Ahead((partial(self._fold.prepare, 0, chunk) for chunk in chunks), 1, _AHEAD)
         try:
             yield from ahead
         finally:
             ahead.close()
 
     def _add(self, source: FileSource) -> dict[str, int]:
-        """Read late files through a shard of their own, as their keys have later rows in the other; gives rows by fingerprint."""
-        own = Shard(self._plan, linked=self._tables is not None)
+        """Read late files through shards of their own, as their keys have later rows in the others; gives rows by fingerprint."""
+        own = self._fold.beside()
         numbers, rows = [self._files.index(name) for name in source.files], Counter[str]()
         try:
             for chunk in source.chunks(None):
                 rows.update({source.known_as(source.files[place]): n for place, n in rows_by_file(chunk).items()})
-                self._absorb(own, own.prepare(_renumbered(chunk, numbers)), source)
+                self._feed(own, own.prepare(0, _renumbered(chunk, numbers)), source)
         finally:
             source.close()
         self._deliver(own.drain())
-        self._deliver(Output(self._merge.reopen([self._shard, own])))
-        self._shard.adopt(own)
+        self._deliver(self._fold.adopt(own))
         return rows
 
-    def _absorb(self, shard: Shard, prepared: Prepared, source: FileSource | None) -> Output:
+    def _feed(self, fold: Fold, prepared: Prepared, source: FileSource | None) -> None:
         """Fold rows, deliver what comes of them, and remember which files of `source` they are of; None: where none may be corrected."""
-        before = counted(shard.ledger) if source is not None else Ledger()
+        before = counted(fold.shard_ledger(0)) if source is not None else Ledger()
         self.result.rows_read += prepared.chunk.frame.height
-        output = shard.absorb(prepared)
-        self._deliver(output)
+        self._deliver(fold.feed(0, prepared))
         if source is not None:
             paths = [self._files[number] for number in rows_by_file(prepared.chunk)]
             files = {source.known_as(path): path for path in paths if path != "-"}
-            self._manifest.note(files, prepared.batch.time_ns, before, shard.ledger)
-        return output
-
-    def _finish(self) -> None:
-        """The end of the input: rows held back are folded, windows of other keys are judged."""
-        self._deliver(self._shard.drain())
-        self._corrections.done(self._shard)
-        if self._checkpoint is not None:
-            # What comes with the next run is mostly later. What is not opens the windows again.
-            self._close(self._shard.newest_ns)
-        self._settle()
-        blocks, self.result.ledger = self._merge.finish([self._shard])
-        self._deliver(Output(blocks))
-
-    def _close(self, until_ns: int) -> None:
-        """Have the windows before a time judged, on another thread, while this one folds what follows."""
-        due = self._merge.due([self._shard], until_ns)
-        if due:
-            self._settle()
-            self._judging = self._judge.submit(self._merge.take_windows([self._shard], due))
-
-    def _settle(self) -> None:
-        """Wait for windows that are being judged and deliver what came of them."""
-        if self._judging is not None:
-            judging, self._judging = self._judging, None
-            self._deliver(Output(judging.result()))
+            self._manifest.note(files, prepared.batch.time_ns, before, fold.shard_ledger(0))
 
     def _report(self, complete: bool, seconds: float) -> Run:
         result = self.result
-        if not complete:
-            result.ledger = self._merge.ledger([self._shard])
+        result.ledger = self._fold.ledger
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
-        words = remarks(self.result.ledger, self._untrained(), self._first_aside)
+        words = remarks(self.result.ledger, self._fold.untrained(), self._first_aside)
         if self._tables is not None and self._checkpoint is None:
             words += self._tables.left()  # with a state, earlier days are its own
-        result.notes = [*self._corrections.notes, *self._source.notes, *left_out(self._plan, self._shard.last_ns), *words]
+        words = [*left_out(self._plan, self._fold.last_ns), *words]
+        result.notes = [*self._plan.notes, *self._corrections.notes, *self._source.notes, *words]
         result.worst = self._worst.records(self._plan)
-        if self._shard.gaps is not None:
-            result.gaps = self._shard.gaps.report(self._shard.keys.names)
+        result.gaps = self._fold.gaps()
         return result
 
-    def _untrained(self) -> list[str]:
-        return [why for view in self._shard.views for why in view.untrained()]
-
     def _progress(self) -> Progress:
-        return Progress(self._shard.ledger.rows_in, self._delivery.alerts, self._source.done_bytes(), self._source.size_bytes())
+        return Progress(self._fold.rows_in, self._delivery.alerts, self._source.done_bytes(), self._source.size_bytes())
 
     def _deliver(self, output: Output) -> None:
         for block in output.alerts:
@@ -347,14 +322,14 @@ class LocalEngine:
 
     def _commit(self) -> None:
         """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
-        self._settle()
+        self._deliver(self._fold.settle())
         if self._tables is not None:
             self._tables.settle()
         sinks = self._delivery.commit()
         if self._checkpoint is None:
             return
-        arrays, document = self._shard.state()
-        merge, merged = self._merge.state()
+        arrays, document = self._fold.state(0)
+        merge, merged = self._fold.merge_state()
         self._checkpoint.save(
             prefixed("shard", arrays) | prefixed("merge", merge),
             {
@@ -369,13 +344,12 @@ class LocalEngine:
                 "rewound": self._corrections.document(),
             },
         )
-        self._merge.tidy()
+        self._fold.tidy()
 
     def _take(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
         """Go on from a stored state; returns how far the outputs are."""
-        mine = under("shard", arrays)
-        self._shard.take(mine, document["shard"])
-        self._merge.take(under("merge", arrays), document["merge"])
+        self._fold.restore(0, under("shard", arrays), document["shard"])
+        self._fold.restore_merge(under("merge", arrays), document["merge"])
         self._position, self._plans = document["position"], document["plans"]
         self._files, self._headers = document["files"], document["headers"]
         self._manifest.take(document["readings"])

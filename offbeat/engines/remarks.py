@@ -34,6 +34,6 @@ def _nothing_judged(ledger: Ledger, untrained: Sequence[str], first_aside: str |
         return [f"no row could be used; the first: {first_aside}"]
     if ledger.warming_up:
         known = f"{ledger.warming_up:,} rows were too few, or what detectors look at was null"
-        fit = "do the windows (`over`, `at_least`) fit the distance between the rows?"
+        fit = "do the windows (`over`, `min_rows`) fit the distance between the rows?"
         return [f"no detector ever gave a verdict: {known}; {fit}", *untrained]
     return []

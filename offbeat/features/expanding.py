@@ -77,7 +77,7 @@ def _read(record: I64, slot: int, kind: int, argument: int, scale: float) -> flo
 
 @compiled
 def _fold(
-    begin: int, slots: I32, times: I64, whole: I64, current: bool, lag: int, cut: int, at_least: int,
+    begin: int, slots: I32, times: I64, whole: I64, current: bool, lag: int, cut: int, min_rows: int,
     kinds: I64, arguments: I64, scales: F64, record: I64, queue: I64, out: F64, n: I64, first: I64,
 ) -> int:
     """Fold rows `begin`…; returns their number, or the row for which the queue is too short."""
@@ -105,7 +105,7 @@ def _fold(
             record[s, _WAITING] = 0
         n[i] = record[s, _ROWS]
         first[i] = record[s, _FIRST] if n[i] > 0 else NULL_INT
-        told = n[i] >= at_least and (cut == NULL_INT or t >= cut)
+        told = n[i] >= min_rows and (cut == NULL_INT or t >= cut)
         for k in range(len(kinds)):
             out[k, i] = _read(record, s, kinds[k], arguments[k], scales[k]) if told else np.nan
     return len(slots)
@@ -126,7 +126,7 @@ class ExpandingFold:
 
     Values are taken as the integers they are in the arguments' scale, up to 2^53 of its units; mean, variance and standard deviation
     (sample) come from exact sums, so they do not depend on the order of rows. `columns` names the rows of the matrix given to `fold`.
-    With a `cut_ns`, the window is what lies before it, for rows from there on: features of earlier rows are null (S16, `fixed`).
+    With a `cut_ns`, the window is what lies before it, for rows from there on: features of earlier rows are null (`as_of.mode: fixed`).
     """
 
     def __init__(self, plan: WindowPlan, columns: tuple[str, ...], cut_ns: int = NULL_INT) -> None:
@@ -159,7 +159,7 @@ class ExpandingFold:
         done = 0
         while n:
             done = _fold(
-                done, slots, time_ns, whole, plan.current, plan.lag_ns, self.cut_ns, plan.at_least, self._kinds, self._of, self._scales,
+                done, slots, time_ns, whole, plan.current, plan.lag_ns, self.cut_ns, plan.min_rows, self._kinds, self._of, self._scales,
                 self._record, self._queue, aggregates, rows.n, rows.from_ns,
             )  # fmt: skip
             if done == n:

@@ -153,7 +153,7 @@ def _read_stack(kind: int, a: int, layout: I64, total: F64, t: int) -> float:
 @compiled
 def fold(
     begin: int, slots: I32, time_ns: I64, arguments: F64, exact_values: I64,
-    duration: int, lag: int, rows: int, current: bool, at_least: int,
+    duration: int, lag: int, rows: int, current: bool, min_rows: int,
     layout: I64, counted: I64, exact: I64, sorts: I64, kinds: I64, of: I64, counts: I64, quantiles: F64, scales: F64,
     ring: I64, back: F64, running: I64, sorted_n: I64,
     used: I64, free: I64, times: I64, values: F64, integers: I64, suffix: F64, ordered: F64,
@@ -255,9 +255,9 @@ def fold(
         first = offset + head
         out_n[i] = n
         out_from[i] = times[first] if n > 0 else NULL_INT
-        if n < at_least or n == 0:
+        if n < min_rows or n == 0:
             for k in range(len(kinds)):
-                out[k, i] = float(n) if (kinds[k] == COUNT_ROWS and n >= at_least) else np.nan
+                out[k, i] = float(n) if (kinds[k] == COUNT_ROWS and n >= min_rows) else np.nan
             continue
         at = head + n - 1
         last = offset + (at if at < capacity else at - capacity)

@@ -9,11 +9,11 @@ from offbeat.core.days import DAY_NS, local_midnights
 
 
 class Tumbling:
-    """Windows of `every_ns`; days begin at midnight in `zone` and may last 23 or 25 hours."""
+    """Windows of `size_ns`; days begin at midnight in `zone` and may last 23 or 25 hours."""
 
-    def __init__(self, every_ns: int, zone: str) -> None:
-        self._every_ns = every_ns
-        self._days = every_ns // DAY_NS if every_ns % DAY_NS == 0 else 0
+    def __init__(self, size_ns: int, zone: str) -> None:
+        self._size_ns = size_ns
+        self._days = size_ns // DAY_NS if size_ns % DAY_NS == 0 else 0
         self._zone = zone
         self._edges: I64 = np.zeros(0, np.int64)
 
@@ -35,7 +35,7 @@ class Tumbling:
         if not len(time_ns):
             return time_ns
         if not self._days:
-            return time_ns - time_ns % self._every_ns
+            return time_ns - time_ns % self._size_ns
         edges = self._cover(int(time_ns.min()), int(time_ns.max()))
         starts: I64 = edges[np.searchsorted(edges, time_ns, side="right") - 1]
         return starts
@@ -47,7 +47,7 @@ class Tumbling:
     def ends(self, starts: I64) -> I64:
         """(n,) end of the windows that begin at `starts`."""
         if not len(starts) or not self._days:
-            return starts + self._every_ns
-        edges = self._cover(int(starts.min()), int(starts.max()) + self._every_ns)
+            return starts + self._size_ns
+        edges = self._cover(int(starts.min()), int(starts.max()) + self._size_ns)
         ends: I64 = edges[np.searchsorted(edges, starts, side="right")]
         return ends

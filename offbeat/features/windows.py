@@ -139,7 +139,7 @@ class WindowFold:
         done = 0
         while n:
             done = k.fold(
-                done, slots, time_ns, arguments, exact, plan.duration_ns, plan.lag_ns, plan.rows, plan.current, plan.at_least,
+                done, slots, time_ns, arguments, exact, plan.duration_ns, plan.lag_ns, plan.rows, plan.current, plan.min_rows,
                 self._layout, self._counted, self._exact, self._sorts, *self._read,
                 self._ring, self._back, self._running, self._sorted_n, self._used, self._free,
                 self._times, self._values, self._integers, self._suffix, self._ordered, aggregates, rows.n, rows.from_ns,

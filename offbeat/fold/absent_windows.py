@@ -81,7 +81,7 @@ class Absences:
     def __init__(self, view: ViewPlan) -> None:
         self._plans = view.detectors
         self._detectors = {d: Absence(plan) for d, plan in enumerate(view.detectors) if isinstance(plan, AbsencePlan)}
-        self._vote = Vote(view.at_least, tuple(limit for _, limit in view.levels), view.weights)
+        self._vote = Vote(view.quorum, tuple(limit for _, limit in view.levels), view.weights)
         self._said: dict[int, Verdicts] = {}
 
     def __bool__(self) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from offbeat.core.batch import Bools
 from offbeat.core.co_occurrence import CoOccurring
-from offbeat.core.partials import Partials
+from offbeat.core.partials import PartialLayout, Partials
 from offbeat.fold.absent_windows import Missing
 
 
@@ -24,6 +24,13 @@ class Closed:
     linked: dict[str, CoOccurring] = field(default_factory=dict)
     """Other view → links of the windows to those of that view, where a table asks for them."""
 
+    @classmethod
+    def none(cls, layout: PartialLayout) -> Closed:
+        """No windows."""
+        ints, floats = np.zeros((0, layout.ints), np.int64), np.zeros((0, layout.floats))
+        nothing = Partials(np.zeros(0, np.int32), np.zeros(0, np.int64), ints, floats)
+        return cls(nothing, np.zeros(0, np.bool_), Missing.none())
+
     def before(self, time_ns: int) -> Closed:
         """Those that start before a time."""
         n = int(np.searchsorted(self.windows.starts, time_ns))
@@ -32,6 +39,12 @@ class Closed:
         index = np.arange(n)
         linked = {other: links.take(index) for other, links in self.linked.items()}
         return Closed(self.windows.take(index), self.standing[:n], self.missing.take(self.missing.starts < time_ns), linked)
+
+    def since(self, time_ns: int) -> Closed:
+        """Those that start at a time or later."""
+        index = np.arange(int(np.searchsorted(self.windows.starts, time_ns)), len(self.windows))
+        linked = {other: links.take(index) for other, links in self.linked.items()}
+        return Closed(self.windows.take(index), self.standing[index], self.missing.take(self.missing.starts >= time_ns), linked)
 
 
 class ClosedWindows(Protocol):
@@ -52,8 +65,65 @@ class ClosedWindows(Protocol):
     def cut(self, from_ns: int) -> None:
         """Forget windows that start at a time or later."""
 
+    def drop_before(self, until_ns: int) -> None:
+        """Forget windows that start before a time."""
+
     def tidy(self) -> None:
         """A state was saved that no longer names what was replaced or forgotten."""
 
     def take(self, entries: list[list[int | str]]) -> None:
         """Go on with the entries of a state."""
+
+
+class ClosedInMemory:
+    """`ClosedWindows` of a process that will not go on after its end."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, str]] = []
+        self._kept: dict[str, Closed] = {}
+        self._unused: list[str] = []
+        self._made = 0
+
+    def _put(self, closed: Closed) -> tuple[int, int, str]:
+        self._made += 1
+        name = str(self._made)
+        self._kept[name] = closed
+        return int(closed.windows.starts[0]), int(closed.windows.starts[-1]), name
+
+    def keep(self, closed: Closed) -> None:
+        """Take windows later than all that are here."""
+        self.entries.append(self._put(closed))
+
+    def load(self, number: int) -> Closed:
+        """The windows of an entry."""
+        return self._kept[self.entries[number][2]]
+
+    def replace(self, number: int, closed: Closed) -> None:
+        """Put other windows in place of an entry."""
+        self._unused.append(self.entries[number][2])
+        self.entries[number] = self._put(closed)
+
+    def cut(self, from_ns: int) -> None:
+        """Forget windows that start at a time or later."""
+        while self.entries and self.entries[-1][0] >= from_ns:
+            self._unused.append(self.entries.pop()[2])
+        if self.entries and self.entries[-1][1] >= from_ns:
+            self.replace(len(self.entries) - 1, self.load(-1).before(from_ns))
+
+    def drop_before(self, until_ns: int) -> None:
+        """Forget windows that start before a time."""
+        while self.entries and self.entries[0][1] < until_ns:
+            self._unused.append(self.entries.pop(0)[2])
+        if self.entries and self.entries[0][0] < until_ns:
+            self.replace(0, self.load(0).since(until_ns))
+
+    def tidy(self) -> None:
+        """A state was saved that no longer names what was replaced or forgotten."""
+        for name in self._unused:
+            del self._kept[name]
+        self._unused.clear()
+
+    def take(self, entries: list[list[int | str]]) -> None:
+        """Go on with the entries of a state."""
+        self.entries = [(int(low), int(high), str(name)) for low, high, name in entries]
+        self._unused = [name for name in self._kept if name not in {entry[2] for entry in self.entries}]

@@ -10,7 +10,7 @@ from offbeat.core.batch import I32, I64
 from offbeat.core.co_occurrence import CoOccurring
 from offbeat.core.partials import Partials
 from offbeat.core.window_merge import WindowMerge
-from offbeat.fold.shard import Shard
+from offbeat.fold.shard_side import Shards, ShardSide
 
 
 class CoOccurrenceFeed:
@@ -25,14 +25,14 @@ class CoOccurrenceFeed:
         """Views that a view is linked to."""
         return [other for mine, other in self._pairs if mine == view]
 
-    def take(self, view: str, shards: Sequence[Shard], until_ns: int) -> None:
+    def take(self, view: str, shards: Shards, until_ns: int) -> None:
         """Take over the links of a view's windows that start before `until_ns`, in place of what was held.
 
         The shards have them no longer: their windows must be taken out of their tables next.
         """
         for other in self.others(view):
             self._held[view, other] = []
-            for number, shard in enumerate(shards):
+            for number, shard in shards.items():
                 links = shard.links[view, other]
                 _, starts = shard.rollups[view].table.addresses()
                 gone = starts < until_ns
@@ -40,14 +40,14 @@ class CoOccurrenceFeed:
                 if gone.any():
                     links.renumber(np.where(gone, -1, np.cumsum(~gone) - 1))
 
-    def look(self, view: str, shards: Sequence[Shard]) -> None:
+    def look(self, view: str, shards: Shards) -> None:
         """As `take`, for all windows of a view, which stay with the shards."""
         for other in self.others(view):
             self._held[view, other] = []
-            for number, shard in enumerate(shards):
+            for number, shard in shards.items():
                 self._hold(view, other, number, shard, np.arange(len(shard.rollups[view].table)))
 
-    def _hold(self, view: str, other: str, number: int, shard: Shard, places: I64) -> None:
+    def _hold(self, view: str, other: str, number: int, shard: ShardSide, places: I64) -> None:
         found = shard.links[view, other].take(places)
         targets, starts = shard.rollups[view].table.addresses()
         mine = self._stages[view].known(number, shard.rollups[view].targets.names)

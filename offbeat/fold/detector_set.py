@@ -35,7 +35,7 @@ class DetectorSet:
         self._plans = view.detectors
         self.held = held_against(view)
         """By detector, as `held_against` has them."""
-        self._vote = Vote(view.at_least, tuple(limit for _, limit in view.levels), view.weights)
+        self._vote = Vote(view.quorum, tuple(limit for _, limit in view.levels), view.weights)
         self._plain: dict[int, Rule | Range] = {}
         self._population: dict[int, PopulationForest] = {}
         courses: dict[tuple[object, ...], list[int]] = {}
@@ -89,9 +89,9 @@ class DetectorSet:
         return found
 
     @property
-    def speaks_early(self) -> bool:
-        """Whether some detector speaks of windows that are still open."""
-        return bool(self._early)
+    def fires_early(self) -> int:
+        """How many detectors may fire on windows that are still open."""
+        return len(self._early)
 
     def early(self, outputs: F64) -> Decisions:
         """As `judge`, of n windows that are still open, by the detectors that can speak of such alone."""

@@ -9,7 +9,7 @@ from offbeat.core.plan import RollupPlan, WindowPlan
 
 def local_days(rollup: RollupPlan | None) -> LocalTime | None:
     """The clock of a view of whole local days; None for others, which take time as it goes by."""
-    return LocalTime(rollup.zone, DAY_NS) if rollup is not None and rollup.every_ns % DAY_NS == 0 else None
+    return LocalTime(rollup.zone, DAY_NS) if rollup is not None and rollup.size_ns % DAY_NS == 0 else None
 
 
 def local_time(rollup: RollupPlan | None, window: WindowPlan) -> LocalTime | None:

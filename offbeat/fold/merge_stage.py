@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ import numpy as np
 from offbeat.core.batch import EVER, I32, I64, NULL_INT, Bools
 from offbeat.core.days import DAY_NS
 from offbeat.core.ledger import Ledger
-from offbeat.core.partials import PartialLayout, PartialTable
+from offbeat.core.partials import PartialLayout, Partials, PartialTable
 from offbeat.core.plan import Plan
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import AlertBlock
@@ -20,9 +19,11 @@ from offbeat.features.tumbling import Tumbling
 from offbeat.fold.as_of import as_of_ns
 from offbeat.fold.closed_windows import ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
-from offbeat.fold.rollup import RollupFold
+from offbeat.fold.early_firing import EarlyFiring
+from offbeat.fold.rollup import Touched
 from offbeat.fold.scoring_view import scoring_view
-from offbeat.fold.shard import Shard
+from offbeat.fold.shard_side import Shards, ShardSide
+from offbeat.fold.undecided import RowGroups, Verdict
 from offbeat.fold.view import Observer
 from offbeat.fold.window_view import Outcome, WindowView, judged_rows
 
@@ -50,15 +51,21 @@ class WindowCollector(Protocol):
 
 
 class MergeStage:
-    """The merged views of a plan. `archive`: by view, where closed windows are kept, of runs that can be continued."""
+    """The views on other keys of a plan. `closed`: by view, what keeps closed windows, where they may be opened again."""
 
-    def __init__(self, plan: Plan, archive: Callable[[str], ClosedWindows] | None = None) -> None:
+    def __init__(self, plan: Plan, closed: Callable[[str], ClosedWindows] | None = None, *, live: bool = False) -> None:
         self.views = {
-            view.name: WindowView(plan, view, view.rollup, archive(view.name) if archive is not None else None)
+            view.name: WindowView(plan, view, view.rollup, closed(view.name) if closed is not None else None, live=live)
             for view in plan.views
             if view.rollup is not None
         }
+        self._firing: dict[tuple[str, int], EarlyFiring] = {}
+        """By view and shard."""
         self._decider = scoring_view(plan)
+        self._waiting = RowGroups.none(len(self.views))
+        """Rows of which some windows are closed, without a verdict on any, and others still open."""
+        self._counted: I64 = np.zeros(2, np.int64)
+        """Rows in closed windows, where no view alone says what became of them: scored and not."""
         self._open_ns = EVER
         """Windows from here on are judged at the end; the least int64: all are, as of a day that is known only then."""
         if plan.as_of is not None:
@@ -66,13 +73,25 @@ class MergeStage:
             self._open_ns = NULL_INT if end_ns is None else self._fix(end_ns)
         self.collector: WindowCollector | None = None
         self._co_occurrence: CoOccurrenceFeed | None = None
-        self._taken_ns = NULL_INT
+        self._taken_ns = self._final_ns = NULL_INT
+        """Windows before these are closed, or will be when what was taken is judged; closed for good."""
+        self._by_source_key = {view.name: view.rollup.key_source for view in plan.views if view.rollup is not None}
         self._days = Tumbling(DAY_NS, plan.source.time.zone)
 
     @property
+    def taken_ns(self) -> int:
+        """Windows that start before this are closed, or will be when what was taken is judged."""
+        return max(self._taken_ns, self._final_ns)
+
+    @property
     def closes(self) -> bool:
-        """Whether windows can be closed before the end: one view alone must say what became of their rows."""
-        return self._decider is not None and self._open_ns != NULL_INT
+        """Whether windows can be closed before the end."""
+        return bool(self.views) and self._open_ns != NULL_INT
+
+    @property
+    def decides_alone(self) -> bool:
+        """Whether one view alone says what became of every row."""
+        return self._decider is not None
 
     def _fix(self, as_of_ns: int) -> int:
         """Judge all as of a moment; returns the time from which on windows are judged in one go."""
@@ -89,60 +108,91 @@ class MergeStage:
             view.observer = made.observer(name)
             view.linking = feed if feed.others(name) else None
 
-    def follow(self, shards: Sequence[Shard], number: int, places: dict[str, I64], until_ns: int) -> list[AlertBlock]:
-        """A step of a live source: windows that end before `until_ns` are closed, and those just added to are looked at.
+    @property
+    def early(self) -> frozenset[str]:
+        """Views of which some detector may fire on windows that are still open."""
+        return frozenset(name for name, view in self.views.items() if view.view.fires_early)
 
-        `places`: by view those of the windows of the last rows in the table of shard `number`.
-        """
-        due = self.due(shards, until_ns)
-        tables = {name: shards[number].rollups[name].table for name in places}
-        addresses = {name: tables[name].at(found[found >= 0]) for name, found in places.items()} if due else {}
-        blocks = self._close(shards, due)
-        for name, table in tables.items():
-            # What is still open stands elsewhere once others are closed.
-            found = table.find(addresses[name].targets, addresses[name].starts) if due else places[name]
-            block = self.views[name].glance(number, shards[number].rollups[name].targets.names, table, found)
+    def fire(self, shards: Shards, number: int, touched: Mapping[str, Touched]) -> list[AlertBlock]:
+        """Early alerts of rows that were just folded into the windows of shard `number`, by view."""
+        blocks = []
+        for name, rows in touched.items():
+            fold, stage = shards[number].rollups[name], self.views[name].stage
+            firing = self._firing.setdefault((name, number), EarlyFiring(self.views[name]))
+            others = partial(self._with_others, shards, number, name)
+            block = firing.look(stage.known(number, fold.targets.names), fold.table, rows, others)
             if block is not None:
                 blocks.append(block)
         return blocks
 
-    def close(self, shards: Sequence[Shard], until_ns: int) -> list[AlertBlock]:
-        """Judge all windows that end before `until_ns`, for good: no row that belongs into them will come."""
-        return self._close(shards, self.due(shards, until_ns))
+    def _with_others(self, shards: Shards, number: int, name: str, windows: Partials) -> Partials:
+        """Windows of one shard, ordered by (start, slot), with what the others have of the same ones."""
+        if len(shards) == 1 or self._by_source_key[name]:
+            return windows
+        stage, parts = self.views[name].stage, [windows]
+        for other, shard in shards.items():
+            if other != number:
+                fold = shard.rollups[name]
+                slots = stage.known(other, fold.targets.names)
+                targets = np.full(len(stage.keys), -1, np.int32)
+                targets[slots] = np.arange(len(slots))
+                mine = targets[windows.targets]
+                place = fold.table.find(mine, windows.starts)
+                there = np.flatnonzero((mine >= 0) & (place >= 0))
+                theirs = fold.table.at(place[there])
+                parts.append(Partials(windows.targets[there], theirs.starts, theirs.ints, theirs.floats))
+        return stage.combined(parts)
 
-    def due(self, shards: Sequence[Shard], until_ns: int) -> dict[str, int]:
-        """By view, where windows end before a time and have not been taken yet: the start before which they are."""
+    def close(self, shards: Shards, until_ns: int, *, final: bool = True) -> list[AlertBlock]:
+        """Judge all windows that end before `until_ns`: for good, as no row for them will come, or provisionally."""
+        return self._close(shards, self.due(shards, until_ns, final=final), final=final)
+
+    def due(self, shards: Shards, until_ns: int, *, final: bool = True) -> dict[str, int]:
+        """By view, where windows end before a time and have not been closed (for good) yet: the start before which they are."""
         if not self.closes or until_ns == NULL_INT:
             return {}
         starts = self._aligned(shards, min(until_ns, self._open_ns))
-        if max(starts.values()) <= self._taken_ns:
+        if max(starts.values()) <= (self._final_ns if final else max(self._taken_ns, self._final_ns)):
             return {}
-        return {name: start for name, start in starts.items() if start > self.views[name].until_ns}
+        views = self.views.items()
+        return {name: starts[name] for name, view in views if starts[name] > (view.final_ns if final else view.until_ns)}
 
-    def take_windows(self, shards: Sequence[Shard], due: dict[str, int]) -> Callable[[], list[AlertBlock]]:
+    def boundaries(self, shards: Shards, times_ns: I64) -> I64:
+        """(n,) for rising times, the greatest start of a window at or before each at which windows of all views may be closed."""
+        if not self.closes:
+            return np.full(len(times_ns), NULL_INT)
+        first = next(iter(shards.values()))
+        edges: I64 = np.min([tumbling.starts(times_ns) for tumbling in self._longer(first)], axis=0)
+        return edges
+
+    def take_windows(self, shards: Shards, due: dict[str, int]) -> Callable[[], list[AlertBlock]]:
         """Take what is due from the shards; the call that is returned judges it.
 
         The shards may go on meanwhile, on another thread; of the merge nothing but `due` may be asked before that call has ended.
         """
-        self._taken_ns = max(due.values())
-        return self._taken(shards, due)
+        return self._taken(shards, due, final=True)
 
-    def reopen(self, shards: Sequence[Shard]) -> list[AlertBlock]:
-        """Judge closed windows again into which rows of the shards fall. The first shard goes on, the others are no more."""
-        blocks = self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT})
-        for view in self.views.values():
-            for number in range(1, len(shards)):
-                view.stage.forget(number)
-        return blocks
+    def reopen(self, shards: Shards) -> list[AlertBlock]:
+        """Judge closed windows again into which rows of the shards fall."""
+        return self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT}, final=True)
 
-    def rewind(self, shard: Shard, starts: Mapping[str, int]) -> list[int]:
+    def forget(self, number: int) -> None:
+        """A shard is no more; another one may come under its number."""
+        for name, view in self.views.items():
+            view.stage.forget(number)
+            self._firing.pop((name, number), None)
+
+    def rewind(self, shards: Shards, starts: Mapping[str, int]) -> list[int]:
         """By view, forget the windows from a start on, as `aligned` gave it: their rows are to come again.
 
         Returns the days on which windows were that are gone; see `WindowCollector.expect`.
         """
-        gone = [view.rewind(starts[name], shard.rollups[name].table.rows()) for name, view in self.views.items()]
-        self._taken_ns = NULL_INT
-        ends = [shard.rollups[name].tumbling.ends(begins) - 1 for name, begins in zip(self.views, gone, strict=True)]
+        rows = {name: sum(shard.rollups[name].table.rows() for shard in shards.values()) for name in self.views}
+        gone = [view.rewind(starts[name], rows[name]) for name, view in self.views.items()]
+        self._firing.clear()
+        self._taken_ns = self._final_ns = NULL_INT
+        first = next(iter(shards.values()))
+        ends = [first.rollups[name].tumbling.ends(begins) - 1 for name, begins in zip(self.views, gone, strict=True)]
         days = np.unique(self._days.starts(np.concatenate([*gone, *ends])))
         return [day for day in days.tolist() if day >= max(starts.values())]
 
@@ -150,80 +200,119 @@ class MergeStage:
         """Rows in closed windows of the view that decides what became of them."""
         return int(self.views[self._decider].rows_judged.sum()) if self._decider is not None else 0
 
-    def aligned(self, shard: Shard, time_ns: int) -> dict[str, int]:
+    def aligned(self, shards: Shards, time_ns: int) -> dict[str, int]:
         """By view the start from which on windows are to be judged again where something has changed at a time."""
-        return self._aligned([shard], time_ns) if time_ns != NULL_INT else dict.fromkeys(self.views, NULL_INT)
+        return self._aligned(shards, time_ns) if time_ns != NULL_INT else dict.fromkeys(self.views, NULL_INT)
 
-    def _aligned(self, shards: Sequence[Shard], time_ns: int) -> dict[str, int]:
+    def _aligned(self, shards: Shards, time_ns: int) -> dict[str, int]:
         """A start of windows for each view, all at or before a time, such that none begins within a longer window of another view.
 
         Where windows are collected by whole days, windows shorter than a day start where those of a day do: see `WindowCollector`.
         """
-        tumblings = {name: shards[0].rollups[name].tumbling for name in self.views}
-        longer: list[Tumbling] = list(tumblings.values())
-        if self.collector is not None:
-            longer = [self._days, *(tumblings[name] for name in self.views if shards[0].rollups[name].every_ns >= DAY_NS)]
-        begins = min(tumbling.start(time_ns) for tumbling in longer)
-        return {name: tumbling.start(begins) for name, tumbling in tumblings.items()}
+        first = next(iter(shards.values()))
+        begins = min(tumbling.start(time_ns) for tumbling in self._longer(first))
+        return {name: first.rollups[name].tumbling.start(begins) for name in self.views}
 
-    def _close(self, shards: Sequence[Shard], until: dict[str, int]) -> list[AlertBlock]:
+    def _longer(self, shard: ShardSide) -> list[Tumbling]:
+        """The windows whose starts say where windows of all views may be closed."""
+        rollups = [shard.rollups[name] for name in self.views]
+        if self.collector is None:
+            return [rollup.tumbling for rollup in rollups]
+        return [self._days, *(rollup.tumbling for rollup in rollups if rollup.size_ns >= DAY_NS)]
+
+    def _close(self, shards: Shards, until: dict[str, int], *, final: bool) -> list[AlertBlock]:
         """Judge windows, by view, that start before a time."""
-        return self._taken(shards, until)()
+        return self._taken(shards, until, final=final)()
 
-    def _taken(self, shards: Sequence[Shard], until: dict[str, int]) -> Callable[[], list[AlertBlock]]:
+    def _taken(self, shards: Shards, until: dict[str, int], *, final: bool) -> Callable[[], list[AlertBlock]]:
         """Take windows from the shards; gives the call that judges them."""
+        self._taken_ns = max([self._taken_ns, *until.values()])
+        if final:
+            self._final_ns = max([self._final_ns, *until.values()])
         for name, start in until.items():
             if self._co_occurrence is not None:
                 self._co_occurrence.take(name, shards, start)
-            for number, shard in enumerate(shards):
+            for number, shard in shards.items():
                 fold = shard.rollups[name]
                 self.views[name].stage.update(number, fold.targets.names, fold.table.take(start))
-        return partial(self._judge, shards, until)
+        return partial(self._judge, shards, until, self._taken_rows(shards, until), final)
 
-    def _judge(self, shards: Sequence[Shard], until: dict[str, int]) -> list[AlertBlock]:
+    def _taken_rows(self, shards: Shards, until: dict[str, int]) -> list[RowGroups]:
+        """Rows that wait for windows which are taken, with targets as slots of the stages."""
+        if self._decider is not None:
+            return []
+        times = [until.get(name, NULL_INT) for name in self.views]
+        return [self._on_stage(number, shard.undecided.remove(times)) for number, shard in shards.items()]
+
+    def _on_stage(self, number: int, groups: RowGroups) -> RowGroups:
+        """Groups of a shard's rows with targets as slots of the stages."""
+        targets = groups.targets.copy()
+        for v, view in enumerate(self.views.values()):
+            there = targets[:, v] >= 0
+            targets[there, v] = view.stage.slots(number)[targets[there, v]]
+        return RowGroups(targets, groups.starts, groups.rows)
+
+    def _judge(self, shards: Shards, until: dict[str, int], rows: list[RowGroups], final: bool) -> list[AlertBlock]:
         again = self._again(shards, list(until)) if self.collector is not None else {}
         blocks: list[AlertBlock] = []
+        outcomes: dict[str, list[Outcome]] = {}
         if self.collector is not None:
             self.collector.since_ns = max(again.values(), default=NULL_INT)
         for name, start in until.items():
-            outcomes = self.views[name].close(start, again.get(name))
-            blocks += [block for o in outcomes for block in o.blocks]
+            outcomes[name] = self.views[name].close(start, final=final, from_ns=again.get(name))
+            blocks += [block for o in outcomes[name] for block in o.blocks]
+        self._decide(until, rows, outcomes)
+        for firing in self._firing.values():
+            firing.forget()
         if self.collector is not None and until:
             self.collector.close_until(self._passed(shards))
         return blocks
 
-    def _passed(self, shards: Sequence[Shard]) -> int:
+    def _decide(self, until: dict[str, int], rows: list[RowGroups], outcomes: dict[str, list[Outcome]]) -> None:
+        """Count rows whose windows were closed; those of which none got a verdict wait for their other windows."""
+        if self._decider is not None:
+            return
+        waiting = RowGroups.together([self._waiting, *rows])
+        closed = waiting.closed([until.get(name, NULL_INT) for name in self.views])
+        scored = waiting.scored(closed, [_verdicts(outcomes.get(name, [])) for name in self.views])
+        rest = waiting.without(closed).take(~scored)
+        done: Bools = np.all(rest.targets < 0, axis=1)
+        self._counted += waiting.rows[scored].sum(), rest.rows[done].sum()
+        self._waiting = rest.take(~done)
+
+    def _passed(self, shards: Shards) -> int:
         """The last time by which every window that has come to its end is closed."""
         until = {name: view.until_ns for name, view in self.views.items()}
         if NULL_INT in until.values():
             return NULL_INT
-        return min(int(shards[0].rollups[name].tumbling.ends(np.array([start]))[0]) for name, start in until.items()) - 1
+        first = next(iter(shards.values()))
+        return min(int(first.rollups[name].tumbling.ends(np.array([start]))[0]) for name, start in until.items()) - 1
 
-    def _again(self, shards: Sequence[Shard], names: Sequence[str]) -> dict[str, int]:
+    def _again(self, shards: Shards, names: Sequence[str]) -> dict[str, int]:
         """Where a closed window must be opened again: from where on, by view, so that a collector gets whole days of all views."""
         firsts = {name: self.views[name].stage.first_ns() for name in names}
         late = [first for name, first in firsts.items() if first is not None and first < self.views[name].until_ns]
         return self._aligned(shards, min(late)) if late else {}
 
-    def ledger(self, shards: Sequence[Shard]) -> Ledger:
+    def ledger(self, shards: Shards) -> Ledger:
         """The ledger as it stands: rows in open windows are pending."""
         ledger = Ledger()
-        for shard in shards:
+        for shard in shards.values():
             ledger.add(shard.ledger)
-        if self._decider is not None:
-            scored, warming_up = self.views[self._decider].rows_judged.tolist()
-            ledger.scored += scored
-            ledger.warming_up += warming_up
+        scored, warming_up = self.views[self._decider].rows_judged.tolist() if self._decider is not None else self._counted.tolist()
+        ledger.scored += scored
+        ledger.warming_up += warming_up
+        ledger.pending += int(self._waiting.rows.sum())
         return ledger
 
     def models(self) -> dict[str, bytes]:
         """By view and detector: the file of the newest model of all keys."""
         return {f"{name}.{detector}": file for name, view in self.views.items() for detector, file in view.models().items()}
 
-    def finish(self, shards: Sequence[Shard]) -> tuple[list[AlertBlock], Ledger]:
+    def finish(self, shards: Shards) -> tuple[list[AlertBlock], Ledger]:
         """The end of the input: alerts of all open windows as they stand, and the ledger with their rows decided."""
-        blocks = self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT})
-        last_ns = max(shard.last_ns for shard in shards)
+        blocks = self.reopen(shards)
+        last_ns = max((shard.last_ns for shard in shards.values()), default=NULL_INT)
         if self._open_ns == NULL_INT and last_ns != NULL_INT:
             blocks += self._fix_after(shards, last_ns)
         ledger = self.ledger(shards)
@@ -231,7 +320,7 @@ class MergeStage:
         for name, view in self.views.items():
             if self._co_occurrence is not None:
                 self._co_occurrence.look(name, shards)
-            for number, shard in enumerate(shards):
+            for number, shard in shards.items():
                 fold = shard.rollups[name]
                 view.stage.update(number, fold.targets.names, fold.table.partials())
             outcomes[name], ledger.views[name] = view.look(self._start_of_newest(shards, name))
@@ -247,33 +336,27 @@ class MergeStage:
         ledger.pending -= scored + warming_up
         return blocks, ledger
 
-    def _fix_after(self, shards: Sequence[Shard], last_ns: int) -> list[AlertBlock]:
+    def _fix_after(self, shards: Shards, last_ns: int) -> list[AlertBlock]:
         """The last row tells the day: what lies before the windows judged in one go is closed, in parts for memory's sake."""
         end_ns = int(self._days.ends(self._days.starts(np.array([last_ns])))[0])
         self._open_ns = self._fix(end_ns)
-        first_ns = min(int(fold.table.addresses()[1].min(initial=EVER)) for shard in shards for fold in shard.rollups.values())
+        first_ns = min(int(fold.table.addresses()[1].min(initial=EVER)) for shard in shards.values() for fold in shard.rollups.values())
         step = max(end_ns - self._open_ns, (self._open_ns - first_ns) // _PARTS, DAY_NS)
         parts = (self.close(shards, until_ns) for until_ns in reversed(range(self._open_ns, first_ns, -step)))
         return [block for part in parts for block in part]
 
-    def _start_of_newest(self, shards: Sequence[Shard], view: str) -> int:
+    def _start_of_newest(self, shards: Shards, view: str) -> int:
         """Start of the view's windows that hold the newest row of the input."""
-        newest_ns = max(shard.newest_ns for shard in shards)
-        return NULL_INT if newest_ns == NULL_INT else shards[0].rollups[view].tumbling.start(newest_ns)
+        newest_ns = max((shard.newest_ns for shard in shards.values()), default=NULL_INT)
+        return NULL_INT if newest_ns == NULL_INT else next(iter(shards.values())).rollups[view].tumbling.start(newest_ns)
 
-    def _together(self, shards: Sequence[Shard], outcomes: dict[str, Outcome]) -> tuple[int, int]:
-        """Rows by whether any of their windows, in whatever view, got a verdict."""
-        scored = waiting = 0
-        for number, shard in enumerate(shards if self.views else ()):
-            places, rows = shard.undecided.counts()
-            judged = np.zeros(len(rows), np.bool_)
-            for column, (name, view) in enumerate(self.views.items()):
-                place = places[:, column]
-                inside = place >= 0
-                judged[inside] |= _verdicts(view.stage.slots(number), outcomes[name], shard.rollups[name])[place[inside]]
-            scored += int(rows[judged].sum())
-            waiting += int(rows.sum())
-        return scored, waiting - scored
+    def _together(self, shards: Shards, outcomes: dict[str, Outcome]) -> tuple[int, int]:
+        """Rows that wait, by whether any of their windows, in whatever view, got a verdict."""
+        groups = RowGroups.together(
+            [self._waiting, *(self._on_stage(number, shard.undecided.groups()) for number, shard in shards.items())]
+        )
+        scored = groups.scored(groups.targets >= 0, [_verdicts([outcome]) for outcome in outcomes.values()])
+        return int(groups.rows[scored].sum()), int(groups.rows[~scored].sum())
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """State as arrays and a JSON document."""
@@ -281,33 +364,42 @@ class MergeStage:
         views = {}
         for name, view in self.views.items():
             arrays |= prefixed(name, view.arrays())
-            entries = view.archive.entries if view.archive is not None else []
-            views[name] = {"names": view.stage.keys.names, "archive": entries, "no_spread": view.counts.no_spread}
-        return arrays, {"views": views}
+            views[name] = view.document()
+        document = {"views": views, "taken_ns": self._taken_ns, "final_ns": self._final_ns, "counted": self._counted.tolist()}
+        return arrays | prefixed("(waiting)", self._waiting.arrays()), document
 
-    def take(self, arrays: Arrays, document: dict[str, Any]) -> None:
+    def restore(self, arrays: Arrays, document: dict[str, Any]) -> None:
         """Take over what `state` gave."""
+        self._taken_ns, self._final_ns = document["taken_ns"], document["final_ns"]
+        self._waiting, self._counted = RowGroups(**under("(waiting)", arrays)), np.array(document["counted"])
+        self._firing.clear()
         for name, view in self.views.items():
-            kept = document["views"][name]
-            view.restore(kept["names"], under(name, arrays))
-            view.counts.no_spread = Counter(kept["no_spread"])
-            if view.archive is not None:
-                view.archive.take(kept["archive"])
+            view.restore(under(name, arrays), document["views"][name])
 
     def tidy(self) -> None:
         """After a state was saved: remove files that it no longer names."""
         for view in self.views.values():
-            if view.archive is not None:
-                view.archive.tidy()
+            if view.closed is not None:
+                view.closed.tidy()
 
 
 def _names(view: WindowView) -> list[str]:
     return view.stage.keys.names
 
 
-def _verdicts(slots: I32, outcome: Outcome, fold: RollupFold) -> Bools:
-    """(windows of a shard's table,) which of them got a verdict; `slots` are its targets as the outcome has them."""
-    table, mine = PartialTable(PartialLayout.of(())), fold.table.partials()
-    table.count(outcome.windows.targets, outcome.windows.starts)
-    verdicts: Bools = outcome.judged[table.find(slots[mine.targets], mine.starts)]
-    return verdicts
+def _verdicts(outcomes: Sequence[Outcome]) -> Verdict:
+    """Which windows of a view, by target slots of the stage and starts, got a verdict."""
+    tables = []
+    for outcome in outcomes:
+        table = PartialTable(PartialLayout.of(()))
+        table.count(outcome.windows.targets, outcome.windows.starts)
+        tables.append((table, outcome.judged))
+
+    def verdict(targets: I32, starts: I64) -> Bools:
+        found = np.zeros(len(targets), np.bool_)
+        for table, judged in tables:
+            place = table.find(targets, starts)
+            found[place >= 0] |= judged[place[place >= 0]]
+        return found
+
+    return verdict

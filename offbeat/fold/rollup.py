@@ -33,6 +33,25 @@ class RollupRows:
     arguments: F64
     """(a, n) values under the aggregates, as exact integers and as doubles."""
 
+    def part(self, begin: int, end: int) -> RollupRows:
+        """The rows from `begin` to `end`."""
+        exact, arguments = np.ascontiguousarray(self.exact[:, begin:end]), np.ascontiguousarray(self.arguments[:, begin:end])
+        return RollupRows(self.targets[begin:end], self.starts[begin:end], exact, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """n rows that were folded into a shard's windows, and what those windows were before."""
+
+    rows: RollupRows | None
+    """None where they came as windows of their own, so that no row can be told from another."""
+    places: I64
+    """(n,) of each row's window in the shard's table, -1 for rows not selected."""
+    before_places: I64
+    """(w,) in rising order, places of the windows that were there before."""
+    before: Partials
+    """These windows as they were."""
+
 
 class RollupFold:
     """The shard's half: folds rows into partials by (target key, window)."""
@@ -56,8 +75,8 @@ class RollupFold:
         self._machine = Machine(rollup.arguments, columns, CLOCK)
         self._clock = any(name in rollup.arguments.inputs for name in CLOCK)
         self._exact = ExactArguments(fixed, tuple(range(len(rollup.arguments.outputs))), rollup.aggregates)
-        self.tumbling = Tumbling(rollup.every_ns, rollup.zone)
-        self.every_ns = rollup.every_ns
+        self.tumbling = Tumbling(rollup.size_ns, rollup.zone)
+        self.size_ns = rollup.size_ns
         self._keys = keys
         self.targets = keys if rollup.key_source else KeyTable()
         self.table = PartialTable(PartialLayout.of(rollup.aggregates, rollup.sure))
@@ -85,6 +104,12 @@ class RollupFold:
     def fold(self, rows: RollupRows) -> I64:
         """Fold n rows; returns (n,) the place of each row's window in `table`, -1 for rows not selected."""
         return self.table.fold(rows.targets, rows.starts, rows.exact, rows.arguments)
+
+    def before(self, rows: RollupRows) -> tuple[I64, Partials]:
+        """The windows that n rows will fall into, as far as they are there: their places, in rising order, and what they hold."""
+        places = self.table.find(rows.targets, rows.starts)
+        places = np.unique(places[(places >= 0) & (rows.targets >= 0)])
+        return places, self.table.at(places)
 
     def _target(self, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
         if self._plan.key_source:
@@ -139,40 +164,3 @@ class RollupFold:
         self.targets = keys if self._plan.key_source else KeyTable(names)
         self._mapped = 0
         self.table.restore(Partials(arrays["targets"], arrays["starts"], arrays["ints"], arrays["floats"]))
-
-
-class Undecided:
-    """Rows that no view of rows judged, by the windows they fell into: they are pending until those are judged [S6].
-
-    A row counts once, however many rollups it feeds, so it is filed under the combination of its windows.
-    """
-
-    def __init__(self, views: int) -> None:
-        layout = PartialLayout.of(())
-        self.tables = [PartialTable(layout) for _ in range(views)]
-
-    def file(self, places: list[I64]) -> None:
-        """File n rows under their places in each view's table (-1: not selected)."""
-        chain: I64 = np.zeros(len(places[0]), np.int64)
-        for table, place in zip(self.tables, places, strict=True):
-            chain = table.count(chain.astype(np.int32), place)
-
-    def counts(self) -> tuple[I64, I64]:
-        """(combinations, views) places and (combinations,) rows."""
-        last = self.tables[-1].partials()
-        chain: I64 = np.arange(len(last))
-        places = np.empty((len(last), len(self.tables)), np.int64)
-        for v in range(len(self.tables) - 1, -1, -1):
-            p = self.tables[v].partials()
-            places[:, v] = p.starts[chain]
-            chain = p.targets[chain].astype(np.int64)
-        return places, last.ints[:, 0]
-
-    def restore(self, tables: list[Arrays]) -> None:
-        """Take over the arrays of the tables' partials."""
-        for table, a in zip(self.tables, tables, strict=True):
-            table.restore(Partials(a["targets"], a["starts"], a["ints"], a["floats"]))
-
-    def rows(self) -> int:
-        """Rows filed."""
-        return self.tables[-1].rows()

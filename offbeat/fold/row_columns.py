@@ -25,7 +25,7 @@ class Columns:
         columns = plan.source.columns
         self._columns = columns
         self._numeric = tuple(c for c in columns if c.kind != "text")
-        self._fixed = tuple(c for c in columns if c.kind == "fixed")
+        self._fixed = tuple(c for c in columns if c.kind == "decimal")
         self._texts = tuple(c for c in columns if c.kind == "text")
         self._codes = plan.codes
         self.numbers = (*(c.name for c in self._numeric), *(f"{name}@code" for name, _ in plan.codes))
@@ -33,10 +33,10 @@ class Columns:
         self.texts = tuple(c.name for c in self._texts)
         self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | {f"{name}@code" for name, _ in plan.codes}
         self._literals = [{literal: float(code) for code, literal in enumerate(literals)} for _, literals in plan.codes]
-        self._scaled = [(row, c) for row, c in enumerate(self._numeric) if c.kind == "fixed"]
+        self._scaled = [(row, c) for row, c in enumerate(self._numeric) if c.kind == "decimal"]
         self._scaled_rows = np.array([row for row, _ in self._scaled], np.int64)
         self._divisors = np.array([10**c.scale for c in self._fixed], np.float64)
-        self._plain = [(row, c) for row, c in enumerate(self._numeric) if c.kind != "fixed"]
+        self._plain = [(row, c) for row, c in enumerate(self._numeric) if c.kind != "decimal"]
         self._words: dict[str | None, int] = {}
         self._unique = self._hashed(plan.quality.unique)
         self._everything = self._hashed(("time", *(c.name for c in columns)) if plan.quality.unique else ())
@@ -124,7 +124,7 @@ class Columns:
                 series.append(_gathered(column.name, texts[next(text)], index))
                 continue
             values = numbers[next(row)][index]
-            if column.kind == "fixed":
+            if column.kind == "decimal":
                 exact = integers[next(fixed)][index]
                 if column.scale == 0:
                     whole = pl.Series(column.name, exact)

@@ -21,7 +21,7 @@ def scoring_view(plan: Plan) -> str | None:
 
 def _always(view: ViewPlan, rollup: RollupPlan) -> bool:
     """Whether the view takes every row and some detector of it has an opinion on every window."""
-    if view.at_least > 1 or rollup.where >= 0 or not (rollup.key_source or rollup.key_constant):
+    if view.quorum > 1 or rollup.where >= 0 or not (rollup.key_source or rollup.key_constant):
         return False
     aggregates = {f"agg{i}": _sure(aggregate, rollup.sure) for i, aggregate in enumerate(rollup.aggregates)}
     columns = dict(zip(rollup.columns, certain(rollup.column_program, aggregates.__getitem__), strict=True))

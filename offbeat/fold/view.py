@@ -133,15 +133,15 @@ class View:
             if isinstance(window, ExpandingFold) and window.plan.lag_ns and self.plan.rollup is not None:
                 local = local_time(self.plan.rollup, window.plan)
                 end_ns = as_of_ns if local is None else int(local.of(np.array([as_of_ns]))[0])
-                window.cut_ns = end_ns - self.plan.rollup.every_ns - window.plan.lag_ns
+                window.cut_ns = end_ns - self.plan.rollup.size_ns - window.plan.lag_ns
         return self._detectors.since(as_of_ns)
 
     def models(self) -> dict[str, bytes]:
         """By detector: the file of its newest model of all keys."""
         return self._detectors.newest()
 
-    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY) -> ViewResult:
-        """Fold the rows and say what is odd.
+    def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY, status: int = FINAL) -> ViewResult:
+        """Fold the rows and report alerts, with that status.
 
         Rows marked in `before` (n,) were alerts in an earlier revision: where they no longer are, they come as retracted.
         """
@@ -166,16 +166,16 @@ class View:
         self.counts.no_spread = self.counts.no_spread + self._detectors.no_spread()
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
-        status = np.where(decisions.alert, FINAL, RETRACTED).astype(np.int8)
+        statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
         spans = self._spans(windows + behind, rows.time_ns, decisions.index)
         evidence = self._detectors.evidence(decisions.index, spans)
-        block = self._alerts(keys, rows, spans, features, decisions, status, evidence)
+        block = self._alerts(keys, rows, spans, features, decisions, statuses, evidence)
         return ViewResult(block, decisions.index, decisions.judged)
 
     @property
-    def speaks_early(self) -> bool:
-        """Whether some detector speaks of windows that are still open."""
-        return self._detectors.speaks_early
+    def fires_early(self) -> int:
+        """How many detectors may fire on windows that are still open."""
+        return self._detectors.fires_early
 
     def ahead(self, keys: KeyTable, rows: Rows) -> tuple[list[WindowRows], F64]:
         """What n rows find if each is the next of its key: the view's windows, and features as `early` takes them; none is folded."""
@@ -192,6 +192,13 @@ class View:
         parts = (w.excerpt(rows.slots, len(keys)) for w in self._backgrounds)
         behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features) for part in parts]
         return windows + behind, np.concatenate([features, *(w.features for w in behind)]) if behind else features
+
+    def early_votes(self, rows: Rows, features: F64) -> tuple[Bools, Bools]:
+        """(d, n) which detectors vote on n open windows as they stand, and (n,) where that makes an alert; `features` as in `early`."""
+        decisions = self._detectors.early(self._machine.run(rows.columns, features))
+        alert = np.zeros(len(rows.slots), np.bool_)
+        alert[decisions.index] = True
+        return np.array([verdicts.voted for verdicts in self._detectors.verdicts]).reshape(-1, len(alert)), alert
 
     def early(self, keys: KeyTable, rows: Rows, features: F64) -> ViewResult:
         """What can be said of open windows as they stand, without being wrong when they have grown; nothing is folded.
@@ -210,14 +217,14 @@ class View:
         block = self._alerts(keys, found, spans, features[: len(self._features)], again, status, evidence)
         return ViewResult(block, index[again.index], decisions.judged)
 
-    def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing) -> ViewResult:
+    def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing, status: int) -> ViewResult:
         """Say of which windows that are not there, as `absences.fold` returned them, this is odd; `rows` are what they would be."""
         decisions = self.absences.judge(missing)
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
-        status = np.where(decisions.alert, FINAL, RETRACTED).astype(np.int8)
+        statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
         features = np.full((len(self._features), len(missing)), np.nan)
-        block = self._alerts(keys, rows, {}, features, decisions, status, self.absences.evidence(decisions.index))
+        block = self._alerts(keys, rows, {}, features, decisions, statuses, self.absences.evidence(decisions.index))
         return ViewResult(block, decisions.index, decisions.judged)
 
     def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
@@ -236,13 +243,13 @@ class View:
         rollup, places = self.plan.rollup, self._places(window)
         if places == 1 or rollup is None:
             return rows.slots
-        season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.every_ns)
+        season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.size_ns)
         return (rows.slots * np.int64(places) + season).astype(np.int32)
 
     def _places(self, window: WindowFold | ExpandingFold) -> int:
         """How many windows a key has: one for each place of the season."""
         rollup, season_ns = self.plan.rollup, window.plan.season_ns
-        return season_ns // rollup.every_ns if season_ns and rollup is not None else 1
+        return season_ns // rollup.size_ns if season_ns and rollup is not None else 1
 
     def _alerts(
         self,

@@ -1,33 +1,72 @@
-"""How far a live source has come, by the times of its rows: windows that lie well behind are closed [S3]."""
+"""How far a live shard has come, by the times of its rows: windows that lie well behind get a provisional verdict [S3, R29]."""
 
 from __future__ import annotations
-
-from collections import deque
 
 import numpy as np
 
 from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.compiled import compiled
 from offbeat.core.plan import Plan
+from offbeat.core.state import Arrays
 
-_ROWS = 15
+ROWS = 15
 _GRACE = 10
 
 
-class Watermark:
-    """The median time of the last 15 rows folded, less lateness and a tenth of the longest window.
+def provisional_lag_ns(plan: Plan) -> int:
+    """How far the watermark must have passed the end of a live window before it is closed provisionally: lateness and a tenth of the
+    longest window, as rows of other keys may lie a little behind.
+    """
+    longest = max((view.rollup.size_ns for view in plan.views if view.rollup is not None), default=0)
+    return plan.quality.lateness_ns + longest // _GRACE
 
-    So a few keys whose clocks are ahead close nothing. It is never wrong to close: a row that comes later opens the window again.
+
+@compiled
+def _see(times: I64, recent: I64, state: I64, out: I64) -> None:
+    """`recent`: a ring of the last rows' times. `state`: how many were seen, and the watermark."""
+    ordered = np.empty(len(recent), np.int64)
+    for i in range(len(times)):
+        recent[state[0] % len(recent)] = times[i]
+        state[0] += 1
+        n = min(state[0], len(recent))
+        for k in range(n):
+            t = recent[k]
+            at = k
+            while at > 0 and ordered[at - 1] > t:
+                ordered[at] = ordered[at - 1]
+                at -= 1
+            ordered[at] = t
+        state[1] = max(state[1], ordered[(n - 1) // 2])
+        out[i] = state[1]
+
+
+class Watermark:
+    """The running maximum of the median time of a shard's last 15 folded rows, seen after every row.
+
+    A median, so that a few keys whose clocks are ahead close nothing; a maximum, so that it never goes back. It is a function of the
+    shard's rows in their order, however they were cut into batches, and part of the shard's state. That it says a window is over is never
+    the last word: a row that comes later opens the window again.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        longest = max((view.rollup.every_ns for view in plan.views if view.rollup is not None), default=0)
-        self._behind = plan.quality.lateness_ns + longest // _GRACE
-        self._recent: deque[int] = deque(maxlen=_ROWS)
+    def __init__(self) -> None:
+        self._recent: I64 = np.zeros(ROWS, np.int64)
+        self._state: I64 = np.array([0, NULL_INT])
 
-    def until_ns(self, time_ns: I64) -> int:
-        """See the times (n,) of further rows; gives the time before which windows are to be closed, the least int64 without any row."""
-        self._recent.extend(time_ns[-_ROWS:].tolist())
-        if not self._recent:
-            return NULL_INT
-        ordered = np.sort(np.fromiter(self._recent, np.int64, len(self._recent)))
-        return int(ordered[(len(ordered) - 1) // 2]) - self._behind
+    @property
+    def time_ns(self) -> int:
+        """The watermark; the least int64 before the first row."""
+        return int(self._state[1])
+
+    def see(self, time_ns: I64) -> I64:
+        """(n,) the watermark after each of n further rows, given by their times (n,)."""
+        out: I64 = np.empty(len(time_ns), np.int64)
+        _see(time_ns, self._recent, self._state, out)
+        return out
+
+    def arrays(self) -> Arrays:
+        """State."""
+        return {"recent": self._recent.copy(), "state": self._state.copy()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        self._recent, self._state = arrays["recent"].copy(), arrays["state"].copy()

@@ -1,25 +1,26 @@
-"""The merged half of a view on another key: windows of all shards are added up, closed in order of time, and judged [S13]."""
+"""A view on another key: windows of all shards are added up, closed in order of time, and judged [S13, R29]."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from offbeat.core.batch import EVER, I64, NULL_INT, Bools
-from offbeat.core.co_occurrence import CoOccurring
 from offbeat.core.ledger import ViewCounts
 from offbeat.core.partials import ROWS, PartialLayout, Partials, PartialTable
 from offbeat.core.plan import Plan, RollupPlan, ViewPlan
 from offbeat.core.rings import grown_rows
-from offbeat.core.state import Arrays, prefixed, under
+from offbeat.core.state import Arrays, Document, prefixed, under
 from offbeat.core.window_merge import WindowMerge
-from offbeat.decide.block import RETRACTED, AlertBlock
+from offbeat.decide.block import FINAL, PROVISIONAL, RETRACTED, AlertBlock
 from offbeat.errors import UserError
 from offbeat.fold.absent_windows import Missing
 from offbeat.fold.closed_windows import Closed, ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
-from offbeat.fold.early_firing import EarlyFiring, FiredWindows
+from offbeat.fold.fired_windows import FiredWindows
 from offbeat.fold.revisions import Revisions
 from offbeat.fold.view import Observer, View, ViewResult
 from offbeat.fold.window_columns import WindowColumns
@@ -39,37 +40,69 @@ class Outcome:
     """Windows that are not there on which an alert stands."""
 
 
+@dataclass(slots=True)
+class Folded:
+    """A view with all windows up to some time folded into it."""
+
+    view: View
+    rows: I64
+    """By target slot: rows in these windows."""
+    judged: I64
+    """Rows in them: of those with a verdict, and of the others."""
+
+    def rows_of(self, slots: int) -> I64:
+        """`rows` for so many slots."""
+        self.rows = grown_rows(self.rows, slots)
+        return self.rows
+
+    def count(self, outcome: Outcome) -> None:
+        """Count the rows of windows that were folded."""
+        self.judged += judged_rows(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What was said of w windows, and of missing ones of the same time, until now."""
+
+    revisions: I64
+    """(w,) the revision judged, -1 for never."""
+    standing: Bools
+    """(w,) whether an alert stands on it."""
+    missing: Missing
+    """Missing windows on which an alert stands."""
+
+
 class WindowView:
     """Windows in, alerts out.
 
-    Closed windows are folded into the view's own state once, so that a further day costs no more than that day. Windows that are still open
-    are judged by a copy of it, and again when they are closed. Rows for a closed window open it again, and all after it: the windows are
-    read back from the archive and judged anew.
+    Windows are *final* once no row can come for them any more: they are folded into the view's state for good, so that a further day costs
+    no more than that day. Windows that the watermark has passed are closed, too, but *provisionally*: they are folded into a copy that
+    runs ahead of that state. A row that comes for one of them opens it again, and all after it: they are read back and judged anew.
+    Windows that are still open when the input ends are judged by a copy of it, and again when they are closed.
 
     A window's revision counts the rows of its target up to its end, which is all that its verdict depends on: so it is reported anew
     exactly when its revision has grown, and what is said of it later always has the greater revision [S22]. Where a detector looks at all
     targets together, the revision counts the rows of them all.
     """
 
-    def __init__(self, plan: Plan, view: ViewPlan, rollup: RollupPlan, archive: ClosedWindows | None) -> None:
+    def __init__(self, plan: Plan, view: ViewPlan, rollup: RollupPlan, closed: ClosedWindows | None, *, live: bool = False) -> None:
+        """closed: keeps closed windows, where they may have to be opened again; of a live source until they are final."""
         self._plan, self.view_plan, self._rollup = plan, view, rollup
-        self.archive = archive
+        self.closed, self._live = closed, live
         self.stage = WindowMerge(PartialLayout.of(rollup.aggregates, rollup.sure))
+        self.columns = WindowColumns(rollup)
         self.observer: Observer | None = None
         self.linking: CoOccurrenceFeed | None = None
         """Where tables ask for it: keeps the links of closed windows with them."""
         self.until_ns = NULL_INT
         """Windows that start before this are closed."""
-        self.rows_judged: I64 = np.zeros(2, np.int64)
-        """Rows in closed windows: of those with a verdict, and of the others."""
+        self.final_ns = NULL_INT
+        """Windows that start before this are closed for good."""
         self._as_of_ns: int | None = None
-        self._columns = WindowColumns(rollup)
         self._counting = Revisions(together=any(detector.type in ("population_forest", "absence") for detector in view.detectors))
-        self._view = self._empty()
-        self._early_firing = EarlyFiring(self._columns, self.stage)
-        self._early = FiredWindows()
-        self._rows: I64 = np.zeros(0, np.int64)
-        """By target slot: rows in its closed windows."""
+        self._final = self._ahead = self._empty()
+        """The windows that are final, and all that are closed; one and the same where none is provisional."""
+        self.fired = FiredWindows()
         self._known = PartialTable(PartialLayout.of(()))
         self._revisions: I64 = np.zeros(0, np.int64)
         self._standing: Bools = np.zeros(0, np.bool_)
@@ -77,71 +110,107 @@ class WindowView:
         self._missed = Missing.none()
         """Windows on which an alert stands, and which were not there when all was looked at or are to come again."""
 
-    def _empty(self) -> View:
+    def _empty(self) -> Folded:
         view = View(self._plan, self.view_plan, self._rollup.columns, ())
         if self._as_of_ns is not None:
             view.fix(self._as_of_ns)
-        return view
+        return Folded(view, np.zeros(len(self.stage.keys), np.int64), np.zeros(2, np.int64))
+
+    def _copy(self, folded: Folded) -> Folded:
+        copy = self._empty()
+        copy.view.restore(folded.view.snapshot(len(self.stage.keys)), self.stage.keys.names)
+        copy.view.counts = replace(folded.view.counts)
+        copy.rows, copy.judged = self._rows(folded).copy(), folded.judged.copy()
+        return copy
+
+    def _rows(self, folded: Folded) -> I64:
+        return folded.rows_of(len(self.stage.keys))
 
     def fix(self, as_of_ns: int) -> int:
         """As `View.fix`, before the first window is closed."""
         self._as_of_ns = as_of_ns
-        return self._view.fix(as_of_ns)
+        return self._final.view.fix(as_of_ns)
 
     @property
     def counts(self) -> ViewCounts:
         """How the closed windows fared."""
-        return self._view.counts
+        return self._ahead.view.counts
+
+    @property
+    def rows_judged(self) -> I64:
+        """Rows in closed windows: of those with a verdict, and of the others."""
+        return self._ahead.judged
+
+    @property
+    def view(self) -> View:
+        """With all closed windows folded into it."""
+        return self._ahead.view
 
     def models(self) -> dict[str, bytes]:
         """By detector: the file of the newest model of all keys, of closed windows."""
-        return self._view.models()
+        return self.view.models()
 
-    def glance(self, shard: int, names: list[str], table: PartialTable, places: I64) -> AlertBlock | None:
-        """Early alerts of a shard's open windows at `places` (n,) of its table; each window has one.
-
-        They are held against closed windows alone; `names` are the table's targets. Nothing but what was said is remembered.
-        """
-        if not self._view.speaks_early or not len(places):
-            return None
-        slots = self.stage.known(shard, names)
-        found = self._early_firing.look(self._view, slots, table, places, self._settled, self._revised_early)
-        if found is None:
-            return None
-        block, windows = found
-        self._early.add(windows.targets, windows.starts)
-        return block
-
-    def _settled(self, windows: Partials) -> Bools:
-        """Windows that were judged or reported early already, or wait to be opened again."""
-        _, standing = self._said(windows)
+    def settled(self, windows: Partials) -> Bools:
+        """(w,) of which windows nothing is to be said while they are open: they were judged already, or wait to be opened again."""
+        standing = self._stands(windows)
         settled: Bools = standing | (windows.starts < self.until_ns)
         return settled
 
-    def _revised_early(self, windows: Partials) -> I64:
+    def _stands(self, windows: Partials) -> Bools:
+        """Windows on which an alert stands that is no early one."""
+        standing = np.zeros(len(windows), np.bool_)
+        if len(self._known):
+            place = self._known.find(windows.targets, windows.starts)
+            standing[place >= 0] = self._standing[place[place >= 0]]
+        if len(self._missed):
+            standing |= self._missed.places(windows.targets, windows.starts) >= 0
+        return standing
+
+    def early_revisions(self, windows: Partials) -> I64:
         """Revisions of open windows: at most those with which they will be judged, and above those of earlier judgements."""
-        revisions: I64 = np.maximum(self._counting.early(windows, self._rows_by_slot()), self._said(windows)[0] + 1)
+        before = self._said(windows).revisions
+        revisions: I64 = np.maximum(self._counting.early(windows, self._rows(self._ahead)), before + 1)
         return revisions
 
-    def close(self, until_ns: int, from_ns: int | None = None) -> list[Outcome]:
-        """Judge the stage's windows, which all start before `until_ns`, for good; closed ones that start at `from_ns` or later again."""
+    def close(self, until_ns: int, *, final: bool, from_ns: int | None = None) -> list[Outcome]:
+        """Judge the stage's windows, which all start before `until_ns`; closed ones that start at `from_ns` or later again.
+
+        final: none of them, and of the closed ones none that starts before `until_ns`, will be opened again by a row.
+        """
         windows = self.stage.windows()
-        closed = self.archive is None or len(self.archive.entries) > 0
-        early = int(np.searchsorted(windows.starts, self.until_ns)) if closed else 0
-        late = _part(windows, 0, early)
-        first = min([*late.starts[:1].tolist(), *([] if from_ns is None else [from_ns])], default=self.until_ns)
-        outcomes = self._reopen(late, first) if first < self.until_ns else []
-        if len(windows) > early:
-            windows = _part(windows, early, len(windows))
-            said, missed = self._said(windows), self._missed.between(NULL_INT, until_ns)
-            self._missed = self._missed.between(until_ns, EVER)
-            outcomes.append(self._close(self._judge(self._view, windows, self._rows_by_slot(), *said, missed)))
-            if self.archive is not None:
-                self.archive.keep(Closed(windows, outcomes[-1].standing, outcomes[-1].missing, self._linked(windows)))
+        reopens = self.closed is None or len(self.closed.entries) > 0
+        early = int(np.searchsorted(windows.starts, self.until_ns)) if reopens else 0
+        late, fresh = _part(windows, 0, early), _part(windows, early, len(windows))
+        outcomes: list[Outcome] = []
+        if final and self.final_ns < self.until_ns and self._ahead is not self._final:
+            outcomes += self._finalise(late, until_ns)
+        else:
+            first = min([*late.starts[:1].tolist(), *([] if from_ns is None else [from_ns])], default=self.until_ns)
+            outcomes += self._reopen(late, first) if first < self.until_ns else []
+        if len(fresh):
+            outcomes.append(self._close(fresh, until_ns, final=final))
         self.until_ns = max(self.until_ns, until_ns)
-        self._early.drop(self.until_ns)
-        self._early_firing.forget()
+        if final:
+            self.final_ns = max(self.final_ns, until_ns)
+        self.fired.drop(self.until_ns)
         return outcomes
+
+    def _close(self, windows: Partials, until_ns: int, *, final: bool) -> Outcome:
+        """Judge windows later than all that are closed."""
+        before = self._said(windows)
+        here = replace(before, missing=self._missed.between(NULL_INT, until_ns))
+        self._missed = self._missed.between(until_ns, EVER)
+        if not final and self._ahead is self._final:
+            self._ahead = self._copy(self._final)
+        outcome = self._judge(self._ahead, windows, here, FINAL if final else PROVISIONAL)
+        self._ahead.count(outcome)
+        if self.closed is not None and not (final and self._live):
+            self.closed.keep(self._kept(outcome))
+        return outcome
+
+    def _kept(self, outcome: Outcome) -> Closed:
+        linked = self.linking.of(self.view_plan.name, outcome.windows) if self.linking is not None else {}
+        return Closed(outcome.windows, outcome.standing, outcome.missing, linked)
 
     def look(self, now_ns: int = NULL_INT) -> tuple[Outcome, ViewCounts]:
         """Judge the stage's windows, all of them open, as they stand; what was said is remembered, what was learned is not.
@@ -150,26 +219,19 @@ class WindowView:
         """
         windows = self.stage.windows()
         until_ns = max([self.until_ns, now_ns, *windows.starts[-1:].tolist()])
-        view = self._empty()
-        view.restore(self._view.snapshot(len(self.stage.keys)), self.stage.keys.names)
-        view.counts = replace(self._view.counts)
-        revisions, standing = self._said(windows)
-        outcome = self._judge(view, windows, self._rows_by_slot().copy(), revisions, standing, self._missed, until_ns)
+        copy = self._copy(self._ahead)
+        before = self._said(windows)
+        outcome = self._judge(copy, windows, replace(before, missing=self._missed), FINAL, until_ns)
         self._missed = outcome.missing
         self._known = PartialTable(PartialLayout.of(()))
         self._known.count(windows.targets, windows.starts)
-        self._revisions = self._counting.of(windows, self._rows_by_slot().copy())
+        self._revisions = self._counting.of(windows, self._rows(self._ahead).copy())
         self._standing = outcome.standing
-        self._early.drop()
-        self._early_firing.forget()
-        return outcome, view.counts
+        self.fired.drop()
+        return outcome, copy.view.counts
 
-    def _rows_by_slot(self) -> I64:
-        self._rows = grown_rows(self._rows, len(self.stage.keys))
-        return self._rows
-
-    def _said(self, windows: Partials) -> tuple[I64, Bools]:
-        """Per window the revision judged while it was open (-1: never), and whether an alert stands on it."""
+    def _said(self, windows: Partials) -> _Before:
+        """What was said of windows while they were open."""
         revisions, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
         if len(self._known):
             before = self._known.find(windows.targets, windows.starts)
@@ -178,97 +240,135 @@ class WindowView:
         if len(self._missed):
             place = self._missed.places(windows.targets, windows.starts)
             revisions[place >= 0], standing[place >= 0] = self._missed.revisions[place[place >= 0]], True
-        if len(self._early):
+        if len(self.fired):
             # What was said early is settled by the judgement, whatever its revision.
-            early = self._early.has(windows.targets, windows.starts)
+            early = self.fired.has(windows.targets, windows.starts)
             revisions[early], standing[early] = -1, True
-        return revisions, standing
+        return _Before(revisions, standing, Missing.none())
 
     def _judge(
-        self, view: View, windows: Partials, rows: I64, said: I64, standing: Bools, missed: Missing, until_ns: int = EVER
+        self, folded: Folded, windows: Partials, before: _Before, status: int, until_ns: int = EVER, *, every: bool = False
     ) -> Outcome:
-        """Fold windows into `view`; `said` and `standing` (w,) as `_said` has them.
+        """Fold windows into `folded`, and report those whose revision has grown since something was last said of them, or `every` one.
 
-        `missed` are windows of the same time that were missing, with an alert; from `until_ns` on none is.
+        From `until_ns` on no window counts as missing.
         """
-        n = len(windows)
+        n, view, rows, missed = len(windows), folded.view, self._rows(folded), before.missing
         come = missed.places(windows.targets, windows.starts)
-        standing = standing | (come >= 0)
+        standing = before.standing | (come >= 0)
         absent = bool(view.absences) or len(missed) > 0
-        before = rows.copy() if absent else rows
+        counted = rows.copy() if absent else rows
         revisions = self._counting.of(windows, rows)
-        batch = self._columns.rows(self.stage, windows, revisions)
+        batch = self.columns.rows(self.stage, windows, revisions)
         view.observer = self.observer
-        opinion = view.judge(self.stage.keys, batch, standing)
+        result = view.judge(self.stage.keys, batch, standing, status)
         view.counts.windows += n
-        changed = said != revisions
+        changed = (before.revisions != revisions) | every
         standing = standing & ~changed
-        blocks = _news(opinion, changed, standing)
+        blocks = _news(result, changed, standing)
         if not absent:
-            return Outcome(blocks, windows, opinion.judged, standing, missed)
-        lost, missing = self._judge_missing(view, windows, before, missed.without(come[come >= 0]), until_ns)
-        return Outcome(blocks + lost, windows, opinion.judged, standing, missing)
+            return Outcome(blocks, windows, result.judged, standing, missed)
+        lost, missing = self._judge_missing(view, windows, counted, missed.without(come[come >= 0]), status, until_ns, every=every)
+        return Outcome(blocks + lost, windows, result.judged, standing, missing)
 
     def _judge_missing(
-        self, view: View, windows: Partials, before: I64, missed: Missing, until_ns: int
+        self, view: View, windows: Partials, before: I64, missed: Missing, status: int, until_ns: int, *, every: bool
     ) -> tuple[list[AlertBlock], Missing]:
         """Alerts on windows that are not there, and those on which an alert now stands; `before` as in `Revisions.missing`."""
         missing = view.absences.fold(windows.targets, windows.starts, len(self.stage.keys), until_ns, missed)
         revision = self._counting.missing(missing.slots, missing.starts, windows, before)
-        rows = self._columns.empty(self.stage, missing.slots, missing.starts, revision)
-        changed = missing.revisions != revision
+        rows = self.columns.empty(self.stage, missing.slots, missing.starts, revision)
+        changed = (missing.revisions != revision) | every
         standing = ~changed
-        blocks = _news(view.judge_missing(self.stage.keys, rows, missing), changed, standing)
+        blocks = _news(view.judge_missing(self.stage.keys, rows, missing, status), changed, standing)
         return blocks, Missing(missing.slots, missing.starts, revision).take(standing)
 
-    def _linked(self, windows: Partials) -> dict[str, CoOccurring]:
-        return self.linking.of(self.view_plan.name, windows) if self.linking is not None else {}
-
-    def _close(self, outcome: Outcome) -> Outcome:
-        self.rows_judged += judged_rows(outcome)
-        return outcome
-
-    def _begin_anew(self) -> I64:
-        """As before the first closed window; returns (slots,) rows of no windows, for `Revisions.of`."""
-        self._view = self._empty()
-        self.rows_judged[:] = 0
-        self._rows = np.zeros_like(self._rows_by_slot())
-        return self._rows.copy()
-
     def _reopen(self, late: Partials, first_ns: int) -> list[Outcome]:
-        """Add windows to closed ones and judge all from `first_ns` on again."""
-        if self.archive is None:
+        """Add windows to closed ones and judge all from `first_ns` on again: those that are final only where a file came late."""
+        if self.closed is None:
             first = np.datetime64(first_ns, "ns")
             raise UserError(
                 f"a row came for the window of {self.view_plan.name} at {first}Z, although no file was to have any so early: "
                 "a Parquet file's footer gives a wrong range of times; write the file again"
             )
+        if self._live:
+            if self._ahead is self._final:
+                return []
+            self._ahead = self._copy(self._final)
+            return self._again(self._ahead, self._rows(self._final).copy(), late, first_ns, PROVISIONAL)
+        folded = self._begin_anew()
+        return self._again(folded, self._rows(folded).copy(), late, first_ns, FINAL)
+
+    def _begin_anew(self) -> Folded:
+        """As before the first closed window."""
+        self._final = self._ahead = self._empty()
+        return self._final
+
+    def _again(self, folded: Folded, before: I64, late: Partials, first_ns: int, status: int) -> list[Outcome]:
+        """Fold the windows that are kept, and `late` ones with them, into `folded`; those from `first_ns` on are judged again.
+
+        before: (slots,) rows of windows earlier than those that are kept.
+        """
+        kept = self._entries()
         outcomes: list[Outcome] = []
         observer, self.observer = self.observer, None
-        before = self._begin_anew()
-        for number, (low, high, _) in enumerate(self.archive.entries):
-            closed = self.archive.load(number)
+        for number, (low, high, _) in enumerate(kept.entries):
+            closed = kept.load(number)
             said = self._counting.of(closed.windows, before)
             # An entry holds windows up to where the next one begins.
-            ahead = self.archive.entries[number + 1][0] if number + 1 < len(self.archive.entries) else EVER
+            ahead = kept.entries[number + 1][0] if number + 1 < len(kept.entries) else EVER
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
             if high < first_ns and begin == end:
-                self._close(self._judge(self._view, closed.windows, self._rows, said, closed.standing, closed.missing))
+                folded.count(self._judge(folded, closed.windows, _Before(said, closed.standing, closed.missing), status))
                 continue
             self.observer = observer
-            if self.linking is not None:
-                self.linking.recall(self.view_plan.name, closed.windows, closed.linked)
-            windows = self.stage.combined([closed.windows, _part(late, begin, end)])
-            place = PartialTable(PartialLayout.of(()))
-            place.count(closed.windows.targets, closed.windows.starts)
-            at = place.find(windows.targets, windows.starts)
-            there = at >= 0
-            old, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
-            old[there], standing[there] = said[at[there]], closed.standing[at[there]]
-            outcomes.append(self._close(self._judge(self._view, windows, self._rows, old, standing, closed.missing)))
-            self.archive.replace(number, Closed(windows, outcomes[-1].standing, outcomes[-1].missing, self._linked(windows)))
+            outcomes.append(self._judge(folded, *self._with(closed, said, _part(late, begin, end)), status))
+            folded.count(outcomes[-1])
+            kept.replace(number, self._kept(outcomes[-1]))
         self.observer = observer
         return outcomes
+
+    def _entries(self) -> ClosedWindows:
+        if self.closed is None:
+            raise ValueError("closed windows were not kept")
+        return self.closed
+
+    def _with(self, closed: Closed, said: I64, late: Partials) -> tuple[Partials, _Before]:
+        """Closed windows with late ones added, and what was said of them."""
+        if self.linking is not None and len(closed.windows):
+            self.linking.recall(self.view_plan.name, closed.windows, closed.linked)
+        windows = self.stage.combined([closed.windows, late])
+        place = PartialTable(PartialLayout.of(()))
+        place.count(closed.windows.targets, closed.windows.starts)
+        at = place.find(windows.targets, windows.starts)
+        there = at >= 0
+        old, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
+        old[there], standing[there] = said[at[there]], closed.standing[at[there]]
+        if len(self.fired):
+            standing |= self.fired.has(windows.targets, windows.starts)
+        return windows, _Before(old, standing, closed.missing)
+
+    def _finalise(self, late: Partials, until_ns: int) -> list[Outcome]:
+        """Judge provisional windows that start before `until_ns` for good, and report them; later ones again where they changed."""
+        kept = self._entries()
+        outcomes: list[Outcome] = []
+        before = self._rows(self._final).copy()
+        lows = [low for low, _, _ in kept.entries if low < until_ns]
+        # Late windows may lie before all that are kept.
+        edges = np.searchsorted(late.starts, [NULL_INT, *lows[1:], until_ns] if lows else [NULL_INT, until_ns]).tolist()
+        for number, (begin, end) in enumerate(pairwise(edges)):
+            closed = kept.load(number).before(until_ns) if lows else Closed.none(self.stage.layout)
+            windows, said = self._with(closed, self._counting.of(closed.windows, before), _part(late, begin, end))
+            outcomes.append(self._judge(self._final, windows, said, FINAL, every=True))
+            self._final.count(outcomes[-1])
+        kept.drop_before(until_ns)
+        rest = _part(late, int(np.searchsorted(late.starts, until_ns)), len(late))
+        self.final_ns = max(self.final_ns, until_ns)
+        if not kept.entries:
+            self._ahead = self._final
+            return outcomes
+        self._ahead = self._copy(self._final)
+        return outcomes + self._again(self._ahead, before, rest, NULL_INT, PROVISIONAL)
 
     def rewind(self, from_ns: int, open_rows: int) -> I64:
         """Forget the windows that start at `from_ns` or later, as some of their rows were wrong: they are to come again.
@@ -278,9 +378,9 @@ class WindowView:
         """
         known = self._known.partials()
         open_ones = Missing(known.targets, known.starts, self._revisions)
-        rows, above = self._rows_by_slot() + open_rows, [*self._revisions.tolist(), *self._missed.revisions.tolist()]
-        early = self._early.arrays()
-        hasty = Missing(early["targets"], early["starts"], np.zeros(len(early["starts"]), np.int64))
+        rows, above = self._rows(self._final) + open_rows, [*self._revisions.tolist(), *self._missed.revisions.tolist()]
+        targets, begins = self.fired.addresses()
+        hasty = Missing(targets, begins, np.zeros(len(begins), np.int64))
         starts, said = [known.starts], [self._missed, open_ones.take(self._standing), hasty]
         if from_ns < self.until_ns:
             for closed, revisions in self._replay_before(from_ns):
@@ -292,62 +392,80 @@ class WindowView:
         self._known = PartialTable(PartialLayout.of(()))
         self._known.count(known.targets[kept], known.starts[kept])
         self._revisions, self._standing = self._revisions[kept], self._standing[kept]
-        self._early.drop()
-        early_kept = early["starts"] < from_ns
-        self._early.add(early["targets"][early_kept], early["starts"][early_kept])
-        self._early_firing.forget()
-        self.until_ns = min(self.until_ns, from_ns)
+        self.fired.keep_before(from_ns)
+        self.until_ns, self.final_ns = min(self.until_ns, from_ns), min(self.final_ns, from_ns)
         gone = np.unique(np.concatenate(starts))
         return gone[gone >= from_ns]
 
     def _replay_before(self, from_ns: int) -> list[tuple[Closed, I64]]:
-        """Fold the closed windows before a time into an empty view; gives entries of the archive with later ones, and their revisions."""
-        if self.archive is None:
-            raise ValueError("closed windows were not kept")
+        """Fold the closed windows before a time into an empty view; gives the entries that hold later ones, and their revisions."""
+        kept = self._entries()
         observer, self.observer = self.observer, None
-        before = self._begin_anew()
+        folded = self._begin_anew()
+        before = self._rows(folded).copy()
         later: list[tuple[Closed, I64]] = []
-        for number in range(len(self.archive.entries)):
-            closed = self.archive.load(number)
+        for number in range(len(kept.entries)):
+            closed = kept.load(number)
             said = self._counting.of(closed.windows, before)
             part = closed.before(from_ns)
             n = len(part.windows)
             if n:
-                self._close(self._judge(self._view, part.windows, self._rows, said[:n], part.standing, part.missing))
+                folded.count(self._judge(folded, part.windows, _Before(said[:n], part.standing, part.missing), FINAL))
             if n < len(said):
                 later.append((closed, said))
-        self.archive.cut(from_ns)
+        kept.cut(from_ns)
         self.observer = observer
         return later
 
     def arrays(self) -> Arrays:
-        """State; the target keys are `stage.keys.names`, the archive's entries come apart from it."""
-        p, c = self._known.partials(), self._view.counts
-        keys = len(self.stage.keys)
+        """State; the target keys are `stage.keys.names`, the entries of `closed` come apart from it."""
+        p = self._known.partials()
         own: Arrays = {
             "targets": p.targets, "starts": p.starts, "revisions": self._revisions, "standing": self._standing,
-            "rows": self._rows_by_slot()[:keys], "until": np.array([self.until_ns]), "judged": self.rows_judged,
-            "counts": np.array([c.windows, c.scored, c.warming_up, c.abstained]),
+            "until": np.array([self.until_ns, self.final_ns]),
         }  # fmt: skip
-        own |= prefixed("missed", self._missed.arrays())
-        own |= prefixed("counting", self._counting.arrays())
-        return prefixed("merged", own) | prefixed("early", self._early.arrays()) | prefixed("view", self._view.snapshot(keys))
+        own |= prefixed("missed", self._missed.arrays()) | prefixed("counting", self._counting.arrays())
+        arrays = prefixed("windows", own) | prefixed("fired", self.fired.arrays()) | prefixed("final", self._folded_arrays(self._final))
+        return arrays if self._ahead is self._final else arrays | prefixed("ahead", self._folded_arrays(self._ahead))
 
-    def restore(self, names: list[str], arrays: Arrays) -> None:
-        """Take over what `arrays` gave."""
+    def _folded_arrays(self, folded: Folded) -> Arrays:
+        c, keys = folded.view.counts, len(self.stage.keys)
+        counts = np.array([c.windows, c.scored, c.warming_up, c.abstained])
+        own = {"rows": self._rows(folded)[:keys], "judged": folded.judged.copy(), "counts": counts}
+        return own | prefixed("view", folded.view.snapshot(keys))
+
+    def document(self) -> Document:
+        """State that is text or belongs to others, as JSON."""
+        spread = [dict(folded.view.counts.no_spread) for folded in (self._final, self._ahead)]
+        return {"names": self.stage.keys.names, "closed": self.closed.entries if self.closed is not None else [], "no_spread": spread}
+
+    def restore(self, arrays: Arrays, document: Document) -> None:
+        """Take over what `arrays` and `document` gave."""
+        names = document["names"]
+        if self.closed is not None:
+            self.closed.take(document["closed"])
         self.stage = WindowMerge(self.stage.layout, names)
-        self._early_firing = EarlyFiring(self._columns, self.stage)
-        self._early.restore(under("early", arrays))
-        own = under("merged", arrays)
+        self.fired.restore(under("fired", arrays))
+        own = under("windows", arrays)
         self._known = PartialTable(PartialLayout.of(()))
         self._known.count(own["targets"], own["starts"])
-        self._revisions, self._standing, self._rows = own["revisions"], own["standing"], own["rows"]
+        self._revisions, self._standing = own["revisions"], own["standing"]
         self._missed = Missing(**under("missed", own))
         self._counting.restore(under("counting", own))
-        self.until_ns, self.rows_judged = int(own["until"][0]), own["judged"].copy()
-        self._view = self._empty()
-        self._view.restore(under("view", arrays), names)
-        self._view.counts = ViewCounts(*own["counts"].tolist())
+        self.until_ns, self.final_ns = own["until"].tolist()
+        self._final = self._ahead = self._restored(names, under("final", arrays))
+        ahead = under("ahead", arrays)
+        if ahead:
+            self._ahead = self._restored(names, ahead)
+        for folded, spread in zip((self._final, self._ahead), document["no_spread"], strict=True):
+            folded.view.counts.no_spread = Counter(spread)
+
+    def _restored(self, names: list[str], arrays: Arrays) -> Folded:
+        folded = self._empty()
+        folded.view.restore(under("view", arrays), names)
+        folded.view.counts = ViewCounts(*arrays["counts"].tolist())
+        folded.rows, folded.judged = arrays["rows"].copy(), arrays["judged"].copy()
+        return folded
 
 
 def judged_rows(outcome: Outcome) -> tuple[int, int]:
@@ -357,13 +475,13 @@ def judged_rows(outcome: Outcome) -> tuple[int, int]:
     return judged, int(rows.sum()) - judged
 
 
-def _news(opinion: ViewResult, changed: Bools, standing: Bools) -> list[AlertBlock]:
+def _news(result: ViewResult, changed: Bools, standing: Bools) -> list[AlertBlock]:
     """Alerts on windows that have `changed` (w,) since something was last said of them; `standing` (w,) is brought up to date."""
-    block = opinion.block
+    block = result.block
     if block is None:
         return []
-    news = np.flatnonzero(changed[opinion.index])
-    standing[opinion.index[news]] = block.status[news] != RETRACTED
+    news = np.flatnonzero(changed[result.index])
+    standing[result.index[news]] = block.status[news] != RETRACTED
     return [] if not len(news) else [block if len(news) == len(block) else block.take(news)]
 
 

@@ -190,7 +190,7 @@ class _AggregateCompiler(Compiler):
             if argument.op in {"name", "quoted"}:
                 return self.wrong(
                     f"{name} of float column {argument.value!r} would depend on the order of rows: "
-                    f"give the column a scale, such as {argument.value}: {{type: fixed, scale: 2}}"
+                    f"give the column a scale, such as {argument.value}: {{type: decimal, scale: 2}}"
                 )
             return self.wrong(
                 f"{name} in a rollup must be exact: of a column with a scale, of CASE WHEN … THEN such a column END, or of a condition, "

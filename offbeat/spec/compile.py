@@ -10,8 +10,8 @@ from offbeat.core.plan import AsOfPlan, Column, ModelPlan, Plan, PopulationPlan,
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import calendar_day, duration_ns, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
-from offbeat.spec.identity import canonical_json, digest
-from offbeat.spec.models import PipelineSpec, QualitySpec, SourceSpec
+from offbeat.spec.identity import canonical_json, digest, former_name
+from offbeat.spec.models import ColumnSpec, PipelineSpec, QualitySpec, SourceSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
 from offbeat.spec.sql import ExpressionError, canonical, parse
@@ -65,7 +65,7 @@ def _scope(source: SourceSpec) -> Scope:
         elif column.type == "bool":
             kinds[name] = Named("truth")
         else:
-            kinds[name] = Named("number", column.scale if column.type == "fixed" else None)
+            kinds[name] = Named("number", column.scale if column.type == "decimal" else None)
     return kinds
 
 
@@ -91,11 +91,12 @@ def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
         for name, column in spec.columns.items()
     )
     if spec.order is not None:
-        fixed = [column.name for column in columns if column.kind == "fixed"]
+        decimals = [column.name for column in columns if column.kind == "decimal"]
         if spec.order not in spec.columns:
             problems.add((*at, "order"), f"unknown column {spec.order!r}{nearest(spec.order, spec.columns)}")
-        elif spec.order not in fixed:
-            problems.add((*at, "order"), f"column {spec.order!r} must be of type fixed to order rows, not {spec.columns[spec.order].type}")
+        elif spec.order not in decimals:
+            kind = spec.columns[spec.order].type
+            problems.add((*at, "order"), f"column {spec.order!r} must be of type decimal to order rows, not {kind}")
     key = _spellings(spec.key.column, spec.key.headers) if spec.key.column is not None else ()
     time = TimePlan(_spellings(spec.time.column, spec.time.headers), spec.time.format, spec.time.zone)
     if not spec.header:
@@ -184,12 +185,13 @@ def _state_parts(
     spec: PipelineSpec, source: SourcePlan, quality: QualityPlan, rules: dict[str, str], views: list[CompiledView]
 ) -> dict[str, Any]:
     """What kept state depends on; it survives a change of anything else: spellings, file format, thresholds, votes, severity."""
+    kinds = {column.name: former_name(ColumnSpec.former_values["type"], column.kind) for column in source.columns}
     parts: dict[str, Any] = {
         "name": spec.name,
         "source.key": source.key_column[0] if source.key_column else {"file": source.key_pattern},
         "source.time": [source.time.headers[0], source.time.format, source.time.zone],
         "source.order": source.order,
-        "source.columns": [[column.name, column.kind, column.scale, column.required, column.allow_nan] for column in source.columns],
+        "source.columns": [[column.name, kinds[column.name], column.scale, column.required, column.allow_nan] for column in source.columns],
         "quality.rules": [[name, text] for name, text in rules.items()],
         "quality.unique": list(quality.unique),
         "quality.lateness": quality.lateness_ns,

@@ -11,6 +11,7 @@ from offbeat.detectors.spec import DetectorSpec
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.duration import positive_duration_ns, window_length
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
+from offbeat.spec.identity import former_name
 from offbeat.spec.never_negative import Signs
 from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
@@ -23,7 +24,7 @@ _COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", 
 class DetectorCompiler:
     """Compiles detectors one after the other. `scope` holds the view's columns and features, `features` the names of the latter.
 
-    `every_ns` is the length of the view's windows, 0 for a view of rows; then there is nothing that is `rising`.
+    `size_ns` is the size of the rollup's windows, 0 for a view of rows; then there is nothing that is `rising`.
     """
 
     def __init__(
@@ -31,13 +32,13 @@ class DetectorCompiler:
         at: tuple[str, ...],
         scope: Scope,
         features: tuple[str, ...],
-        every_ns: int,
+        size_ns: int,
         codes: Codes,
         problems: Problems,
         signs: Signs,
         rising: Rising | None,
     ) -> None:
-        self.features, self.every_ns = features, every_ns
+        self.features, self.size_ns = features, size_ns
         self.backgrounds: list[WindowPlan] = []
         self.decides: list[Any] = []
         """What the detectors' verdicts depend on."""
@@ -56,7 +57,8 @@ class DetectorCompiler:
         self._path = (*self._at, "detectors", name)
         self._texts = {}
         plan = spec.plan(name, self)
-        self.decides.append([name, self._canonical(spec.model_dump(mode="json", exclude={"enabled"}, exclude_none=True))])
+        settings = spec.model_dump(mode="json", exclude={"enabled"}, exclude_none=True)
+        self.decides.append([name, self._canonical({former_name(spec.former, key): value for key, value in settings.items()})])
         if isinstance(plan, ModelPlan | PopulationPlan):
             features = [self._texts[text] for text in plan.features]
             self.state_parts[f"views.{self._at[1]}.detectors.{name}"] = [spec.type, spec.training(), features]
@@ -127,7 +129,7 @@ class DetectorCompiler:
             duration_ns=duration,
             rows=rows,
             current=False,
-            at_least=1,
+            min_rows=1,
             arguments=compiled.arguments,
             aggregates=compiled.aggregates,
             features=tuple(features),

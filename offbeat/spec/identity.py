@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +14,11 @@ MEANING = 1
 def canonical_json(value: Any) -> str:
     """One text for one value: no spaces, the order of keys as given where it means something, so callers build their dicts in one order."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def former_name(former: Mapping[str, str], name: str) -> str:
+    """What hashes call a setting or value: the name it had first, so that a new name alone makes no other pipeline of it."""
+    return next((old for old, new in former.items() if new == name), name)
 
 
 def digest(value: Any) -> str:

@@ -41,7 +41,7 @@ def lint_text(text: str, file: str = "pipeline") -> Lint:
 
 
 def _warned(loaded: Loaded) -> Lint:
-    warnings, spec = loaded.where, loaded.spec
+    warnings, spec = loaded.notes, loaded.spec
     _columns(spec, warnings)
     for view, plan in zip(spec.views, loaded.plan.views, strict=True):
         written = {name for table in spec.tables.values() if table.view == view for name in (*table.columns, *table.where)}

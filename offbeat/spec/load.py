@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from offbeat.core.plan import Plan
+from offbeat.detectors.former_names import warn
 from offbeat.errors import SpecError
 from offbeat.spec.compile import make_plan
 from offbeat.spec.document import Path as KeyPath
 from offbeat.spec.document import read_document
+from offbeat.spec.former import FormerNames
 from offbeat.spec.key_paths import ROOT, child, is_model
 from offbeat.spec.models import PipelineSpec
 from offbeat.spec.nearest import nearest
@@ -31,8 +33,8 @@ class Loaded:
 
     spec: PipelineSpec
     plan: Plan
-    where: Problems
-    """Empty; knows file and lines, for whoever has more to say about the pipeline."""
+    notes: Problems
+    """Former names that stand in it; knows file and lines, for whoever has more to say about the pipeline."""
 
 
 def load_plan(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Plan:
@@ -49,8 +51,11 @@ def load(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Loaded:
     if isinstance(pipeline, str | Path):
         file, text = _text(pipeline)
         return load_text(text, file, overrides)
-    raw = pipeline.model_dump(mode="json", exclude_none=True) if isinstance(pipeline, PipelineSpec) else pipeline
-    return _checked(raw, Problems(), overrides)
+    if isinstance(pipeline, PipelineSpec):
+        return _checked(pipeline.model_dump(mode="json", exclude_none=True), Problems(), overrides)
+    loaded = _checked(pipeline, Problems(), overrides)
+    warn(loaded.plan.notes)
+    return loaded
 
 
 def load_text(text: str, file: str = "pipeline", overrides: Sequence[str] = ()) -> Loaded:
@@ -90,12 +95,14 @@ def _checked(raw: Any, problems: Problems, overrides: Sequence[str]) -> Loaded:
     if not isinstance(raw, dict):
         problems.add((), "a pipeline is a mapping with name, source and views", 1)
         raise SpecError(problems.listed())
-    raw = apply_overrides(raw, overrides, problems)
+    former = FormerNames(problems)
+    raw = apply_overrides(former.replaced(raw), overrides, problems, former)
     spec = _validated(raw, problems)
     plan = None if spec is None else make_plan(spec, problems)
     if spec is None or plan is None or problems:
-        raise SpecError(problems.listed())
-    return Loaded(spec, plan, problems)
+        # Problems go by present names: who wrote former ones is told which these are.
+        raise SpecError([*problems.listed(), *former.notes.listed()])
+    return Loaded(spec, replace(plan, notes=former.summary()), former.notes)
 
 
 def _validated(raw: dict[str, Any], problems: Problems) -> PipelineSpec | None:

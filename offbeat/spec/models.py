@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -84,11 +85,12 @@ class ColumnSpec(Settings):
     """A column that the pipeline reads. `price: float` is short for `price: {type: float}`."""
 
     short: ClassVar[str] = "type"
+    former_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"type": {"fixed": "decimal"}}
 
-    type: Literal["float", "fixed", "text", "bool"] = Field(
-        description="`float`; `fixed`: an exact decimal of `scale` digits, whose sums are exact; `text`; `bool`.", examples=["float"]
+    type: Literal["float", "decimal", "text", "bool"] = Field(
+        description="`float`; `decimal`: exact to `scale` digits after the point, and so are its sums; `text`; `bool`.", examples=["float"]
     )
-    scale: int = Field(default=0, ge=0, le=18, description="Decimal digits kept of a `fixed` column.", examples=[9])
+    scale: int = Field(default=0, ge=0, le=18, description="Digits kept after the point of a `decimal` column.", examples=[9])
     headers: list[Text] = Field(
         default=[], description="Other spellings of the column in the source, besides its name; the first found wins.", examples=[["Close"]]
     )
@@ -99,8 +101,8 @@ class ColumnSpec(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.scale and self.type != "fixed":
-            raise ValueError(f"`scale` belongs to a column of type fixed, not {self.type}")
+        if self.scale and self.type != "decimal":
+            raise ValueError(f"`scale` belongs to a column of type decimal, not {self.type}")
         if self.allow_nan and self.type != "float":
             raise ValueError(f"`allow_nan` belongs to a column of type float, not {self.type}")
         return self
@@ -123,7 +125,7 @@ class SourceSpec(Settings):
     key: KeySpec = Field(description="What the rows belong to.", examples=["symbol"])
     time: TimeSpec = Field(description="When a row happened.", examples=["timestamp"])
     order: Name | None = Field(
-        default=None, description="A `fixed` column that orders rows of equal time, such as a sequence number.", examples=["sequence"]
+        default=None, description="A `decimal` column that orders rows of equal time, such as a sequence number.", examples=["sequence"]
     )
     columns: dict[Name, ColumnSpec] = Field(min_length=1, description="The columns that the pipeline uses, by the names it gives them.")
 
@@ -189,14 +191,16 @@ class RollupKeySpec(Settings):
 
 
 class RollupSpec(Settings):
-    """Windows of a fixed length on another key. Their exact aggregates are the rows of the view."""
+    """Tumbling windows on another key. Their exact aggregates are the rows of the view."""
+
+    former: ClassVar[Mapping[str, str]] = {"every": "size"}
 
     key: RollupKeySpec = Field(description="The key of the windows.")
     where: Expression | None = Field(
         default=None, description="Only rows for which this is true.", examples=["kind = 'DATA'"]
     )
-    every: PositiveDuration = Field(
-        description="Length of the windows. Whole days begin at midnight in the zone of `source.time`; others at multiples since 1970.",
+    size: PositiveDuration = Field(
+        description="Size of the windows. Whole days begin at midnight in the zone of `source.time`; others at multiples since 1970.",
         examples=["1m", "1d"],
     )
     columns: dict[Name, Expression] = Field(
@@ -208,6 +212,8 @@ class RollupSpec(Settings):
 
 class WindowSpec(Settings):
     """The last rows, or the last stretch of time, of a key, and the features read from it."""
+
+    former: ClassVar[Mapping[str, str]] = {"at_least": "min_rows"}
 
     over: Past = Field(
         description="Length: a duration, a number of rows, or `all`: the key's whole past, which has count, sum, mean, std, var, min and "
@@ -223,7 +229,7 @@ class WindowSpec(Settings):
         description="Views with a rollup: only windows at the same place of this season, such as the same hour of the day.",
         examples=["1d"],
     )
-    at_least: int | None = Field(
+    min_rows: int | None = Field(
         default=None,
         ge=1,
         description="With fewer rows every feature is null. Default: all its rows for a window of rows, 1 for a duration.",
@@ -238,8 +244,8 @@ class WindowSpec(Settings):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         duration, rows = past_length(self.over)
-        if rows and self.at_least is not None and self.at_least > rows:
-            raise ValueError(f"`at_least: {self.at_least}` can never be reached: the window holds {rows} rows")
+        if rows and self.min_rows is not None and self.min_rows > rows:
+            raise ValueError(f"`min_rows: {self.min_rows}` can never be reached: the window holds {rows} rows")
         if self.lag is not None and (rows or self.current):
             raise ValueError("`lag` belongs to a window of time without the current row")
         if self.season is not None and not duration and not rows:
@@ -250,7 +256,9 @@ class WindowSpec(Settings):
 class VoteSpec(Settings):
     """How many detectors must agree."""
 
-    at_least: int = Field(
+    former: ClassVar[Mapping[str, str]] = {"at_least": "quorum"}
+
+    quorum: int = Field(
         default=1, ge=1, description="Votes that make an alert. With fewer verdicts than that the view abstains.", examples=[2]
     )
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from offbeat.spec.document import Path, read_scalar
+from offbeat.spec.former import FormerNames
 from offbeat.spec.key_paths import ROOT, child, is_model, is_named, keys, short_form
 from offbeat.spec.models import PipelineSpec, ViewSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
 
 
-def apply_overrides(raw: Any, overrides: Sequence[str], problems: Problems) -> Any:
-    """A copy of the pipeline's mapping with the overrides in it; an unknown path is noted as a problem."""
+def apply_overrides(raw: Any, overrides: Sequence[str], problems: Problems, former: FormerNames) -> Any:
+    """A copy of the pipeline's mapping with the overrides in it; an unknown path is noted as a problem. All in present names."""
     for override in overrides:
         path_text, equals, value_text = override.partition("=")
         path = tuple(part.strip() for part in path_text.strip().split("."))
@@ -22,12 +23,13 @@ def apply_overrides(raw: Any, overrides: Sequence[str], problems: Problems) -> A
             continue
         try:
             value = read_scalar(value_text)
-            full = _full_path(path, raw)
+            full = former.present_path(_full_path(path, raw), raw, override)
             raw = _replaced(raw, ROOT, full, value)
         except (ValueError, LookupError) as error:
             problems.add_override(override, str(error.args[0]))
             continue
         problems.overrides[full] = override
+        raw = former.replaced(raw)
     return raw
 
 

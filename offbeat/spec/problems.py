@@ -27,7 +27,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping (key: value)",
     "list_type": "a list",
 }
-_LENGTHS = {"over", "every", "lateness", "cadence", "max_jump"}
+_LENGTHS = {"over", "size", "lateness", "cadence", "max_jump"}
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
@@ -50,18 +50,24 @@ class Problems:
 
     def add(self, path: Sequence[str], message: str, line: int | None = None) -> None:
         """Note a problem at `path`; its line is that of the nearest key that stands in the file."""
-        place = tuple(path)
-        key = f"{'.'.join(place)}: " if place else ""
-        for size in range(len(place), -1, -1):
-            if place[:size] in self.overrides:
-                self._note(0, f"--set {self.overrides[place[:size]]}: {key}{message}")
-                return
-        found = (
-            line
-            if line is not None
-            else next((self.lines[place[:size]] for size in range(len(place), -1, -1) if place[:size] in self.lines), 1)
-        )
-        self._note(found, f"{self.file}:{found}: {key}{message}" if self.file else f"{key}{message}")
+        found, prefix = self.place(path, line)
+        key = f"{'.'.join(path)}: " if path else ""
+        self._note(found, f"{prefix}{key}{message}")
+
+    def place(self, path: Sequence[str], line: int | None = None) -> tuple[int, str]:
+        """Where a key stands: its line, 0 for an override; and how messages about it begin, '' for a pipeline that is no file."""
+        above = [tuple(path[:size]) for size in range(len(path), -1, -1)]
+        for key in above:
+            if key in self.overrides:
+                return 0, f"--set {self.overrides[key]}: "
+        found = line if line is not None else next((self.lines[key] for key in above if key in self.lines), 1)
+        return found, f"{self.file}:{found}: " if self.file else ""
+
+    def beside(self) -> Problems:
+        """Another list about the same pipeline, for what is no mistake; it knows the same lines and overrides."""
+        other = Problems(self.file)
+        other.lines, other.overrides = self.lines, self.overrides
+        return other
 
     def add_override(self, override: str, message: str) -> None:
         """Note that an override itself cannot be applied."""

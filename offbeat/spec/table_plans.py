@@ -108,7 +108,7 @@ def _linked(view: ViewPlan, views: Mapping[str, ViewPlan], keys: Mapping[str, st
 
 def _fits(view: RollupPlan, other: RollupPlan) -> bool:
     """Whether windows of the other view divide those of the view, and there are bits for them and for one that reaches in at either end."""
-    return view.every_ns % other.every_ns == 0 and view.every_ns // other.every_ns + 2 <= LINKED_WINDOWS
+    return view.size_ns % other.size_ns == 0 and view.size_ns // other.size_ns + 2 <= LINKED_WINDOWS
 
 
 def _conditions(view: ViewPlan, known: Values) -> Values:

@@ -13,6 +13,7 @@ from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
 from offbeat.spec.duration import duration_ns, past_length
 from offbeat.spec.expression import Codes, Named, Scope
+from offbeat.spec.identity import former_name
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.never_negative import Signs
@@ -66,14 +67,14 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     for window_name, window in spec.windows.items():
         path = (*at, "windows", window_name)
         plan, results, texts = _window(path, window, columns if window.over == "all" else inexact, given)
-        if plan.season_ns and (rollup is None or plan.season_ns % rollup.every_ns):
+        if plan.season_ns and (rollup is None or plan.season_ns % rollup.size_ns):
             problems.add((*path, "season"), "`season` is a whole number of the rollup's windows, such as 1d of windows of 1h")
         windows.append(plan)
         state[f"views.{name}.windows.{window_name}"] = [
             plan.duration_ns,
             plan.rows,
             plan.current,
-            plan.at_least,
+            plan.min_rows,
             [[f, t] for f, t in texts.items()],
             plan.lag_ns,
             plan.season_ns,
@@ -85,14 +86,14 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
                 problems.add((*path, "features", feature), f"feature {feature!r} already exists in window {owner[feature]!r}")
             owner[feature] = window_name
             visible.setdefault(feature, named)
-    every_ns = 0 if rollup is None else rollup.every_ns
+    size_ns = 0 if rollup is None else rollup.size_ns
     meanings = {} if spec.rollup is None else _parsed(spec.rollup.columns)
     rising = None if spec.rollup is None else _rising(meanings, spec.windows, given)
     made_of = _parsed({feature: text for window in spec.windows.values() for feature, text in window.features.items()})
     signs = Signs((made_of, meanings), given.scope, given.rules)
-    compiler = DetectorCompiler(at, visible, tuple(owner), every_ns, codes, problems, signs, rising)
+    compiler = DetectorCompiler(at, visible, tuple(owner), size_ns, codes, problems, signs, rising)
     # What is switched off is checked as the others are, but leaves nothing behind.
-    unused = DetectorCompiler(at, visible, tuple(owner), every_ns, Codes(), problems, signs, rising)
+    unused = DetectorCompiler(at, visible, tuple(owner), size_ns, Codes(), problems, signs, rising)
     made = [(compiler if kind.enabled else unused).detector(detector, kind) for detector, kind in spec.detectors.items()]
     off = {detector for detector, kind in spec.detectors.items() if not kind.enabled}
     plans = [found for found in made if found is not None and found.name not in off]
@@ -100,13 +101,13 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     able = len(spec.detectors) - len(off)
     if not able:
         problems.add((*at, "detectors"), "all detectors of the view are switched off")
-    elif spec.vote.at_least > able:
-        problems.add((*at, "vote", "at_least"), f"{spec.vote.at_least} votes can never be reached with {able} detector(s)")
+    elif spec.vote.quorum > able:
+        problems.add((*at, "vote", "quorum"), f"{spec.vote.quorum} votes can never be reached with {able} detector(s)")
     absences = sum(isinstance(plan, AbsencePlan) for plan in plans)
-    if 0 < absences < spec.vote.at_least:
+    if 0 < absences < spec.vote.quorum:
         problems.add(
-            (*at, "vote", "at_least"),
-            f"only absence detectors speak of a missing window: with {absences} of them {spec.vote.at_least} votes are never reached",
+            (*at, "vote", "quorum"),
+            f"only absence detectors speak of a missing window: with {absences} of them {spec.vote.quorum} votes are never reached",
         )
     gone = [found for found in made if found is not None and found.name in off]
     weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, gone, problems)
@@ -119,14 +120,14 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         windows=tuple(windows),
         detectors=tuple(plans),
         program=compiler.program(),
-        at_least=spec.vote.at_least,
+        quorum=spec.vote.quorum,
         levels=tuple(spec.severity.levels.items()),
         backgrounds=tuple(compiler.backgrounds),
         weights=weights,
     )
     decides = {
         "detectors": compiler.decides,
-        "at_least": spec.vote.at_least,
+        former_name(spec.vote.former, "quorum"): spec.vote.quorum,
         "levels": [list(level) for level in view.levels],
         "weights": [[part.name, part.weight] for part in weights],
     }
@@ -197,7 +198,7 @@ def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given)
         duration_ns=duration,
         rows=rows,
         current=spec.current,
-        at_least=spec.at_least if spec.at_least is not None else max(rows, 1),
+        min_rows=spec.min_rows if spec.min_rows is not None else max(rows, 1),
         arguments=compiled.arguments,
         aggregates=compiled.aggregates,
         features=tuple(spec.features),
@@ -244,7 +245,7 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
         mapping=mapping,
         key_source=of_source,
         where=compiled.where,
-        every_ns=duration_ns(spec.every),
+        size_ns=duration_ns(spec.size),
         zone=given.source.time.zone,
         arguments=compiled.arguments,
         aggregates=compiled.aggregates,
@@ -254,5 +255,5 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
     )
     key = [plan.key_column, plan.key_constant, [list(pair) for pair in sorted(mapping)], of_source]
     columns = [[name, text] for name, text in compiled.texts.items()]
-    return plan, compiled.results, [key, plan.every_ns, plan.zone, columns, compiled.condition]
+    return plan, compiled.results, [key, plan.size_ns, plan.zone, columns, compiled.condition]
 

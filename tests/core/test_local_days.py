@@ -23,10 +23,10 @@ name: days
 source:
   key: who
   time: {column: at, zone: Europe/Berlin}
-  columns: {x: {type: fixed, scale: 0}}
+  columns: {x: {type: decimal, scale: 0}}
 views:
   day:
-    rollup: {key: who, every: 1d, columns: {total: sum(x)}}
+    rollup: {key: who, size: 1d, columns: {total: sum(x)}}
     windows:
       before: {over: all, lag: 2d, features: {first_days: count(*), first_sum: sum(total)}}
       last: {over: 3d, features: {last_days: count(*), last_sum: sum(total)}}
@@ -35,7 +35,7 @@ views:
       forest: {type: population_forest, features: [total], over: 4d, train_min: 12, sample: 8, trees: 3}
       none: {type: rule, when: total > 1000 * first_sum AND total > last_sum AND total > away_sum}
   hour:
-    rollup: {key: who, every: 1h, columns: {volume: sum(x)}}
+    rollup: {key: who, size: 1h, columns: {volume: sum(x)}}
     windows:
       same: {over: 3d, season: 1d, features: {same_hours: count(*), same_sum: sum(volume)}}
     detectors:

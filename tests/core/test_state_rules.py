@@ -16,7 +16,7 @@ name: kept
 source:
   key: k
   time: {column: t, format: s}
-  columns: {price: float, flags: {type: fixed, scale: 0}, place: {type: fixed, scale: 0}, side: text}
+  columns: {price: float, flags: {type: decimal, scale: 0}, place: {type: decimal, scale: 0}, side: text}
 views:
   first:
     detectors: {FIRST}

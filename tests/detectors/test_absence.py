@@ -31,18 +31,18 @@ name: calls
 source:
   key: who
   time: at
-  columns: {mb: {type: fixed, scale: 1, required: false}, kind: text}
+  columns: {mb: {type: decimal, scale: 1, required: false}, kind: text}
 views:
   day:
     rollup:
       key: who
-      every: 1d
+      size: 1d
       columns: {n: count(*), mbs: count(mb), mb: sum(mb), data: sum(kind = 'DATA'), top: max(mb), hours: count(DISTINCT hour())}
     windows:
       before: {over: all, features: {usual: mean(n)}}
     detectors:
       more: {type: rule, when: n > 2 * usual}
-      gone: {type: absence, at_least: 5}
+      gone: {type: absence, min_history: 5}
 """
 PIPELINE = read_document(TEXT).value
 HEADER = "who,at,mb,kind"
@@ -51,7 +51,7 @@ LIMIT = Fraction(5, 100_000)
 Days = dict[str, list[int]]
 
 
-def silences(days: Days, limit: Fraction = LIMIT, at_least: int = 5) -> set[tuple[str, int]]:
+def silences(days: Days, limit: Fraction = LIMIT, min_history: int = 5) -> set[tuple[str, int]]:
     """Key and day on which a silence becomes odd, by the definition; the last day of all is not judged."""
     ticks = sorted({day for its in days.values() for day in its})
     found = set()
@@ -62,7 +62,7 @@ def silences(days: Days, limit: Fraction = LIMIT, at_least: int = 5) -> set[tupl
             q = Fraction(n - sum(day <= last for day in mine) + 1, n + 2)
             silent = [tick for tick in ticks[:-1] if tick > last and (following is None or tick < following)]
             enough = next(s for s in range(1, 10_000) if q**s < limit)
-            if n >= at_least and len(silent) >= enough:
+            if n >= min_history and len(silent) >= enough:
                 found.add((key, silent[enough - 1]))
     return found
 
@@ -98,11 +98,11 @@ def _days(steps: list[list[int]]) -> Days:
 
 
 @given(patterns, st.sampled_from((Fraction(29, 100), Fraction(1, 49), LIMIT)), st.integers(1, 15), st.integers(1, 7))
-def test_kernels_find_what_the_definition_says(steps: list[list[int]], limit: Fraction, at_least: int, chunk: int) -> None:
+def test_kernels_find_what_the_definition_says(steps: list[list[int]], limit: Fraction, min_history: int, chunk: int) -> None:
     days = _days(steps)
     windows = sorted((day, slot) for slot, its in enumerate(days.values()) for day in set(its))
     ticks = sorted({day for day, _ in windows})
-    detector, found = Absence(AbsencePlan("gone", "absence", float(limit), at_least)), set()
+    detector, found = Absence(AbsencePlan("gone", "absence", float(limit), min_history)), set()
     for i in range(0, len(ticks), chunk):
         part = [window for window in windows if window[0] in ticks[i : i + chunk]]
         starts, slots = np.array([day for day, _ in part]), np.array([slot for _, slot in part], np.int32)
@@ -114,7 +114,7 @@ def test_kernels_find_what_the_definition_says(steps: list[list[int]], limit: Fr
         assert verdicts.voted.all()
         assert (verdicts.score > 0.5).all()
         found |= {(f"k{slot}", start) for slot, start in zip(said.slots.tolist(), said.starts.tolist(), strict=True)}
-    assert found == silences(days, limit, at_least)
+    assert found == silences(days, limit, min_history)
 
 
 def test_a_sensor_that_dies() -> None:
@@ -229,8 +229,8 @@ def _plan(text: str) -> Plan:
 
 
 def test_a_detector_that_is_switched_off_is_not_there() -> None:
-    off = _plan(TEXT.replace("at_least: 5", "at_least: 5, enabled: false"))
-    assert off == _plan(TEXT.replace("      gone: {type: absence, at_least: 5}\n", ""))
+    off = _plan(TEXT.replace("min_history: 5", "min_history: 5, enabled: false"))
+    assert off == _plan(TEXT.replace("      gone: {type: absence, min_history: 5}\n", ""))
     assert off != _plan(TEXT)
     assert replace(load_text(TEXT, overrides=["day.gone.enabled=false"]).plan, text="") == off
     weighed = (
@@ -257,17 +257,17 @@ tables:
     ("before", "after", "message"),
     [
         (
-            "at_least: 5}",
-            "at_least: 5}\n    vote: {at_least: 2}",
+            "min_history: 5}",
+            "min_history: 5}\n    vote: {quorum: 2}",
             "only absence detectors speak of a missing window: with 1 of them 2 votes",
         ),
-        ("at_least: 5}", "at_least: 5, enabled: false}\n    vote: {at_least: 2}", "2 votes can never be reached with 1 detector"),
+        ("min_history: 5}", "min_history: 5, enabled: false}\n    vote: {quorum: 2}", "2 votes can never be reached with 1 detector"),
         ("usual}", "usual, enabled: false}\n      x: {type: rule, when: nn > 1, enabled: false}", "unknown column 'nn'"),
-        ("at_least: 5", "limit: 0", "limit"),
-        ("at_least: 5", "limit: 1", "limit"),
-        ("at_least: 5", "at_least: 0", "at_least"),
-        ("at_least: 5", "enabled: 0", "enabled"),
-        ("at_least: 5", "over: 5d", "over"),
+        ("min_history: 5", "limit: 0", "limit"),
+        ("min_history: 5", "limit: 1", "limit"),
+        ("min_history: 5", "min_history: 0", "min_history"),
+        ("min_history: 5", "enabled: 0", "enabled"),
+        ("min_history: 5", "over: 5d", "over"),
     ],
 )
 def test_what_lint_says(before: str, after: str, message: str) -> None:
@@ -285,7 +285,7 @@ def test_it_is_for_windows_and_one_detector_at_least_is_on() -> None:
 
 def test_what_kept_state_depends_on() -> None:
     one = load_text(TEXT).plan
-    other = load_text(TEXT.replace("at_least: 5", "at_least: 6, limit: 0.001")).plan
+    other = load_text(TEXT.replace("min_history: 5", "min_history: 6, limit: 0.001")).plan
     assert other.state_hash == one.state_hash
     assert other.plan_hash != one.plan_hash
     assert load_text(TEXT, overrides=["day.gone.enabled=false"]).plan.state_hash != one.state_hash

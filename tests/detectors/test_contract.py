@@ -105,7 +105,7 @@ def test_memory_is_bounded(subject: str) -> None:
         for at in range(begin, begin + 3_000, 500):
             driver.feed(rows[at : at + 500])
         driver.blocks.clear()
-        sizes.append((sum(a.nbytes for a in arrays_of(driver.shards[0])), len(driver.snapshot()[0])))
+        sizes.append((sum(a.nbytes for a in arrays_of(driver.fold)), len(driver.snapshot()[0])))
     assert sizes[1][0] <= 1.02 * sizes[0][0]
     assert sizes[1][1] <= 1.10 * sizes[0][1]
 

@@ -90,7 +90,7 @@ def test_quantile() -> None:
     ],
 )
 def test_no_verdict_shows_nothing(values: list[float | None]) -> None:
-    said = last_word("type: band, value: x, over: 3 rows, at_least: 2", values)
+    said = last_word("type: band, value: x, over: 3 rows, min_values: 2", values)
     assert shown(said, "score", "voted", "threshold", "observed", "expected", "out_of_range") == [None, False, None, None, None, []]
     assert said["contributions"] == [None]
 

@@ -87,7 +87,7 @@ def test_state_of_another_pipeline(job: Job) -> None:
     [
         (("lateness: 2h", "lateness: 1h"), "quality.lateness"),
         (("over: 7d", "over: 6d"), "views.sector_day.windows.week"),
-        (("every: 1h", "every: 2h"), "views.market.rollup"),
+        (("size: 1h", "size: 2h"), "views.market.rollup"),
         (("k2: banks", "k2: energy"), "views.sector_day.rollup"),
         (("unique: [time]", "unique: [time, volume]"), "quality.unique"),
     ],

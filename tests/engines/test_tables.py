@@ -29,16 +29,16 @@ PIPELINE: dict[str, Any] = {
     "source": {
         "key": "who",
         "time": {"column": "at", "zone": "Asia/Tokyo"},
-        "columns": {"mb": {"type": "fixed", "scale": 0}, "region": "text"},
+        "columns": {"mb": {"type": "decimal", "scale": 0}, "region": "text"},
     },
     "views": {
         "day": {
-            "rollup": {"key": "who", "every": "1d", "columns": {"mb": "sum(mb)"}},
+            "rollup": {"key": "who", "size": "1d", "columns": {"mb": "sum(mb)"}},
             "windows": {"before": {"over": "1 rows", "features": {"last": "last(mb)"}}},
             "detectors": {"more": {"type": "rule", "when": "mb > last"}},
         },
         "hour": {
-            "rollup": {"key": "region", "every": "1h", "columns": {"mb": "sum(mb)"}},
+            "rollup": {"key": "region", "size": "1h", "columns": {"mb": "sum(mb)"}},
             "detectors": {"much": {"type": "rule", "when": "mb > 100"}, "few": {"type": "rule", "when": "mb < 2"}},
         },
     },

@@ -27,12 +27,12 @@ HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
 WINDOWS = {"day": DAY_NS, "hour": HOUR_NS}
 PIPELINE = """
 name: sites
-source: {key: site, time: t, columns: {n: {type: fixed, scale: 0}}}
+source: {key: site, time: t, columns: {n: {type: decimal, scale: 0}}}
 quality: {max_jump: 100d}
 views:
   site_day:
-    rollup: {key: {mapping: {a: A, b: B}}, every: 1d, columns: {total: sum(n)}}
-    windows: {past: {over: 3 rows, at_least: 1, features: {usual: mean(total)}}}
+    rollup: {key: {mapping: {a: A, b: B}}, size: 1d, columns: {total: sum(n)}}
+    windows: {past: {over: 3 rows, min_rows: 1, features: {usual: mean(total)}}}
     detectors: {busy: {type: rule, when: total > 100, expected: usual}}
 """
 

@@ -23,12 +23,12 @@ def test_features_of_one_column_in_any_order(rolled: bool) -> None:
     frame = pl.DataFrame({"k": "a", "t": [f"2024-01-0{day}T12:00:00Z" for day in range(1, 6)], "v": [float(value) for value in VALUES]})
     for order in [*permutations(("n", "m", "s")), ("t", "n", "low"), ("high", "n", "m")]:
         view = {
-            "windows": {"w": {"over": "all", "at_least": 2, "features": {name: FEATURES[name] for name in order}}},
+            "windows": {"w": {"over": "all", "min_rows": 2, "features": {name: FEATURES[name] for name in order}}},
             "detectors": {"r": {"type": "rule", "when": f"{order[0]} > -100"}},
         }
         if rolled:
-            view["rollup"] = {"key": "k", "every": "1d", "columns": {"v": "sum(v)"}}
-        spec = {"name": "x", "source": {"key": "k", "time": "t", "columns": {"v": {"type": "fixed", "scale": 3}}}, "views": {"d": view}}
+            view["rollup"] = {"key": "k", "size": "1d", "columns": {"v": "sum(v)"}}
+        spec = {"name": "x", "source": {"key": "k", "time": "t", "columns": {"v": {"type": "decimal", "scale": 3}}}, "views": {"d": view}}
         told = [window["statistics"] for window in offbeat.run(spec, frame).alerts.sort("time")["window"]]
         expected = [pytest.approx({name: float(MADE_OF[name](VALUES[:row])) for name in order}, rel=1e-12) for row in range(2, 5)]
         assert told == expected, order

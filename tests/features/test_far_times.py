@@ -7,7 +7,7 @@ import polars as pl
 
 from offbeat.core.chunk import Chunk
 from offbeat.core.days import local_midnights
-from offbeat.fold.shard import Shard
+from offbeat.fold.fold import Fold
 from offbeat.spec.load import load_text
 
 _DAY = 86_400_000_000_000
@@ -36,10 +36,11 @@ def _chunk(time_ns: list[int]) -> Chunk:
 def test_limits_longer_than_time_itself_quarantine_nothing() -> None:
     times = [-23_000 * _DAY, -22_999 * _DAY, -22_000 * _DAY]
     for lateness in ("0s", "100000d"):
-        shard = Shard(load_text(_PIPELINE.replace("LATENESS", lateness), "old").plan)
-        shard.feed(_chunk(times))
-        shard.drain()
-        ledger = shard.ledger
+        fold = Fold(load_text(_PIPELINE.replace("LATENESS", lateness), "old").plan)
+        fold.assign(0)
+        fold.feed(0, fold.prepare(0, _chunk(times)))
+        fold.end()
+        ledger = fold.ledger
         assert (ledger.rows_in, ledger.scored, ledger.warming_up) == (3, 2, 1)
         assert not ledger.quarantined
 

@@ -39,7 +39,7 @@ def _table(pipeline: Pipeline, rows: list[Row]) -> pl.DataFrame:
     columns = [pl.Series("key", [row.key for row in rows], pl.String), pl.Series("time", [row.time_ns for row in rows], pl.Int64)]
     for column in pipeline.columns:
         values: list[Value] = [row.columns[column.name] for row in rows]
-        if column.kind == "fixed":
+        if column.kind == "decimal":
             scaled = [None if value is None else int(value) / 10**column.scale for value in values]
             columns.append(pl.Series(column.name, scaled, pl.Float64))
         else:

@@ -57,13 +57,13 @@ def test_quantile_interpolates() -> None:
 SUMS = {"sum": Agg("sum", lambda env: env["x"]), "n": Agg("count_rows")}
 
 
-def _window(duration_ns: int = 0, rows: int = 0, *, current: bool = False, at_least: int | None = None) -> SlidingWindow:
+def _window(duration_ns: int = 0, rows: int = 0, *, current: bool = False, min_rows: int | None = None) -> SlidingWindow:
     features = {"sum": lambda a: a["sum"], "n": lambda a: a["n"]}
-    return SlidingWindow(Window("w", SUMS, features, duration_ns, rows, current, at_least))
+    return SlidingWindow(Window("w", SUMS, features, duration_ns, rows, current, min_rows))
 
 
 def test_duration_window_without_the_current_row_is_closed_left_open_right() -> None:
-    window = _window(duration_ns=10, at_least=0)
+    window = _window(duration_ns=10, min_rows=0)
     seen = [window.step(t, {"x": float(t)})["sum"] for t in (100, 105, 105, 110, 115, 116)]
     # [90,100) [95,105) twice: the other row at 105 is not before; [100,110); [105,115); [106,116)
     assert seen == [None, 100.0, 100.0, 310.0, 320.0, 225.0]
@@ -84,7 +84,7 @@ def test_row_windows() -> None:
 
 def test_the_two_stacks_add_in_the_order_of_the_definition() -> None:
     """With 1e16 and ones the order shows: 1e16 + 1 = 1e16 in doubles, 1 + 1 = 2 does not get lost."""
-    window = _window(rows=3, current=True, at_least=1)
+    window = _window(rows=3, current=True, min_rows=1)
     first, *rest = [window.step(t, {"x": x})["sum"] for t, x in enumerate([1e16, 1.0, 1.0, 1.0, 1e16])]
     assert first == 1e16
     # 2 and 3 rows: all in the back, added from the left: (1e16 + 1) + 1 = 1e16.
@@ -95,7 +95,7 @@ def test_the_two_stacks_add_in_the_order_of_the_definition() -> None:
 
 def test_moments_skip_nulls() -> None:
     aggregates = {"var": Agg("var", lambda env: env["x"]), "mean": Agg("mean", lambda env: env["x"])}
-    window = SlidingWindow(Window("w", aggregates, plain(*aggregates), rows=3, current=True, at_least=1))
+    window = SlidingWindow(Window("w", aggregates, plain(*aggregates), rows=3, current=True, min_rows=1))
     seen = [window.step(t, {"x": x}) for t, x in enumerate([1.0, None, 3.0, None, None, None])]
     assert seen[0] == {"var": None, "mean": 1.0}
     assert seen[2] == {"var": 2.0, "mean": 2.0}
@@ -104,7 +104,7 @@ def test_moments_skip_nulls() -> None:
 
 
 def test_a_stuck_price_has_no_deviation_at_all() -> None:
-    window = SlidingWindow(Window("w", {"s": Agg("std", lambda env: env["x"])}, {"s": lambda a: a["s"]}, rows=7, current=True, at_least=2))
+    window = SlidingWindow(Window("w", {"s": Agg("std", lambda env: env["x"])}, {"s": lambda a: a["s"]}, rows=7, current=True, min_rows=2))
     assert {window.step(t, {"x": 0.1})["s"] for t in range(1, 50)} == {None, 0.0}
 
 
@@ -119,7 +119,7 @@ def _stream(p: Pipeline, *rows: tuple[int, float] | tuple[int, float, int]) -> t
 
 def _pipeline(lateness: int = 0, unique: tuple[str, ...] = ("time",), dedup: int = 64, jump: int = 10_000) -> Pipeline:
     always = View("v", (), (Rule("r", lambda env: Verdict(compare(env["x"], ">", 0.0), env["x"], ">", 0.0, None)),))
-    columns = (Column("x"), Column("seq", "fixed"))
+    columns = (Column("x"), Column("seq", "decimal"))
     return Pipeline(
         "p",
         columns,

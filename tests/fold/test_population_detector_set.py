@@ -22,11 +22,11 @@ seed: 5
 source:
   key: {column: who}
   time: {column: time}
-  columns: {x: {type: fixed, scale: 6, required: false}}
+  columns: {x: {type: decimal, scale: 6, required: false}}
 views:
   v:
-    rollup: {key: who, every: 1d, columns: {a: count(x), b: sum(x)}}
-    vote: {at_least: 1}
+    rollup: {key: who, size: 1d, columns: {a: count(x), b: sum(x)}}
+    vote: {quorum: 1}
     detectors:
       big: {type: rule, when: b > 100}
       forest: {type: population_forest, features: [a, b], over: 4d, sample_rows: 700, train_min: 450, trees: 12, sample: 64}
@@ -104,7 +104,7 @@ def test_days_that_are_judged_by_what_was_learnt_from_them() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("    rollup: {key: who, every: 1d, columns: {a: count(x), b: sum(x)}}\n", "", "needs a view with a `rollup`"),
+        ("    rollup: {key: who, size: 1d, columns: {a: count(x), b: sum(x)}}\n", "", "needs a view with a `rollup`"),
         ("over: 4d", "over: 23h", "`over` (23h) is shorter than a window"),
         ("over: 4d", "over: 4 days", "not a duration"),
         ("train_min: 450", "train_min: 701", "`train_min` (701) lies above `sample_rows` (700)"),

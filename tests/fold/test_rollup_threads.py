@@ -30,7 +30,7 @@ def restless() -> Iterator[None]:
 @pytest.mark.parametrize("key", [{"mapping": {f"k{i}": f"g{i % 7}" for i in range(KEYS)}}, "tower"])
 def test_targets_learnt_on_two_threads(key: object) -> None:
     """Towers are integers written out, more than a few in each part: these have a table of their own."""
-    view = {"rollup": {"key": key, "every": "1d", "columns": {"n": "count(*)"}}, "detectors": {"r": {"type": "rule", "when": "n > 0"}}}
+    view = {"rollup": {"key": key, "size": "1d", "columns": {"n": "count(*)"}}, "detectors": {"r": {"type": "rule", "when": "n > 0"}}}
     plan = load_plan({"name": "x", "source": {"key": "k", "time": "t", "columns": {"tower": "text"}}, "views": {"d": view}})
     of = [f"g{i % 7}" if isinstance(key, dict) else str(1_000_000 + i) for i in range(KEYS)]
     towers = [str(1_000_000 + i) for i in range(KEYS)]

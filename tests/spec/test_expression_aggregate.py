@@ -151,7 +151,7 @@ def test_refused(text: str, problem: str) -> None:
         ("price", "column 'price' must stand inside an aggregate, such as max(price)"),
         (
             "sum(price)",
-            "sum of float column 'price' would depend on the order of rows: give the column a scale, such as price: {type: fixed,",
+            "sum of float column 'price' would depend on the order of rows: give the column a scale, such as price: {type: decimal,",
         ),
         (
             "mean(size / 2)",

@@ -13,8 +13,8 @@ source:
   key: who
   time: at
   columns:
-    mb: {type: fixed, scale: 2, required: false}
-    fee: {type: fixed, scale: 2}
+    mb: {type: decimal, scale: 2, required: false}
+    fee: {type: decimal, scale: 2}
     kind: text
     free: bool
 quality:
@@ -23,7 +23,7 @@ views:
   day:
     rollup:
       key: who
-      every: 1d
+      size: 1d
       columns:
         n: count(*)
         some: nullif(count(mb), 0)

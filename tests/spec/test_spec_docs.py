@@ -70,7 +70,7 @@ def test_the_schema_is_one_and_takes_the_shipped_pipelines() -> None:
         ("lateness: 0s", "latenes: 0s"),
         ("type: rule", "type: rul"),
         ("type: rule", "expected: 0"),
-        ("at_least: 5", "at_least: 0"),
+        ("min_rows: 5", "min_rows: 0"),
         ("over: 10m", "over: 0 rows"),
         ("type: float", "type: flaot"),
         ("name: bars", "title: bars"),
@@ -87,7 +87,7 @@ def test_the_schema_takes_short_forms() -> None:
     text = """
     name: p
     source: {key: symbol, time: ts, columns: {price: float}}
-    views: {v: {rollup: {key: {constant: all}, every: 1d, columns: {n: count(*)}}, detectors: {d: {type: rule, when: n > 1, expected: 0}}}}
+    views: {v: {rollup: {key: {constant: all}, size: 1d, columns: {n: count(*)}}, detectors: {d: {type: rule, when: n > 1, expected: 0}}}}
     """
     assert lint_text(text).problems == []
     assert list(validator(pipeline_schema()).iter_errors(read_document(text).value)) == []

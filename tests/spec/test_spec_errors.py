@@ -17,7 +17,7 @@ source:
   time: {column: ts, zone: UTC}
   order: sequence
   columns:
-    sequence: fixed
+    sequence: decimal
     price: float
     side: {type: text, headers: [Side]}
 quality:
@@ -27,13 +27,13 @@ quality:
 views:
   tick:
     windows:
-      recent: {over: 100 rows, at_least: 10, features: {usual: mean(price)}}
+      recent: {over: 100 rows, min_rows: 10, features: {usual: mean(price)}}
     detectors:
       far: {type: rule, when: price > 2 * usual, expected: usual}
-    vote: {at_least: 1}
+    vote: {quorum: 1}
     severity: {levels: {critical: 0.8, high: 0.6}}
   minute:
-    rollup: {key: {column: side}, every: 1m, columns: {trades: count(*)}}
+    rollup: {key: {column: side}, size: 1m, columns: {trades: count(*)}}
     detectors:
       busy: {type: rule, when: trades > 100}
 """
@@ -98,9 +98,9 @@ CASES = [
     (
         "price: float",
         "price: {type: float, scale: 2}",
-        "p.yaml:9: source.columns.price: `scale` belongs to a column of type fixed, not float",
+        "p.yaml:9: source.columns.price: `scale` belongs to a column of type decimal, not float",
     ),
-    ("price: float", "price: {type: fixed, scale: 19}", "p.yaml:9: source.columns.price.scale: must be at most 18, not 19"),
+    ("price: float", "price: {type: decimal, scale: 19}", "p.yaml:9: source.columns.price.scale: must be at most 18, not 19"),
     (
         "price: float",
         "price: {type: text, allow_nan: true}",
@@ -108,7 +108,7 @@ CASES = [
     ),
     ("price: float", "price:", "p.yaml:9: source.columns.price: expected a mapping (key: value), got nothing"),
     ("order: sequence", "order: sequenc", "p.yaml:6: source.order: unknown column 'sequenc'; did you mean 'sequence'?"),
-    ("order: sequence", "order: side", "p.yaml:6: source.order: column 'side' must be of type fixed to order rows, not text"),
+    ("order: sequence", "order: side", "p.yaml:6: source.order: column 'side' must be of type decimal to order rows, not text"),
     ("    price: float", "    price: float\n    time: text", "p.yaml:10: source.columns.time: 'time' stands for the event's time"),
     ("    price: float", "    price: float\n    end: text", "p.yaml:10: source.columns.end: 'end' is a word of the expression language"),
     ("[time, sequence]", "[tim, sequence]", "p.yaml:13: quality.unique.0: unknown column 'tim'; did you mean 'time'?"),
@@ -136,8 +136,8 @@ CASES = [
         "5 minutes",
         "p.yaml:18: views.tick.windows.recent.over: '5 minutes' is neither a duration such as 60s nor a number of rows",
     ),
-    ("100 rows", "9 rows", "p.yaml:18: views.tick.windows.recent: `at_least: 10` can never be reached: the window holds 9 rows"),
-    ("at_least: 10", "at_least: 0", "p.yaml:18: views.tick.windows.recent.at_least: must be at least 1, not 0"),
+    ("100 rows", "9 rows", "p.yaml:18: views.tick.windows.recent: `min_rows: 10` can never be reached: the window holds 9 rows"),
+    ("min_rows: 10", "min_rows: 0", "p.yaml:18: views.tick.windows.recent.min_rows: must be at least 1, not 0"),
     ("mean(price)", "mean(prize)", "p.yaml:18: views.tick.windows.recent.features.usual: unknown column 'prize'; did you mean 'price'?"),
     ("mean(price)", "mena(price)", "p.yaml:18: views.tick.windows.recent.features.usual: unknown function 'mena'; did you mean 'mean'?"),
     (
@@ -178,7 +178,7 @@ CASES = [
     ),
     ("expected: usual", "expectd: usual", "p.yaml:20: views.tick.detectors.far.expectd: unknown key 'expectd'; did you mean 'expected'?"),
     ("      far:", "      recent:", "p.yaml:20: views.tick.detectors.recent: detector 'recent' has the name of a window; choose another"),
-    ("vote: {at_least: 1}", "vote: {at_least: 2}", "p.yaml:21: views.tick.vote.at_least: 2 votes can never be reached with 1 detector(s)"),
+    ("vote: {quorum: 1}", "vote: {quorum: 2}", "p.yaml:21: views.tick.vote.quorum: 2 votes can never be reached with 1 detector(s)"),
     ("high: 0.6", "high: 0.9", "p.yaml:22: views.tick.severity: levels must be descending, the greatest first: critical 0.8, high 0.9"),
     ("high: 0.6", "high: 6", "p.yaml:22: views.tick.severity: levels lie between 0 and 1 (1 itself is never exceeded)"),
     ("high: 0.6", "low: 0.6", "p.yaml:22: views.tick.severity: `low` is what remains below all levels"),
@@ -195,7 +195,7 @@ CASES = [
         "{column: side, constant: x}",
         "p.yaml:24: views.minute.rollup.key: give exactly one of `column`, `constant` and `mapping`",
     ),
-    ("every: 1m", "evry: 1m", "p.yaml:24: views.minute.rollup: missing key 'every'"),
+    ("size: 1m", "sise: 1m", "p.yaml:24: views.minute.rollup: missing key 'size'"),
     (
         "count(*)",
         "sum(price)",

@@ -36,8 +36,8 @@ source:
   time: {column: ts, format: ns}
   order: sequence
   columns:
-    sequence: fixed
-    price: {type: fixed, scale: 9}
+    sequence: decimal
+    price: {type: decimal, scale: 9}
     side: text
     odd: {type: bool, required: false}
 quality: {rules: {side: "side IN ('A', 'B')"}, unique: [time, sequence]}
@@ -48,19 +48,19 @@ views:
     detectors:
       far: {type: rule, when: side = 'N' OR price > 2 * mid, expected: mid}
       odd: {type: rule, when: odd AND buys > 0.5 AND price < mid}
-    vote: {at_least: 2}
+    vote: {quorum: 2}
   minute:
-    rollup: {key: {constant: market}, every: 1m, columns: {trades: count(*), sold: sum(side = 'A'), top: max(price)}}
+    rollup: {key: {constant: market}, size: 1m, columns: {trades: count(*), sold: sum(side = 'A'), top: max(price)}}
     windows:
-      day: {over: 1d, current: true, at_least: 10, features: {usual: mean(trades)}}
+      day: {over: 1d, current: true, min_rows: 10, features: {usual: mean(trades)}}
     detectors:
       busy: {type: rule, when: trades > 3 * usual AND sold > 0}
   sector:
-    rollup: {key: {mapping: {INFY: IT, TCS: IT}}, every: 1d, columns: {trades: count(*)}}
+    rollup: {key: {mapping: {INFY: IT, TCS: IT}}, size: 1d, columns: {trades: count(*)}}
     detectors: {many: {type: rule, when: trades > 5}}
 """
 MARKET = {
-    "rollup": {"key": {"constant": "m"}, "every": "1m", "columns": {"n": "count(*)"}},
+    "rollup": {"key": {"constant": "m"}, "size": "1m", "columns": {"n": "count(*)"}},
     "detectors": {"d": {"type": "rule", "when": "n > 1"}},
 }
 
@@ -79,14 +79,14 @@ def test_bars() -> None:
     assert plan.source.time.headers == ("timestamp", "Datetime", "Date")
     assert plan.source.time.zone == "Asia/Kolkata"
     assert plan.source.columns[3] == Column("close", "float", 0, ("close", "Close"))
-    assert plan.source.columns[4].kind == "fixed"
+    assert plan.source.columns[4].kind == "decimal"
     assert plan.quality.rules == ("price", "high", "low", "volume")
     assert (plan.quality.unique, plan.quality.lateness_ns, plan.quality.cadence_ns) == (("time",), 0, MINUTE)
     assert plan.quality.not_before_ns == 946_684_800_000_000_000
     assert plan.quality.max_jump_ns == 35 * 1440 * MINUTE
     view = plan.views[0]
     assert view.columns == ("open", "high", "low", "close", "volume")
-    assert [(w.name, w.duration_ns, w.rows, w.current, w.at_least) for w in view.windows] == [
+    assert [(w.name, w.duration_ns, w.rows, w.current, w.min_rows) for w in view.windows] == [
         ("previous_minute", MINUTE, 0, False, 1),
         ("ten_minutes", 10 * MINUTE, 0, False, 5),
     ]
@@ -119,15 +119,15 @@ def test_several_views_share_codes() -> None:
     assert plan.source.key_column == ("symbol",)
     assert plan.source.order == "sequence"
     assert trade.columns == ("sequence", "price", "odd", "side@code")
-    assert trade.windows[0].at_least == 100
-    assert trade.at_least == 2
+    assert trade.windows[0].min_rows == 100
+    assert trade.quorum == 2
     far, odd = rules_of(trade)
     assert (far.comparison, far.observed, far.threshold, far.measure) == ("", -1, -1, "")
     assert (odd.comparison, odd.measure, odd.expected) == (">", "buys", -1)
     outputs = run(trade.program, {"side@code": 2.0, "price": 1.0, "mid": 3.0, "odd": 1.0, "buys": 0.6})
     assert [outputs[far.when], outputs[odd.when]] == [1.0, 1.0]
     assert minute.rollup is not None
-    assert (minute.rollup.key_constant, minute.rollup.every_ns, minute.columns) == ("market", MINUTE, ("trades", "sold", "top"))
+    assert (minute.rollup.key_constant, minute.rollup.size_ns, minute.columns) == ("market", MINUTE, ("trades", "sold", "top"))
     assert minute.rollup.aggregates == (Aggregate("count_rows"), Aggregate("sum_exact", 0), Aggregate("max", 1))
     assert run(minute.rollup.arguments, {"side@code": 0.0, "price": 7.0}) == [1.0, 7.0]
     assert minute.windows[0].current
@@ -192,7 +192,7 @@ def changed(*path_and_value: Any) -> Plan:
         ("views", "bar", "detectors", "price_jump", "when", "abs(close / previous_close - 1) > 0.01"),
         ("views", "bar", "detectors", "price_jump", "expected", "1"),
         ("views", "bar", "detectors", "more", {"type": "rule", "when": "close > 9"}),
-        ("views", "bar", "vote", {"at_least": 2}),
+        ("views", "bar", "vote", {"quorum": 2}),
         ("views", "bar", "severity", {"levels": {"bad": 0.5}}),
         ("source", "columns", "close", "headers", ["C"]),
         ("source", "separator", ";"),
@@ -211,7 +211,7 @@ def test_thresholds_votes_severity_and_spellings_keep_the_state(change: tuple[An
         (("source", "key", {"column": "symbol"}), "source.key"),
         (("source", "time", "zone", "UTC"), "source.time"),
         (("source", "order", "volume"), "source.order"),
-        (("source", "columns", "close", {"type": "fixed", "scale": 2, "headers": ["Close"]}), "source.columns"),
+        (("source", "columns", "close", {"type": "decimal", "scale": 2, "headers": ["Close"]}), "source.columns"),
         (("quality", "rules", "price", "close > 0"), "quality.rules"),
         (("quality", "unique", []), "quality.unique"),
         (("quality", "lateness", "1s"), "quality.lateness"),

@@ -26,16 +26,16 @@ def test_a_detectors_parameter() -> None:
 
 
 def test_several_and_the_last_one_wins() -> None:
-    plan = load_plan("bars", ["quality.lateness=5s", "source.time.zone=UTC", "quality.lateness=7s", "bar.ten_minutes.at_least=3"])
-    assert (plan.quality.lateness_ns, plan.source.time.zone, plan.views[0].windows[1].at_least) == (7_000_000_000, "UTC", 3)
+    plan = load_plan("bars", ["quality.lateness=5s", "source.time.zone=UTC", "quality.lateness=7s", "bar.ten_minutes.min_rows=3"])
+    assert (plan.quality.lateness_ns, plan.source.time.zone, plan.views[0].windows[1].min_rows) == (7_000_000_000, "UTC", 3)
 
 
 @pytest.mark.parametrize(
     "override",
-    ["bar.vote.at_least=2", "views.bar.vote.at_least=2", "bar.vote={at_least: 2}", " bar.vote.at_least = 2 "],
+    ["bar.vote.quorum=2", "views.bar.vote.quorum=2", "bar.vote={quorum: 2}", " bar.vote.quorum = 2 "],
 )
 def test_a_key_that_the_file_leaves_out(override: str) -> None:
-    assert load_plan("bars", [override]).views[0].at_least == 2
+    assert load_plan("bars", [override]).views[0].quorum == 2
 
 
 def test_values_are_yaml() -> None:
@@ -49,12 +49,12 @@ def test_values_are_yaml() -> None:
 def test_the_short_form_gives_way() -> None:
     raw = {
         "name": "p",
-        "source": {"key": "symbol", "time": "ts", "columns": {"price": "fixed"}},
+        "source": {"key": "symbol", "time": "ts", "columns": {"price": "decimal"}},
         "views": {"v": {"detectors": {"d": {"type": "rule", "when": "price > 1"}}}},
     }
     plan = load_plan(raw, ["source.columns.price.scale=4", "source.time.zone=Asia/Kolkata"])
     assert (plan.source.columns[0].scale, plan.source.time.headers, plan.source.time.zone) == (4, ("ts",), "Asia/Kolkata")
-    assert raw["source"] == {"key": "symbol", "time": "ts", "columns": {"price": "fixed"}}, "the caller's own dict is left alone"
+    assert raw["source"] == {"key": "symbol", "time": "ts", "columns": {"price": "decimal"}}, "the caller's own dict is left alone"
 
 
 def test_overrides_of_typed_objects() -> None:

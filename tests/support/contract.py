@@ -69,14 +69,14 @@ FUNCTIONS: Mapping[str, tuple[str, float | None, float | None]] = {
 }
 """Function → an expression of it, its value for a window of one row x = 3, and of five such rows, a second apart."""
 
-_COLUMNS = (Column("x", allow_nan=True), Column("y", allow_nan=True), Column("z", allow_nan=True), Column("i", "fixed"))
+_COLUMNS = (Column("x", allow_nan=True), Column("y", allow_nan=True), Column("z", allow_nan=True), Column("i", "decimal"))
 
 
 def case_of(name: str, detectors: Mapping[str, str], features: Mapping[str, str] | None = None) -> Case:
     """One view; its first detector fires on every row, so that every row shows what all say of it."""
     windows = ""
     if features:
-        both = {"rows": "5 rows, current: true, at_least: 1", "time": "7s, current: true"}
+        both = {"rows": "5 rows, current: true, min_rows: 1", "time": "7s, current: true"}
         windows = "    windows:\n"
         for window, over in both.items():
             named = ", ".join(f'{window}_{feature}: "{text}"' for feature, text in features.items())
@@ -92,7 +92,7 @@ source:
     x: {{type: float, required: false, allow_nan: true}}
     y: {{type: float, required: false, allow_nan: true}}
     z: {{type: float, required: false, allow_nan: true}}
-    i: {{type: fixed, scale: 0}}
+    i: {{type: decimal, scale: 0}}
 quality: {{max_jump: 100d}}
 views:
   v:

@@ -10,11 +10,10 @@ from case import Case
 from harness import Record, assert_same, chunk_of, plain_alerts, plain_set_aside
 from oracle_spec import Row
 
-from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.decide.block import AlertBlock, Quarantined
-from offbeat.fold.merge_stage import MergeStage
-from offbeat.fold.shard import Output, Shard
+from offbeat.fold.fold import Fold
+from offbeat.fold.shard import Output
 from offbeat.spec.load import load_text
 
 
@@ -33,10 +32,11 @@ class Driver:
 
     def __init__(self, case: Case, shards: int = 1) -> None:
         self.case = case
-        self.shards = [Shard(plan_of(case)) for _ in range(shards)]
+        self.fold = Fold(plan_of(case))
+        for number in range(shards):
+            self.fold.assign(number)
         self.blocks: list[AlertBlock] = []
         self.quarantined: list[Quarantined] = []
-        self._final: Ledger | None = None
 
     @classmethod
     def restored(cls, case: Case, kept: list[bytes]) -> Driver:
@@ -49,31 +49,29 @@ class Driver:
         self.quarantined += output.quarantined
 
     def feed(self, rows: Sequence[Row], shard: int = 0) -> None:
-        self._take(self.shards[shard].feed(chunk_of(self.case.pipeline, rows)))
+        self._take(self.fold.feed(shard, self.fold.prepare(shard, chunk_of(self.case.pipeline, rows))))
 
     def drain(self) -> None:
-        for shard in self.shards:
-            self._take(shard.drain())
-        blocks, self._final = MergeStage(plan_of(self.case)).finish(self.shards)
-        self.blocks += blocks
+        self._take(self.fold.end())
 
     def snapshot(self) -> list[bytes]:
-        return [shard.snapshot() for shard in self.shards]
+        return [self.fold.snapshot(number) for number in self.fold.shards]
 
     def restart(self, kept: list[bytes]) -> None:
         """Forget everything that is not in the snapshots."""
-        self.shards = [Shard.restore(plan_of(self.case), data) for data in kept]
+        self.fold = Fold(plan_of(self.case))
+        for number, data in enumerate(kept):
+            self.fold.assign(number, data)
 
     def alerts(self) -> list[Record]:
         return plain_alerts(self.blocks)
 
     def ledger(self) -> dict[str, Any]:
         """The sum over the shards; after `drain`, with the merged views decided."""
-        total = Ledger()
-        for shard in self.shards:
-            assert shard.ledger.accounted() == shard.ledger.rows_in
-            total.add(shard.ledger)
-        ledger = total if self._final is None else self._final
+        for number in self.fold.shards:
+            ledger = self.fold.shard_ledger(number)
+            assert ledger.accounted() == ledger.rows_in
+        ledger = self.fold.ledger
         assert ledger.accounted() == ledger.rows_in
         plain = ledger.as_dict()
         nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}}

@@ -18,7 +18,7 @@ from offbeat.core.chunk import FAULTS, Chunk
 from offbeat.core.evidence import WindowSpan
 from offbeat.decide.block import STATUSES, AlertBlock, Quarantined
 
-DTYPES: dict[str, Any] = {"float": pl.Float64, "fixed": pl.Int64, "text": pl.String, "bool": pl.Boolean}
+DTYPES: dict[str, Any] = {"float": pl.Float64, "decimal": pl.Int64, "text": pl.String, "bool": pl.Boolean}
 Record = dict[str, Any]
 
 

@@ -29,7 +29,7 @@ def plan(**changes: Any) -> SourcePlan:
         "key_pattern": r"^(?P<key>[^_.]+)",
         "time": TimePlan(("timestamp", "Datetime", "Date"), "auto", "Asia/Kolkata"),
         "order": "",
-        "columns": (*FLOATS, Column("volume", "fixed", headers=("Volume",))),
+        "columns": (*FLOATS, Column("volume", "decimal", headers=("Volume",))),
     }
     return SourcePlan(**(values | changes))
 
@@ -38,7 +38,7 @@ def keyed(**changes: Any) -> SourcePlan:
     """Key `k`, time `t` in UTC, float `x`, fixed point `n` of two decimals, text `s`, truth value `b`; only `x` is required."""
     columns = (
         Column("x", "float"),
-        Column("n", "fixed", scale=2, required=False),
+        Column("n", "decimal", scale=2, required=False),
         Column("s", "text", required=False),
         Column("b", "bool", required=False),
     )

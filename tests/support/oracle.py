@@ -132,7 +132,7 @@ class Oracle:
                     return "non_finite", None
                 value = None
             env[column.name] = value
-            if column.kind == "fixed":
+            if column.kind == "decimal":
                 env[column.name + "#"] = value
                 env[column.name] = None if value is None else value / 10**column.scale  # integers: one rounding
             elif column.kind == "bool":
@@ -232,7 +232,7 @@ class Oracle:
                 outcomes.add("not_selected")
             else:
                 outcomes.add("open")
-                cell = (target, window_start(row.time_ns, view.rollup.every_ns, self.pipeline.zone))
+                cell = (target, window_start(row.time_ns, view.rollup.size_ns, self.pipeline.zone))
                 self.cells[view.name].setdefault(cell, []).append(row)
         self.outcome[row.number] = next(name for name in ("scored", "open", "history", "not_selected") if name in outcomes)
 
@@ -275,8 +275,8 @@ class Oracle:
         counter = self.counters[view.name]
         counter["windows"] += view.rollup is not None
         counter.update(f"{d.name}.{term}" for d in detectors for term in d.no_spread)
-        counter["warming_up" if not voters else "abstained" if voters < view.at_least else "scored"] += 1
-        if voters >= view.at_least and votes >= view.at_least:
+        counter["warming_up" if not voters else "abstained" if voters < view.quorum else "scored"] += 1
+        if voters >= view.quorum and votes >= view.quorum:
             for d, said in zip(view.detectors, detectors, strict=True):
                 if said.name in folded.lives:
                     folded.lives[said.name].explain(env, said)
@@ -364,10 +364,10 @@ def _span(window: SlidingWindow, time_ns: int) -> dict[str, int | None]:
     return {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)}
 
 
-def window_start(time_ns: int, every_ns: int, zone: str) -> int:
+def window_start(time_ns: int, size_ns: int, zone: str) -> int:
     """Start of the tumbling window: local midnight for windows of one day, else multiples since the epoch."""
-    if every_ns != DAY:
-        return time_ns - time_ns % every_ns
+    if size_ns != DAY:
+        return time_ns - time_ns % size_ns
     tz = ZoneInfo(zone)
     epoch = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
     local = (epoch + timedelta(seconds=time_ns // SECOND)).astimezone(tz)

@@ -158,7 +158,7 @@ def zscore(
             center, spread, least_value = _read(f"{where} middle"), _read(f"{where} spread"), _read(f"{where} least")
         reach = _times(limit, spread)
         terms.append(Term(text, value, center, reach, reach, limit, least_value))
-    window = Window(name, aggregates, features, duration_ns, rows, at_least=1) if features else None
+    window = Window(name, aggregates, features, duration_ns, rows, min_rows=1) if features else None
     return Range(name, kind, tuple(terms), window)
 
 
@@ -177,7 +177,7 @@ def quantiles(
         lambda e: mul(factor, sub(center(e), low(e))), lambda e: mul(factor, sub(high(e), center(e))), factor, _read("least"),
     )  # fmt: skip
     aggregates = {"n": Agg("count", value), "least": Agg("min", value), **parts}
-    return Range(name, "quantile", (term,), Window(name, aggregates, features, duration_ns, rows, at_least=1))
+    return Range(name, "quantile", (term,), Window(name, aggregates, features, duration_ns, rows, min_rows=1))
 
 
 def _nothing(_: Env) -> Num:

@@ -115,7 +115,7 @@ class Rollup:
     """`target` gives the key on the other side (None: not selected). `argument`s of sums and means are exact integers (see Agg.scale)."""
 
     target: Callable[[str, Env], str | None]
-    every_ns: int
+    size_ns: int
     aggregates: Mapping[str, Agg]
     columns: Mapping[str, Callable[[dict[str, Num]], Num]]
 
@@ -133,7 +133,7 @@ class View:
     name: str
     windows: tuple[Window, ...]
     detectors: tuple[Detector, ...]
-    at_least: int = 1
+    quorum: int = 1
     rollup: Rollup | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
     """`score`, `confidence` or DETECTOR.TERM → weight."""

@@ -33,12 +33,12 @@ class Window:
     duration_ns: int = 0
     rows: int = 0
     current: bool = False
-    at_least: int | None = None
+    min_rows: int | None = None
 
     @property
     def least_rows(self) -> int:
-        if self.at_least is not None:
-            return self.at_least
+        if self.min_rows is not None:
+            return self.min_rows
         return self.rows if self.rows else 1
 
 

@@ -190,8 +190,9 @@ def fated(at: int = -1, *, hard: bool = False) -> Iterator[Fate]:
         patch.setattr(JsonlSink, "_put", torn)
         patch.setattr(FileSource, "chunks", counted)
         owners: tuple[tuple[Any, str], ...] = (
-            (Shard, "absorb"), (Shard, "drain"), (MergeStage, "take_windows"), (MergeStage, "finish"), (Checkpoint, "save"),
-            (Delivery, "commit"), (Delivery, "deliver"), (Delivery, "close"), (JsonlSink, "commit"), (ParquetSink, "commit"),
+            (Shard, "admit"), (Shard, "fold"), (Shard, "drain"), (MergeStage, "take_windows"), (MergeStage, "finish"),
+            (Checkpoint, "save"), (Delivery, "commit"), (Delivery, "deliver"), (Delivery, "close"), (JsonlSink, "commit"),
+            (ParquetSink, "commit"),
             (ParquetSink, "write"), (os, "ftruncate"), (Path, "replace"), (Path, "unlink"),
         )  # fmt: skip
         for owner, name in owners:

@@ -37,7 +37,7 @@ class Stream:
 def _number(column: Column, calm: bool) -> st.SearchStrategy[Value]:
     if column.kind == "text":
         return st.sampled_from(TEXTS + (() if calm else STRANGE_TEXTS))
-    if column.kind == "fixed":
+    if column.kind == "decimal":
         return st.sampled_from(INTEGERS + (() if calm else (*HUGE, None)))
     return st.sampled_from(USUAL + (() if calm else (*ODD, None)))
 

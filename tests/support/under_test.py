@@ -18,7 +18,7 @@ BARS = Case(
     str(ROOT / "offbeat" / "pipelines" / "bars.yaml"),
     Pipeline(
         name="bars",
-        columns=(Column("open"), Column("high"), Column("low"), Column("close"), Column("volume", "fixed")),
+        columns=(Column("open"), Column("high"), Column("low"), Column("close"), Column("volume", "decimal")),
         rules={
             "price": lambda e: all_of(*(compare(e[name], ">", 0.0) for name in ("open", "high", "low", "close"))),
             "high": lambda e: compare(e["high"], ">=", greatest(e["open"], e["close"], e["low"])),
@@ -37,7 +37,7 @@ BARS = Case(
                         {"sum": Agg("sum_exact", exact("volume")), "n": Agg("count_rows")},
                         {"mean_volume": lambda a: div(a["sum"], a["n"])},
                         600 * SECOND,
-                        at_least=5,
+                        min_rows=5,
                     ),
                 ),
                 detectors=(
@@ -114,8 +114,8 @@ source:
   order: seq
   columns:
     x: {{type: float, required: false, allow_nan: true}}
-    n: {{type: fixed, scale: 2, required: false}}
-    seq: {{type: fixed, scale: 0, required: false}}
+    n: {{type: decimal, scale: 2, required: false}}
+    seq: {{type: decimal, scale: 0, required: false}}
 quality:
   unique: [time, seq]
   lateness: 3s
@@ -126,7 +126,7 @@ views:
     windows:
       last4:
         over: 4 rows
-        at_least: 1
+        min_rows: 1
         features:
 {_everything_text("b_", 10)}
           b_move: last(x) / first(x) - 1
@@ -147,7 +147,7 @@ views:
       now:
         over: 4s
         current: true
-        at_least: 2
+        min_rows: 2
         features:
 {_everything_text("q_", 10)}
           q_z: (last(x) - mean(x)) / stddev(x)
@@ -155,11 +155,11 @@ views:
       any: {{type: rule, when: p_c >= 2, expected: p_mx}}
       odd: {{type: rule, when: abs(q_z) >= 0.7 OR p_sn > 4}}
       rest: {{type: rule, when: NOT (x <= 3)}}
-    vote: {{at_least: 2}}
+    vote: {{quorum: 2}}
 """,
     Pipeline(
         name="buffered",
-        columns=(Column("x", allow_nan=True), Column("n", "fixed", 2), Column("seq", "fixed")),
+        columns=(Column("x", allow_nan=True), Column("n", "decimal", 2), Column("seq", "decimal")),
         unique=("time", "seq"),
         lateness_ns=3 * SECOND,
         dedup_rows=5,
@@ -174,7 +174,7 @@ views:
                         EVERYTHING,
                         _everything("b_", {"b_move": lambda a: sub(div(a["lx"], a["fx"]), 1.0)}),
                         rows=4,
-                        at_least=1,
+                        min_rows=1,
                     ),
                     Window("current3", EVERYTHING, _everything("c_", {}), rows=3, current=True),
                 ),
@@ -196,7 +196,7 @@ views:
                         _everything("q_", {"q_z": lambda a: div(sub(a["lx"], a["mx"]), a["dx"])}),
                         4 * SECOND,
                         current=True,
-                        at_least=2,
+                        min_rows=2,
                     ),
                 ),
                 detectors=(
@@ -207,7 +207,7 @@ views:
                     ),
                     Rule("rest", lambda e: Verdict(negate(compare(e["x"], "<=", 3.0)))),
                 ),
-                at_least=2,
+                quorum=2,
             ),
         ),
     ),
@@ -237,7 +237,7 @@ views:
     windows:
       w:
         over: 6s
-        at_least: 2
+        min_rows: 2
         features: {m: mean(x), s: std(x), t: sum(x), r: sqrt(sum(x * x))}
     detectors:
       far: {type: rule, when: abs(x - m) > 3 * s}
@@ -270,7 +270,7 @@ views:
                         },
                         {**plain("m", "s", "t"), "r": lambda a: root(a["q"])},
                         6 * SECOND,
-                        at_least=2,
+                        min_rows=2,
                     ),
                 ),
                 detectors=(
@@ -302,10 +302,10 @@ source:
   time: {column: time}
   order: seq
   columns:
-    price: {type: fixed, scale: 9}
-    size: {type: fixed, scale: 0, required: false}
+    price: {type: decimal, scale: 9}
+    size: {type: decimal, scale: 0, required: false}
     side: {type: text, required: false}
-    seq: {type: fixed, scale: 0, required: false}
+    seq: {type: decimal, scale: 0, required: false}
 quality:
   rules:
     price: price > 0
@@ -318,7 +318,7 @@ views:
     windows:
       last5:
         over: 5 rows
-        at_least: 2
+        min_rows: 2
         features:
           ask: mean(side = 'A')
           bids: sum(side = 'B')
@@ -333,11 +333,11 @@ views:
       one_sided: {type: rule, when: ask >= 0.5 AND side = 'A', expected: 0.25}
       move: {type: rule, when: abs(momentum) > 0.1}
       dear: {type: rule, when: price > price_mean AND side IS NOT NULL, expected: price_mean}
-    vote: {at_least: 1}
+    vote: {quorum: 1}
 """,
     Pipeline(
         name="sides",
-        columns=(Column("price", "fixed", 9), Column("size", "fixed"), Column("side", "text"), Column("seq", "fixed")),
+        columns=(Column("price", "decimal", 9), Column("size", "decimal"), Column("side", "text"), Column("seq", "decimal")),
         rules={
             "price": lambda e: compare(e["price"], ">", 0.0),
             "side": lambda e: any_of(*(same_text(e["side"], each) for each in "ABN")),
@@ -370,7 +370,7 @@ views:
                             **plain("ask_size"),
                         },
                         rows=5,
-                        at_least=2,
+                        min_rows=2,
                     ),
                 ),
                 detectors=(
@@ -396,8 +396,8 @@ source:
   key: {column: key}
   time: {column: time, zone: Asia/Kolkata}
   columns:
-    price: {type: fixed, scale: 2, required: false}
-    volume: {type: fixed, scale: 0, required: false}
+    price: {type: decimal, scale: 2, required: false}
+    volume: {type: decimal, scale: 0, required: false}
     side: {type: text, required: false}
 quality:
   unique: [time]
@@ -406,7 +406,7 @@ views:
   market:
     rollup:
       key: {constant: market}
-      every: 1h
+      size: 1h
       columns:
         bars: count(*)
         priced: count(price)
@@ -418,7 +418,7 @@ views:
     windows:
       before:
         over: 3 rows
-        at_least: 1
+        min_rows: 1
         features: {usual: mean(volume), top_before: max(top)}
     detectors:
       surge: {type: rule, when: volume > 1.5 * usual, expected: usual}
@@ -426,7 +426,7 @@ views:
   sector_day:
     rollup:
       key: {mapping: {k0: energy, k1: energy, k2: banks}}
-      every: 1d
+      size: 1d
       columns:
         n: count(*)
         turnover: sum(volume)
@@ -444,7 +444,7 @@ views:
 """,
     Pipeline(
         name="rolled",
-        columns=(Column("price", "fixed", 2), Column("volume", "fixed"), Column("side", "text")),
+        columns=(Column("price", "decimal", 2), Column("volume", "decimal"), Column("side", "text")),
         unique=("time",),
         lateness_ns=7200 * SECOND,
         zone="Asia/Kolkata",
@@ -471,7 +471,7 @@ views:
                         {"usual": Agg("mean", col("volume")), "top_before": Agg("max", col("top"))},
                         plain("usual", "top_before"),
                         rows=3,
-                        at_least=1,
+                        min_rows=1,
                     ),
                 ),
                 detectors=(

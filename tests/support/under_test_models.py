@@ -25,9 +25,9 @@ source:
   order: seq
   columns:
     x: {type: float, required: false, allow_nan: true}
-    n: {type: fixed, scale: 2, required: false}
+    n: {type: decimal, scale: 2, required: false}
     side: {type: text, required: false}
-    seq: {type: fixed, scale: 0, required: false}
+    seq: {type: decimal, scale: 0, required: false}
 quality: {unique: [time, seq], lateness: 2s, dedup_rows: 5, max_jump: 40s}
 views:
   all:
@@ -35,7 +35,7 @@ views:
       last4:
         over: 4 rows
         current: true
-        at_least: 2
+        min_rows: 2
         features:
           mx: mean(x)
           move: mean(diff(x))
@@ -48,13 +48,13 @@ views:
          train_on: 12, retrain_every: 5, train_min: 6, contamination: 0.2}
       covariance: {type: robust_covariance, features: [mx, move], train_on: 12, retrain_every: 5, train_min: 6, contamination: 0.29}
       other: {type: isolation_forest, trees: 2, sample: 4, features: [n], train_on: 6, retrain_every: 3, train_min: 4, limit: 1.05}
-      zscore: {type: zscore, over: 5 rows, at_least: 2, limits: {x: 1, mx: 2}}
-      sturdy: {type: zscore, over: 4s, at_least: 2, robust: true, limits: {n: 2}}
+      zscore: {type: zscore, over: 5 rows, min_values: 2, limits: {x: 1, mx: 2}}
+      sturdy: {type: zscore, over: 4s, min_values: 2, robust: true, limits: {n: 2}}
       given: {type: zscore, limits: {x: 2}, baseline: {x: {mean: mx, std: wide}}}
-      band: {type: band, value: n, width: 1, over: 5 rows, at_least: 2}
-      tails: {type: quantile, value: x, low: 0.1, high: 0.9, factor: 1.5, over: 6 rows, at_least: 3}
+      band: {type: band, value: n, width: 1, over: 5 rows, min_values: 2}
+      tails: {type: quantile, value: x, low: 0.1, high: 0.9, factor: 1.5, over: 6 rows, min_values: 3}
       sold: {type: rule, when: x > 1 AND side = 'A'}
-    vote: {at_least: 2}
+    vote: {quorum: 2}
     severity:
       weights: {zscore.mx: 0.3, score: 0.4, tails.x: 0.1, confidence: 0.2, band.n: 0.25}
       levels: {critical: 0.7, high: 0.6, medium: 0.5}
@@ -63,25 +63,25 @@ views:
       w: {over: 6s, current: true, features: {last_x: last(x), move: sum(diff(x)), pause: mean(gap())}}
     detectors:
       forest: {type: isolation_forest, trees: 3, sample: 5, train_on: 10, retrain_every: 4, train_min: 5, contamination: 0.25}
-      zscore: {type: zscore, over: 3 rows, at_least: 2, limits: {x: 1}}
+      zscore: {type: zscore, over: 3 rows, min_values: 2, limits: {x: 1}}
       spaces:
         {type: half_space_trees, trees: 3, depth: 4, features: [x, n],
          train_on: 10, retrain_every: 4, train_min: 5, contamination: 0.25}
   bins:
     rollup:
       key: {constant: all}
-      every: 3s
+      size: 3s
       columns: {rows: count(*), total: sum(n)}
     detectors:
       forest:
         {type: isolation_forest, trees: 2, sample: 6, features: [rows, total],
          train_on: 8, retrain_every: 2, train_min: 3, contamination: 0.3}
-      high: {type: band, value: rows, width: 1, over: 6 rows, at_least: 2}
+      high: {type: band, value: rows, width: 1, over: 6 rows, min_values: 2}
 """,
     Pipeline(
         name="ensemble",
         seed=7,
-        columns=(Column("x", allow_nan=True), Column("n", "fixed", 2), Column("side", "text"), Column("seq", "fixed")),
+        columns=(Column("x", allow_nan=True), Column("n", "decimal", 2), Column("side", "text"), Column("seq", "decimal")),
         unique=("time", "seq"),
         lateness_ns=2 * SECOND,
         dedup_rows=5,
@@ -103,7 +103,7 @@ views:
                         plain("mx", "move", "pause", "asks", "wide"),
                         rows=4,
                         current=True,
-                        at_least=2,
+                        min_rows=2,
                     ),
                 ),
                 detectors=(
@@ -119,7 +119,7 @@ views:
                     quantiles("tails", "x", col("x"), (0.1, 0.9), 1.5, 3, rows=6),
                     Rule("sold", lambda e: measured(e["x"], ">", 1.0, rest=is_text("side", "A")(e))),
                 ),
-                at_least=2,
+                quorum=2,
                 weights={"zscore.mx": 0.3, "score": 0.4, "tails.x": 0.1, "confidence": 0.2, "band.n": 0.25},
                 levels=(("critical", 0.7), ("high", 0.6), ("medium", 0.5)),
             ),
@@ -186,12 +186,12 @@ TRADES = Case(
     Pipeline(
         name="trades",
         columns=(
-            Column("price", "fixed", 9),
-            Column("size", "fixed"),
+            Column("price", "decimal", 9),
+            Column("size", "decimal"),
             Column("side", "text"),
-            Column("flags", "fixed"),
-            Column("sequence", "fixed"),
-            Column("publisher_id", "fixed"),
+            Column("flags", "decimal"),
+            Column("sequence", "decimal"),
+            Column("publisher_id", "decimal"),
         ),
         rules={
             "price": lambda e: compare(e["price"], ">", 0.0),
@@ -249,7 +249,7 @@ TRADES = Case(
                     Model("covariance", "robust_covariance", _LEARNT, covariance, 2000, 500, 500, Fraction(1, 100)),
                     zscore("zscore", {name: (col(name), limit) for name, limit in _LIMITS.items()}, 50, rows=100),
                 ),
-                at_least=2,
+                quorum=2,
                 weights={"score": 0.40, "confidence": 0.20, "zscore.current_size": 0.25, "zscore.current_price": 0.15},
                 levels=(("critical", 0.8), ("high", 0.6), ("medium", 0.4)),
             ),

@@ -100,7 +100,7 @@ class Absence:
         for begin, end in pairwise(edges):
             start = int(starts[begin])
             found = _tick(
-                start, slots, begin, end, keys, start < until_ns, self._plan.limit, self._plan.at_least,
+                start, slots, begin, end, keys, start < until_ns, self._plan.limit, self._plan.min_history,
                 self._counts, self._chances, self._first, self._last, out,
             )  # fmt: skip
             if found:

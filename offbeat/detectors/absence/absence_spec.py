@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +17,8 @@ class AbsenceSpec(DetectorSpec):
     For views with a rollup.
     """
 
+    former: ClassVar[Mapping[str, str]] = {"at_least": "min_history"}
+
     type: Literal["absence"] = "absence"
     limit: float = Field(
         default=5e-5,
@@ -25,7 +28,7 @@ class AbsenceSpec(DetectorSpec):
         "of the n windows from the key's first to its last. 5e-5: three days after 30 days without a gap; eight for a key with three days "
         "in four.",
     )
-    at_least: int = Field(default=14, ge=1, description="How many windows must lie from the key's first to its last.")
+    min_history: int = Field(default=14, ge=1, description="How many windows must lie from the key's first to its last.")
 
     def expressions(self) -> list[str] | None:
         """None: what counts is that there is a window."""
@@ -33,7 +36,7 @@ class AbsenceSpec(DetectorSpec):
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
-        if not view.every_ns:
+        if not view.size_ns:
             view.problem(("type",), "only windows can be missing: absence needs a view with a `rollup`")
             return None
-        return AbsencePlan(name, self.type, self.limit, self.at_least)
+        return AbsencePlan(name, self.type, self.limit, self.min_history)

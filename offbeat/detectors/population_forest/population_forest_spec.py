@@ -66,12 +66,12 @@ class PopulationForestSpec(DetectorSpec):
         """The detector's part of the Plan; None after a mistake."""
         inputs = tuple(view.number(("features", str(i)), text) for i, text in enumerate(self.features))
         over_ns = view.duration(("over",), self.over)
-        if not view.every_ns:
+        if not view.size_ns:
             message = "a model of all keys goes by windows that all share: it needs a view with a `rollup`; for rows take isolation_forest"
             view.problem(("type",), message)
-        elif 0 < over_ns < view.every_ns:
+        elif 0 < over_ns < view.size_ns:
             view.problem(("over",), f"`over` ({self.over}) is shorter than a window: there is nothing before one to learn from")
-        if -1 in inputs or not over_ns or over_ns < view.every_ns or not view.every_ns:
+        if -1 in inputs or not over_ns or over_ns < view.size_ns or not view.size_ns:
             return None
         return PopulationPlan(
             name=name,

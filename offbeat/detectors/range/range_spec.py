@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field
 
 from offbeat.core.plan import Term
@@ -14,19 +17,21 @@ _LEAST = 30
 class RangeSpec(DetectorSpec):
     """Settings of detectors with a window of their own."""
 
+    former: ClassVar[Mapping[str, str]] = {"at_least": "min_values"}
+
     over: str = Field(
         default="100 rows",
         description="Length of the window before the row that is judged: a number of rows or a duration.",
         examples=["100 rows", "1h"],
     )
-    at_least: int | None = Field(
+    min_values: int | None = Field(
         default=None, ge=2, description="Values that the window must hold. Default: half its rows, 30 for a duration.", examples=[50]
     )
 
     def least(self) -> int:
         """Values that the window must hold."""
-        if self.at_least is not None:
-            return self.at_least
+        if self.min_values is not None:
+            return self.min_values
         rows = self.over.removesuffix("rows").removesuffix("row").strip()
         return max(int(rows) // 2, 2) if rows.isdigit() else _LEAST
 

@@ -58,8 +58,8 @@ class _Seen:
 
     def __init__(self, view: ViewPlan, rollup: RollupPlan, names: Callable[[], Sequence[str]]) -> None:
         self.plan = view
-        self.windows = Tumbling(rollup.every_ns, rollup.zone)
-        self.every_ns = rollup.every_ns
+        self.windows = Tumbling(rollup.size_ns, rollup.zone)
+        self.size_ns = rollup.size_ns
         self.names = Names(names)
         self.flags: Flags | None = None
         """For views that others are linked to."""
@@ -73,11 +73,11 @@ class _Seen:
 
         An hour belongs to the day in which it ends: what reaches over midnight is not over when its first day is.
         """
-        return starts if self.every_ns >= DAY_NS else self.windows.ends(starts) - 1
+        return starts if self.size_ns >= DAY_NS else self.windows.ends(starts) - 1
 
     def last_end(self, before_ns: int) -> int:
         """When all windows are over that belong to days before a time at which a day begins."""
-        if self.every_ns < DAY_NS:
+        if self.size_ns < DAY_NS:
             return before_ns
         return self.end(int(self.windows.starts(np.array([before_ns - 1]))[0]))
 
@@ -181,7 +181,7 @@ class Tables:
         keys = {value.view: value.key for table in plan.tables for value in (*table.columns, *table.where) if value.kind == "linked"}
         for name in {name for table in plan.tables for name in table.linked}:
             seen = self._views[name]
-            seen.flags = Flags(seen.plan, seen.every_ns, keys.get(name, "key"))
+            seen.flags = Flags(seen.plan, seen.size_ns, keys.get(name, "key"))
         self._tables = [_Table(table, self._views, links) for table in plan.tables]
         schemas = {table.plan.name: table.schema for table in self._tables}
         self._sinks: list[TableSink] = []
@@ -240,7 +240,7 @@ class Tables:
                     self._write(table, day_ns)
         open_days = [day_ns for table in self._tables for day_ns in table.pending]
         # Twice the longest window: what lies in a window that is still open, or has just come to its end.
-        reach = 2 * max(seen.every_ns for seen in self._views.values()) + DAY_NS
+        reach = 2 * max(seen.size_ns for seen in self._views.values()) + DAY_NS
         self._forget(min([time_ns, *open_days]) - reach)
 
     def finish(self) -> None:

@@ -104,8 +104,8 @@ class Said:
 class Flags:
     """Windows of a linked view on which something was voted, by their start."""
 
-    def __init__(self, view: ViewPlan, every_ns: int, key: str) -> None:
-        self.key, self._every_ns = key, every_ns
+    def __init__(self, view: ViewPlan, size_ns: int, key: str) -> None:
+        self.key, self._size_ns = key, size_ns
         self._detectors = [detector.name for detector in view.detectors]
         self._found: dict[int, tuple[int, I32, U64]] = {}
 
@@ -126,7 +126,7 @@ class Flags:
         found = {}
         for other, (ends, slots, votes) in self._found.items():
             if start < ends <= end:
-                found[place_in(start, other, self._every_ns)] = (other, slots, votes)
+                found[place_in(start, other, self._size_ns)] = (other, slots, votes)
         return Within(found)
 
     def kind(self) -> pa.DataType:

@@ -52,9 +52,9 @@ def counted_prices(name: str, plan: SourcePlan) -> SourcePlan:
     """The plan for a file whose prices are counts of 1e-9, taken as they are. Raises UserError where the plan has no such column."""
     prices = prices_of(plan)
     for column in plan.columns:
-        if column.name in prices and (column.kind, column.scale) != ("fixed", PRICE_DIGITS):
+        if column.name in prices and (column.kind, column.scale) != ("decimal", PRICE_DIGITS):
             raise UserError(
-                f"{name}: its prices are counts of 1e-9: declare the column as `{column.name}: {{type: fixed, scale: {PRICE_DIGITS}}}`"
+                f"{name}: its prices are counts of 1e-9: declare the column as `{column.name}: {{type: decimal, scale: {PRICE_DIGITS}}}`"
             )
     columns = tuple(replace(c, scale=0) if c.name in prices else c for c in plan.columns)
     return replace(plan, columns=columns)

@@ -66,6 +66,6 @@ def _readable(chunk: Chunk, plan: SourcePlan, key: str) -> tuple[np.ndarray, pl.
     time = pl.Series("time", chunk.time_ns[index]).cast(pl.Datetime("ns", "UTC"))
     frame = chunk.frame[index]
     frame = frame.with_columns(
-        quotients(frame[column.name], column.scale) for column in plan.columns if column.kind == "fixed" and column.scale
+        quotients(frame[column.name], column.scale) for column in plan.columns if column.kind == "decimal" and column.scale
     )
     return numbers, frame.select(pl.all().exclude("time")).insert_column(0, time)

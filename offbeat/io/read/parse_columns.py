@@ -243,10 +243,10 @@ def build(places: Places, plan: SourcePlan, ragged: Bools | None) -> tuple[pl.Da
             status = floats(places, slot, values)
             series.append(number_series(column.name, values, (status == READ) | (status == SPECIAL)))
         elif slot < 0:
-            kind = {"fixed": pl.Int64, "text": pl.String, "bool": pl.Boolean}[column.kind]
+            kind = {"decimal": pl.Int64, "text": pl.String, "bool": pl.Boolean}[column.kind]
             series.append(pl.Series(column.name, [None], dtype=kind).new_from_index(0, n))
             continue
-        elif column.kind == "fixed":
+        elif column.kind == "decimal":
             integers, status = fixed(places, slot, column.scale)
             if not column.allow_nan:
                 status[status == SPECIAL] = BAD

@@ -41,7 +41,7 @@ def check_types(name: str, kinds: dict[str, pl.DataType], layout: Layout, plan: 
         kind = kinds[field]
         if isinstance(kind, pl.Null):
             continue
-        if column.kind in {"float", "fixed"} and not kind.is_numeric():
+        if column.kind in {"float", "decimal"} and not kind.is_numeric():
             raise _wrong(name, "column", field, kind, "a number", "numbers")
         if column.kind == "bool" and not isinstance(kind, pl.Boolean):
             raise _wrong(name, "column", field, kind, "true or false", "Booleans")
@@ -186,7 +186,7 @@ def parse_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, mark: int
             matrix[at] = _floats(given)
             values = number_series(column.name, matrix[at], there)
             at += 1
-        elif column.kind == "fixed":
+        elif column.kind == "decimal":
             integers, bad = _fixed(given.cast(pl.Int64) if isinstance(given.dtype, pl.Null) else given, column)
             wrong |= bad
             values = number_series(column.name, integers, integers != NULL_INT)

@@ -49,7 +49,7 @@ def parse_plain(block: bytes, width: int, fields: Mapping[str, int], plan: Sourc
     series: list[pl.Series] = []
     for column in plan.columns:
         read = frame.get_column(str(fields[slot_of(column)]))
-        if column.kind == "fixed":
+        if column.kind == "decimal":
             integers = _whole(read, column.scale)
             if integers is None:
                 return None

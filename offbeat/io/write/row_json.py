@@ -55,7 +55,7 @@ def as_read(plan: SourcePlan, frame: pl.DataFrame, keys: pl.Series, time_ns: I64
     fields = {key: keys.alias(key), plan.time.headers[0]: _times(plan.time, time_ns)}
     for column in plan.columns:
         values = frame.get_column(column.name)
-        if column.kind == "fixed":
+        if column.kind == "decimal":
             values = decimal_numbers(values, column.scale)
         elif column.kind == "float" and not values.is_finite().all():
             values = values.cast(pl.String)  # JSON has no NaN

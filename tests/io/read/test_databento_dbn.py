@@ -216,5 +216,5 @@ def test_columns_of_other_types(tmp_path: Path) -> None:
     assert chunk.frame.to_dict(as_series=False) == {"size": [300.0], "side": ["A"]}
     assert np.array_equal(chunk.time_ns, [T0])
     price = tuple(type(c)("price", "float") for c in columns[:1])
-    with pytest.raises(UserError, match=r"declare the column as `price: \{type: fixed, scale: 9\}`"):
+    with pytest.raises(UserError, match=r"declare the column as `price: \{type: decimal, scale: 9\}`"):
         source(trades_plan(columns=price, order=""), path)

@@ -268,7 +268,7 @@ def test_real_bars(folder: str) -> None:
 
 def test_real_ticks() -> None:
     place = real_data("ticks_dirty")
-    columns = (Column("last_price", "float"), Column("cumulative_day_volume", "fixed"))
+    columns = (Column("last_price", "float"), Column("cumulative_day_volume", "decimal"))
     names = ("instrument_token", "timestamp", "last_price", "cumulative_day_volume")
     p = plan(header=False, names=names, key_column=("instrument_token",), key_pattern="", columns=columns)
     for path in sorted(place.glob("*.csv.gz")):

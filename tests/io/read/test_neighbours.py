@@ -14,7 +14,7 @@ from offbeat.spec.load import load_text
 
 PLAN = load_text("""
 name: p
-source: {key: k, time: t, columns: {price: {type: fixed, scale: 2}, size: float}}
+source: {key: k, time: t, columns: {price: {type: decimal, scale: 2}, size: float}}
 views: {v: {detectors: {d: {type: rule, when: price > size}}}}
 """).plan.source
 
