@@ -202,8 +202,8 @@ class ModelPlan:
     """The features as text."""
     inputs: tuple[int, ...]
     """Outputs of the view's program, one a feature."""
-    settings: tuple[tuple[str, int], ...]
-    """Arguments of the model's class."""
+    settings: tuple[tuple[str, int | str], ...]
+    """Arguments of the model's class; of another package's detector its `settings` as JSON."""
     train_on: int
     retrain_every: int
     train_min: int
@@ -248,7 +248,24 @@ class AbsencePlan:
     """Windows from the key's first to its last."""
 
 
-DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan | AbsencePlan
+@dataclass(frozen=True, slots=True)
+class ExtensionPlan:
+    """A stateless or incremental detector of another package."""
+
+    name: str
+    type: str
+    """`package.module:Class`, or the name under which a package installed it."""
+    features: tuple[str, ...]
+    """The features as text."""
+    inputs: tuple[int, ...]
+    """Outputs of the view's program, one a feature."""
+    settings: str
+    """Its settings as JSON."""
+    limit: float
+    """Threshold on the raw score."""
+
+
+DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan | AbsencePlan | ExtensionPlan
 
 
 @dataclass(frozen=True, slots=True)

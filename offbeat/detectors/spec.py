@@ -179,7 +179,7 @@ class ModelSpec(DetectorSpec):
             raise ValueError(f"`train_min` ({self.train_min}) exceeds `train_on` ({self.train_on}): no model ever sees so many")
         return self
 
-    def settings(self) -> dict[str, int]:
+    def settings(self) -> Mapping[str, int | str]:
         """Arguments of the model's class beyond the number of features."""
         return {}
 

@@ -1,8 +1,8 @@
-"""What other packages stand on: sources and sinks of your own, without a change to offbeat.
+"""What other packages stand on: detectors, sources and sinks of your own, without a change to offbeat.
 
-A source or a sink is a class with a `settings` model. It is named by `package.module:Class`, or by the short name under which its package
-installs it: an entry point in the group `offbeat.sources` or `offbeat.sinks`. See docs/write-a-source.md and docs/write-a-sink.md;
-`offbeat.testing` checks that a class keeps its promises.
+A detector, a source or a sink is a class with a `settings` model. It is named by `package.module:Class`, or by the short name under which
+its package installs it: an entry point in the group `offbeat.detectors`, `offbeat.sources` or `offbeat.sinks`. See
+docs/write-a-detector.md, docs/write-a-source.md and docs/write-a-sink.md; `offbeat.testing` checks that a class keeps its promises.
 
 What is here stays as it is within a major version; every other module of offbeat may change.
 """
@@ -13,6 +13,13 @@ from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import FAULTS, Chunk, Position
 from offbeat.core.plan import Column, SourcePlan, TimePlan
 from offbeat.decide.block import STATUSES
+from offbeat.detectors.extension.protocols import (
+    DetectorSettings,
+    KeyedDetector,
+    StatelessDetector,
+    TrainedDetector,
+    TrainedSettings,
+)
 from offbeat.detectors.spec import Settings
 from offbeat.errors import UserError
 from offbeat.io.contract import Opening, Sink, Source
@@ -28,13 +35,18 @@ __all__ = [
     "STATUSES",
     "Chunk",
     "Column",
+    "DetectorSettings",
+    "KeyedDetector",
     "Opening",
     "Position",
     "Settings",
     "Sink",
     "Source",
     "SourcePlan",
+    "StatelessDetector",
     "TimePlan",
+    "TrainedDetector",
+    "TrainedSettings",
     "UserError",
     "alert_records",
     "chunk_of_records",

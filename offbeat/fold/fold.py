@@ -209,9 +209,9 @@ class Fold:
         """The ledger of one shard; rows in windows of other keys are pending in it."""
         return self._shards[number].ledger
 
-    def observe(self, view: str, observer: Observer | None) -> None:
-        """Show each batch of a view's rows or windows to somebody."""
-        for shard in self._shards.values():
+    def observe(self, view: str, observer: Observer | None, number: int | None = None) -> None:
+        """Show each batch of a view's rows, of one shard or of all, or of its windows, to somebody."""
+        for shard in self._shards.values() if number is None else [self._shards[number]]:
             for own in shard.views:
                 if own.plan.name == view:
                     own.observer = observer

@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec.duration import past_length
+from offbeat.spec.other_detectors import as_plain, of_another_package
 from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
     Day,
@@ -42,7 +43,9 @@ LOWEST_LEVEL = "low"
 
 def _by_type(_source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     kinds = {name: handler.generate_schema(kind) for name, kind in detector_types().items()}
-    return core_schema.tagged_union_schema(kinds, discriminator="type")
+    own = core_schema.tagged_union_schema(kinds, discriminator="type")
+    out = core_schema.wrap_serializer_function_ser_schema(as_plain, info_arg=True, schema=own)
+    return core_schema.no_info_wrap_validator_function(of_another_package, own, serialization=out)
 
 
 Detector = Annotated[DetectorSpec, GetPydanticSchema(_by_type)]

@@ -17,6 +17,8 @@ from offbeat.core.plan import ModelPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.detectors.detector import Detector, DetectorInput, Verdicts
+from offbeat.detectors.extension.adapters import OneByOne, instance
+from offbeat.detectors.spec import detector_types
 from offbeat.detectors.trained.model import Model
 from offbeat.detectors.trained.shared_training import SharedTraining, key_hash
 from offbeat.detectors.trained.thresholds import Thresholds
@@ -24,7 +26,9 @@ from offbeat.detectors.trained.training_rows import TRAINING
 
 
 def model_of(plan: ModelPlan) -> Model:
-    """A model of the plan's type: the class named like its file, in a folder of its type."""
+    """A model of the plan's type: the class named like its file, in a folder of its type, or another package's detector."""
+    if plan.type not in detector_types():
+        return OneByOne(plan.type, instance(plan.type, str(dict(plan.settings)["settings"])), len(plan.inputs))
     name = "".join(part.capitalize() for part in plan.type.split("_"))
     kind: Callable[..., Model] = getattr(import_module(f"offbeat.detectors.{plan.type}.{plan.type}"), name)
     return kind(len(plan.inputs), **dict(plan.settings))

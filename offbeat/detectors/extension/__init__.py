@@ -1,0 +1,1 @@
+"""Detectors of other packages: what they promise, and how they take part in a view."""

@@ -1,0 +1,45 @@
+"""A detector whose `type` names a class of another package: its settings are typed by the class itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, ValidationError, ValidatorFunctionWrapHandler
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from offbeat.core.extensions import DETECTORS, find, installed, settings_of
+from offbeat.detectors.extension.protocols import KeyedDetector, StatelessDetector, TrainedDetector
+from offbeat.detectors.spec import DetectorSpec, detector_types
+from offbeat.errors import UserError
+
+_KINDS = (StatelessDetector, KeyedDetector, TrainedDetector)
+
+
+def of_another_package(value: Any, own: ValidatorFunctionWrapHandler) -> DetectorSpec:
+    """The settings of a detector: ours by `own`; those of a class that `type` names by the class's `settings`.
+
+    Raises ValidationError, at `type`, where there is no such class.
+    """
+    name = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(name, str) or name in detector_types() or not (":" in name or name in installed(DETECTORS)):
+        found: DetectorSpec = own(value)
+        return found
+    try:
+        kind: Any = find(DETECTORS, name)
+        if not issubclass(kind, _KINDS):
+            bases = ", ".join(base.__name__ for base in _KINDS)
+            raise UserError(f"detector {name}: the class is no detector; derive it from one of {bases} of offbeat.extend")
+        model = settings_of(DETECTORS, name, kind, DetectorSpec)
+    except UserError as error:
+        wrong = PydanticCustomError("detector_type", "{message}", {"message": str(error)})
+        raise ValidationError.from_exception_data("detector", [InitErrorDetails(type=wrong, loc=("type",), input=name)]) from error
+    return model.model_validate(value)
+
+
+def as_plain(spec: DetectorSpec, own: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+    """The settings as plain values: ours by `own`."""
+    if spec.type in detector_types():
+        return own(spec)
+    mode = "json" if info.mode_is_json() else "python"
+    unset, defaults, none = info.exclude_unset, info.exclude_defaults, info.exclude_none
+    return spec.model_dump(mode=mode, exclude_unset=unset, exclude_defaults=defaults, exclude_none=none)
