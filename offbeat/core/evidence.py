@@ -78,6 +78,34 @@ class Evidence:
             OutOfRange.none(m), (why,) * m, np.zeros(m, np.int64), WindowSpan.none(m),
         )  # fmt: skip
 
+    @staticmethod
+    def joined(parts: Sequence[Evidence]) -> Evidence:
+        """What one detector said of the rows of all parts, one part after the other."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+
+        def together(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        told = any(part.notes for part in parts)
+        return Evidence(
+            name=first.name,
+            type=first.type,
+            score=together("score"),
+            voted=together("voted"),
+            raw=together("raw"),
+            threshold=together("threshold"),
+            observed=together("observed"),
+            expected=together("expected"),
+            features=first.features,
+            contributions=np.concatenate([part.contributions for part in parts], axis=1),
+            out_of_range=OutOfRange.joined([part.out_of_range for part in parts]),
+            notes=tuple(note for part in parts for note in part.notes or ("",) * len(part.score)) if told else (),
+            version=together("version"),
+            window=WindowSpan.joined([part.window for part in parts]),
+        )
+
     def take(self, index: I64) -> Evidence:
         """What it says of the rows at `index`."""
         return Evidence(

@@ -18,7 +18,7 @@ import xxhash
 
 from offbeat.errors import UserError
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever an older offbeat could not read a newer snapshot, or the other way round."""
 
 _MARK = b"offbeat\n"

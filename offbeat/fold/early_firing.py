@@ -89,7 +89,7 @@ class EarlyFiring:
     def _votes(self, windows: Partials, places: I64) -> tuple[Bools, Bools]:
         """(d, w) which detectors vote on windows at some places, and (w,) where that makes an alert."""
         rows = self._view.columns.rows(self._view.stage, windows, windows.ints[:, ROWS])
-        return self._view.view.early_votes(rows, self._features[places].T)
+        return self._view.view.early_votes(self._view.stage.keys, rows, self._features[places].T)
 
     def _events(self, history: _History, news: Bools, others: Others) -> list[tuple[int, int]]:
         """(window, n-th row of it in the batch) at which a detector that is `news` (d, w) first votes on an alert."""
@@ -122,7 +122,7 @@ class EarlyFiring:
         view = self._view
         features = self._features[places].T
         rows = view.columns.rows(view.stage, windows, view.early_revisions(windows))
-        voted, _ = view.view.early_votes(rows, features)
+        voted, _ = view.view.early_votes(view.stage.keys, rows, features)
         result = view.view.early(view.stage.keys, rows, features)
         detectors, at = np.nonzero(voted)
         view.fired.add(windows.targets[at], windows.starts[at], detectors.astype(np.int64))

@@ -20,10 +20,10 @@ from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import EARLY, FINAL, RETRACTED, AlertBlock
 from offbeat.decide.vote import Decisions
-from offbeat.detectors.verdict import Verdicts
+from offbeat.detectors.detector import DetectorInput, Kind, Verdicts
 from offbeat.features.expanding import ExpandingFold
 from offbeat.features.windows import WindowFold, WindowRows
-from offbeat.fold.absent_windows import Absences, Missing
+from offbeat.fold.absent_windows import Missing
 from offbeat.fold.detector_set import DetectorSet
 from offbeat.fold.held_against import evidence_window
 from offbeat.fold.local_time import local_time
@@ -32,7 +32,7 @@ from offbeat.fold.rebuild import Rebuild, can_rebuild
 _FEW = 256
 """For so many keys their names are picked one by one."""
 _NOBODY: Bools = np.zeros(0, np.bool_)
-_MODELS, _RAW, _ABSENCES = "(models)", "(raw rows)", "(absences)"
+_DETECTORS, _RAW = "(detectors)", "(raw rows)"
 """Stand among the names of windows in the state, where no window can be called so."""
 
 
@@ -105,7 +105,6 @@ class View:
         self.plan = view
         self.counts = ViewCounts()
         self.observer: Observer | None = None
-        self._as_of_ns: int | None = None
         self._pipeline = plan.name
         self._windows = [
             WindowFold(w, columns, fixed) if w.duration_ns or w.rows else ExpandingFold(w, columns) for w in view.windows
@@ -114,9 +113,8 @@ class View:
         self._backgrounds = [WindowFold(window, columns, (), self._features) for window in view.backgrounds]
         behind = tuple(name for window in view.backgrounds for name in window.features)
         self._machine = Machine(view.program, columns, self._features + behind)
-        self._detectors = DetectorSet(view, plan.seed)
-        self.absences = Absences(view)
         self._rebuild = Rebuild(view, columns, fixed, plan.codes) if can_rebuild(view) else None
+        self._detectors = DetectorSet(view, plan.seed, self._rebuild)
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = evidence_window(view)
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
@@ -128,17 +126,16 @@ class View:
 
         Returns the time from which on they must come in one batch, as there models learn from the very windows that they judge.
         """
-        self._as_of_ns = as_of_ns
         for window in self._windows:
             if isinstance(window, ExpandingFold) and window.plan.lag_ns and self.plan.rollup is not None:
                 local = local_time(self.plan.rollup, window.plan)
                 end_ns = as_of_ns if local is None else int(local.of(np.array([as_of_ns]))[0])
                 window.cut_ns = end_ns - self.plan.rollup.size_ns - window.plan.lag_ns
-        return self._detectors.since(as_of_ns)
+        return self._detectors.as_of(as_of_ns)
 
     def models(self) -> dict[str, bytes]:
         """By detector: the file of its newest model of all keys."""
-        return self._detectors.newest()
+        return self._detectors.models()
 
     def judge(self, keys: KeyTable, rows: Rows, before: Bools = _NOBODY, status: int = FINAL) -> ViewResult:
         """Fold the rows and report alerts, with that status.
@@ -154,10 +151,7 @@ class View:
         numbers = np.zeros(n, np.int64)
         if self._rebuild is not None:
             numbers = self._rebuild.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
-        if self._as_of_ns is not None:
-            self._detectors.learn(keys.names, rows.slots, rows.time_ns, outputs)
-            self._detectors.fix(self._as_of_ns)
-        decisions = self._detectors.judge(keys.names, rows.slots, rows.time_ns, outputs, numbers, before)
+        decisions = self._detectors.judge(DetectorInput(keys.names, rows.slots, rows.time_ns, outputs, numbers), before)
         if self.observer is not None:
             self.observer(BatchResult(rows, features, outputs, self._detectors.verdicts, decisions))
         self.counts.scored += decisions.scored
@@ -175,7 +169,12 @@ class View:
     @property
     def fires_early(self) -> int:
         """How many detectors may fire on windows that are still open."""
-        return self._detectors.fires_early
+        return self._detectors.judging(Kind.OPEN)
+
+    @property
+    def misses_windows(self) -> bool:
+        """Whether some detector speaks of windows that are not there."""
+        return self._detectors.judging(Kind.MISSING) > 0
 
     def ahead(self, keys: KeyTable, rows: Rows) -> tuple[list[WindowRows], F64]:
         """What n rows find if each is the next of its key: the view's windows, and features as `early` takes them; none is folded."""
@@ -193,9 +192,13 @@ class View:
         behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features) for part in parts]
         return windows + behind, np.concatenate([features, *(w.features for w in behind)]) if behind else features
 
-    def early_votes(self, rows: Rows, features: F64) -> tuple[Bools, Bools]:
+    def _judge_open(self, keys: KeyTable, rows: Rows, features: F64) -> Decisions:
+        outputs, nobody = self._machine.run(rows.columns, features), np.zeros(len(rows.slots), np.int64)
+        return self._detectors.judge(DetectorInput(keys.names, rows.slots, rows.time_ns, outputs, nobody, Kind.OPEN), _NOBODY)
+
+    def early_votes(self, keys: KeyTable, rows: Rows, features: F64) -> tuple[Bools, Bools]:
         """(d, n) which detectors vote on n open windows as they stand, and (n,) where that makes an alert; `features` as in `early`."""
-        decisions = self._detectors.early(self._machine.run(rows.columns, features))
+        decisions = self._judge_open(keys, rows, features)
         alert = np.zeros(len(rows.slots), np.bool_)
         alert[decisions.index] = True
         return np.array([verdicts.voted for verdicts in self._detectors.verdicts]).reshape(-1, len(alert)), alert
@@ -205,26 +208,37 @@ class View:
 
         `features` (f, n) from `ahead`, be it of an earlier moment with the same windows before.
         """
-        decisions = self._detectors.early(self._machine.run(rows.columns, features))
+        decisions = self._judge_open(keys, rows, features)
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
         index, found = decisions.index, rows.take(decisions.index)
         windows, features = self.ahead(keys, found)
-        again = self._detectors.early(self._machine.run(found.columns, features))
+        again = self._judge_open(keys, found, features)
         status = np.full(len(again.index), EARLY, np.int8)
         spans = self._spans(windows, found.time_ns, again.index)
-        evidence = self._detectors.evidence(again.index, spans, early=True)
+        evidence = self._detectors.evidence(again.index, spans)
         block = self._alerts(keys, found, spans, features[: len(self._features)], again, status, evidence)
         return ViewResult(block, index[again.index], decisions.judged)
 
+    def missing(self, keys: KeyTable, slots: I32, starts: I64, until_ns: int, standing: Missing) -> Missing:
+        """Windows that are not there: those that a detector misses, with n windows that are [Detector.missing], and the `standing` ones."""
+        found = self._detectors.missing(slots, starts, len(keys), until_ns)
+        return Missing.together([standing, *(Missing(*place, np.full(len(place[0]), -1, np.int64)) for place in found)])
+
     def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing, status: int) -> ViewResult:
-        """Say of which windows that are not there, as `absences.fold` returned them, this is odd; `rows` are what they would be."""
-        decisions = self.absences.judge(missing)
+        """Say of which windows that are not there, as `missing` gave them, this is odd; `rows` are what they would be.
+
+        Those on which an alert stands are reported in any case.
+        """
+        m = len(missing)
+        nothing = np.full((len(self.plan.program.outputs), m), np.nan)
+        batch = DetectorInput(keys.names, missing.slots, missing.starts, nothing, np.zeros(m, np.int64), Kind.MISSING)
+        decisions = self._detectors.judge(batch, missing.revisions >= 0)
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
         statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
         features = np.full((len(self._features), len(missing)), np.nan)
-        block = self._alerts(keys, rows, {}, features, decisions, statuses, self.absences.evidence(decisions.index))
+        block = self._alerts(keys, rows, {}, features, decisions, statuses, self._detectors.evidence(decisions.index, {}))
         return ViewResult(block, decisions.index, decisions.judged)
 
     def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
@@ -336,14 +350,13 @@ class View:
         return [f"{self.plan.name}.{why}" for why in self._detectors.untrained()]
 
     def snapshot(self, keys: int) -> Arrays:
-        """State of the view's windows and models for the first `keys` slots."""
+        """State of the view's windows and detectors for the first `keys` slots."""
         out: Arrays = {}
         for window in (*self._windows, *self._backgrounds):
             out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
         if self._rebuild is not None:
             out |= prefixed(_RAW, self._rebuild.snapshot(keys))
-        out |= prefixed(_ABSENCES, self.absences.snapshot(keys))
-        return out | prefixed(_MODELS, self._detectors.snapshot(keys, self._rebuild))
+        return out | prefixed(_DETECTORS, self._detectors.snapshot(keys))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot; `names` are the keys of its slots."""
@@ -351,6 +364,5 @@ class View:
             window.restore(under(window.plan.name, arrays))
         if self._rebuild is not None:
             self._rebuild.restore(under(_RAW, arrays))
-        self.absences.restore(under(_ABSENCES, arrays))
-        self._detectors.restore(under(_MODELS, arrays), names, self._rebuild)
+        self._detectors.restore(under(_DETECTORS, arrays), names)
 

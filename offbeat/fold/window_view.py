@@ -256,7 +256,7 @@ class WindowView:
         n, view, rows, missed = len(windows), folded.view, self._rows(folded), before.missing
         come = missed.places(windows.targets, windows.starts)
         standing = before.standing | (come >= 0)
-        absent = bool(view.absences) or len(missed) > 0
+        absent = view.misses_windows or len(missed) > 0
         counted = rows.copy() if absent else rows
         revisions = self._counting.of(windows, rows)
         batch = self.columns.rows(self.stage, windows, revisions)
@@ -275,7 +275,7 @@ class WindowView:
         self, view: View, windows: Partials, before: I64, missed: Missing, status: int, until_ns: int, *, every: bool
     ) -> tuple[list[AlertBlock], Missing]:
         """Alerts on windows that are not there, and those on which an alert now stands; `before` as in `Revisions.missing`."""
-        missing = view.absences.fold(windows.targets, windows.starts, len(self.stage.keys), until_ns, missed)
+        missing = view.missing(self.stage.keys, windows.targets, windows.starts, until_ns, missed)
         revision = self._counting.missing(missing.slots, missing.starts, windows, before)
         rows = self.columns.empty(self.stage, missing.slots, missing.starts, revision)
         changed = (missing.revisions != revision) | every

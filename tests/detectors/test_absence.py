@@ -20,6 +20,7 @@ from offbeat import run
 from offbeat.core.evidence import WindowSpan
 from offbeat.core.plan import AbsencePlan, Plan
 from offbeat.detectors.absence.absence import Absence
+from offbeat.detectors.detector import DetectorInput, Kind
 from offbeat.fold.detector_set import DetectorSet
 from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.spec.document import read_document
@@ -107,13 +108,14 @@ def test_kernels_find_what_the_definition_says(steps: list[list[int]], limit: Fr
         part = [window for window in windows if window[0] in ticks[i : i + chunk]]
         starts, slots = np.array([day for day, _ in part]), np.array([slot for _, slot in part], np.int32)
         again = Absence(detector._plan)
-        again.restore(detector.snapshot(len(days)))
+        again.restore(detector.snapshot(len(days)), list(days))
         detector = again
-        said = detector.fold(slots, starts, len(days), ticks[-1])
-        verdicts = detector.judge(said.slots, said.starts)
+        missed, at = detector.missing(slots, starts, len(days), ticks[-1])
+        nothing = np.zeros(len(at), np.int64)
+        verdicts = detector.judge(DetectorInput(list(days), missed, at, np.empty((0, len(at))), nothing, Kind.MISSING))
         assert verdicts.voted.all()
         assert (verdicts.score > 0.5).all()
-        found |= {(f"k{slot}", start) for slot, start in zip(said.slots.tolist(), said.starts.tolist(), strict=True)}
+        found |= {(f"k{slot}", start) for slot, start in zip(missed.tolist(), at.tolist(), strict=True)}
     assert found == silences(days, limit, min_history)
 
 
@@ -292,11 +294,12 @@ def test_what_kept_state_depends_on() -> None:
 
 
 def test_of_windows_that_are_there_it_says_nothing() -> None:
-    jury = DetectorSet(load_text(TEXT).plan.views[0], 0)
+    detectors = DetectorSet(load_text(TEXT).plan.views[0], 0)
     outputs = np.ones((len(load_text(TEXT).plan.views[0].program.outputs), 3))
     slots = np.arange(3, dtype=np.int32)
-    decisions = jury.judge(["a", "b", "c"], slots, np.zeros(3, np.int64), outputs, np.zeros(0, np.int64), np.ones(3, np.bool_))
+    batch = DetectorInput(["a", "b", "c"], slots, np.zeros(3, np.int64), outputs, np.zeros(3, np.int64))
+    decisions = detectors.judge(batch, np.ones(3, np.bool_))
     assert (decisions.voters == 1).all()
-    gone = jury.evidence(decisions.index, {0: WindowSpan.none(3)})[1]
+    gone = detectors.evidence(decisions.index, {0: WindowSpan.none(3)})[1]
     assert np.isnan(gone.score).all()
     assert gone.notes == ("no verdict: the window is not missing",) * 3

@@ -20,6 +20,7 @@ from offbeat.core.batch import F64
 from offbeat.core.evidence import Evidence
 from offbeat.core.plan import PopulationPlan
 from offbeat.core.state import encode
+from offbeat.detectors.detector import DetectorInput
 from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
 from offbeat.detectors.population_forest.population_forest import PopulationForest
 from offbeat.detectors.population_forest.population_kernels import packed, path_scores
@@ -98,7 +99,7 @@ def test_a_tick_that_is_over_is_neither_judged_nor_learnt(expected: list[Verdict
 def saved(run: Run, folder: Path) -> str:
     """Path of the run's newest model."""
     path = folder / "forest.arrow"
-    data = run.forest.newest()
+    data = run.forest.model()
     assert data is not None
     path.write_bytes(data)
     return str(path)
@@ -145,8 +146,8 @@ def test_a_saved_model_judges_all_windows(tmp_path: Path) -> None:
     assert [found[i] for i in last] == [judged[i] for i in last]
     assert sum(v.raw is not None for v in found) == sum(not np.isnan(w.features[0]) for w in windows())
     assert set(other.evidence.version.tolist()) == {0, version}
-    assert other.forest.newest() == Path(path).read_bytes()
-    assert not other.forest.snapshot()
+    assert other.forest.model() == Path(path).read_bytes()
+    assert not other.forest.snapshot(0)
 
 
 def test_files_that_are_no_model_for_it(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_version_names_what_was_learnt() -> None:
         by_day: dict[int, set[int]] = {}
         for window, version in zip(found, run.evidence.version.tolist(), strict=True):
             by_day.setdefault(window.start // DAY, set()).add(version)
-        return {day: of - {0} for day, of in by_day.items()}, run.forest.newest()
+        return {day: of - {0} for day, of in by_day.items()}, run.forest.model()
 
     def every(found: dict[int, set[int]]) -> set[int]:
         return {version for of in found.values() for version in of}
@@ -190,7 +191,7 @@ def test_a_version_names_what_was_learnt() -> None:
 
 def evidence_of(run: Run, found: list[Window], chosen: list[int]) -> Evidence:
     run.judge(found)
-    return run.forest.evidence(np.array(chosen))
+    return run.forest.explain(np.array(chosen))
 
 
 def test_evidence() -> None:
@@ -237,7 +238,7 @@ def test_a_forest_that_cannot_speak_says_so(features: tuple[float, float]) -> No
     assert run.judge(same) == [Verdict()] * len(same)
     assert all(run.evidence.notes)
     assert run.forest.untrained()
-    assert run.forest.newest() is None
+    assert run.forest.model() is None
 
 
 def test_a_restart_remembers_that_it_spoke() -> None:
@@ -264,7 +265,7 @@ def test_scoring_changes_nothing() -> None:
     run = Run()
     run.judge([w for w in windows() if w.start < 18_006 * DAY])
     run.judge([w for w in windows() if w.start == 18_006 * DAY][:1])
-    file = run.forest.newest()
+    file = run.forest.model()
     model = run.forest._newest
     assert model is not None
     x = np.random.default_rng(1).lognormal(2, 1, (2, 900)).astype(np.float32)
@@ -312,10 +313,11 @@ def by_population_forest(rows: F64, seed: int) -> F64:
     plan = PopulationPlan("f", "population_forest", ("x",) * k, tuple(range(k)), 4 * DAY, 100_000, 2, 100, 256, 0.05, "")
     forest = PopulationForest(plan, "v", seed)
     names, slots, start = [str(i) for i in range(n)], np.arange(n, dtype=np.int32), np.full(n, DAY)
-    forest.learn(names, slots, start, np.ascontiguousarray(rows.T))
+    batch = DetectorInput(names, slots, start, np.ascontiguousarray(rows.T), np.zeros(n, np.int64))
+    forest.learn(batch)
     forest.fix(DAY, 2 * DAY)
-    forest.judge(names, slots, start, np.ascontiguousarray(rows.T))
-    return forest.evidence(np.arange(n)).raw
+    forest.judge(batch)
+    return forest.explain(np.arange(n)).raw
 
 
 @needs_adbench

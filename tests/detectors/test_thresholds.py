@@ -13,8 +13,8 @@ from oracle_detectors import calibrated, first_training, seed_of, threshold_of
 
 from offbeat.core.batch import F64
 from offbeat.detectors.robust_covariance.distances import smallest
+from offbeat.detectors.trained.shared_training import key_hash
 from offbeat.detectors.trained.thresholds import ENOUGH, KEPT, Thresholds, rank
-from offbeat.detectors.trained.trained import key_hash
 
 SLOT = np.zeros(1, np.int32)
 

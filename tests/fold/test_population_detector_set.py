@@ -9,9 +9,9 @@ import pytest
 from oracle_population import fixed, rolling
 from population_windows import DAY, VIEW, windows
 
-from offbeat.core.batch import F64, I32, I64
 from offbeat.core.plan import Plan, PopulationPlan, RulePlan
 from offbeat.core.state import decode, encode
+from offbeat.detectors.detector import DetectorInput
 from offbeat.fold.detector_set import DetectorSet
 from offbeat.spec.lint import lint_text
 
@@ -45,8 +45,8 @@ def population(made: Plan) -> PopulationPlan:
     return found
 
 
-def matrices(made: Plan, names: list[str], found: Sequence[int]) -> tuple[I32, I64, F64]:
-    """Slots, starts and outputs of the view's program for some of the windows."""
+def batch_of(made: Plan, names: list[str], found: Sequence[int]) -> DetectorInput:
+    """Some of the windows, with the outputs of the view's program."""
     chosen = [WINDOWS[i] for i in found]
     slots, starts = np.array([names.index(w.key) for w in chosen], np.int32), np.array([w.start for w in chosen])
     rule = made.views[0].detectors[0]
@@ -54,7 +54,7 @@ def matrices(made: Plan, names: list[str], found: Sequence[int]) -> tuple[I32, I
     outputs[list(population(made).inputs)] = np.array([w.features for w in chosen]).T
     assert isinstance(rule, RulePlan)
     outputs[rule.when] = outputs[population(made).inputs[1]] > 100
-    return slots, starts, outputs
+    return DetectorInput(names, slots, starts, outputs, np.zeros(len(slots), np.int64))
 
 
 @pytest.mark.parametrize("size", [90, 5000])
@@ -64,38 +64,34 @@ def test_it_votes_beside_a_rule_and_survives_restarts(size: int) -> None:
     assert (forest.contamination, forest.features, forest.over_ns) == (0.05, ("a", "b"), 4 * DAY)
     expected = rolling(forest, VIEW, made.seed, WINDOWS)
     names = sorted({w.key for w in WINDOWS})
-    jury, number = DetectorSet(made.views[0], made.seed), np.zeros(0, np.int64)
-    nobody = np.zeros(0, np.bool_)
+    detectors, nobody = DetectorSet(made.views[0], made.seed), np.zeros(0, np.bool_)
     for part in [range(len(expected))[at : at + size] for at in range(0, len(expected), size)]:
         again = DetectorSet(made.views[0], made.seed)
-        again.restore(decode(encode(jury.snapshot(len(names), None), {}), "state")[0], names, None)
-        jury = again
-        slots, starts, outputs = matrices(made, names, part)
-        decisions = jury.judge(names, slots, starts, outputs, number, nobody)
+        again.restore(decode(encode(detectors.snapshot(len(names)), {}), "state")[0], names)
+        detectors = again
+        decisions = detectors.judge(batch_of(made, names, part), nobody)
         big = [WINDOWS[i].features[1] > 100 for i in part]
         alerts = [place for place, i in enumerate(part) if expected[i].voted or big[place]]
         assert decisions.index.tolist() == alerts
         assert decisions.votes.tolist() == [big[place] + expected[part[place]].voted for place in alerts]
         assert decisions.voters.tolist() == [1 + (expected[part[place]].raw is not None) for place in alerts]
-        block = jury.evidence(decisions.index, {})[1]
+        block = detectors.evidence(decisions.index, {})[1]
         for place, score, limit, raw, version in zip(alerts, block.score, block.threshold, block.raw, block.version, strict=True):
             verdict = expected[part[place]]
             assert (version > 0) == (verdict.raw is not None)
             assert [None if np.isnan(x) else x for x in (score, limit, raw)] == [verdict.score, verdict.threshold, verdict.raw]
-    assert jury.untrained() == []
-    assert [*jury.newest()] == ["forest"]
+    assert detectors.untrained() == []
+    assert [*detectors.models()] == ["forest"]
 
 
 def test_days_that_are_judged_by_what_was_learnt_from_them() -> None:
     made = plan()
     names = sorted({w.key for w in WINDOWS})
-    jury = DetectorSet(made.views[0], made.seed)
-    slots, starts, outputs = matrices(made, names, range(len(WINDOWS)))
-    jury.learn(names, slots, starts, outputs)
-    jury.fix(18_009 * DAY)
-    jury.judge(names, slots, starts, outputs, np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    detectors = DetectorSet(made.views[0], made.seed)
+    assert detectors.as_of(18_009 * DAY) == 18_005 * DAY
+    detectors.judge(batch_of(made, names, range(len(WINDOWS))), np.zeros(0, np.bool_))
     expected = fixed(population(made), VIEW, made.seed, WINDOWS, 18_005 * DAY, 18_009 * DAY)
-    found = jury.verdicts[1]
+    found = detectors.verdicts[1]
     assert found.voted.tolist() == [verdict.voted for verdict in expected]
     assert [None if np.isnan(x) else x for x in found.score] == [verdict.score for verdict in expected]
     assert found.voted.sum() > 20

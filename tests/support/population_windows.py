@@ -8,9 +8,9 @@ from math import nan
 import numpy as np
 from oracle_population import Verdict, Window
 
-from offbeat.core.batch import F64
 from offbeat.core.plan import PopulationPlan
 from offbeat.core.state import decode, encode
+from offbeat.detectors.detector import DetectorInput
 from offbeat.detectors.population_forest.population_forest import PopulationForest
 
 DAY = 86_400_000_000_000
@@ -39,17 +39,18 @@ class Run:
         self.forest = PopulationForest(plan, VIEW, seed)
         self.names: list[str] = []
 
-    def matrices(self, batch: Sequence[Window]) -> tuple[np.ndarray, np.ndarray, F64]:
+    def input(self, batch: Sequence[Window]) -> DetectorInput:
         self.names += sorted({w.key for w in batch} - set(self.names))
         slots = np.array([self.names.index(w.key) for w in batch], np.int32)
         outputs = np.full((3, len(batch)), 7.0)
         for column, row in enumerate(PLAN.inputs):
             outputs[row] = [w.features[column] for w in batch]
-        return slots, np.array([w.start for w in batch], np.int64), outputs
+        n = len(batch)
+        return DetectorInput(self.names, slots, np.array([w.start for w in batch], np.int64), outputs, np.zeros(n, np.int64))
 
     def judge(self, batch: Sequence[Window]) -> list[Verdict]:
-        said = self.forest.judge(self.names, *self.matrices(batch))
-        self.evidence = self.forest.evidence(np.arange(len(batch)))
+        said = self.forest.judge(self.input(batch))
+        self.evidence = self.forest.explain(np.arange(len(batch)))
         return [
             Verdict(None if np.isnan(raw) else raw, None if np.isnan(limit) else limit, None if np.isnan(score) else score, voted)
             for raw, limit, score, voted in zip(
@@ -58,10 +59,11 @@ class Run:
         ]
 
     def learn(self, batch: Sequence[Window]) -> None:
-        self.forest.learn(self.names, *self.matrices(batch))
+        self.forest.learn(self.input(batch))
 
     def restarted(self) -> Run:
         other = Run()
         other.names = list(self.names)
-        other.forest.restore(decode(encode(self.forest.snapshot(), {}), "state")[0])
+        kept = self.forest.snapshot(len(self.names))
+        other.forest.restore(decode(encode(kept, {}), "state")[0], self.names)
         return other

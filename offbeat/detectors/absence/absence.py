@@ -9,7 +9,7 @@ limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,7 +21,8 @@ from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import AbsencePlan
 from offbeat.core.rings import grown_rows
-from offbeat.detectors.verdict import Verdicts
+from offbeat.core.state import Arrays
+from offbeat.detectors.detector import Detector, DetectorInput, Kind, Verdicts
 
 FEATURE = "silent windows"
 _TICKS, _ACTIVE, _SILENT = range(3)
@@ -76,10 +77,13 @@ def _tick(
     return m
 
 
-class Absence:
+class Absence(Detector):
     """One absence detector of a view with a rollup. Keys are slots."""
 
+    judges = frozenset({Kind.MISSING})
+
     def __init__(self, plan: AbsencePlan) -> None:
+        super().__init__(plan)
         self._plan = plan
         self._counts: I32 = np.zeros((0, 3), np.int32)
         self._chances: F64 = np.zeros(0)
@@ -88,11 +92,8 @@ class Absence:
         self._last: I64 = np.zeros(0, np.int64)
         self._found = self._silences([])
 
-    def fold(self, slots: I32, starts: I64, keys: int, until_ns: int) -> Silences:
-        """Take in n windows that are there, whole ticks in order of time; `keys` slots are in use.
-
-        Returns the silences that became odd in ticks before `until_ns`: in later ones windows may still come.
-        """
+    def missing(self, slots: I32, starts: I64, keys: int, until_ns: int) -> tuple[I32, I64]:
+        """The windows in which a silence becomes odd, in ticks before `until_ns`: in later ones windows may still come."""
         self._grow(keys)
         edges = [0, *(np.flatnonzero(starts[1:] != starts[:-1]) + 1).tolist(), len(starts)] if len(starts) else []
         out: I32 = np.empty(keys, np.int32)
@@ -110,7 +111,7 @@ class Absence:
                     Silences(chosen, at, self._counts[chosen], self._chances[chosen], self._first[chosen], self._last[chosen])
                 )
         self._found = self._silences(parts)
-        return self._found
+        return self._found.slots, self._found.starts
 
     def _silences(self, parts: list[Silences]) -> Silences:
         return Silences(
@@ -122,20 +123,22 @@ class Absence:
             np.concatenate([np.zeros(0, np.int64), *(part.last_ns for part in parts)]),
         )
 
-    def judge(self, slots: I32, starts: I64) -> Verdicts:
-        """Verdicts on m windows that are not there: a vote for those in which a silence of the last `fold` became odd, none for others."""
-        places = {place: i for i, place in enumerate(zip(self._found.starts.tolist(), self._found.slots.tolist(), strict=True))}
-        self._at = np.array([places.get(place, -1) for place in zip(starts.tolist(), slots.tolist(), strict=True)], np.int64)
+    def judge(self, batch: DetectorInput) -> Verdicts:
+        """Votes for the windows that `missing` named last; no verdict on others."""
+        found = zip(self._found.starts.tolist(), self._found.slots.tolist(), strict=True)
+        places = {place: i for i, place in enumerate(found)}
+        asked = zip(batch.time_ns.tolist(), batch.slots.tolist(), strict=True)
+        self._at = np.array([places.get(place, -1) for place in asked], np.int64)
         voted = self._at >= 0
         # How many times less likely than the limit; a chance may be too small for a double.
         chances = np.append(self._found.chances, np.nan)[self._at]
         with np.errstate(divide="ignore", over="ignore"):
             r = np.where(voted, np.minimum(self._plan.limit / chances, _CAP), np.nan)
-        self._verdicts = Verdicts(r / (1.0 + r), voted, r, np.empty((0, len(slots))))
+        self._verdicts = Verdicts(r / (1.0 + r), voted, r, np.empty((0, len(batch))))
         return self._verdicts
 
-    def evidence(self, index: I64) -> Evidence:
-        """Reasons for the windows at `index` of those last judged."""
+    def explain(self, index: I64) -> Evidence:
+        """How long the silence is, and how long one lasts on average."""
         m = len(index)
         at = self._at[index]
         spoke = at >= 0
@@ -150,8 +153,8 @@ class Absence:
             for said, *row in zip(spoke.tolist(), ticks.tolist(), active.tolist(), silent.tolist(), last.tolist(), strict=True)
         ]
         return Evidence(
-            name=self._plan.name,
-            type=self._plan.type,
+            name=self.name,
+            type=self.type,
             score=self._verdicts.score[index],
             voted=self._verdicts.voted[index],
             raw=nothing,
@@ -170,14 +173,15 @@ class Absence:
         self._counts, self._chances = grown_rows(self._counts, keys), grown_rows(self._chances, keys)
         self._first, self._last = grown_rows(self._first, keys, NULL_INT), grown_rows(self._last, keys, NULL_INT)
 
-    def snapshot(self, keys: int) -> dict[str, np.ndarray]:
-        """The state of the first `keys` slots."""
-        self._grow(keys)
-        kept: dict[str, np.ndarray] = {"counts": self._counts, "chances": self._chances, "first": self._first, "last": self._last}
-        return {name: array[:keys].copy() for name, array in kept.items()}
+    def snapshot(self, slots: int) -> Arrays:
+        """Counts and chances by slot."""
+        self._grow(slots)
+        kept: Arrays = {"counts": self._counts, "chances": self._chances, "first": self._first, "last": self._last}
+        return {name: array[:slots].copy() for name, array in kept.items()}
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot."""
+        del names
         self._counts, self._chances, self._first, self._last = (arrays[name].copy() for name in ("counts", "chances", "first", "last"))
 
 

@@ -7,14 +7,14 @@ there is nothing to standardise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
+from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.clock import LocalTime
 from offbeat.core.compiled import settle
 from offbeat.core.evidence import Evidence, WindowSpan
@@ -22,19 +22,20 @@ from offbeat.core.hashing import TEXT, row_hashes, words_of
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import PopulationPlan
 from offbeat.core.rings import grown_rows
+from offbeat.core.state import Arrays
+from offbeat.detectors.detector import Detector, DetectorInput, Verdicts
 from offbeat.detectors.population_forest.population_kernels import calibrate, complete_rows, singles
 from offbeat.detectors.population_forest.population_model import PopulationModel, load, model_seed, save, train
 from offbeat.detectors.population_forest.population_sample import PopulationSample, Sampled
+from offbeat.detectors.trained.shared_training import key_hash
 from offbeat.detectors.trained.thresholds import rank
-from offbeat.detectors.trained.trained import key_hash
-from offbeat.detectors.verdict import Verdicts
 
 _BEFORE = "no verdict: windows that start later were judged before it"
 _NULL = "no verdict: a feature is null"
 _NOT_FIXED = "no verdict: the model is for other days"
 
 
-class PopulationForest:
+class PopulationForest(Detector):
     """One detector of a view with a rollup.
 
     Raw score, trees and contributions are those of `IsolationForest`. `judge` scores a tick by the model of the ticks before it, then the
@@ -43,7 +44,9 @@ class PopulationForest:
 
     def __init__(self, plan: PopulationPlan, view: str, pipeline_seed: int, local: LocalTime | None = None) -> None:
         """local: by which clock days are counted; None: as time goes by. Raises UserError when the plan's `model` is no model for it."""
+        super().__init__(plan)
         self._plan = plan
+        self._as_of_ns: int | None = None
         self._seed, self._detector = np.uint64(pipeline_seed), np.uint64(key_hash(f"{view}.{plan.name}"))
         self._inputs = np.array(plan.inputs, np.int64)
         self._share = Fraction(repr(plan.contamination)).as_integer_ratio()
@@ -57,18 +60,21 @@ class PopulationForest:
         self._newest = self._given
         self._spoke = self._saw = False
 
-    def judge(self, names: Sequence[str], slots: I32, time_ns: I64, outputs: F64) -> Verdicts:
-        """Verdicts on n windows that start at `time_ns` (n,), by outputs (o, n) of the view's program.
+    def judge(self, batch: DetectorInput) -> Verdicts:
+        """Verdicts on n windows. Ticks are judged in order of time, whatever the order of the rows.
 
-        `names` are the keys of all slots. Ticks are judged in order of time, whatever the order of the rows.
+        As of a moment, the very windows are learnt first, and then judged by one model of all that was learnt up to it.
         """
-        n = len(slots)
-        self._outputs, self._time = outputs, time_ns
+        if self._as_of_ns is not None:
+            self.learn(batch)
+            self.fix(self._sample.since(self._as_of_ns), self._as_of_ns)
+        n, outputs, slots = len(batch), batch.outputs, batch.slots
+        self._outputs, self._time = outputs, batch.time_ns
         self._raw, self._limit, self._version = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
         score, voted, exceedance = np.full(n, np.nan), np.zeros(n, np.bool_), np.full(n, np.nan)
         self._models = {start: model for start, model in self._models.items() if start == self._sample.tick}
-        self._grow(names)
-        for start, rows in self._ticks(time_ns, outputs):
+        self._grow(batch.names)
+        for start, rows in self._ticks(batch.time_ns, outputs):
             model = self._model_at(start)
             live = np.full(len(rows), np.nan)
             if isinstance(model, PopulationModel):
@@ -79,20 +85,21 @@ class PopulationForest:
                 self._spoke = self._spoke or len(rows) > 0
             if self._learns and start == self._sample.tick:
                 self._sample.add(outputs, self._inputs, rows, live, slots, self._keys)
-        self._said = Verdicts(score, voted, exceedance, np.empty((0, n)))
-        return self._said
+        self._verdicts = Verdicts(score, voted, exceedance, np.empty((0, n)))
+        return self._verdicts
 
-    def learn(self, names: Sequence[str], slots: I32, time_ns: I64, outputs: F64) -> None:
+    def learn(self, batch: DetectorInput) -> None:
         """Take rows into the sample without judging them. Rows of a tick before the newest are left out."""
-        self._grow(names)
-        for start, rows in self._ticks(time_ns, outputs):
+        self._grow(batch.names)
+        for start, rows in self._ticks(batch.time_ns, batch.outputs):
             if start > self._sample.tick:
                 self._sample.open(start)
             if start == self._sample.tick:
-                self._sample.add(outputs, self._inputs, rows, np.full(len(rows), np.nan), slots, self._keys)
+                self._sample.add(batch.outputs, self._inputs, rows, np.full(len(rows), np.nan), batch.slots, self._keys)
 
-    def since(self, time_ns: int) -> int:
-        """Start of the first window that it learns from to judge one that starts at a time."""
+    def as_of(self, time_ns: int) -> int:
+        """One model of what was learnt in `over` up to that moment judges the very windows that it learnt from."""
+        self._as_of_ns = time_ns
         return self._sample.since(time_ns)
 
     def fix(self, from_ns: int, until_ns: int) -> None:
@@ -157,8 +164,8 @@ class PopulationForest:
             self._keys[known:slots] = hashes
             self._known = slots
 
-    def evidence(self, index: I64) -> Evidence:
-        """Reasons for rows of the last batch."""
+    def explain(self, index: I64) -> Evidence:
+        """Raw scores, and what each feature adds to them."""
         rows = np.ascontiguousarray(self._outputs[self._inputs][:, index].T)
         contributions = np.full((len(self._inputs), len(index)), np.nan)
         notes = np.full(len(index), "", object)
@@ -180,10 +187,10 @@ class PopulationForest:
         offsets = np.append(np.int64(0), np.cumsum(odd.sum(axis=1)))
         raw = self._raw[index]
         return Evidence(
-            name=self._plan.name,
-            type=self._plan.type,
-            score=self._said.score[index],
-            voted=self._said.voted[index],
+            name=self.name,
+            type=self.type,
+            score=self._verdicts.score[index],
+            voted=self._verdicts.voted[index],
             raw=raw,
             threshold=self._limit[index],
             observed=np.where(np.isnan(raw), np.nan, rows[:, 0]) if len(self._inputs) == 1 else np.full(len(index), np.nan),
@@ -196,7 +203,7 @@ class PopulationForest:
             window=WindowSpan(*spans),
         )
 
-    def newest(self) -> bytes | None:
+    def model(self) -> bytes | None:
         """The file of the model that was trained or loaded last; None: there is none."""
         return None if self._newest is None else save(self._newest)
 
@@ -205,15 +212,17 @@ class PopulationForest:
         if self._spoke:
             return ""
         if not self._saw:
-            return f"{self._plan.name}: never trained, as every row had a null among the features"
-        return f"{self._plan.name}: never trained, as no window had {self._plan.train_min:,} rows without a null in the time before it"
+            return "never trained, as every row had a null among the features"
+        return f"never trained, as no window had {self._plan.train_min:,} rows without a null in the time before it"
 
-    def snapshot(self) -> dict[str, np.ndarray]:
+    def snapshot(self, slots: int) -> Arrays:
         """The sample; models are trained again."""
+        del slots
         return self._sample.snapshot() if self._learns else {}
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot."""
+        del names
         if arrays:
             self._sample.restore(arrays)
             live = np.concatenate([arrays["past.live"], arrays["new.live"]])

@@ -20,8 +20,8 @@ from offbeat.detectors.trained.float32 import F32, by_row
 from offbeat.detectors.trained.model import Training
 from offbeat.detectors.trained.model_slots import SPEAKS
 from offbeat.detectors.trained.random import stream
+from offbeat.detectors.trained.shared_training import WIDTH
 from offbeat.detectors.trained.thresholds import ENOUGH
-from offbeat.detectors.trained.trained import WIDTH
 from offbeat.errors import UserError
 
 STAND_IN = 8192

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, Bools
@@ -9,7 +11,7 @@ from offbeat.core.compiled import compiled
 from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import RangePlan
-from offbeat.detectors.verdict import Verdicts
+from offbeat.detectors.detector import Detector, DetectorInput, Kind, Verdicts
 
 
 @compiled
@@ -70,41 +72,41 @@ def _out_of_range(
     return found
 
 
-class Range:
+class Range(Detector):
     """Judges rows by the outputs of the view's program; keeps no state, its window is the view's.
 
-    raw = max |value - center| / reach over the values, threshold 1 [S18]. With one value the evidence shows it as `observed`, the end of
-    the range on its side as `threshold` and the center as `expected`; with several it shows `raw`. Contributions are the values' distances
-    in the detector's unit (standard deviations for a z-score), signed.
+    raw = max |value - center| / tolerance over the values, threshold 1 [S18]. With one value the evidence shows it as `observed`, the end
+    of the range on its side as `threshold` and the center as `expected`; with several it shows `raw`. Contributions are the values'
+    distances in the detector's unit (standard deviations for a z-score), signed. Of open windows only values above what is usual count, as
+    what lies below may yet rise.
     """
 
     def __init__(self, plan: RangePlan) -> None:
-        self.name = plan.name
-        self.features = tuple(term.feature for term in plan.terms)
-        self._type = plan.type
+        super().__init__(plan)
+        self._features = tuple(term.feature for term in plan.terms)
         self._terms = np.array([[term.value, term.center, term.below, term.above, term.least] for term in plan.terms], np.int64)
         self._positive = np.array([term.positive for term in plan.terms])
         self._limits = np.array([term.limit for term in plan.terms])
+        if plan.early:
+            self.judges = frozenset({Kind.ROWS, Kind.OPEN})
 
-    def judge(self, outputs: F64, *, above: bool = False) -> Verdicts:
-        """Verdicts on n rows from the (o, n) outputs of the view's program.
-
-        above: only values above what is usual count, as of windows that are still open: what lies below may yet rise.
-        """
-        n = outputs.shape[1]
+    def judge(self, batch: DetectorInput) -> Verdicts:
+        """Verdicts on n rows; none where no value has a ratio."""
+        n = len(batch)
         score, voted, exceedance, ratios = np.empty(n), np.empty(n, np.bool_), np.empty(n), np.empty((len(self._terms), n))
-        _judge(outputs, self._terms, above, ratios, score, voted, exceedance)
-        return Verdicts(score, voted, exceedance, ratios)
+        _judge(batch.outputs, self._terms, batch.kind is Kind.OPEN, ratios, score, voted, exceedance)
+        self._outputs, self._verdicts = batch.outputs, Verdicts(score, voted, exceedance, ratios)
+        return self._verdicts
 
-    def without_spread(self, outputs: F64) -> I64:
-        """(terms,) of how many of n rows the value and its center are known, but not the reach, or it is 0: there is no ratio then."""
+    def left_out(self) -> Mapping[str, int]:
+        """Values that are known, as their center is, but whose tolerance is not, or is 0: there is no ratio then."""
         found = np.zeros(len(self._terms), np.int64)
-        _without_spread(outputs, self._terms, found)
-        return found
+        _without_spread(self._outputs, self._terms, found)
+        return {value: n for value, n in zip(self._features, found.tolist(), strict=True) if n}
 
-    def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
-        """Reasons for the rows at `index`."""
-        m = len(index)
+    def explain(self, index: I64) -> Evidence:
+        """Values against their ranges."""
+        m, outputs, verdicts = len(index), self._outputs, self._verdicts
         ratios = verdicts.ratios[:, index]
         silent = np.isnan(verdicts.score[index])
         if len(self._terms) == 1:
@@ -121,14 +123,14 @@ class Range:
         found = _out_of_range(outputs, self._terms, self._positive, verdicts.ratios, index, offsets, feature, values)
         return Evidence(
             name=self.name,
-            type=self._type,
+            type=self.type,
             score=verdicts.score[index],
             voted=verdicts.voted[index],
             raw=raw,
             threshold=threshold,
             observed=observed,
             expected=expected,
-            features=self.features,
+            features=self._features,
             contributions=contributions,
             out_of_range=OutOfRange(offsets, feature[:found], values[:, :found]),
             notes=(),

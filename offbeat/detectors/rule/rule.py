@@ -9,7 +9,7 @@ from offbeat.core.compiled import compiled
 from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import RulePlan
-from offbeat.detectors.verdict import Verdicts
+from offbeat.detectors.detector import Detector, DetectorInput, Kind, Verdicts
 
 _CAP = 100.0
 _SIDES = {">": 1, ">=": 2, "<": -1, "<=": -2, "": 0}
@@ -43,39 +43,42 @@ def _judge(side: int, when: F64, observed: F64, threshold: F64, score: F64, vote
         score[i] = r / (1.0 + r)
 
 
-class Rule:
-    """Judges rows by the outputs of the view's rule program; keeps no state."""
+class Rule(Detector):
+    """Judges rows by the outputs of the view's program; keeps no state."""
 
     def __init__(self, plan: RulePlan) -> None:
-        self.name = plan.name
+        super().__init__(plan)
         self._plan = plan
         self._side = _SIDES[plan.comparison]
+        if plan.early:
+            self.judges = frozenset({Kind.ROWS, Kind.OPEN})
 
-    def judge(self, outputs: F64) -> Verdicts:
-        """Verdicts on n rows from the (o, n) outputs of the rule program."""
-        n = outputs.shape[1]
+    def judge(self, batch: DetectorInput) -> Verdicts:
+        """Verdicts on n rows; none where the condition is null."""
+        n, outputs = len(batch), batch.outputs
         score, voted, exceedance = np.empty(n), np.empty(n, np.bool_), np.empty(n)
         when = outputs[self._plan.when]
         observed = outputs[self._plan.observed] if self._side else when
         threshold = outputs[self._plan.threshold] if self._side else when
         _judge(self._side, when, observed, threshold, score, voted, exceedance)
-        return Verdicts(score, voted, exceedance, np.empty((0, n)))
+        self._outputs, self._verdicts = outputs, Verdicts(score, voted, exceedance, np.empty((0, n)))
+        return self._verdicts
 
-    def evidence(self, outputs: F64, verdicts: Verdicts, index: I64) -> Evidence:
-        """Reasons for the rows at `index`."""
-        m, score = len(index), verdicts.score[index]
+    def explain(self, index: I64) -> Evidence:
+        """Both sides of the condition's comparison, where it has a verdict."""
+        m, score = len(index), self._verdicts.score[index]
         silent = np.isnan(score)
         nothing = np.full(m, np.nan)
 
         def pick(output: int) -> F64:
-            return np.where(silent, np.nan, outputs[output][index]) if output >= 0 else nothing
+            return np.where(silent, np.nan, self._outputs[output][index]) if output >= 0 else nothing
 
         features = (self._plan.measure,) if self._plan.measure else ()
         return Evidence(
             name=self.name,
-            type=self._plan.type,
+            type=self.type,
             score=score,
-            voted=verdicts.voted[index],
+            voted=self._verdicts.voted[index],
             raw=nothing,
             threshold=pick(self._plan.threshold),
             observed=pick(self._plan.observed),

@@ -18,25 +18,35 @@ OFFSET, CAPACITY, LENGTH, TRAINED, SEEN, TRAINING = range(6)
 
 
 @compiled
-def _schedule(
-    slots: I32, complete: Bools, records: I64, phases: I64, every: int, least: int, rounds: I32, trains: Bools, within: I32
-) -> int:
-    """Count each row's trainings before it in this batch into `rounds`; `trains`: a training follows the row. Returns the most of them."""
-    most = 0
+def _cuts(
+    slots: I32, complete: Bools, records: I64, phases: I64, every: int, least: int, rows_here: I32, cuts_here: I32, cuts: I32
+) -> None:
+    """cuts[i] = how many trainings of its key come between the first row and row i; nothing is noted. `rows_here`, `cuts_here`: zeros."""
     for i in range(len(slots)):
         s = slots[i]
-        rounds[i] += within[s]
-        trains[i] = False
+        cuts[i] = cuts_here[s]
         if complete[i]:
-            seen = records[s, SEEN] + 1
-            records[s, SEEN] = seen
+            rows_here[s] += 1
+            seen = records[s, SEEN] + rows_here[s]
             if seen >= least and (seen + phases[s]) % every == 0:
-                trains[i] = True
-                within[s] += 1
-                most = max(most, within[s])
+                cuts_here[s] += 1
     for i in range(len(slots)):
-        within[slots[i]] = 0
-    return most
+        rows_here[slots[i]] = 0
+        cuts_here[slots[i]] = 0
+
+
+@compiled
+def _due(slots: I32, records: I64, phases: I64, every: int, least: int, out: I32) -> int:
+    """Slots whose last row calls for a training, of rows that were just kept, those of a slot side by side; returns how many."""
+    found = 0
+    for i in range(len(slots)):
+        s = slots[i]
+        if i + 1 == len(slots) or slots[i + 1] != s:
+            seen = records[s, SEEN]
+            if seen >= least and (seen + phases[s]) % every == 0:
+                out[found] = s
+                found += 1
+    return found
 
 
 @compiled
@@ -75,6 +85,7 @@ def _append(
         row_numbers[at] = numbers[i]
         times[at] = time_ns[i]
         records[s, LENGTH] = length + 1
+        records[s, SEEN] += 1
     return len(slots)
 
 
@@ -105,30 +116,32 @@ class TrainingRows:
         self._used: I64 = np.zeros(1, np.int64)
         self._free = no_free()
         self._phases: I64 = np.zeros(0, np.int64)
-        self._within: I32 = np.zeros(0, np.int32)
+        self._rows_here: I32 = np.zeros(0, np.int32)
+        self._cuts_here: I32 = np.zeros(0, np.int32)
 
     def grow(self, first: int, hashes: U64) -> None:
         """Make room for new slots from `first` on; `hashes` are those of their keys, which spread their trainings."""
         slots = first + len(hashes)
         self.records = grown_rows(self.records, slots)
-        self._within = grown_rows(self._within, slots)
+        self._rows_here, self._cuts_here = grown_rows(self._rows_here, slots), grown_rows(self._cuts_here, slots)
         self._phases = grown_rows(self._phases, slots)
         self._phases[first:slots] = hashes % np.uint64(self._every)
 
-    def schedule(self, slots: I32, complete: Bools, rounds: I32) -> tuple[Bools, bool]:
-        """Count n rows in fold order, adding to `rounds` (n,) each key's trainings before the row; gives (n,) after which one follows,
-        and whether any does.
-        """
-        trains = np.empty(len(slots), np.bool_)
-        most = _schedule(slots, complete, self.records, self._phases, self._every, self._least, rounds, trains, self._within)
-        return trains, most > 0
+    def cuts(self, slots: I32, complete: Bools) -> I32:
+        """(n,) how many trainings of its key come before each of n rows that are yet to be kept, from the first of them on."""
+        out = np.empty(len(slots), np.int32)
+        _cuts(slots, complete, self.records, self._phases, self._every, self._least, self._rows_here, self._cuts_here, out)
+        return out
 
     def first_training(self, slot: int) -> int:
         """Complete rows after which the slot's key is trained for the first time."""
         return self._least + -(self._least + int(self._phases[slot])) % self._every
 
-    def append(self, slots: I32, x: F64, numbers: I64, time_ns: I64) -> None:
-        """Keep (n, k) complete rows; `numbers` (n,) are theirs among all rows of their keys, `time_ns` (n,) their times."""
+    def append(self, slots: I32, x: F64, numbers: I64, time_ns: I64) -> I32:
+        """Keep (n, k) complete rows; `numbers` (n,) are theirs among all rows of their keys, `time_ns` (n,) their times.
+
+        Gives the slots that are to be trained now; no row but a slot's last one may call for that.
+        """
         done = 0
         while (
             done := _append(
@@ -137,6 +150,8 @@ class TrainingRows:
             )
         ) < len(slots):  # fmt: skip
             self._grow_pool(int(self._used[0]) + 2 * self._most)
+        due = np.empty(len(slots), np.int32)
+        return due[: _due(slots, self.records, self._phases, self._every, self._least, due)]
 
     def _grow_pool(self, elements: int) -> None:
         self.rows = grown_rows(self.rows, elements)

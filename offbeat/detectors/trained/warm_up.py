@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from offbeat.core.plan import ModelPlan, PopulationPlan
+from offbeat.detectors.detector import DetectorInput
 from offbeat.detectors.population_forest.population_forest import PopulationForest
 from offbeat.detectors.trained.model import Training
 from offbeat.detectors.trained.trained import model_of
@@ -39,8 +40,8 @@ def _first_population() -> None:
     forest = PopulationForest(PopulationPlan("first", "", features, columns, 9, _ROWS, 2, 2, 2, 0.5, ""), "", 0)
     names, slots, outputs = [str(i) for i in range(_ROWS)], np.arange(_ROWS, dtype=np.int32), np.arange(3.0 * _ROWS).reshape(3, _ROWS)
     for tick in (1, 2, 3):
-        forest.judge(names, slots, np.full(_ROWS, tick), outputs)
-    forest.evidence(np.arange(_ROWS))
+        forest.judge(DetectorInput(names, slots, np.full(_ROWS, tick), outputs, np.zeros(_ROWS, np.int64)))
+    forest.explain(np.arange(_ROWS))
 
 
 def first_fits(kinds: Sequence[str]) -> None:
