@@ -1,9 +1,10 @@
 PYTHON ?= python3
 DATA ?= ../shared/data
+DIST ?= dist
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-fast lint bench bench-cdr-scale clean
+.PHONY: setup lock dist demo test test-fast lint bench bench-cdr-scale clean
 
 setup: $(VENV)/.ready
 
@@ -14,6 +15,14 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+# After a change of dependencies in pyproject.toml; versions that still fit stay as they are.
+lock:
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-header -o requirements.lock
+
+# The source distribution, and the wheel made from it, by the locked build tool.
+dist: setup
+	$(BIN)/uv build --quiet --out-dir $(DIST) --build-constraints requirements.lock --require-hashes
 
 # Alerts out of minute bars and of trades, the worst ones explained and drawn.
 demo: setup
@@ -37,6 +46,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks.bars_vs_polars
 	$(BIN)/python -m benchmarks.bars_vs_spark
+	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.state_size

@@ -12,11 +12,13 @@ from benchmarks.answers import expected_alerts
 from benchmarks.cdr_answers import Answers, our_answers, peer_answers, same_answers
 from benchmarks.cdr_process import judge, system_b
 from benchmarks.cdr_scale import size_mib
+from benchmarks.decode import Case
 from benchmarks.make_bars import REAL, real_sessions, symbol_bars, write_symbol
 from benchmarks.measure import alternate, machine, own_peak_mib, table
 from benchmarks.plot import Panel, write_svg
 from benchmarks.results import record
 from offbeat.evaluate.generate_cdr import generate_cdr
+from offbeat.spec.load import load_plan
 
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data/bars")
 
@@ -108,3 +110,16 @@ def test_offbeat_and_the_script_in_duckdb_say_the_same_of_call_records(tmp_path:
     assert ours.customer_days["zscore"].sum() > 100
     assert ours.region_hours.height > 10
     same_answers({"offbeat": ours, "DuckDB": peer_answers(tmp_path / "peer")})
+
+
+def test_three_ways_to_decode_json_give_the_same() -> None:
+    line = b'{"symbol":"A","ts_event":"2024-01-02T03:04:05.000000006Z","price":1.25,"size":3,"side":"N",'
+    line += b'"flags":0,"sequence":1,"publisher_id":8}\n'
+    case = Case(load_plan("trades").source, "symbol", line + line.replace(b"1.25", b"7"))
+    assert case.same() == 2
+    frame = case.polars()
+    assert frame["price"].to_list() == [1_250_000_000, 7_000_000_000]
+    assert frame["ts_event"].dt.nanosecond().to_list() == [6, 6]
+    with pytest.raises(SystemExit, match="Polars reads other values"):
+        # Nearest doubles, not what was written: only ours is the integer that the digits say.
+        Case(case.plan, "symbol", line.replace(b"1.25", b"9007199.254740993")).same()

@@ -10,41 +10,49 @@ import typer
 ALERTS_EXAMPLES = """\b
 Examples:
   offbeat alerts alerts.jsonl
-  offbeat alerts out.parquet --limit 50 --key AARTIIND
+  offbeat alerts out.parquet --limit 50
+  offbeat alerts out.parquet --key AARTIIND --key TCS
 """
 EXPLAIN_EXAMPLES = """\b
 Examples:
   offbeat explain worst --alerts alerts.jsonl
   offbeat explain 4b1239cb0fa7 --alerts out.parquet --plot alert.html
-  offbeat explain worst --alerts mine.jsonl --pipeline my.yaml --plot alert.html
+  # An alert of your own pipeline
+  offbeat explain worst --alerts mine.jsonl --pipeline my.yaml
 """
 
 _Pipeline = Annotated[
     str | None,
-    typer.Option(metavar="PIPELINE", help="The pipeline that raised the alerts; a shipped one is found by itself.", show_default=False),
+    typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
 ]
 
 
 def alerts(
     uri: Annotated[str, typer.Argument(metavar="URI", help="A file or folder that `offbeat run --alerts` wrote.", show_default=False)],
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many alerts to show.")] = 20,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only alerts of this key.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Number of alerts to show.")] = 20,
+    key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only alerts of this key. Repeatable.")] = None,
     pipeline: _Pipeline = None,
 ) -> None:
-    """Show the worst alerts, one line each: by severity, then votes, then score."""
+    """List the worst alerts of a run.
+
+    Sorted by severity, then votes, then score. Times are in the zone of the pipeline, in UTC where the pipeline is not known.
+    """
     import polars as pl
 
-    from offbeat.cli.reading import plan_of, records
+    from offbeat.cli.reading import of_keys, plan_of, records
+    from offbeat.cli.say import say
     from offbeat.cli.terminal import console, show
     from offbeat.errors import UserError
     from offbeat.io.read.alert_files import latest, read_alerts
     from offbeat.io.report.run_report import ranked, worst_table
 
     found = latest(read_alerts(uri))
-    if key is not None:
-        found = found.filter(pl.col("key") == key)
+    if key:
+        found, lacking = of_keys(found, key)
         if found.is_empty():
-            raise UserError(f"no alerts of key {key!r} in {uri}")
+            raise UserError(f"no alerts of {lacking} in {uri}")
+        if lacking:
+            say(f"no alerts of {lacking} in {uri}")
     worst = records(ranked(found, limit))
     plan = plan_of(pipeline, worst[0]["pipeline"]) if worst else None
     zone = plan.source.time.zone if plan is not None else "UTC"
@@ -53,18 +61,21 @@ def alerts(
 
 def explain(
     alert_id: Annotated[
-        str, typer.Argument(metavar="ALERT_ID", help="An alert's id, or its first digits; or worst.", show_default=False)
+        str, typer.Argument(metavar="ALERT_ID", help="The id of an alert, its first digits, or worst.", show_default=False)
     ],
-    uri: Annotated[str, typer.Option("--alerts", metavar="URI", help="Where the alerts are.", show_default=False)],
+    uri: Annotated[
+        str, typer.Option("--alerts", metavar="URI", help="A file or folder that `offbeat run --alerts` wrote.", show_default=False)
+    ],
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="Also draw the alert among the rows around it into this file.", show_default=False),
+        typer.Option(metavar="FILE.html", help="Plot the alert and the rows around it into this file.", show_default=False),
     ] = None,
     pipeline: _Pipeline = None,
 ) -> None:
-    """Say in words why there is an alert: what was observed, expected and allowed, who voted, and on what evidence.
+    """Explain why an alert was raised.
 
-    A plot also shows the rows before and after, read again from the file that the alert came from.
+    Shows what was observed and expected, the limit, which detectors voted, and the evidence. A plot also shows the rows before and after,
+    read again from the source file.
     """
     from offbeat.cli.reading import draw, one, plan_of
     from offbeat.cli.say import put

@@ -1,4 +1,4 @@
-"""The `offbeat` command: which commands there are, and what becomes of errors."""
+"""The `offbeat` command: its subcommands, and how errors end it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from offbeat.cli.replay import replay
 from offbeat.errors import OffbeatError, SpecError
 
 EXAMPLES = """\b
-A first look, on bars made up on the spot:
+Try it on generated bars:
   offbeat generate bars --out bars
   offbeat run bars bars --alerts alerts.jsonl
   offbeat explain worst --alerts alerts.jsonl --plot worst.html
 \n\n
-Exit codes: 0 done, 1 an error in offbeat, 2 something to put right (input, pipeline, command), 130 interrupted.
+Exit codes: 0 done, 1 internal error, 2 wrong input, pipeline or command, 130 interrupted.
 """
 
 # Without rich: it alone would cost more than the rest of `offbeat --help`.
@@ -53,7 +53,7 @@ def _version(wanted: bool) -> None:
 @app.callback(epilog=EXAMPLES)
 def offbeat(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an internal error happened; may stand after any command.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error. Works after any command.")] = False,
 ) -> None:
     """Find the events that break the rhythm of a stream, and say why."""
 
@@ -89,7 +89,7 @@ def main() -> None:
         code = 1
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        _say(f"offbeat: internal error ({what}); run again with --debug to see where, and report it")
+        _say(f"offbeat: internal error ({what}); run again with --debug, and report it")
         _show(debug)
         code = 1
     else:

@@ -15,7 +15,7 @@ from offbeat.cli.progress import Meter
 from offbeat.cli.say import put
 from offbeat.cli.terminal import console, show
 from offbeat.engines.compare import Judged, chosen, judge, longest_window, names_of
-from offbeat.engines.local import Progress
+from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
 from offbeat.evaluate.comparison import as_dict, compared
 from offbeat.evaluate.detection_quality import Tolerance
@@ -93,8 +93,8 @@ def _tolerance(text: str) -> Tolerance:
 
 def _heading(judged: Judged) -> str:
     ledger = judged.ledger
-    left = [(ledger.warming_up, "without any verdict"), (ledger.late, "late"), (ledger.duplicate, "duplicate")]
-    left.append((sum(ledger.quarantined.values()), "not fit to be judged"))
+    left = [(ledger.warming_up, "without a verdict"), (ledger.late, "late"), (ledger.duplicate, "duplicate")]
+    left.append((sum(ledger.quarantined.values()), "quarantined"))
     said = "".join(f", {n:,} {what}" for n, what in left if n)
     return f"{judged.plan.name}: {ledger.rows_in:,} rows in {judged.seconds:.1f} s{said}"
 

@@ -1,4 +1,4 @@
-"""What a person reads when a run has ended."""
+"""What a run prints when it has ended."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import contextlib
 import shlex
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from offbeat.cli.request import Request
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
-from offbeat.engines.local import Run
+from offbeat.engines.run_result import Run
+from offbeat.io.address import address_of, shown
 from offbeat.io.report.run_report import run_report
+from offbeat.io.write.sinks import local_path
 
 
 def quarantined(run: Run) -> int:
@@ -36,34 +39,47 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     figures = run.as_dict()
     remarks = list(run.notes)
     if rows_before:
-        told = f"went on after {_rows(rows_before)} of earlier runs"
-        remarks.insert(0, f"{told}; {_rows(run.rows_read)} read now, and the alerts shown are those of this run")
+        told = f"continued after {_rows(rows_before)} of earlier runs"
+        remarks.insert(0, f"{told}; {_rows(run.rows_read)} read now; the alerts shown are from this run")
     stopped = "" if run.complete else " (interrupted)"
-    title = f"{plan.name}{stopped}: {_rows(run.ledger.rows_in)} in {run.seconds:.1f} s, at most {run.peak_memory_mb:,.0f} MB of memory"
+    title = f"{plan.name}{stopped}: {_rows(run.ledger.rows_in)} in {run.seconds:.1f} s, peak memory {run.peak_memory_mb:,.0f} MB"
     show(Text(title, style="bold"), to)
     show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.source.time.zone), to)
-    for line in next_steps(request, run, quarantine):
+    for line in next_steps(request, run, quarantine, to.width):
         show(Text(line), to, whole=True)
 
 
-def next_steps(request: Request, run: Run, quarantine: Path | None) -> list[str]:
-    """Where things are and the commands that look into them; nothing for outputs that were not kept."""
+def next_steps(request: Request, run: Run, quarantine: Path | None, width: int) -> list[str]:
+    """Where things are and the commands that look into them; nothing for outputs that were not kept.
+
+    A command that does not fit beside the path stands on a line of its own, so that it can be copied whole.
+    """
     kept = run.complete or request.state is not None or request.live
     lines = []
     aside = quarantined(run)
     if aside and not (kept and quarantine is not None):
-        lines.append(f"rows set aside: {aside:,}, not kept; --quarantine FILE.parquet keeps them")
+        lines.append(f"quarantine: {_rows(aside)}, not kept; --quarantine FILE.parquet keeps them")
     elif aside:
-        lines.append(f"rows set aside: {aside:,} in {quarantine}   →   offbeat quarantine list {shlex.quote(str(quarantine))}")
-    files = [uri for uri in request.alerts if uri != "-"]
+        lines += _with_command(
+            f"quarantine: {_rows(aside)} in {quarantine}", f"offbeat quarantine list {shlex.quote(str(quarantine))}", width
+        )
+    files = [uri for uri in request.alerts if local_path(uri) is not None]
+    others = [shown(uri) for uri in request.alerts if address_of(uri) is not None]
+    if kept and others and run.alerts:
+        lines.append(f"alerts: {', '.join(others)}")
     if kept and files and run.alerts:
         own = "" if request.pipeline == run.pipeline else f" --pipeline {shlex.quote(request.pipeline)}"
-        lines.append(f"alerts: {', '.join(files)}   →   offbeat explain worst --alerts {shlex.quote(files[0])}{own}")
+        lines += _with_command(f"alerts: {', '.join(files)}", f"offbeat explain worst --alerts {shlex.quote(files[0])}{own}", width)
     elif run.alerts and not request.alerts:
-        lines.append("alerts were shown, not kept; --alerts FILE.jsonl keeps them")
+        lines.append("alerts: not kept; --alerts FILE.jsonl keeps them")
     if request.tables:
         lines.append(f"tables: {', '.join(request.tables)}")
     return lines
+
+
+def _with_command(text: str, command: str, width: int) -> list[str]:
+    line = f"{text}   →   {command}"
+    return [line] if cell_len(line) <= width else [text, f"  {command}"]
 
 
 def _rows(n: int) -> str:
@@ -73,7 +89,7 @@ def _rows(n: int) -> str:
 def how_to_go_on(request: Request) -> str:
     """One line after an interruption."""
     if request.state is not None:
-        return f"interrupted; everything so far is committed: the same command goes on from here (--state {request.state})"
+        return f"interrupted; all work so far is committed, and the same command continues from here (--state {request.state})"
     if request.live:
-        return "interrupted; alerts written so far are kept, the state of the windows is not: --state DIR keeps it, too"
-    return "interrupted; nothing was kept, and the same command begins anew: with --state DIR a run can be stopped and continued"
+        return "interrupted; the alerts written so far are kept, the state of the windows is not; --state DIR keeps both"
+    return "interrupted; nothing was kept; with --state DIR a run can be stopped and continued"

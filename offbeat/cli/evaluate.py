@@ -10,7 +10,9 @@ import typer
 EXAMPLES = """\b
 Examples:
   offbeat evaluate alerts.jsonl bars/_labels.parquet
-  offbeat evaluate alerts.jsonl labels.csv --tolerance 10m --rows 37500 --html report.html
+  # Alerts up to 10 minutes after an anomaly count; draw the curves
+  offbeat evaluate alerts.jsonl labels.csv --tolerance 10m --html report.html
+  # False alarms per row and per key-day
   offbeat run cdr calls --alerts out.parquet --json > ledger.json
   offbeat evaluate out.parquet calls_labels.parquet --ledger ledger.json
 """
@@ -23,42 +25,45 @@ def evaluate(
     labels: Annotated[
         Path,
         typer.Argument(
-            metavar="LABELS", help="What was odd: CSV or Parquet with key, kind, from, to or key, time, label.", show_default=False
+            metavar="LABELS", help="Known anomalies: CSV or Parquet with key, kind, from, to or key, time, label.", show_default=False
         ),
     ],
-    tolerance: Annotated[str, typer.Option(metavar="LENGTH", help="How long after an anomaly alerts count for it: 30s, 10m.")] = "0s",
+    tolerance: Annotated[str, typer.Option(metavar="LENGTH", help="How long after an anomaly an alert still finds it: 30s, 10m.")] = "0s",
     pipeline: Annotated[
         str | None,
-        typer.Option(metavar="PIPELINE", help="The pipeline that raised the alerts; a shipped one is found by itself.", show_default=False),
+        typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
     ] = None,
     span: Annotated[
         str | None,
         typer.Option(
-            metavar="LENGTH", help="How long the windows are that alerts judge: 1d.", show_default="as the pipeline says; 0 for rows"
+            metavar="LENGTH", help="Length of the windows that alerts are about: 1d.", show_default="from the pipeline; 0 for rows"
         ),
     ] = None,
     rows: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Rows judged, for false alarms in 10,000 rows.", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="Rows scored, for false alarms per 10,000 rows.", show_default=False)
     ] = None,
     key_days: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Days of all keys judged, for false alarms in 1,000 of them, and ranks.", show_default=False),
+        typer.Option(min=1, metavar="N", help="Key-days scored, for false alarms per 1,000 key-days, ROC and PR.", show_default=False),
     ] = None,
     ledger: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="What `offbeat run --json` printed: rows, and days of keys where windows are judged.", show_default=False
+            metavar="FILE", help="Output of `offbeat run --json`, for rows and, where windows are scored, key-days.", show_default=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object.")] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw ROC, PR and an anomaly of each kind into this file.", show_default=False)
+        Path | None, typer.Option(metavar="FILE.html", help="Plot ROC, PR and one anomaly of each kind into this file.", show_default=False)
     ] = None,
 ) -> None:
-    """Hold the alerts of a run against labels: precision, recall, F1, delay, false alarms, by kind of anomaly; ROC-AUC and PR-AUC.
+    """Measure the alerts of a run against labels.
 
-    An alert is right if its row, or any moment of its window, lies in an anomaly of its key. Ranked are days of keys, by the worst alert
-    of each: with --key-days or --ledger all that were judged, otherwise those that have an alert or an anomaly.
+    Prints precision, recall, F1, delay and false alarms by kind of anomaly, ROC-AUC and PR-AUC. An alert is a true positive if its row, or
+    any moment of its window, lies in an anomaly of its key.
+
+    ROC and PR rank key-days by their worst alert: with --key-days or --ledger all key-days scored, else only those with an alert or an
+    anomaly.
     """
     from offbeat.cli.evaluating import Wanted, carry_out
 

@@ -1,4 +1,4 @@
-"""An evaluation from the command line: what to hold against what, then tables, JSON or a page."""
+"""An evaluation from the command line: alerts and labels read, then tables, JSON or a page."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _duration(option: str, text: str) -> int:
 def _plan(pipeline: str | None, alerts: pl.DataFrame) -> Plan | None:
     names = alerts["pipeline"].cast(pl.String).unique().sort().to_list()
     if len(names) > 1:
-        raise UserError(f"the alerts are of {len(names)} pipelines ({', '.join(names)}): hold those of one at a time against labels")
+        raise UserError(f"the alerts are from {len(names)} pipelines ({', '.join(names)}); evaluate one pipeline at a time")
     return plan_of(pipeline, names[0]) if names else None
 
 
@@ -104,7 +104,7 @@ def _judged(file: Path, lengths: dict[str, int]) -> tuple[int, int | None]:
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{file} is not what `offbeat run --json` prints") from None
+        raise UserError(f"{file} is not the output of `offbeat run --json`") from None
     if not views or any(lengths.get(name, 1) == 1 for name in views):
         return rows, None
     return rows, round(sum(n * lengths[name] for name, n in views.items()) / DAY_NS) or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from offbeat.cli.ending import how_to_go_on, report, tidy
 from offbeat.cli.first_start import prepare
@@ -12,7 +13,7 @@ from offbeat.cli.progress import Meter
 from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
-from offbeat.engines.local import LocalEngine
+from offbeat.engines.local import LocalEngine, cores
 from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load_plan
 
@@ -21,6 +22,7 @@ def execute(request: Request) -> int:
     """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
     plan = load_plan(request.pipeline, request.overrides)
     source = open_source(plan.source, list(request.sources))
+    request = replace(request, endless=source.live)
     prepare(plan)
     results, remarks = console(), console(stderr=True)
     both = results.is_terminal and remarks.is_terminal
@@ -36,9 +38,11 @@ def execute(request: Request) -> int:
         state=request.state,
         live=request.live,
         watch=lines,
+        workers=request.workers or cores(),
+        ends=request.ends,
     )
     before = engine.result.ledger.rows_in
-    with Interruption(engine.stop, live=request.live) as interruption:
+    with Interruption(engine.stop, live="-" in request.sources) as interruption:
         try:
             done = engine.run(meter)
         finally:

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_ASKED = b"\noffbeat: finishing the batch at hand; once more ends at once\n"
+_ASKED = b"\noffbeat: finishing the current batch; interrupt again to stop at once\n"
 
 
 class Interruption:

@@ -14,21 +14,26 @@ Examples:
   offbeat lint bars --set bar.price_jump.when='close > 0'
 """
 SCHEMA_EXAMPLES = """\b
-Example:
-  offbeat schema > pipeline.schema.json      for an editor: completion and checks while typing
-  offbeat schema alert                       for whoever reads the alerts
+Examples:
+  # For an editor: completion and checks while you type
+  offbeat schema > pipeline.schema.json
+  # For programs that read alerts
+  offbeat schema alert > alert.schema.json
 """
 
 
 def lint(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or one of bars, cdr, trades.", show_default=False)],
+    pipeline: Annotated[
+        str, typer.Argument(metavar="PIPELINE", help="A YAML file or a shipped pipeline: bars, cdr, trades.", show_default=False)
+    ],
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Check the pipeline with one value changed.")
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Check with one value changed: view.detector.param=value. Repeatable."),
     ] = None,
 ) -> None:
-    """Check a pipeline without running it: every problem with its line, and what is allowed but probably not meant.
+    """Check a pipeline without running it.
 
-    Problems end with exit code 2, warnings with 0.
+    Prints every problem with its line, and warnings for what is valid but probably not meant. Exit code 2 for problems, 0 for warnings.
     """
     from offbeat.errors import SpecError
     from offbeat.spec.lint import lint as check
@@ -42,9 +47,9 @@ def lint(
 
 
 def schema(
-    what: Annotated[Literal["pipeline", "alert"], typer.Argument(help="Of pipeline files, or of the alerts of a run.")] = "pipeline",
+    what: Annotated[Literal["pipeline", "alert"], typer.Argument(help="Schema of pipeline files, or of alerts.")] = "pipeline",
 ) -> None:
-    """Print a JSON schema: of pipeline files, or of alerts."""
+    """Print the JSON Schema of pipelines or alerts."""
     import json
 
     from offbeat.io.write.alert_json_schema import alert_json_schema

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from offbeat.engines.local import Progress
+from offbeat.engines.run_result import Progress
 
 _PATIENCE = 2.0
 """Seconds: shorter runs need no bar."""
@@ -20,20 +20,22 @@ class Meter:
     def __init__(self, console: Console, *, live: bool, found: str = "alerts") -> None:
         self._console, self._live, self._found = console, live, found
         self._began = time.monotonic()
-        self._first: int | None = None
+        self._first: tuple[float, int] | None = None
         self._bar: Bar | None = None
 
     def __call__(self, at: Progress) -> None:
+        now = time.monotonic()
         if self._first is None:
-            self._first = at.rows
+            self._first = now, at.rows
         if self._bar is None:
-            if not self._console.is_terminal or (time.monotonic() - self._began < _PATIENCE and not self._live):
+            if not self._console.is_terminal or (now - self._began < _PATIENCE and not self._live):
                 return
             self._bar = Bar(*_columns(known=at.size_bytes is not None), console=self._console, transient=True)
             self._bar.add_task("rows", total=at.size_bytes, counts="")
             self._bar.start()
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        counts = f"{at.rows:,} rows, {(at.rows - self._first) / seconds:,.0f} rows/s, {at.alerts:,} {self._found}"
+        since, before = self._first
+        rate = f", {(at.rows - before) / (now - since):,.0f} rows/s" if now > since else ""
+        counts = f"{at.rows:,} rows{rate}, {at.alerts:,} {self._found}"
         self._bar.update(self._bar.task_ids[0], completed=at.done_bytes, counts=counts)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""`offbeat quarantine`: rows that were set aside, listed and written back to be run again."""
+"""`offbeat quarantine`: quarantined rows, listed and exported to be repaired and run again."""
 
 from __future__ import annotations
 
@@ -10,32 +10,41 @@ import typer
 LIST_EXAMPLES = """\b
 Examples:
   offbeat quarantine list alerts.jsonl.quarantine.parquet
-  offbeat quarantine list state/quarantine.parquet --reason missing --reason late --limit 100
+  offbeat quarantine list state/quarantine.parquet --reason late --limit 100
 """
 EXPORT_EXAMPLES = """\b
 Examples:
   offbeat quarantine export alerts.jsonl.quarantine.parquet --out repaired
-  offbeat quarantine export state/quarantine.parquet --reason missing --out repaired
-\b
-Then repair the files in the folder, and run them:
+  # Only some reasons
+  offbeat quarantine export q.parquet --reason missing --reason late --out fix
+  # Then repair the files in the folder and run them
   offbeat run bars repaired --alerts repaired.jsonl
 """
 
-quarantine = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at rows that were set aside, and bring them back.")
+EXAMPLES = """\b
+Examples:
+  offbeat quarantine list alerts.jsonl.quarantine.parquet
+  offbeat quarantine export alerts.jsonl.quarantine.parquet --out repaired
+"""
 
-_Path = Annotated[Path, typer.Argument(metavar="PATH", help="The quarantine that a run wrote.", show_default=False)]
-_Reasons = Annotated[
-    list[str] | None, typer.Option("--reason", metavar="REASON", help="Only rows set aside for this reason; may be repeated.")
-]
+quarantine = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="List quarantined rows, or export them for repair.", epilog=EXAMPLES
+)
+
+_Path = Annotated[Path, typer.Argument(metavar="PATH", help="The quarantine of a run.", show_default=False)]
+_Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only rows with this reason. Repeatable.")]
 
 
 @quarantine.command("list", epilog=LIST_EXAMPLES)
 def list_rows(
     path: _Path,
     reason: _Reasons = None,
-    limit: Annotated[int, typer.Option(min=0, metavar="N", help="How many rows to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="Number of rows to show.")] = 20,
 ) -> None:
-    """Show how many rows were set aside for which reason, and the first of them with their original text."""
+    """List quarantined rows by reason.
+
+    Shows the number of rows per reason, and the first rows with their original text.
+    """
     from offbeat.cli.terminal import console, show
     from offbeat.io.report.run_report import quarantine_tables
     from offbeat.io.write.quarantine import counts, listed
@@ -46,15 +55,18 @@ def list_rows(
 @quarantine.command("export", epilog=EXPORT_EXAMPLES)
 def export_rows(
     path: _Path,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A folder that is new or empty.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new or empty folder.", show_default=False)],
     reason: _Reasons = None,
 ) -> None:
-    """Write the original rows into files of their own names and headers, to be repaired and run again."""
+    """Export quarantined rows for repair.
+
+    Writes the original rows to files with their own names and headers. Repair them there, then run them.
+    """
     from offbeat.cli.say import put
     from offbeat.io.write.quarantine import export
 
     done = export(path, out, reasons=tuple(reason or ()))
     for file in done.files:
         put(str(file))
-    left = f"; {done.left_out:,} without original text left out" if done.left_out else ""
+    left = f"; {done.left_out:,} without original text skipped" if done.left_out else ""
     put(f"{done.rows:,} row{'s' * (done.rows != 1)} in {len(done.files):,} file{'s' * (len(done.files) != 1)} under {out}{left}")

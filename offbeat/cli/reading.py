@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ def records(alerts: pl.DataFrame) -> list[dict[str, Any]]:
     return alert_records(alerts.to_arrow())
 
 
+def of_keys(alerts: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.DataFrame, str]:
+    """The alerts of `keys`, and in words which of the keys have none: empty where each has one."""
+    found = alerts.filter(pl.col("key").is_in(keys))
+    there = set(found["key"].cast(pl.String))
+    lacking = [repr(key) for key in dict.fromkeys(keys) if key not in there]
+    return found, f"key{'s' * (len(lacking) > 1)} {', '.join(lacking)}" if lacking else ""
+
+
 def one(uri: str, alert_id: str) -> dict[str, Any]:
     """The alert that a person named, or the worst one. Raises UserError where there is none."""
     if alert_id != "worst":
@@ -42,17 +51,17 @@ def plan_of(pipeline: str | None, name: str) -> Plan | None:
         return load_plan(name) if name in shipped() else None
     plan = load_plan(pipeline)
     if plan.name != name:
-        raise UserError(f"{pipeline} is the pipeline {plan.name!r}, but the alert is one of {name!r}")
+        raise UserError(f"{pipeline} is pipeline {plan.name!r}, but the alert is from {name!r}; name the pipeline that raised it")
     return plan
 
 
 def draw(alert: Record, uri: str, path: Path, plan: Plan | None) -> Path:
     """Draw the alert among the rows around it. Raises UserError where these cannot be read."""
     if plan is None:
-        raise UserError(f"to read the rows around it, say which file holds the pipeline {alert['pipeline']!r}: --pipeline FILE.yaml")
+        raise UserError(f"a plot needs pipeline {alert['pipeline']!r}; name its file with --pipeline FILE.yaml")
     origin = find_origin(uri, alert["alert_id"])
     if origin is None:
-        raise UserError("this alert judges a window, not a row: there are no rows around it to draw")
+        raise UserError("this alert is about a window, not a row; only alerts about rows can be plotted")
     used = [d["window"]["n"] for d in alert["detectors"] if d["voted"] and d.get("window") is not None]
     rows = neighbours(plan.source, origin, alert["key"], each_side=min(max([120, *used]), _MOST_ROWS))
     return plot_alert(alert, rows, path, plan=plan, zone=plan.source.time.zone)

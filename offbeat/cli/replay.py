@@ -10,31 +10,38 @@ from offbeat.errors import UserError
 
 EXAMPLES = """\b
 Examples:
-  offbeat replay data/trades --speed 60x | offbeat run trades -     watch history as if it were live
-  offbeat replay data/AIG.dbn.zst --speed max | head -3             what is in there, as JSON lines
-  offbeat replay data/trades trades.ndjson --speed max              all files in one, in order of time
-  offbeat replay my.csv --pipeline my.yaml                          a source of one's own, at its real pace
+  # Play history as if it were live
+  offbeat replay data/trades --speed 60x | offbeat run trades -
+  # See what a file holds, as JSON lines
+  offbeat replay data/AIG.dbn.zst --speed max | head -3
+  # Merge all files into one, in event-time order
+  offbeat replay data/trades trades.ndjson --speed max
+  # A source of your own, at its own pace
+  offbeat replay my.csv --pipeline my.yaml
 """
 
 
 def replay(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder, or a pattern in quotes.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder, or a quoted pattern.", show_default=False)],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A new FILE.ndjson or FILE.jsonl, or - for standard output.")] = "-",
     pipeline: Annotated[
         str | None,
-        typer.Option("--pipeline", metavar="PIPELINE", help="Says how SOURCE is read; by default the shipped one that fits its columns."),
+        typer.Option(
+            "--pipeline", metavar="PIPELINE", help="Pipeline that describes SOURCE.", show_default="the shipped one that fits its columns"
+        ),
     ] = None,
     speed: Annotated[
-        str, typer.Option("--speed", metavar="SPEED", help="1x is the pace of the rows' own times, 60x a minute a second; or max.")
+        str, typer.Option("--speed", metavar="SPEED", help="1x is real time, 60x plays a minute per second, max does not wait.")
     ] = "1x",
 ) -> None:
-    """Send the rows of a source once more, in the order and at the pace of their times.
+    """Replay a source in event-time order.
 
-    Rows of all files and keys are merged by time and written as JSON lines, which offbeat run PIPELINE - judges as it would the files.
+    Merges the rows of all files and keys by event time and writes them as JSON lines, at their own pace or faster. `offbeat run PIPELINE -`
+    scores them as it would score the files.
     """
     pace = _speed(speed)
     if source == "-":
-        raise UserError("standard input is live already: replay a file, a folder or a pattern")
+        raise UserError("cannot replay standard input; name a file, a folder or a quoted pattern")
     from offbeat.cli.replaying import send
 
     send(source, target, pipeline, pace)
@@ -49,5 +56,5 @@ def _speed(text: str) -> float | None:
     except ValueError:
         pace = 0.0
     if not text.endswith("x") or not 0 < pace < float("inf"):
-        raise UserError(f"--speed {text}: say how many times faster than real, as in 1x or 60x, or max")
+        raise UserError(f"--speed {text}: expected a factor such as 1x or 60x, or max")
     return pace

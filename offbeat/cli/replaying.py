@@ -31,7 +31,7 @@ def send(source: str, target: str, pipeline: str | None, speed: float | None) ->
     rows = opened.in_order_of_time()
     with _opened(target) as descriptor, _Line(plan.source.time.zone, shown=_terminal(target)) as line:
         done = replay(rows, plan.source, lambda text: _put(descriptor, text, target), speed, line)
-    unread = f"; {rows.left_out:,} that cannot be read as {plan.name} left out" if rows.left_out else ""
+    unread = f"; {rows.left_out:,} skipped that are not rows of {plan.name}" if rows.left_out else ""
     say(f"{done.rows:,} row{'s' * (done.rows != 1)} of {len(opened.files):,} file{'s' * (len(opened.files) != 1)} replayed{unread}")
 
 
@@ -50,8 +50,8 @@ def _readable(source: str, pipeline: str | None) -> tuple[Plan, FileSource]:
             continue
         if opened.has_headers:
             return plan, opened
-        raise UserError(f"{source}: JSON lines do not say which pipeline reads them; name it: --pipeline {name}, or another")
-    raise UserError(f"{source}: no shipped pipeline ({', '.join(shipped())}) finds its columns there; name one: --pipeline my.yaml")
+        raise UserError(f"{source}: cannot tell which pipeline describes these JSON lines; name it, as in --pipeline {name}")
+    raise UserError(f"{source}: no shipped pipeline ({', '.join(shipped())}) fits its columns; name yours, as in --pipeline my.yaml")
 
 
 @contextmanager
@@ -64,12 +64,12 @@ def _opened(target: str) -> Iterator[int]:
         raise UserError(f"cannot replay to {target}: name a new FILE.ndjson, or - for standard output")
     path = Path(target)
     if path.suffix.lower() not in _TEXT:
-        raise UserError(f"cannot replay to {target}: rows go out as JSON lines, to a new FILE.ndjson; SOURCE is one word: quote patterns")
+        raise UserError(f"cannot replay to {target}: name a new FILE.ndjson or FILE.jsonl, and quote a pattern in SOURCE")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError as error:
-        raise UserError(f"cannot replay to {target}: it is there already; remove it, or name another file") from error
+        raise UserError(f"cannot replay to {target}: it exists; remove it, or name another file") from error
     except OSError as error:
         raise cannot_write(path, error) from error
     try:

@@ -20,11 +20,16 @@ class Request:
     state: Path | None
     overrides: tuple[str, ...]
     as_json: bool
+    workers: int | None = None
+    ends: bool | None = None
+    """Whether the end of the source is the end of the input; None: the engine's default."""
+    endless: bool = False
+    """Whether the source, once opened, says that it goes on as long as it is asked to."""
 
     @property
     def live(self) -> bool:
-        """Whether rows arrive by standard input."""
-        return "-" in self.sources
+        """Whether rows are judged as they arrive."""
+        return self.endless or "-" in self.sources
 
     @property
     def stdout_is_taken(self) -> bool:
@@ -33,13 +38,13 @@ class Request:
 
 
 def check(request: Request) -> None:
-    """Raise UserError for what cannot be asked for together."""
-    if not request.sources:
-        raise UserError(f"no source: name a file, a folder, a pattern in quotes, or -, as in: offbeat run {request.pipeline} PATH")
+    """Raise UserError for options that contradict each other."""
     if request.as_json and request.stdout_is_taken:
-        raise UserError("--json and --alerts - both want standard output; write the alerts to a file")
+        raise UserError("--json and --alerts - both write to standard output; write the alerts to a file")
+    if request.ends is False and request.state is None:
+        raise UserError("--continues needs --state DIR: what stays pending has to be kept somewhere")
     if request.quarantine is not None and request.quarantine.suffix.lower() not in {".parquet", ".pq"}:
-        raise UserError(f"--quarantine {request.quarantine}: rows set aside are kept as Parquet; name it FILE.parquet")
+        raise UserError(f"--quarantine {request.quarantine}: the quarantine is a Parquet file; name it FILE.parquet")
     if len(set(request.alerts)) < len(request.alerts):
         raise UserError("--alerts names the same output twice")
     if len({uri.removeprefix("delta:").rstrip("/") for uri in request.tables}) < len(request.tables):
@@ -47,13 +52,14 @@ def check(request: Request) -> None:
 
 
 def quarantine_path(request: Request) -> Path | None:
-    """Where rows set aside go: as asked for, else into the state directory, else beside the first file of alerts, else nowhere."""
+    """Where quarantined rows go: as asked for, else into the state directory, else beside the first file of alerts, else nowhere."""
     if request.quarantine is not None:
         return request.quarantine
     if request.state is not None:
         return request.state / "quarantine.parquet"
-    for uri in request.alerts:
-        if uri != "-":
-            path = Path(uri.removeprefix("file://"))
+    from offbeat.io.write.sinks import local_path
+
+    for path in map(local_path, request.alerts):
+        if path is not None:
             return path.with_name(path.name + ".quarantine.parquet")
     return None

@@ -11,50 +11,77 @@ from offbeat.errors import UserError
 
 EXAMPLES = """\b
 Examples:
-  offbeat run bars data/bars                                   what is in there? a report, nothing is written
-  offbeat run bars 'data/*.csv.gz' --alerts alerts.jsonl       alerts as JSON lines, rows set aside beside them
-  offbeat run my.yaml data --alerts out.parquet --state state  can be stopped and continued, with more files too
-  offbeat run bars data --set bar.price_jump.when='abs(close / previous_close - 1) > 0.01'
-  tail -f rows.ndjson | offbeat run my.yaml -                  alerts appear while rows arrive
-  offbeat run cdr calls --alerts alerts.jsonl --tables tables --state state    call records, each night
-  offbeat run bars data --json --alerts out.jsonl              figures for a program
+  # Print a report; write nothing
+  offbeat run bars data/bars
+  # Write alerts as JSON lines, quarantined rows beside them
+  offbeat run bars 'data/*.csv.gz' --alerts alerts.jsonl
+  # Stop and continue, also with more files
+  offbeat run my.yaml data --alerts out.parquet --state state
+  # Call records, every night
+  offbeat run cdr calls --alerts alerts.jsonl --tables tables --state state
+  # Score rows as they arrive
+  tail -f rows.ndjson | offbeat run my.yaml -
+  # Change one value
+  offbeat run bars data --set bar.volume_surge.when='volume > 3 * mean_volume'
+  # Figures for a program
+  offbeat run bars data --json --alerts out.jsonl
 """
 
 
 def run(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or one of bars, cdr, trades.", show_default=False)],
+    pipeline: Annotated[
+        str, typer.Argument(metavar="PIPELINE", help="A YAML file or a shipped pipeline: bars, cdr, trades.", show_default=False)
+    ],
     source: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE", help="Files, folders, patterns in quotes, or - for JSON lines on standard input."),
+        typer.Argument(metavar="SOURCE", help="Files, folders, quoted patterns, or - for JSON lines on standard input."),
     ] = None,
     alerts: Annotated[
         list[str] | None,
-        typer.Option("--alerts", metavar="URI", help="Where alerts go: FILE.jsonl, FILE.parquet, or - for JSON lines on standard output."),
+        typer.Option(
+            "--alerts", metavar="URI", help="Write alerts to FILE.jsonl, FILE.parquet, or - (JSON lines on standard output). Repeatable."
+        ),
     ] = None,
     tables: Annotated[
         list[str] | None,
-        typer.Option("--tables", metavar="URI", help="Where the pipeline's tables go: a folder, for Parquet, or delta:FOLDER."),
+        typer.Option(
+            "--tables", metavar="URI", help="Write the pipeline's tables to a folder of Parquet files, or to delta:FOLDER. Repeatable."
+        ),
     ] = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Parquet for rows set aside; without it, in the state directory or beside the first alerts."),
+        typer.Option(
+            metavar="FILE", help="Write quarantined rows to this Parquet file.", show_default="in the state directory or beside the alerts"
+        ),
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep position and state here; the same command again goes on from there.")
+        Path | None, typer.Option(metavar="DIR", help="Keep state and position here. The same command continues from there.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value for this run: view.detector.param=value.")
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value: view.detector.param=value. Repeatable.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the figures of the run, and nothing else.")] = False,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="What carries the rows.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, metavar="N", help="Spread keys over N shards, folded side by side.", show_default="one a core"),
+    ] = None,
+    ends: Annotated[
+        bool | None,
+        typer.Option(
+            "--final/--continues",
+            help="At the end of the source, score what is held back and open windows, or leave them pending for the next run with --state.",
+            show_default="--continues for standard input with --state, else --final",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object with the figures of the run.")] = False,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="Execution engine.")] = "local",
 ) -> None:
-    """Judge every row of a source and write the alerts.
+    """Score every row of a source and emit alerts.
 
-    Every row is accounted for: judged, warming up, late, duplicate, pending, or quarantined with a reason. Ctrl-C finishes the batch at
-    hand and says how to go on.
+    Every row is accounted for: scored, warming up, late, duplicate, pending, or quarantined with a reason. Ctrl-C finishes the current
+    batch and says how to continue.
     """
     if engine != "local":
-        raise UserError(f"there is no engine {engine!r} in this version; use --engine local")
+        raise UserError(f"no engine {engine!r} in this version; use --engine local")
     from offbeat.cli.request import Request, check
 
     request = Request(
@@ -66,6 +93,8 @@ def run(
         state=state,
         overrides=tuple(overrides or ()),
         as_json=as_json,
+        workers=workers,
+        ends=ends,
     )
     check(request)
     from offbeat.cli.execute import execute

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console, RenderableType
@@ -9,13 +10,14 @@ from rich.console import Console, RenderableType
 from offbeat.errors import UserError
 
 _WIDTH = 140
-"""Columns where nobody tells how wide the page is: a log, a file, a pipe."""
+"""Columns where nothing says how wide the page is: a log, a file, a pipe. COLUMNS in the environment does."""
 
 
 def console(*, stderr: bool = False) -> Console:
     """Standard output, or standard error, with a width that does not break tables in a log."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _WIDTH, highlight=False)
+    told = stream.isatty() or os.environ.get("COLUMNS", "").lstrip("0").isdigit()
+    return Console(stderr=stderr, width=None if told else _WIDTH, highlight=False)
 
 
 def show(what: RenderableType, to: Console, *, whole: bool = False) -> None:

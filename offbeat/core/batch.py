@@ -1,4 +1,4 @@
-"""Rows on their way into the fold: plain arrays, one entry a row, in arrival order."""
+"""Rows on their way into the fold: plain arrays with one entry per row, in arrival order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Batch:
     integers: I64
     """(i, n) exact values of the fixed-point columns, in the order of the plan; NULL_INT = null."""
     texts: tuple[pl.Series, ...]
-    """t text columns (n,): carried for the alert's evidence, never computed on."""
+    """t text columns (n,): carried as evidence for alerts, never computed on."""
     identity: U64
     """(n,) hash of the `unique` columns; empty (0,) where the spec names none."""
     content: U64

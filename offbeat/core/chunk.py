@@ -1,4 +1,4 @@
-"""A record batch on its way from a source to the fold: parsed, not judged."""
+"""A record batch on its way from a source to the fold: parsed, not yet checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import polars as pl
 from offbeat.core.batch import I64, NULL_INT
 
 Position = dict[str, Any]
-"""JSON-able place in a source; what it holds is the source's own business."""
+"""JSON-able position in a source; only the source knows what it means."""
 
 FAULTS = ("", "encoding", "ragged", "missing", "type", "time")
 """Reasons a source may give, by code."""
@@ -21,7 +21,7 @@ FAULTS = ("", "encoding", "ragged", "missing", "type", "time")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive rows of one file, parsed but not judged. n rows."""
+    """Consecutive rows of one file, parsed but not yet checked. n rows."""
 
     frame: pl.DataFrame
     """The plan's columns by their names: Float64, Int64 (fixed point, scaled), String or Boolean; null where empty or not readable."""
@@ -30,7 +30,7 @@ class Chunk:
     keys: pl.Series | None
     """(n,) String or Int64."""
     time_ns: I64
-    """(n,) nanoseconds UTC; NULL_INT where there is none. Writable, whatever it came from: kernels are compiled anew for another type."""
+    """(n,) nanoseconds UTC; NULL_INT where there is none. Always writable: kernels would be compiled again for read-only arrays."""
     faults: npt.NDArray[np.int8]
     """(n,) codes of FAULTS; 0 = none."""
     file: int
@@ -44,6 +44,6 @@ class Chunk:
     raw: Callable[[npt.NDArray[np.intp]], list[str]]
     """Original text of the rows with these indices in the chunk (a line of CSV or NDJSON without its end; JSON of the row otherwise)."""
     position: Position
-    """Where to go on after this chunk."""
+    """Where to continue after this chunk."""
     floor_ns: int = NULL_INT
-    """No row of this chunk or a later one is earlier; NULL_INT where that is not known."""
+    """No row of this chunk or a later one is earlier; NULL_INT if that is not known."""

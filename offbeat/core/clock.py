@@ -1,4 +1,4 @@
-"""What a local clock and calendar say of rows: hour of the day, day of the week, place in a season [S5]."""
+"""Local clock and calendar of rows: hour of the day, day of the week, place in a season [S5]."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from offbeat.core.compiled import compiled
 from offbeat.core.days import DAY_NS
 
 CLOCK = ("hour@", "weekday@")
-"""Names of what `clock` gives, as inputs of programs."""
+"""Names of the results of `clock`, as inputs of programs."""
 _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3600 * _SECOND_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FARTHEST = 2**63 - 1 - DAY_NS
-"""Times that may be moved to any zone without leaving int64."""
+"""Times up to this can be moved to any zone without leaving int64."""
 
 
 @compiled
@@ -31,7 +31,7 @@ def _clock(time_ns: I64, edges: I64, offsets: I64, out: F64) -> None:
             piece += 1
         while edges[piece] > t:
             piece -= 1
-        # Days before shifting, so that times at the ends of int64 do not overflow.
+        # Split off days before shifting, so that times at the ends of int64 do not overflow.
         day = t // DAY_NS
         within = t - day * DAY_NS + offsets[piece]
         if within < 0:
@@ -44,7 +44,7 @@ def _clock(time_ns: I64, edges: I64, offsets: I64, out: F64) -> None:
 
 @cache
 def _pieces(zone: str, first: int, last: int) -> tuple[I64, I64]:
-    """Stretches of equal distance from UTC in the days `first` to `last` since 1970: their beginnings, and the distances, ns."""
+    """Periods of equal UTC offset in the days `first` to `last` since 1970: their starts, and the offsets, ns."""
     tz = ZoneInfo(zone)
 
     def offset(second: int) -> int:
@@ -65,7 +65,7 @@ def _pieces(zone: str, first: int, last: int) -> tuple[I64, I64]:
 
 
 def _offsets(time_ns: I64, zone: str) -> tuple[I64, I64]:
-    # Whole spans of 64 days, so that few of them are worked out.
+    # Whole spans of 64 days, so that few are computed.
     first = int(time_ns.min()) // DAY_NS // 64 * 64
     return _pieces(zone, first, (int(time_ns.max()) // DAY_NS // 64 + 1) * 64)
 
@@ -79,7 +79,7 @@ def clock(time_ns: I64, zone: str) -> F64:
 
 
 def seasons(time_ns: I64, zone: str, season_ns: int, size_ns: int) -> I64:
-    """(n,) number of the window within its season by the local clock: of windows of an hour and a season of a day, the hour."""
+    """(n,) number of the window within its season by the local clock: for windows of an hour and a season of a day, the hour."""
     if not len(time_ns):
         return time_ns
     edges, offsets = _offsets(time_ns, zone)
@@ -93,7 +93,7 @@ def _local(time_ns: I64, edges: I64, offsets: I64, step: int, out: I64) -> None:
     piece = 0
     for i in range(len(time_ns)):
         t = time_ns[i]
-        # Windows stand in order of time: most are like the one before.
+        # Windows are in time order: most are like the one before.
         if i > 0 and t == time_ns[i - 1]:
             out[i] = out[i - 1]
             continue
@@ -107,10 +107,10 @@ def _local(time_ns: I64, edges: I64, offsets: I64, step: int, out: I64) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LocalTime:
-    """The time that a clock in a zone shows, in ns as if it were UTC: all its days have 24 hours, also where the clock was changed.
+    """The time that a clock in a zone shows, in ns as if it were UTC: all its days have 24 hours, even when the clock is changed.
 
     It is cut to multiples of `step_ns`; with days, the first moment of a day without a midnight counts as its midnight. Times that the
-    clock shows twice are the same one here.
+    clock shows twice are one time here.
     """
 
     zone: str
@@ -124,11 +124,11 @@ class LocalTime:
         return out
 
     def back(self, time_ns: int, by_ns: int) -> int:
-        """The time, ns UTC, that lies so far before another by the local clock: of whole days, that many local days."""
+        """The time, ns UTC, that is `by_ns` before another by the local clock: for whole days, that many local days."""
         return self.instant(max(int(self.of(np.array([time_ns]))[0]) - by_ns, -_FARTHEST))
 
     def instant(self, local_ns: int) -> int:
-        """The time, ns UTC, at which the clock shows a local time, the first where it does so twice."""
+        """The time, ns UTC, at which the clock shows a local time; the first one if it does so twice."""
         moment = _EPOCH.replace(tzinfo=ZoneInfo(self.zone)) + timedelta(seconds=local_ns // _SECOND_NS)
         return round(moment.timestamp()) * _SECOND_NS + local_ns % _SECOND_NS
 

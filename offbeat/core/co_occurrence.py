@@ -1,4 +1,4 @@
-"""Which windows of one view fell together with which of another: a customer-day and the region-hours in which the customer was active."""
+"""Which windows of two views share rows: a customer-day and the region-hours in which the customer was active."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def local_midnights(zone: str, first_ns: int, last_ns: int) -> tuple[int, I64]:
     for i in range(last - first):
         day = _EPOCH + timedelta(days=first + i)
         midnights[i] = round(datetime(day.year, day.month, day.day, tzinfo=tz).timestamp()) * 1_000_000_000
-    # At the ends of int64 the last day there is goes on for ever, so that every time lies in one.
+    # At the ends of int64 the last day has no end, so that every time lies in a day.
     if last == _FARTHEST:
         midnights = np.append(midnights, np.iinfo(np.int64).max)
     if first == -_FARTHEST:

@@ -37,7 +37,7 @@ def _arithmetic(op: int, a: F64, b: F64, d: F64, m: int) -> None:
     elif op == _MOD:
         for j in range(m):
             d[j] = np.fmod(a[j], b[j]) if b[j] != 0.0 else np.nan
-    # What is not finite is null (S7): 1/0 and an overflow alike.
+    # A result that is not finite is null (S7): 1/0 and an overflow alike.
     for j in range(m):
         d[j] = d[j] if abs(d[j]) <= _MAX else np.nan
 
@@ -189,7 +189,7 @@ class Machine:
         """Evaluate over (c, n) `columns` and (f, n) `features`; gives (outputs, n)."""
         n = columns.shape[1]
         if self._only_inputs and features is None:
-            # Nothing to work out: the outputs are inputs.
+            # Nothing to compute: the outputs are inputs.
             return columns[self._rows[self._outputs]]
         out = np.empty((len(self._outputs), n))
         if n and len(out):

@@ -39,7 +39,7 @@ class Op(IntEnum):
     IS_NULL = 33
     COALESCE = 40  # a unless null, else b
     NULLIF = 41  # null where a = b, else a
-    PICK = 42  # dst ← a where dst is 1.0, else b: CASE and IF (the condition is in dst before)
+    PICK = 42  # dst ← a where dst is 1.0, else b: CASE and IF (dst holds the condition before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ NOTHING = Program((), (), (), 0, ())
 """Computes nothing."""
 
 _CERTAIN = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.AND, Op.OR, Op.NOT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.SIGN})
-"""Operations that give null for nulls only; sums and products may also overflow [S7]."""
+"""Operations that give null only for nulls; sums and products may also overflow [S7]."""
 _EITHER = frozenset({Op.LEAST, Op.GREATEST, Op.COALESCE})
 
 
 def certain(program: Program, sure: Callable[[str], bool]) -> tuple[bool, ...]:
-    """For each output, whether it can never be null; `sure` says so of an input."""
+    """For each output, whether it can never be null; `sure` tells this of an input."""
     inputs, constants = len(program.inputs), len(program.constants)
     known = [sure(name) for name in program.inputs] + [x == x for x in program.constants]
     known += [False] * (max(program.registers, inputs + constants) - len(known))

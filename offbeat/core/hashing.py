@@ -1,4 +1,4 @@
-"""Hashes that are part of what offbeat promises: alert ids [S21] and the row hashes of S8. No library's version changes them."""
+"""Hashes that must never change with a library's version: alert ids [S21] and the row hashes for duplicates [S8]."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def alert_ids(prefixes: U64, key: I32, time_ns: I64, ordinals: I64, out: npt.NDA
 
 
 def alert_prefix(pipeline: str, view: str, key: str) -> tuple[int, int]:
-    """What an alert id starts from: BLAKE2b-128 of pipeline, view and key, as two little-endian words."""
+    """The prefix of an alert id: BLAKE2b-128 of pipeline, view and key, as two little-endian words."""
     digest = blake2b(b"\x1f".join(part.encode() for part in (pipeline, view, key)), digest_size=16).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
 @compiled
 def extended(hashed: np.uint64, word: np.uint64) -> np.uint64:
-    """A row hash with one more column, of which `word` is the word. Of one word, different hashes give different ones."""
+    """A row hash with one more column, given by its `word`. Different hashes stay different with the same word."""
     return _fmix(hashed * _FIVE ^ word)
 
 

@@ -11,7 +11,7 @@ from offbeat.core.plan import Aggregate
 
 @compiled
 def minus(a: int, b: int) -> int:
-    """Difference a - b for b ≥ 0; the least int64 where that would be lower still."""
+    """Difference a - b for b ≥ 0, not below the least int64."""
     return a - b if a >= NULL_INT + b else NULL_INT
 
 
@@ -42,7 +42,7 @@ def double128(high: int, low: int) -> float:
         x = (x >> np.uint64(1)) | (h << np.uint64(63))
         h >>= np.uint64(1)
         shift += 1
-    # The bits shifted out only matter as "something was there": x keeps 64 bits, a double 53.
+    # Of the bits shifted out it matters only whether any was set: x keeps 64 bits, a double 53.
     out = np.float64(x | sticky)
     for _ in range(shift):
         out *= 2.0
@@ -87,5 +87,5 @@ def _pick(sources: I64, arguments: F64, integers: I64, out: I64) -> None:
             elif source >= 0:
                 out[row, i] = integers[source, i]
             else:
-                # Only counted, unless it is a truth value or of the clock: clipping keeps any number clear of the null.
+                # Only counted, unless it is a truth value or of the clock: clipping keeps every number apart from the null.
                 out[row, i] = np.int64(x if source == _CLOCK else min(max(x, -1.0), 1.0))

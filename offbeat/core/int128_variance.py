@@ -35,7 +35,7 @@ def add_square(sums: np.ndarray, row: int, at: int, value: int) -> None:
 
 @compiled
 def spread(n: int, sum_low: int, sum_high: int, square_low: int, square_high: int) -> float:
-    """Spread of n values, n · S2 - S1², as the nearest double, ties to even; S1 is signed, and sums of real values give no negative one."""
+    """Spread of n values, n · S2 - S1², as the nearest double, ties to even; S1 is signed, and sums of real values are never negative."""
     s0, s1 = np.uint64(sum_low), np.uint64(sum_high)
     if sum_high < 0:
         s0 = ~s0 + _ONE

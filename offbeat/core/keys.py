@@ -14,13 +14,13 @@ from offbeat.core.rings import grown_rows
 from offbeat.core.text_codes import coded
 
 _FEW = 256
-"""Up to so many rows plain Python is faster than a call into a library for columns."""
+"""Up to this many rows, plain Python is faster than a call into a column library."""
 _EMPTY = -1
 
 
 @compiled
 def _place(value: int, values: I64, slots: I32) -> int:
-    """Where `value` stands, or would stand, in the hash table."""
+    """Place of `value` in the hash table, or its place if it were added."""
     mask = np.uint64(len(slots) - 1)
     h = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
     h ^= h >> np.uint64(32)
@@ -74,13 +74,13 @@ class KeyTable:
         self._known: I64 = np.zeros(0, np.int64)
         self._known_slots: I32 = np.zeros(0, np.int32)
         self._entered = 0
-        """Integers looked up so far, in order; the hash table over them is made anew when it grows."""
+        """Integers looked up so far, in order; the hash table over them is rebuilt when it grows."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def slot(self, key: str) -> int:
-        """The key's slot, a new one if need be."""
+        """The key's slot; a new key gets a new one."""
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = len(self.names)
@@ -110,7 +110,7 @@ class KeyTable:
         return slots
 
     def _integer_slots(self, keys: I64) -> I32:
-        """Integers are looked up as they come and turned into text once a key, not once a row."""
+        """Integers are looked up as they come, and turned into text once per key, not once per row."""
         self._make_room(len(keys))
         out: I32 = np.empty(len(keys), np.int32)
         unknown: I64 = np.empty(len(keys), np.int64)

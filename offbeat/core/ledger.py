@@ -9,15 +9,15 @@ from typing import Any
 
 @dataclass(slots=True)
 class ViewCounts:
-    """How a view fared with its rows or closed windows."""
+    """Counts of a view's rows or closed windows by outcome."""
 
     windows: int = 0
-    """Closed windows judged; 0 for a view of rows."""
+    """Closed windows scored; 0 for a view of rows."""
     scored: int = 0
     warming_up: int = 0
     abstained: int = 0
     no_spread: Counter[str] = field(default_factory=Counter)
-    """DETECTOR.VALUE of range detectors → rows or windows in which the value was left out, as what is usual for it had no spread."""
+    """DETECTOR.VALUE of range detectors → rows or windows in which the value was left out because its baseline had no spread."""
 
     def add(self, other: ViewCounts) -> None:
         self.windows += other.windows

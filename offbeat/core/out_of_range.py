@@ -1,4 +1,4 @@
-"""Values outside what is usual for them: the part of the evidence that has another length for each row."""
+"""Values outside the range of their baseline: the part of the evidence whose length differs by row."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from offbeat.core.batch import F64, I32, I64
 
 @dataclass(frozen=True, slots=True)
 class OutOfRange:
-    """Features of m rows that lie outside what is usual for them; row i has those from offsets[i] to offsets[i + 1]."""
+    """Features of m rows that are out of range; row i has those from offsets[i] to offsets[i + 1]."""
 
     offsets: I64
     """(m + 1,)"""
     feature: I32
     """(t,) number of the feature."""
     values: F64
-    """(4, t) observed, expected, and the least and the greatest usual value."""
+    """(4, t) observed, expected, and the lower and upper end of the range."""
 
     def take(self, index: I64) -> OutOfRange:
         """Those of the rows at `index`."""
@@ -30,7 +30,7 @@ class OutOfRange:
 
     @staticmethod
     def none(m: int) -> OutOfRange:
-        """Nothing odd in m rows."""
+        """Nothing out of range in m rows."""
         return OutOfRange(np.zeros(m + 1, np.int64), np.zeros(0, np.int32), np.zeros((4, 0)))
 
     @staticmethod

@@ -1,7 +1,7 @@
 """Exact partial aggregates of one shard, by (target key, window) [S10, S13].
 
 In one process a shard hands over its windows as they stand, in place of what it handed over before. Over a wire it hands over what has come
-since the last time, and whoever carries it sees to it that each delta comes once [R31].
+since the last time, and the carrier must deliver each delta exactly once [R31].
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from offbeat.core.plan import Aggregate
 from offbeat.core.rings import grown_rows
 
 ROWS = 0
-"""Column of `ints` that every view has: rows in the window, its revision."""
+"""Column of `ints` that every view has: rows in the window."""
 _COUNT, _SUM, _MIN, _MAX, BITS, TRUTH = range(6)
 _EMPTY = -1
 _BLOCK = 256
 _LINE = 8
-"""Integers in a line of the cache."""
+"""Integers in a cache line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Partials:
     """w windows of one shard, or the sum over shards."""
 
     targets: I32
-    """(w,) index into the target keys of whoever made them."""
+    """(w,) index into the target keys of the shard or stage that made them."""
     starts: I64
     """(w,) start of the window, ns."""
     ints: I64
@@ -117,7 +117,7 @@ def _hash(target: int, start: int) -> np.uint64:
 
 @compiled
 def _place(target: int, start: int, table: I64, targets: I32, starts: I64) -> int:
-    """Where (target, start) stands, or would stand, in the hash table."""
+    """Place of (target, start) in the hash table, or its place if it were added."""
     mask = np.uint64(len(table) - 1)
     p = _hash(target, start) & mask
     while True:
@@ -158,7 +158,7 @@ def _fold(
     block = begin
     while block < len(target) and not full:
         after = min(block + _BLOCK, len(target))
-        # First the memory of the block's rows is touched, as loads that wait for nothing overlap and what follows would not.
+        # Touch the memory of the block's rows first: independent loads overlap, those that follow would not.
         for i in range(block, after):
             if target[i] >= 0:
                 touched ^= recent[target[i], 0]
@@ -200,7 +200,7 @@ def _fold(
                 recent[t, 0] = start[i]
                 recent[t, 1] = w
             places[i] = w
-        # Part by part, and without a branch where a value may be null: several times as fast as asking for each row what to do.
+        # Part by part, and without a branch where a value may be null: several times as fast as a choice for each row.
         m = 0
         for i in range(block, after):
             rows[m], windows[m] = i, places[i]
@@ -292,7 +292,7 @@ class PartialTable:
         return places
 
     def count(self, target: I32, start: I64) -> I64:
-        """Fold n rows of which nothing but their number is kept, in a table without aggregates; returns as `fold`."""
+        """Count n rows in a table without aggregates; returns as `fold`."""
         nothing = np.empty((0, len(target)))
         return self.fold(target, start, nothing.astype(np.int64), nothing)
 
@@ -310,7 +310,7 @@ class PartialTable:
         return _find(target, start, self._table, self._targets, self._starts)
 
     def addresses(self) -> tuple[I32, I64]:
-        """Targets and starts of the windows, by place; they hold until the next fold."""
+        """Targets and starts of the windows, by place; valid until the next fold."""
         return self._targets[: self._count], self._starts[: self._count]
 
     def _grow(self, windows: int) -> None:
@@ -329,15 +329,15 @@ class PartialTable:
         n = self._count
         return Partials(self._targets[:n].copy(), self._starts[:n].copy(), self._ints[:n].copy(), self._floats[:n].copy())
 
-    def take(self, until_ns: int) -> Partials:
-        """The windows that start before `until_ns`, which are here no longer. Places change."""
+    def remove_before(self, until_ns: int) -> Partials:
+        """Remove and return the windows that start before `until_ns`. Places change."""
         n = self._count
         gone = self._starts[:n] < until_ns
         if not gone.any():
             return self.at(np.zeros(0, np.int64))
         taken = self.at(np.flatnonzero(gone))
         kept = self.at(np.flatnonzero(~gone))
-        # The memory stays: the next windows need as much, and fresh memory costs more than to write it.
+        # Keep the memory: the next windows need as much, and fresh memory costs more than writing it.
         self._count, self._rows = len(kept), int(kept.ints[:, ROWS].sum())
         self._targets[: len(kept)], self._starts[: len(kept)] = kept.targets, kept.starts
         self._ints[: len(kept)], self._floats[: len(kept)] = kept.ints, kept.floats
@@ -351,7 +351,7 @@ class PartialTable:
         return Partials(self._targets[places], self._starts[places], self._ints.take(places, axis=0), self._floats.take(places, axis=0))
 
     def restore(self, partials: Partials) -> None:
-        """Take over what `partials` gave; the arrays are this table's from then on."""
+        """Take over what `partials` gave; from then on the arrays belong to this table."""
         self._count, self._rows = len(partials), int(partials.ints[:, ROWS].sum())
         self._targets, self._starts = partials.targets, partials.starts
         self._ints, self._floats = partials.ints, partials.floats

@@ -49,6 +49,10 @@ class SourcePlan:
     order: str
     """Name of the decimal column that orders equal times; ''."""
     columns: tuple[Column, ...]
+    type: str = ""
+    """The source of another package that rows come from where no other is named: an installed name, or `package.module:Class`."""
+    settings: object = None
+    """That source's own settings, as its class types them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class QualityPlan:
     """Names of the row rules; `program` has one output for each."""
     program: Program | None
     unique: tuple[str, ...]
-    """Columns; `time` stands for the event time. Empty: duplicates are not looked for."""
+    """Columns; `time` is the event time. Empty: no deduplication."""
     lateness_ns: int
     dedup_rows: int
     not_before_ns: int
@@ -106,9 +110,9 @@ class WindowPlan:
     """Row expressions, over the view's columns, whose change against the key's row before is read by `arguments` as `diff@0`, `diff@1`, …;
     `gap@` is the time since that row, in seconds."""
     lag_ns: int = 0
-    """Gap between the end of a window of time and the row."""
+    """Gap between a time window's end and the row."""
     season_ns: int = 0
-    """Views with a rollup: only windows at the same place of the season, such as the same hour of the day. 0: all."""
+    """Views with a rollup: only windows at the same place in the season, such as the same hour of the day. 0: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ class Term:
     limit: float
     """The tolerance in the detector's own unit: 4 for four standard deviations, 1 where it has none."""
     least: int = -1
-    """Output for the least value in the window that the center comes from: usual values do not lie below 0 where it does not; -1: none."""
+    """Output for the least value in the window of the center: a baseline range is not shown below 0 if that is not below it; -1: none."""
     positive: bool = False
     """The value is never negative, whatever the rows: so much is known from what it is made of."""
 
@@ -229,7 +233,7 @@ class PopulationPlan:
     """Rows of a tree."""
     contamination: float
     model: str
-    """File of a model that judges instead of trained ones; ''."""
+    """File of a model that scores instead of trained ones; ''."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +289,7 @@ LINKED_WINDOWS = 64
 
 @dataclass(frozen=True, slots=True)
 class TableValue:
-    """Something that is known of a window when it has been judged: a column of a table, or what decides whether the window is in it."""
+    """A value that is known of a scored window: a column of a table, or a condition for the window to be in it."""
 
     name: str
     """The column's name in the table."""
@@ -332,7 +336,7 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class AsOfPlan:
-    """All of a batch is judged as of the beginning of one local day [S16]."""
+    """All of a batch is scored as of the beginning of one local day [S16]."""
 
     day: int | None
     """Days since 1970-01-01; None: the day after the last row's."""
@@ -361,9 +365,9 @@ class Plan:
     tables: tuple[TablePlan, ...] = ()
     """Tables that a run can write; they decide nothing."""
     as_of: AsOfPlan | None = None
-    """None: each window is judged as of its own end."""
+    """None: each window is scored as of its own end."""
     notes: tuple[str, ...] = field(default=(), compare=False)
-    """What the pipeline's author should know, such as former names of settings; part of a run's notes."""
+    """Notes for the pipeline's author, such as former names of settings; part of a run's notes."""
 
     @property
     def links(self) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""Rows held back from one batch to the next: candidates [S4] and rows waiting for their order [S2]."""
+"""The reorder buffer: rows that wait from one batch to the next, candidates [S4] and rows waiting for their order [S2]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NUMERIC = ("slots", "time_ns", "files", "rows")
 
 
 class ReorderBuffer:
-    """A store with places that are used again. `texts` text columns, `numbers` and `integers` rows as in the batches."""
+    """A store whose places are reused. `texts` text columns, `numbers` and `integers` rows as in the batches."""
 
     def __init__(self, numbers: int, integers: int, texts: int) -> None:
         self.slots = np.zeros(0, np.int32)
@@ -30,7 +30,7 @@ class ReorderBuffer:
         return self._end - len(self._free)
 
     def earliest_ns(self) -> int:
-        """Least time of the rows held; the end of all time without any."""
+        """Least time of the waiting rows; the end of all time if there are none."""
         return int(self.time_ns[list(self.raw)].min(initial=EVER))
 
     def keep(self, batch: Batch, index: I64, raw: list[str]) -> I64:

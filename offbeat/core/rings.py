@@ -1,4 +1,4 @@
-"""Space for many small rings in one pool: each key slot owns a stretch that doubles when full, and freed stretches are used again."""
+"""Space for many small rings in one pool: each key slot owns a stretch that doubles when full, and freed stretches are reused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CLASSES = 64
 FIRST = 4
 """Elements of a ring's first stretch."""
 SMALL = 16
-"""A ring of at most so many elements gets them all at once: growing would leave more behind than it saves."""
+"""A ring of at most this many elements gets them all at once: growing would waste more than it saves."""
 
 
 @compiled
@@ -35,7 +35,7 @@ def _size_class(capacity: int) -> int:
 
 
 @compiled
-def take(capacity: int, used: I64, free: I64, link: I64) -> int:
+def allocate(capacity: int, used: I64, free: I64, link: I64) -> int:
     """Offset of a free stretch, or -1 when the pool (of len(link) elements) must grow first."""
     c = _size_class(capacity)
     if c >= 0 and free[c] >= 0:
@@ -51,7 +51,7 @@ def take(capacity: int, used: I64, free: I64, link: I64) -> int:
 
 @compiled
 def give(offset: int, capacity: int, free: I64, link: I64) -> None:
-    """Return a stretch; `link` is any int64 pool column, whose content there is lost."""
+    """Give a stretch back; `link` is any int64 pool column, whose content there is lost."""
     c = _size_class(capacity)
     if c >= 0:
         link[offset] = free[c]
@@ -68,7 +68,7 @@ def grown_rows(array: np.ndarray, rows: int, fill: float | int = 0) -> np.ndarra
     if len(array) >= rows:
         return array
     size = max(rows, 2 * len(array), 16)
-    # Zeros cost no memory before they are written to.
+    # Zeros cost no memory until they are written to.
     out = np.zeros((size, *array.shape[1:]), array.dtype)
     out[: len(array)] = array
     if fill != 0:

@@ -1,8 +1,8 @@
 """Which rows are folded, and in what order: candidates [S4], duplicates [S8], lateness [S1], per-key reordering [S2].
 
 The kernel walks the rows of a batch in arrival order and writes down what becomes of each. A row is named by its index in the batch (≥ 0)
-or, when it was held back in an earlier batch, by its place in the store of held rows (as -1 - place). Everything it decides depends on the
-key's own earlier rows alone.
+or, if it waits from an earlier batch, by its place in the reorder buffer (as -1 - place). Everything it decides depends on the key's own
+earlier rows alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from offbeat.core.batch import I8, I32, I64, NULL_INT, U64
 from offbeat.core.compiled import compiled
 from offbeat.core.int128_sums import minus
-from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
+from offbeat.core.rings import allocate, give, grown_rows, laid_out, next_capacity, no_free, stretches
 
 FOLDED, HELD, DUPLICATE, CONFLICT, LATE, FUTURE = range(6)
 NOBODY = NULL_INT
@@ -31,7 +31,7 @@ class Order:
     dedup_rows: int
     max_jump_ns: int
     identity_has_time: bool
-    """Rows of different times can then not be duplicates, so rows ahead of all others need no search."""
+    """Then rows of different times cannot be duplicates, so rows ahead of all others need no search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Admitted:
     ordinals: I64
     """(m,) 1 for the first row of its key folded at its time, 2 for the next, …"""
     refuted: I64
-    """Places of held rows that turned out to be from the future."""
+    """Places of waiting rows that turned out to be from the future."""
 
 
-# Columns of the per-slot records. keys has what every row of a key reads, in one line of the cache: greatest accepted time; time and
-# order of the last row folded; ordinal of that row; the candidate's row; the rows remembered for S8, which are a stretch of a pool:
-# where it begins, how many they are, and the one to be overwritten next.
+# Columns of the per-slot records. keys has what every row of a key reads, in one cache line: greatest accepted time; time and
+# order of the last row folded; ordinal of that row; the candidate's row; the rows remembered for deduplication, a stretch of a pool:
+# where it begins, how many there are, and the one to overwrite next.
 NEWEST, LAST_TIME, LAST_ORDER, ORDINAL, CANDIDATE, SEEN, SEEN_N, OLDEST = range(8)
 # candidate: time, order; held rows (in pools): row, time, order.
 ROW, TIME, ORDER = range(3)
@@ -73,7 +73,7 @@ def _known(identity: int, content: int, slot: int, keys: I64, pool: U64) -> int:
 def _remember(
     slot: int, identity: int, content: int, most: int, keys: I64, capacity: I64, used: I64, free: I64, link: I64, pool: U64
 ) -> None:
-    """Add to the key's last `most` accepted rows; the caller has seen to space in the pool."""
+    """Add to the key's last `most` accepted rows; the caller has made space in the pool."""
     n = keys[slot, SEEN_N]
     if n == most:
         oldest = keys[slot, OLDEST]
@@ -83,7 +83,7 @@ def _remember(
         if n == capacity[slot]:
             offset = keys[slot, SEEN]
             size = next_capacity(n, most)
-            to = take(size, used, free, link)
+            to = allocate(size, used, free, link)
             for k in range(n):
                 pool[to + k, 0] = pool[offset + k, 0]
                 pool[to + k, 1] = pool[offset + k, 1]
@@ -99,15 +99,15 @@ def _remember(
 
 @compiled
 def _push_buffer(slot: int, row: int, time: int, order: int, buffer: I64, used: I64, free: I64, link: I64, pool: I64) -> None:
-    """Insert into the key's buffer, sorted by (time, order, arrival); the caller has seen to space in the pool."""
+    """Insert into the key's buffer, sorted by (time, order, arrival); the caller has made space in the pool."""
     n = buffer[slot, LENGTH]
     capacity = buffer[slot, CAPACITY]
     if buffer[slot, HEAD] + n == capacity:
         offset = buffer[slot, OFFSET]
         first = offset + buffer[slot, HEAD]
-        # Half empty: moved down, which at least n releases have paid for. Else it grows.
+        # Half empty: move down, which at least n releases have paid for. Else grow.
         grow = buffer[slot, HEAD] <= n
-        to = take(next_capacity(capacity, 0), used, free, link) if grow else offset
+        to = allocate(next_capacity(capacity, 0), used, free, link) if grow else offset
         for k in range(n):
             for j in range(3):
                 pool[to + k, j] = pool[first + k, j]
@@ -131,7 +131,7 @@ def _push_buffer(slot: int, row: int, time: int, order: int, buffer: I64, used: 
 
 @compiled
 def _emit(row: int, time: int, order: int, slot: int, keys: I64, emitted: I64, ordinals: I64, m: int) -> int:
-    """Write down that the row is folded now; returns how many are."""
+    """Record that the row is folded now; returns how many are."""
     keys[slot, ORDINAL] = keys[slot, ORDINAL] + 1 if keys[slot, LAST_TIME] == time else 1
     keys[slot, LAST_TIME] = time
     keys[slot, LAST_ORDER] = order
@@ -167,7 +167,7 @@ def admit(
     touched = 0
     for block in range(begin, len(slots), _BLOCK):
         after = min(block + _BLOCK, len(slots))
-        # First the memory of the block's rows is touched, as loads that wait for nothing overlap and what follows would not.
+        # Touch the memory of the block's rows first: independent loads overlap, those that follow would not.
         for i in range(block, after):
             touched += keys[slots[i], NEWEST] ^ keys[slots[i], OLDEST]
         if unique:
@@ -179,7 +179,7 @@ def admit(
         for i in range(block, after):
             s = slots[i]
             t = time_ns[i]
-            # Space first, so that a row is either done wholly or not at all: at most two rows are accepted per step.
+            # Space first, so that a row is done wholly or not at all: at most two rows are accepted per step.
             n = keys[s, SEEN_N]
             if unique and n < most and n + 2 > capacity[s] and capacity[s] < most and s_used[0] + 4 * most + 8 > len(s_link):
                 progress[0], progress[1] = m, refuted_n
@@ -234,7 +234,7 @@ def admit(
                 continue
             if unique:
                 if keys[s, SEEN_N] == most:
-                    # As _remember does it, whose call would cost more than all the rest of the row.
+                    # Inlined from _remember, whose call would cost more than the rest of the row.
                     oldest = keys[s, OLDEST]
                     at = keys[s, SEEN] + oldest
                     keys[s, OLDEST] = oldest + 1 if oldest + 1 < most else 0
@@ -280,7 +280,7 @@ def pass_until(
     capacity: I64, s_used: I64, s_free: I64, s_link: I64, s_pool: U64,
     buffer: I64, b_used: I64, b_free: I64, b_link: I64, b_pool: I64, emitted: I64, ordinals: I64,
 ) -> int:
-    """No row before `floor` will come. Returns the number of rows emitted; the caller has seen to space in the pools."""
+    """No row before `floor` will come. Returns the number of rows emitted; the caller has made space in the pools."""
     m = 0
     for s in range(used_slots):
         row = keys[s, CANDIDATE]
@@ -295,14 +295,14 @@ def pass_until(
             else:
                 m = _emit(row, time, order, s, keys, emitted, ordinals, m)
         if lateness > 0 and buffer[s, LENGTH] > 0:
-            # Of rows at the floor itself one of a lesser order may still come.
+            # Rows at the floor itself wait: one of a lesser order may still come.
             m = _release(s, max(minus(keys[s, NEWEST], lateness), floor - 1), keys, buffer, b_pool, emitted, ordinals, m)
     return m
 
 
 @compiled
 def rename(slots: I32, places: I64, keys: I64, buffer: I64, pool: I64) -> None:
-    """Rows of a batch that stay behind get the names of their places in the store of held rows."""
+    """Rows of a batch that have to wait are renamed to their places in the reorder buffer."""
     for i in range(len(slots)):
         s = slots[i]
         if keys[s, CANDIDATE] >= 0:
@@ -314,7 +314,7 @@ def rename(slots: I32, places: I64, keys: I64, buffer: I64, pool: I64) -> None:
 
 
 class RowOrder:
-    """S1, S2, S4 and S8 for the keys of one shard."""
+    """Lateness, order, candidates and duplicates (S1, S2, S4, S8) for the keys of one shard."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -345,7 +345,7 @@ class RowOrder:
     def admit(
         self, slots: I32, time_ns: I64, order: I64, identity: U64, content: U64, keys: int, held: int, floor_ns: int = NULL_INT
     ) -> Admitted:
-        """Judge n rows in arrival order; `keys` slots are in use, `held` rows are held back from before.
+        """Decide on n rows in arrival order; `keys` slots are in use, `held` rows wait from before.
 
         floor_ns: no row to come is earlier (`Chunk.floor_ns`).
         """
@@ -373,11 +373,11 @@ class RowOrder:
         return Admitted(status, emitted[:m], ordinals[:m], refuted[: int(progress[1])])
 
     def settle(self, slots: I32, places: I64) -> None:
-        """Give the batch's held rows their places in the store; `places` (n,) by batch row."""
+        """Give the batch's waiting rows their places in the reorder buffer; `places` (n,) by batch row."""
         rename(np.unique(slots), places, self._keys, self._buffer, self._b_pool)
 
     def finish(self, keys: int, held: int, *, unique: bool) -> Admitted:
-        """End of bounded input: everything held is folded."""
+        """End of bounded input: all waiting rows are folded."""
         self._make_room(keys, unique=unique)
         emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
         m = finish(

@@ -1,6 +1,6 @@
-"""A snapshot is one Arrow stream, named arrays and a JSON document for what is text, then a checksum of it all. Never a pickle.
+"""A snapshot is one Arrow stream (named arrays, and a JSON document for text), followed by a checksum of it all. Never a pickle.
 
-Nothing of a file is looked at before its checksum is right: Arrow trusts the offsets it reads, and a damaged one would end the process.
+Nothing of a file is read before its checksum is verified: Arrow trusts the offsets it reads, and a damaged one would end the process.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import xxhash
 from offbeat.errors import UserError
 
 FORMAT = 5
-"""Raised whenever an older offbeat could not read a newer snapshot, or the other way round."""
+"""Increased whenever an older offbeat could not read a newer snapshot, or the other way round."""
 
 _MARK = b"offbeat\n"
-"""Stands between the Arrow stream and its checksum."""
+"""Separates the Arrow stream from its checksum."""
 _TAIL = len(_MARK) + 16
 _DOCUMENT = "json"
 _LARGE = 1 << 24
-"""Bytes of arrays from which on threads are worth their start."""
+"""From this many bytes of arrays on, threads are worth starting."""
 _SCHEMA = pa.schema(
     [
         pa.field("name", pa.string()),
@@ -56,7 +56,7 @@ def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 class _Checked(io.RawIOBase):
-    """Hands bytes on to `file` and keeps their checksum."""
+    """Passes bytes on to `file` and keeps their checksum."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
@@ -72,9 +72,9 @@ class _Checked(io.RawIOBase):
 
 
 def store(file: IO[bytes], arrays: Mapping[str, np.ndarray], document: Document) -> None:
-    """Write a snapshot, each array packed by Zstandard."""
+    """Write a snapshot, each array compressed with Zstandard."""
     checked = _Checked(file)
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")  # names of files may be any bytes
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")  # file names may be any bytes
     with pa.ipc.new_stream(pa.PythonFile(checked, mode="w"), _SCHEMA) as writer:
         writer.write_batch(_entry("document", _DOCUMENT, (len(text),), memoryview(text)))
         for entry in _packed(arrays):
@@ -83,7 +83,7 @@ def store(file: IO[bytes], arrays: Mapping[str, np.ndarray], document: Document)
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> Iterator[pa.RecordBatch]:
-    """The arrays in the order of their names; large ones on two threads, as packing holds no interpreter lock."""
+    """The arrays in the order of their names; large ones on two threads, because compression holds no interpreter lock."""
 
     def pack(name: str) -> pa.RecordBatch:
         array = np.ascontiguousarray(arrays[name])

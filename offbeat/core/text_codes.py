@@ -1,4 +1,4 @@
-"""Columns of text in which few values occur again and again: what is done with a text is done once a value, not once a row."""
+"""Text columns with few distinct values: work on a text is done once per value, not once per row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from offbeat.core.compiled import compiled
 _INLINE = 12
 """Bytes of the longest text that an Arrow view holds in itself (Arrow columnar format, variable-size binary view)."""
 _MOST = 1024
-"""More distinct values than that are not few."""
+"""More distinct values than this are not few."""
 _ROOM = 4 * _MOST
 _LENGTH = np.uint64(0xFFFFFFFF)
 _NO_NULLS: Bools = np.zeros(0, np.bool_)

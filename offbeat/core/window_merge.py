@@ -1,6 +1,6 @@
 """The merge: the latest partials of every shard, added up into closed windows on the target key [S13].
 
-One mechanism for customer-days, region-hours, population samples and incident groups, whatever carries the partials here.
+One mechanism for customer-days, region-hours, population samples and incident groups, whichever engine carries the partials.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _combine(
     order: I64, targets: I32, starts: I64, ints: I64, floats: F64, kinds: I64, at: I64, is_min: I64, is_sum: I64,
     out_first: I64, out_ints: I64, out_floats: F64,
 ) -> int:
-    """Add up rows of equal (target, start), which stand together in `order`; returns the number of windows."""
+    """Add up rows of equal (target, start), which are adjacent in `order`; returns the number of windows."""
     w = -1
     for o in range(len(order)):
         i = order[o]
@@ -62,7 +62,7 @@ def _sums(ints: I64, at: int, count: int, scale: float, mean: bool, out: F64) ->
 
 
 def _order_of_distinct(targets: I32, starts: I64) -> I64:
-    """(w,) places of windows, of which none is there twice, ordered by (start, target)."""
+    """(w,) places of distinct windows, ordered by (start, target)."""
     if starts.min() < starts.max():
         return np.lexsort((targets, starts))
     places: I64 = np.full(int(targets.max()) + 1, -1, np.int64)
@@ -96,7 +96,7 @@ class WindowMerge:
         return known
 
     def forget(self, shard: int) -> None:
-        """A shard is no more; another one may come under its number."""
+        """A shard is gone; another one may come under its number."""
         self._shards.pop(shard, None)
         self._slots.pop(shard, None)
 

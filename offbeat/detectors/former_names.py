@@ -1,4 +1,4 @@
-"""Names that settings had in the version before: they are still read, and whoever writes them is told the present ones."""
+"""Former names of settings: they are still read for one version, and users are told the present names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OURS = frozenset({"offbeat", "pydantic"})
 
 @dataclass(frozen=True, slots=True)
 class FormerName:
-    """A setting, or one of its values, that was written by its former name."""
+    """A setting, or one of its values, that was given under its former name."""
 
     key: str
     """The setting, by its present name."""

@@ -93,11 +93,11 @@ Expression = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str
 Early = Annotated[
     bool,
     Field(
-        description="Alert while the window of a rollup is still open. Only for what can only rise: counts, maxima, sums of what a quality "
-        "rule keeps at 0 or more."
+        description="Alert while the window of a rollup is still open. Only for values that can only rise: counts, maxima, sums of what a "
+        "quality rule keeps at 0 or more."
     ),
 ]
-"""Whether a detector speaks before a window is over [S22]."""
+"""Whether a detector fires before a window is over [S22]."""
 
 
 class Expressions(Protocol):
@@ -137,7 +137,7 @@ class DetectorSpec(Settings):
     """Settings of one detector; each kind has its own subclass with a `type`."""
 
     type: str
-    enabled: bool = Field(default=True, description="With `false` everything is as if the detector were not in the file.")
+    enabled: bool = Field(default=True, description="With `false`, everything is as if the detector were not in the file.")
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
@@ -161,13 +161,13 @@ class ModelSpec(DetectorSpec):
         examples=[["price", "price / mean_price"]],
     )
     train_on: int = Field(default=2000, ge=2, le=100_000, description="How many of a key's last complete rows a model is trained on.")
-    retrain_every: int = Field(default=500, ge=1, le=100_000, description="After so many complete rows of a key its model is trained anew.")
-    train_min: int = Field(default=500, ge=2, description="A key's first model waits for so many complete rows.")
+    retrain_every: int = Field(default=500, ge=1, le=100_000, description="Retrain a key's model every N complete rows.")
+    train_min: int = Field(default=500, ge=2, description="How many complete rows a key needs before its first model.")
     contamination: float = Field(
         default=0.01,
         gt=0,
         le=0.5,
-        description="Share of rows held to be odd: the threshold is that quantile of the last 2,000 scores that were given live.",
+        description="Share of rows to flag: the threshold is that upper quantile of the key's last 2,000 live scores.",
     )
     limit: float | None = Field(default=None, gt=0, description="A fixed threshold on the raw score, instead of `contamination`.")
 
@@ -176,7 +176,7 @@ class ModelSpec(DetectorSpec):
         if self.limit is not None and "contamination" in self.model_fields_set:
             raise ValueError("give either `contamination` or `limit`")
         if self.train_min > self.train_on:
-            raise ValueError(f"`train_min` ({self.train_min}) lies above `train_on` ({self.train_on}): a model never sees so many rows")
+            raise ValueError(f"`train_min` ({self.train_min}) exceeds `train_on` ({self.train_on}): no model ever sees so many")
         return self
 
     def settings(self) -> dict[str, int]:
@@ -195,9 +195,9 @@ class ModelSpec(DetectorSpec):
         """The detector's part of the Plan; None after a mistake."""
         texts = tuple(self.features) or view.features
         if not texts:
-            view.problem(("features",), "the view has no windows whose features could be taken: name the features")
+            view.problem(("features",), "the view has no windows to take features from: name the `features`")
         if len(texts) > MOST_FEATURES:
-            view.problem(("features",), f"a model takes up to {MOST_FEATURES} features, not {len(texts)}")
+            view.problem(("features",), f"a model takes at most {MOST_FEATURES} features, not {len(texts)}")
             return None
         inputs = tuple(view.number(("features", str(i)) if self.features else (), text) for i, text in enumerate(texts))
         if not texts or -1 in inputs:

@@ -29,12 +29,12 @@ class Checkpoint:
             self._lock: IO[str] = (directory / "lock").open("w")
         except OSError as error:
             why = "it is a file" if directory.is_file() else error.strerror
-            raise UserError(f"cannot use {directory} for state: {why}; name a directory that can be written") from error
+            raise UserError(f"cannot use {directory} as a state directory: {why}; name one you can write to") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.close()
-            raise UserError(f"{directory} is in use by another run; wait for it or name another state directory") from error
+            raise UserError(f"{directory} is in use by another run; wait for that run, or name another state directory") from error
 
     def load(self) -> tuple[Arrays, Document] | None:
         """The last state, or None at the first run. Raises UserError where it belongs to another pipeline or is damaged."""
@@ -52,10 +52,10 @@ class Checkpoint:
             )
         if document["state_hash"] != self._plan.state_hash:
             kept, now = document["state_parts"], self._plan.state_parts
-            differ = sorted(part for part in kept.keys() | now.keys() if kept.get(part) != now.get(part)) or ["the version of offbeat"]
+            differ = sorted(part for part in kept.keys() | now.keys() if kept.get(part) != now.get(part)) or ["version of offbeat"]
             raise UserError(
-                f"{self._path.parent} was made with another {', '.join(differ)} (thresholds, votes and outputs may change, this may not);"
-                " change it back or name a new state directory"
+                f"{self._path.parent}: the state was made with another {', '.join(differ)}; change it back, or name a new state directory"
+                " (thresholds, votes and outputs may change, the rest may not)"
             )
         return arrays, document
 
@@ -81,7 +81,7 @@ class Checkpoint:
                 os.close(folder)
         except OSError as error:
             raise UserError(
-                f"cannot write the state to {self._path}: {error.strerror}; what was committed before is still valid"
+                f"cannot write the state to {self._path}: {error.strerror}; the last committed state is still valid"
             ) from error
 
     def keep_models(self, models: Mapping[str, bytes]) -> None:

@@ -75,7 +75,7 @@ class ClosedWindowFiles:
                 os.fsync(file.fileno())
             partial.replace(path)
         except OSError as error:
-            raise UserError(f"cannot write closed windows to {path}: {error.strerror}; what was committed before is still valid") from error
+            raise UserError(f"cannot write closed windows to {path}: {error.strerror}; the last committed state is still valid") from error
         return name
 
     def load(self, number: int) -> Closed:
@@ -84,7 +84,7 @@ class ClosedWindowFiles:
         try:
             arrays, _ = decode(path.read_bytes(), str(path))
         except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}; restore it, or remove the state directory to start anew") from error
+            raise UserError(f"cannot read {path}: {error.strerror}; restore it, or remove the state directory to start over") from error
         ints, floats = np.ascontiguousarray(arrays["ints"].T), np.ascontiguousarray(arrays["floats"].T)
         others = dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("links/"))
         linked = {other: CoOccurring(**under(f"links/{other}", arrays)) for other in others}
@@ -97,7 +97,7 @@ class ClosedWindowFiles:
             (self._directory / name).unlink(missing_ok=True)
         self._unused.clear()
 
-    def take(self, entries: list[list[int | str]]) -> None:
+    def restore(self, entries: list[list[int | str]]) -> None:
         """Go on with the entries of a state."""
         self.entries = [(int(low), int(high), str(name)) for low, high, name in entries]
         known = {name for _, _, name in self.entries}

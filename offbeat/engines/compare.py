@@ -14,7 +14,7 @@ import numpy.typing as npt
 from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan, ViewPlan
-from offbeat.engines.local import Progress
+from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
 from offbeat.evaluate.detection_quality import Tolerance
 from offbeat.evaluate.series import JudgedRows, Series
@@ -72,7 +72,7 @@ def chosen(names: Sequence[dict[tuple[str, str], str]], wanted: Sequence[str]) -
     every = [name for plan in names for name in plan.values()]
     for word in wanted:
         if not any(_ends(name, word) for name in every):
-            raise UserError(f"--detectors: there is no detector {word!r}{nearest(word, [*every, *(n.rsplit('.', 1)[-1] for n in every)])}")
+            raise UserError(f"--detectors: no detector {word!r}{nearest(word, [*every, *(n.rsplit('.', 1)[-1] for n in every)])}")
     return [{place: name for place, name in plan.items() if any(_ends(name, word) for word in wanted)} for plan in names]
 
 
@@ -102,6 +102,8 @@ def judge(
         fold.observe(name, watch)
     try:
         for chunk in source.chunks(None):
+            if fold.overdue(chunk.floor_ns):
+                fold.advance(chunk.floor_ns)
             fold.feed(0, fold.prepare(0, chunk))
             if progress is not None:
                 votes = sum(watch.votes for watch in watches.values())

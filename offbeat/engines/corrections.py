@@ -85,9 +85,9 @@ class Corrections:
             if lost:
                 day = self._day(fold, from_ns)
                 what = f"{', '.join(course.corrected) or 'the last run'}: "
-                what += "other content than before" if course.corrected else "a correction was not brought to its end"
+                what += "its content has changed" if course.corrected else "a correction was interrupted"
                 raise UserError(
-                    f"{what}, so everything from {day} has to be read again, but {_listed(lost)} {'is' if len(lost) == 1 else 'are'} not "
+                    f"{what}, so all files from {day} on must be read again, but {_listed(lost)} {'is' if len(lost) == 1 else 'are'} not "
                     f"among the sources; name the folder with all files from {day} on"
                 )
             return self._rewind(source, position, fold, course, from_ns, again, here)
@@ -101,15 +101,15 @@ class Corrections:
             day = self._day(fold, from_ns)
             for arrival in apart:
                 self.notes.append(
-                    f"{arrival.path}: reaches back into times that were read before; rows of keys that had later ones are late. To have "
-                    f"them taken in order, name the folder with all files from {day} on: {_listed(lost)} missing"
+                    f"{arrival.path}: overlaps times already read, so rows older than the last of their key are late; to read them in "
+                    f"order, name the folder with all files from {day} on ({_listed(lost)} missing)"
                 )
         late = [arrival for arrival in course.late if arrival not in reaching]
         if not late:
             return position
         for arrival in late:
             day = self._day(fold, arrival.first_ns)
-            self.notes.append(f"{arrival.path}: came late; windows from {day} on were judged again")
+            self.notes.append(f"{arrival.path}: arrived late; windows from {day} on were scored again")
         return source.after(position, add(source.alone(late)))
 
     def _course(self, arrivals: Sequence[Arrival]) -> _Course:
@@ -174,9 +174,9 @@ class Corrections:
             ledger.add(reading.ledger)
         days = fold.rewind(starts, ledger)
         day, count = self._day(fold, from_ns), f"{len(files)} file{'s' * (len(files) != 1)} read again"
-        worked_out = f"everything from {day} was worked out again ({count})"
-        self.notes += [f"{path}: other content than before; {worked_out}" for path in course.corrected]
-        self.notes += [f"{arrival.path}: came late; {worked_out}" for arrival in course.late]
+        worked_out = f"everything from {day} on was recomputed ({count})"
+        self.notes += [f"{path}: its content has changed; {worked_out}" for path in course.corrected]
+        self.notes += [f"{arrival.path}: arrived late; {worked_out}" for arrival in course.late]
         self.rewound = Rewound(from_ns, starts, sorted({*days, *(self.rewound.days if self.rewound is not None else [])}), files)
         return source.before(position, set(names))
 
@@ -201,7 +201,7 @@ class Corrections:
         """State, as JSON."""
         return asdict(self.rewound) if self.rewound is not None else None
 
-    def take(self, document: dict[str, Any] | None) -> None:
+    def restore(self, document: dict[str, Any] | None) -> None:
         """Take over what `document` gave."""
         self.rewound = Rewound(**document) if document is not None else None
 

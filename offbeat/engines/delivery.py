@@ -15,6 +15,7 @@ from offbeat.core.plan import Plan
 from offbeat.decide.block import RETRACTED, AlertBlock, Quarantined
 from offbeat.engines.sink_offsets import Known, SinkOffsets
 from offbeat.errors import UserError
+from offbeat.io.address import shown
 from offbeat.io.contract import Sink
 from offbeat.io.report.console import alert_records
 from offbeat.io.write.alert_table import alert_table, is_lean
@@ -56,9 +57,11 @@ class Delivery:
         schema = plan_schema(plan)
         try:
             for uri in uris:
-                path = None if uri == "-" else local_path(uri)
-                self._sinks[uri] = open_sink(uri, position=places.position(uri, path), bounded=bounded, schema=schema)
-                if uri != "-":
+                path, known = local_path(uri), shown(uri)
+                if known in self._sinks:
+                    raise UserError(f"{known} is named twice as an output of alerts")
+                self._sinks[known] = open_sink(uri, position=places.position(known, path), bounded=bounded, schema=schema)
+                if path is not None:
                     name = f"provenance {uri}"
                     at = places.position(name, provenance_path(uri))
                     self._origins[name] = open_provenance(uri, position=at, bounded=bounded)
@@ -137,9 +140,9 @@ class Worst:
 def check_apart(files: Sequence[str], alerts: Sequence[str], quarantine: Path | None) -> None:
     """Raise UserError where an output is also an input, or another output: what is in it would be lost."""
     taken = {Path(file).resolve(): "reads" for file in files if file != "-"}
-    outputs = [local_path(uri) for uri in alerts if uri != "-"]
+    outputs = [path for path in map(local_path, alerts) if path is not None]
     for path in [*outputs, *(provenance_path(str(path)) for path in outputs), *([quarantine] if quarantine is not None else [])]:
         real = path.resolve()
         if real in taken:
-            raise UserError(f"cannot write {path}: this run {taken[real]} it already; name another file")
+            raise UserError(f"cannot write {path}: this run already {taken[real]} it; name another file")
         taken[real] = "writes"

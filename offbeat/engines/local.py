@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 
 from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import Chunk, Position
-from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.core.state import prefixed, under
-from offbeat.decide.block import AlertBlock
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.closed_window_files import ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
 from offbeat.engines.delivery import Delivery, Worst, check_apart
-from offbeat.engines.file_manifest import FileManifest, counted, rows_by_file
+from offbeat.engines.file_manifest import FileManifest, rows_by_file
 from offbeat.engines.remarks import remarks
+from offbeat.engines.run_result import Progress, Run
+from offbeat.engines.shard_pool import Fed, ShardPool, feed
+from offbeat.engines.sharding import cut
 from offbeat.engines.sink_offsets import Known, SinkOffsets
 from offbeat.engines.tables.collect import Tables
 from offbeat.fold.as_of import check_batch, left_out
@@ -54,55 +54,9 @@ _WINDOWS = "windows"
 """Folder of the state directory for closed windows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands."""
-
-    rows: int
-    alerts: int
-    done_bytes: int
-    size_bytes: int | None
-
-
-@dataclass(slots=True)
-class Run:
-    """What a run did."""
-
-    pipeline: str
-    ledger: Ledger
-    alerts: int
-    """Alerts handed over by this run."""
-    seconds: float
-    complete: bool
-    """Whether the input was read to its end; False after an interruption."""
-    worst: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    gaps: pl.DataFrame | None = None
-    blocks: list[AlertBlock] = field(default_factory=list, repr=False)
-    """The alerts themselves, where the caller asked to keep them."""
-    rows_read: int = 0
-    """Rows read by this run, whatever earlier ones with its state had read; some of them again, where a file was corrected."""
-
-    @property
-    def peak_memory_mb(self) -> float:
-        """Most memory the process ever had, in MiB."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    def as_dict(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
-        ledger = self.ledger.as_dict()
-        views = ledger.pop("views")
-        return {
-            "pipeline": self.pipeline,
-            "engine": "local",
-            **ledger,
-            "alerts": self.alerts,
-            "seconds": round(self.seconds, 3),
-            "peak_memory_mb": round(self.peak_memory_mb, 1),
-            "complete": self.complete,
-            "views": views,
-            "notes": self.notes,
-        }
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalEngine:
@@ -110,8 +64,9 @@ class LocalEngine:
 
     alerts: outputs (see `open_sink`). tables: outputs of the plan's tables (see `open_tables`). quarantine: where rows set aside go. state:
     a directory, for runs that can be continued. live: the source has no end that could be waited for, so every batch is committed at once.
-    ends: whether rows held back are folded, and open windows judged, when the source has no more; False: they wait for the next run with
-    this state. Default: False for a live source with a state, else True.
+    workers: shards that keys are spread over, each folded on threads of its own; 1 for a live source, and as many as a state has where
+    there is one. ends: whether rows held back are folded, and open windows judged, when the source has no more; False: they wait for the
+    next run with this state. Default: False for a live source with a state, else True.
     keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them.
     """
 
@@ -128,6 +83,7 @@ class LocalEngine:
         keep: bool = False,
         watch: Callable[[pa.Table], None] | None = None,
         commit_seconds: float = COMMIT_SECONDS,
+        workers: int = 1,
         ends: bool | None = None,
     ) -> None:
         check_apart(source.files, alerts, quarantine)
@@ -148,7 +104,7 @@ class LocalEngine:
             closed=partial(ClosedWindowFiles, archive) if archive is not None else None,
             submit=None if live else lambda judging: self._judge.submit(judging).result,
         )
-        self._fold.assign(0)
+        self._workers = 1 if live else max(workers, 1)
         self._tables: Tables | None = None
         self._position: Position | None = None
         self._manifest = FileManifest()
@@ -159,7 +115,11 @@ class LocalEngine:
         self._checkpoint = Checkpoint(state, plan) if state is not None else None
         try:
             kept = self._checkpoint.load() if self._checkpoint is not None else None
-            places = SinkOffsets(self._take(*kept) if kept is not None else None)
+            if kept is not None:
+                self._workers = len(kept[1]["shards"])
+            for number in range(self._workers):
+                self._fold.assign(number)
+            places = SinkOffsets(self._restore(*kept) if kept is not None else None)
             if tables:
                 self._fold.show(partial(self._write_tables, tables))
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
@@ -172,7 +132,8 @@ class LocalEngine:
         remembers = self._checkpoint is not None and not live and self._fold.remembers
         self._correctable = source if remembers and isinstance(source, FileSource) else None
         """The source, where its files may come late or be corrected."""
-        self._joined = places.joined
+        self._joined, self._read_all = places.joined, False
+        self._committed = 0.0
         self._stop = threading.Event()
         self.result = Run(plan.name, self._fold.ledger, 0, 0.0, complete=False)
         self._first_aside: str | None = None
@@ -184,8 +145,7 @@ class LocalEngine:
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Run:
         """Read, judge, deliver. Raises UserError for what a person can put right; nothing half-written stays behind."""
-        began = time.monotonic()
-        committed = began
+        began = self._committed = time.monotonic()
         complete = False
         numbers = self._number_files()
         try:
@@ -194,29 +154,20 @@ class LocalEngine:
             if self._correctable is not None and self._position is not None:
                 self._position = self._corrections.put_right(self._correctable, self._position, self._fold, self._add)
                 self._corrections.resume(self._fold)
-            for prepared in self._prepared(numbers):
-                self._feed(self._fold, prepared, self._correctable)
-                self._position = prepared.chunk.position
+            for step in self._steps(numbers):
+                self._take_step(step)
                 if progress is not None:
                     progress(self._progress())
-                now = time.monotonic()
-                if now - committed >= self._commit_seconds and (self._checkpoint is not None or self._live):
+                if step.quiet and self._commit_due():
                     self._commit()
-                    committed = time.monotonic()
-                    if self._live:
-                        # A large state is saved less often than every batch of rows.
-                        self._commit_seconds = _SELDOM * (committed - now) if committed - now > _CHEAP_SECONDS else 0.0
                 elif self._live:
                     self._delivery.commit()
-                if self._stop.is_set():
-                    break
-            else:
-                # A live source that ends because it was asked to has not come to its end: what is held back waits for the next start.
-                complete = not (self._live and self._stop.is_set())
-                if complete and self._ends:
-                    # What comes with the next run is mostly later. What is not opens the windows again.
-                    self._deliver(self._fold.end(self._fold.newest_ns if self._checkpoint is not None else NULL_INT))
-                    self._corrections.done(self._fold)
+            # A live source that ends because it was asked to has not come to its end: what is held back waits for the next start.
+            complete = self._read_all and not (self._live and self._stop.is_set())
+            if complete and self._ends:
+                # What comes with the next run is mostly later. What is not opens the windows again.
+                self._deliver(self._fold.end(self._fold.newest_ns if self._checkpoint is not None else NULL_INT))
+                self._corrections.done(self._fold)
             self._deliver(self._fold.settle())
             if self._checkpoint is not None:
                 self._commit()
@@ -243,17 +194,46 @@ class LocalEngine:
         if self._scratch is not None:
             self._scratch.cleanup()
 
-    def _prepared(self, numbers: list[int]) -> Iterator[Prepared]:
-        """The source's chunks, made ready on another thread while this one folds those before; of a live source at once."""
+    def _steps(self, numbers: list[int]) -> Iterator[_Step]:
+        """The source's chunks, folded by the shards on threads of their own; of a live source at once."""
         chunks = (_renumbered(chunk, numbers) for chunk in self._source.chunks(self._position))
         if self._live:
-            yield from (self._fold.prepare(0, chunk) for chunk in chunks)
+            for chunk in chunks:
+                yield _Step(chunk, [_done(self._fold, chunk)], quiet=True)
+                if self._stop.is_set():
+                    return
+            self._read_all = True
             return
-        ahead = Ahead((partial(self._fold.prepare, 0, chunk) for chunk in chunks), 1, _AHEAD)
+        ahead = Ahead((partial(_cut, chunk, self._workers) for chunk in chunks), 1, _AHEAD)
+        pool, waiting = ShardPool(self._fold), deque[tuple[Chunk, list[Future[Fed]]]]()
+
+        def settled(most: int) -> Iterator[_Step]:
+            """Chunks that are done, until at most so many are under way."""
+            while len(waiting) > most:
+                chunk, futures = waiting.popleft()
+                for future in futures:
+                    future.result()
+                yield _Step(chunk, futures, quiet=not waiting)
+
         try:
-            yield from ahead
+            for chunk, parts in ahead:
+                if self._fold.overdue(chunk.floor_ns):
+                    yield from settled(0)
+                    self._deliver(self._fold.advance(chunk.floor_ns))
+                waiting.append((chunk, pool.feed(parts)))
+                # A commit is of whole chunks: those under way are waited for.
+                yield from settled(0 if self._commit_due() or self._stop.is_set() else _AHEAD)
+                if self._stop.is_set():
+                    return
+            yield from settled(0)
+            self._read_all = True
         finally:
             ahead.close()
+            pool.close()
+
+    def _commit_due(self) -> bool:
+        remembers = self._checkpoint is not None or self._live
+        return remembers and time.monotonic() - self._committed >= self._commit_seconds
 
     def _add(self, source: FileSource) -> dict[str, int]:
         """Read late files through shards of their own, as their keys have later rows in the others; gives rows by fingerprint."""
@@ -262,22 +242,29 @@ class LocalEngine:
         try:
             for chunk in source.chunks(None):
                 rows.update({source.known_as(source.files[place]): n for place, n in rows_by_file(chunk).items()})
-                self._feed(own, own.prepare(0, _renumbered(chunk, numbers)), source)
+                whole, parts = _cut(_renumbered(chunk, numbers), self._workers)
+                self._note(_Step(whole, [_done(own, part, number) for number, part in parts], quiet=True), source)
         finally:
             source.close()
         self._deliver(own.drain())
         self._deliver(self._fold.adopt(own))
         return rows
 
-    def _feed(self, fold: Fold, prepared: Prepared, source: FileSource | None) -> None:
-        """Fold rows, deliver what comes of them, and remember which files of `source` they are of; None: where none may be corrected."""
-        before = counted(fold.shard_ledger(0)) if source is not None else Ledger()
-        self.result.rows_read += prepared.chunk.frame.height
-        self._deliver(fold.feed(0, prepared))
-        if source is not None:
-            paths = [self._files[number] for number in rows_by_file(prepared.chunk)]
-            files = {source.known_as(path): path for path in paths if path != "-"}
-            self._manifest.note(files, prepared.batch.time_ns, before, fold.shard_ledger(0))
+    def _take_step(self, step: _Step) -> None:
+        """Deliver what came of a chunk; from here on the run has come that far."""
+        self._note(step, self._correctable)
+        self._position = step.chunk.position
+
+    def _note(self, step: _Step, source: FileSource | None) -> None:
+        """Deliver what came of a chunk, and remember which files of `source` it is of; None: where none may be corrected."""
+        self.result.rows_read += step.chunk.frame.height
+        for future in step.futures:
+            fed = future.result()
+            self._deliver(fed.output)
+            if source is not None:
+                paths = [self._files[number] for number in rows_by_file(step.chunk)]
+                files = {source.known_as(path): path for path in paths if path != "-"}
+                self._manifest.note(files, fed.time_ns, fed.before, fed.after)
 
     def _report(self, complete: bool, seconds: float) -> Run:
         result = self.result
@@ -287,6 +274,11 @@ class LocalEngine:
         words = remarks(self.result.ledger, self._fold.untrained(), self._first_aside)
         if self._tables is not None and self._checkpoint is None:
             words += self._tables.left()  # with a state, earlier days are its own
+        if complete and not self._ends and result.ledger.pending:
+            words.append(
+                f"{result.ledger.pending:,} rows are pending: the input goes on, so rows held back and open windows wait for the next run "
+                "with this state; --final scores them"
+            )
         words = [*left_out(self._plan, self._fold.last_ns), *words]
         result.notes = [*self._plan.notes, *self._corrections.notes, *self._source.notes, *words]
         result.worst = self._worst.records(self._plan)
@@ -322,18 +314,31 @@ class LocalEngine:
 
     def _commit(self) -> None:
         """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
+        began = time.monotonic()
+        self._store()
+        self._committed = time.monotonic()
+        if self._live:
+            # A large state is saved less often than every batch of rows.
+            took = self._committed - began
+            self._commit_seconds = _SELDOM * took if took > _CHEAP_SECONDS else 0.0
+
+    def _store(self) -> None:
         self._deliver(self._fold.settle())
         if self._tables is not None:
             self._tables.settle()
         sinks = self._delivery.commit()
         if self._checkpoint is None:
             return
-        arrays, document = self._fold.state(0)
         merge, merged = self._fold.merge_state()
+        arrays, shards = prefixed("merge", merge), []
+        for number in range(self._workers):
+            own, document = self._fold.state(number)
+            arrays |= prefixed(f"shard/{number}", own)
+            shards.append(document)
         self._checkpoint.save(
-            prefixed("shard", arrays) | prefixed("merge", merge),
+            arrays,
             {
-                "shard": document,
+                "shards": shards,
                 "merge": merged,
                 "position": self._position,
                 "files": self._files,
@@ -346,16 +351,40 @@ class LocalEngine:
         )
         self._fold.tidy()
 
-    def _take(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
+    def _restore(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
         """Go on from a stored state; returns how far the outputs are."""
-        self._fold.restore(0, under("shard", arrays), document["shard"])
+        for number, own in enumerate(document["shards"]):
+            self._fold.restore(number, under(f"shard/{number}", arrays), own)
         self._fold.restore_merge(under("merge", arrays), document["merge"])
         self._position, self._plans = document["position"], document["plans"]
         self._files, self._headers = document["files"], document["headers"]
-        self._manifest.take(document["readings"])
-        self._corrections.take(document["rewound"])
+        self._manifest.restore(document["readings"])
+        self._corrections.restore(document["rewound"])
         sinks: Known = document["sinks"]
         return sinks
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A chunk of the source and what comes of it, by shard."""
+
+    chunk: Chunk
+    futures: Sequence[Future[Fed]]
+    """All done."""
+    quiet: bool
+    """Whether no later chunk is under way, so that the run can be committed."""
+
+
+def _cut(chunk: Chunk, shards: int) -> tuple[Chunk, list[tuple[int, Chunk]]]:
+    return chunk, list(cut(chunk, shards))
+
+
+def _done(fold: Fold, chunk: Chunk, number: int = 0) -> Future[Fed]:
+    """What comes of a chunk in a shard, worked out at once."""
+    ready, done = Future[Prepared](), Future[Fed]()
+    ready.set_result(fold.prepare(number, chunk))
+    done.set_result(feed(fold, number, ready))
+    return done
 
 
 def _renumbered(chunk: Chunk, numbers: list[int]) -> Chunk:

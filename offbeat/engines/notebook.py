@@ -12,13 +12,15 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.engines.delivery import table_of
-from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, Run
+from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, cores
+from offbeat.engines.run_result import Run
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 from offbeat.io.read.alert_files import latest, read_alerts, typed
 from offbeat.io.read.file_source import open_source
 from offbeat.io.read.frame import FrameSource
 from offbeat.io.write.schema_union import fitted, plan_schema
+from offbeat.io.write.sinks import local_path
 from offbeat.spec.load import load_plan
 
 
@@ -33,12 +35,13 @@ class Result:
     def __repr__(self) -> str:
         ledger = self.run.ledger
         aside = ledger.late + sum(ledger.quarantined.values())
-        return f"<{self.run.pipeline}: {ledger.rows_in:,} rows, {self.run.alerts:,} alerts, {aside:,} set aside, {self.run.seconds:.1f} s>"
+        counts = f"{ledger.rows_in:,} rows, {self.run.alerts:,} alerts, {aside:,} quarantined"
+        return f"<{self.run.pipeline}: {counts}, {self.run.seconds:.1f} s>"
 
     @property
     def alerts(self) -> pl.DataFrame:
         """The alerts, one row each (of its greatest revision), as the sinks write them; read from the first output where there is one."""
-        return self.kept if self.kept is not None else latest(read_alerts(self.outputs[0]))
+        return self.kept if self.kept is not None else latest(read_alerts(_files(self.outputs)[0]))
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -58,20 +61,23 @@ class Result:
 
 def run(
     pipeline: Any,
-    source: Any,
+    source: Any = (),
     *,
     alerts: str | Path | Sequence[str | Path] = (),
     tables: str | Path | Sequence[str | Path] = (),
     quarantine: str | Path | None = None,
     state: str | Path | None = None,
+    workers: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Result:
     """Judge every row of a source and return the alerts.
 
     pipeline: a shipped name (`"bars"`), the path of a YAML file, a mapping, or a `PipelineSpec`. source: a path, folder or glob, a list of
-    these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names. alerts: outputs (`out.parquet`, `out.jsonl`);
-    without any, alerts are kept in memory. tables: outputs of the pipeline's tables, a folder for Parquet, or `delta:` and a folder.
-    state: a directory that lets the next call go on where this one ended. overrides: as `--set`, `"bar.price_jump.when=…"`.
+    these, or a table (Polars, pandas, Arrow) with the columns that the pipeline names; nothing where the pipeline names a source itself.
+    alerts: outputs (`out.parquet`, `out.jsonl`); without any, alerts are kept in memory. tables: outputs of the pipeline's tables, a folder
+    for Parquet, or `delta:` and a folder. state: a directory that lets the next call go on where this one ended. workers: shards that keys
+    are spread over, side by side (default: one a core); alerts are the same for any number. overrides: as `--set`,
+    `"bar.price_jump.when=…"`.
 
     Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
     """
@@ -83,7 +89,7 @@ def run(
     elif isinstance(source, list | tuple):
         reader = open_source(plan.source, [str(path) for path in source])
     elif state is not None:
-        raise UserError("a table in memory has no position to go on from: give files, or no state directory")
+        raise UserError("a table in memory has no position to resume from; pass files, or no `state`")
     else:
         reader = FrameSource(plan.source, source)
     engine = LocalEngine(
@@ -93,16 +99,23 @@ def run(
         tables=_uris(tables),
         quarantine=Path(quarantine) if quarantine is not None else None,
         state=Path(state) if state is not None else None,
-        keep=not outputs,
+        keep=not _files(outputs),
+        live=reader.live,
+        workers=workers or cores(),
         commit_seconds=COMMIT_SECONDS if outputs else math.inf,  # what is in memory alone must not count as delivered before the end
     )
     done = engine.run()
     kept = None
-    if not outputs:
+    if not _files(outputs):
         schema = plan_schema(plan)
         made = [fitted(table_of(plan, block), schema) for block in done.blocks]
         kept = latest(typed(pl.DataFrame(pa.concat_tables(made) if made else schema.empty_table())))
     return Result(done, outputs, kept)
+
+
+def _files(outputs: Sequence[str]) -> list[str]:
+    """Outputs that can be read back."""
+    return [uri for uri in outputs if local_path(uri) is not None]
 
 
 def _uris(outputs: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a run should say of its ledger in words: figures that mostly mean that pipeline and data do not fit."""
+"""Remarks on the ledger of a run: figures that mostly mean that pipeline and data do not fit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from offbeat.core.ledger import Ledger
 
 _MANY_LATE = 0.01
-"""Share of late rows from which on the input is hardly in order."""
+"""Above this share of late rows, the input is hardly in order."""
 
 
 def remarks(ledger: Ledger, untrained: Sequence[str], first_aside: str | None) -> list[str]:
-    """A word where many rows were late, or where a run over many rows came to nothing.
+    """A remark where many rows were late, and where no row was scored.
 
-    `untrained`: why models never spoke; `first_aside`: the first row set aside, in words.
+    `untrained`: why models were never trained; `first_aside`: the first quarantined row, in words.
     """
     return [*_late(ledger), *_nothing_judged(ledger, untrained, first_aside)]
 
@@ -21,8 +21,8 @@ def remarks(ledger: Ledger, untrained: Sequence[str], first_aside: str | None) -
 def _late(ledger: Ledger) -> list[str]:
     if ledger.late <= _MANY_LATE * ledger.rows_in:
         return []
-    late = f"{ledger.late:,} rows ({ledger.late / ledger.rows_in:.0%}) were late, as later ones of their key came before them"
-    return [f"{late}: sort the files by time, or let such rows be waited for (`--set quality.lateness=1h`)"]
+    late = f"{ledger.late:,} rows ({ledger.late / ledger.rows_in:.0%}) were late: newer rows of their key came first"
+    return [f"{late}; sort the files by time, or wait for such rows with --set quality.lateness=1h"]
 
 
 def _nothing_judged(ledger: Ledger, untrained: Sequence[str], first_aside: str | None) -> list[str]:
@@ -31,9 +31,9 @@ def _nothing_judged(ledger: Ledger, untrained: Sequence[str], first_aside: str |
     if ledger.scored:
         return list(untrained)
     if first_aside is not None and not ledger.warming_up:
-        return [f"no row could be used; the first: {first_aside}"]
+        return [f"no row could be used; the first one: {first_aside}"]
     if ledger.warming_up:
-        known = f"{ledger.warming_up:,} rows were too few, or what detectors look at was null"
-        fit = "do the windows (`over`, `min_rows`) fit the distance between the rows?"
-        return [f"no detector ever gave a verdict: {known}; {fit}", *untrained]
+        known = f"{ledger.warming_up:,} rows are too few, or the values that detectors need are null"
+        fit = "check that the windows (`over`, `min_rows`) fit the time between rows"
+        return [f"no detector had a verdict: {known}; {fit}", *untrained]
     return []

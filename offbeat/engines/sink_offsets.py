@@ -45,7 +45,7 @@ class SinkOffsets:
         if not self._fresh:
             self.joined = True
             if path is not None and _holds_something(path):
-                raise UserError(f"cannot write {path}: it is there already and the state does not know it; move it away or name another")
+                raise UserError(f"cannot write {path}: it exists, and the state did not write it; move it away, or name another")
         return None
 
     def committed(self, positions: dict[str, Position]) -> Known:

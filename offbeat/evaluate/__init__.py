@@ -1,1 +1,1 @@
-"""Made-up data with labels, to try pipelines on."""
+"""Generated data with labels, and metrics, to try pipelines on."""

@@ -1,4 +1,4 @@
-"""What is planted among made-up call records, and its labels."""
+"""Anomalies planted in generated call records, and their labels."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LABELS: dict[str, pl.DataType] = {
     "view": pl.String(),
 }
 QUIET_DAYS = 21
-"""Days at the beginning without any anomaly: two weeks of history and the week that is judged."""
+"""Days at the beginning without any anomaly: two weeks of history and the week that is scored."""
 FEWEST_DAYS = 24
-"""Shorter data have no anomalies."""
-_LATE, _MOSTLY = 0.7, 0.8  # so many begin in the last 30 % of the days
+"""Shorter data sets have no anomalies."""
+_LATE, _MOSTLY = 0.7, 0.8  # this share begins in the last 30 % of the days
 _HOUR_US = 3_600_000_000
 _CANDIDATES = 20  # regions that are large enough for their hours to have a rhythm
 
@@ -47,7 +47,7 @@ class Rates:
 
 @dataclass(slots=True)
 class Planted:
-    """What is different from ordinary records."""
+    """Planted differences from ordinary records."""
 
     weights: F64
     """(hours, regions) as `cdr_population.rhythm`, with outages and surges."""
@@ -81,7 +81,7 @@ def plant(hours: Calendar, people: Population, share: F64, weights: F64, rates: 
 
 
 def _count(rate: float, of: int) -> int:
-    """At least one where there is to be any."""
+    """At least one, unless the share is 0."""
     return max(1, round(rate * of)) if rate > 0.0 else 0
 
 
@@ -151,13 +151,13 @@ class _Planting:
         self._records.append((time[alive], np.rint(mb[alive] * 1e6) / 1e6, whole))
 
     def customers(self, n: int, daily: F64) -> I64:
-        """So many customers with enough history to judge them by and not so much that nothing is unusual, or else the most active."""
+        """Choose n customers with enough history to be scored, but not so much that nothing stands out; or else the most active ones."""
         taken = (daily >= 4.0) & (daily <= 40.0)
         if int(taken.sum()) < n:
             taken = daily >= np.sort(daily)[max(0, len(daily) - n)]
         able = np.flatnonzero(taken & (daily > 0.0))
         if len(able) < n:
-            raise ValueError(f"{n:,} customers are to be odd, but only {len(able):,} are there: give more customers, or lower rates")
+            raise ValueError(f"anomalies need {n:,} customers, but there are only {len(able):,}; give more customers or lower rates")
         return np.asarray(able[np.argsort(self._draw(len(able)), kind="stable")[:n]])
 
     def sim_boxes(self, chosen: I64) -> None:
@@ -209,7 +209,7 @@ class _Planting:
         """Outages and surges in the larger regions, from 08:00 on and not over midnight."""
         n = outages + surges
         if n > len(share):
-            raise ValueError(f"{n:,} regions are to be odd, but there are {len(share)}")
+            raise ValueError(f"anomalies need {n:,} regions, but there are only {len(share)}")
         large = np.argsort(-share, kind="stable")[: max(_CANDIDATES, n)]
         chosen = large[np.argsort(self._draw(len(large)), kind="stable")[:n]]
         lengths = np.concatenate([self._whole(outages, 3, 10), self._whole(surges, 2, 5)])

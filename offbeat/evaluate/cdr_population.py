@@ -1,4 +1,4 @@
-"""Who makes call records, where and when: customers with a long tail, regions with a size and a rhythm of their own, days and weeks."""
+"""Who makes call records, where and when: long-tailed customers, regions with their own size and rhythm, days and weeks."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Population:
     """c customers and the tables to draw them by."""
 
     activity: F64
-    """(c,) records against others; 0 for sensors, which have a rhythm of their own."""
+    """(c,) records relative to others; 0 for sensors, which have their own rhythm."""
     usual: F64
-    """(c,) logarithm of the usual session in MB."""
+    """(c,) logarithm of the median session in MB."""
     home: I64
     """(c,) region."""
     sensors: I64
@@ -72,10 +72,10 @@ class Population:
     """(c,) customers, region by region."""
     region_first: I64
     lives: F64
-    """(regions,) 1 where somebody lives that makes ordinary records."""
+    """(regions,) 1 if somebody who makes ordinary records lives there."""
     accept: F64
     other: I32
-    """Alias tables of the people of each region; those of all follow."""
+    """Alias tables of the people of each region, followed by that of all."""
     all_accept: F64
     all_other: I32
 
@@ -115,7 +115,7 @@ def calendar(days: int, zone: str) -> Calendar:
 
 
 def populate(customers: int, sensors: int, region_share: F64, seed: int) -> Population:
-    """Make up customers; `region_share` (regions,) says where they live."""
+    """Generate customers; `region_share` (regions,) says where they live."""
     draw = [uniforms(stream_of(seed, 100 + k), customers) for k in range(6)]
     activity = np.minimum(np.exp(_TAIL * _normal(draw[0], draw[1])), _MOST_ACTIVE)
     home: I64 = np.minimum(np.searchsorted(np.cumsum(region_share), draw[2] * region_share.sum()), REGIONS - 1).astype(np.int64)
@@ -138,7 +138,7 @@ def populate(customers: int, sensors: int, region_share: F64, seed: int) -> Popu
 
 
 def region_shares(seed: int) -> F64:
-    """(regions,) by Zipf's law, in an order of the seed's own; they add up to 1."""
+    """(regions,) shares by Zipf's law, in an order drawn from the seed; they add up to 1."""
     order = np.argsort(uniforms(stream_of(seed, 1), REGIONS), kind="stable")
     share: F64 = np.empty(REGIONS)
     share[order] = 1.0 / np.arange(1, REGIONS + 1)
@@ -164,7 +164,7 @@ def rhythm(hours: Calendar, share: F64, seed: int) -> F64:
 
 
 def spread_rows(rows: int, weights: F64) -> I64:
-    """(n,) whole numbers in proportion to `weights` that add up to `rows`: the largest remainders get what rounding left."""
+    """(n,) whole numbers in proportion to `weights` that add up to `rows`: the largest remainders get what rounding left over."""
     exact = weights / weights.sum() * rows
     counts: I64 = np.floor(exact).astype(np.int64)
     left = rows - int(counts.sum())
@@ -174,5 +174,5 @@ def spread_rows(rows: int, weights: F64) -> I64:
 
 
 def _normal(a: F64, b: F64) -> F64:
-    """Normal numbers of two uniform ones (Box and Muller 1958)."""
+    """Normal numbers from two uniform ones (Box and Muller 1958)."""
     return np.asarray(np.sqrt(-2.0 * np.log(a)) * np.cos(2.0 * np.pi * b))

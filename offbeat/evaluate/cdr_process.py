@@ -1,4 +1,4 @@
-"""Made-up call records, row by row: every record is a function of the seed and its number, so any part can be made alone, by any worker."""
+"""Generated call records, row by row: a record is a function of the seed and its number, so any worker can make any part alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from offbeat.core.compiled import compiled
 TYPES = ("DATA", "VOICE", "SMS", "MMS")
 DATA, VOICE, SMS, MMS = range(4)
 SHARES = (0.62, 0.25, 0.12, 0.01)
-"""Of the types among ordinary records."""
+"""Shares of the types among ordinary records."""
 SPREAD = 1.1
 """Standard deviation of the logarithm of a DATA session's volume, around its customer's own."""
 TRAVELLERS = 0.05
-"""Share of the records that a customer of any region makes."""
+"""Share of the records made by a customer of any region."""
 
 _DRAWS = np.uint64(8)
 _VOICE_FROM, _SMS_FROM, _MMS_FROM = SHARES[0], SHARES[0] + SHARES[1], 1.0 - SHARES[3]
@@ -62,7 +62,7 @@ def make_alias(weights: F64, accept: F64, other: I32) -> None:
             large += 1
             waiting[small] = b
             small += 1
-    # What rounding left over is whole.
+    # Places left over by rounding keep their whole probability.
     for i in range(small):
         accept[waiting[i]] = 1.0
     for i in range(large, n):
@@ -196,7 +196,7 @@ def put_extra(
 
 
 def stream_of(seed: int, purpose: int) -> np.uint64:
-    """Where the generator of a purpose starts."""
+    """Start of the generator for a purpose."""
     state: U64 = np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64).astype(np.uint64)
     return np.uint64(state[0])
 

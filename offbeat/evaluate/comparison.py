@@ -1,4 +1,4 @@
-"""Everything that is worked out when detectors are compared, as one object for tables, plots and programs."""
+"""All results of a comparison of detectors, as one object for tables, plots and programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Labelled:
     truths: list[Truth]
     """For each series; those of one view share theirs."""
     worth: list[Worth | None]
-    """For each series; None where no label falls on its rows."""
+    """For each series; None if no label falls on its rows."""
     notes: list[str]
 
 
@@ -42,7 +42,7 @@ class Comparison:
 def compared(
     series: Sequence[Series], events: pl.DataFrame | None = None, *, file: str = "labels", tolerance: Tolerance | None = None
 ) -> Comparison:
-    """Work out all figures; with `events` (`labels.EVENTS`), those against them. Raises UserError where none falls on any row."""
+    """Compute all figures; with `events` (`labels.EVENTS`), those against them. Raises UserError where none falls on any row."""
     labelled = None
     if events is not None:
         reach = tolerance if tolerance is not None else Tolerance()

@@ -1,4 +1,4 @@
-"""What series of verdicts are worth against labels, with room after each anomaly for windows that still hold it."""
+"""Quality of verdicts against labels, with a tolerance after each anomaly for windows that still hold it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from offbeat.evaluate.series import JudgedRows, Series
 from offbeat.spec.duration import UNITS_NS
 
 ALARMS = (10, 50)
-"""False alarms in 10,000 rows at which detectors are compared whatever their thresholds."""
+"""False alarms per 10,000 rows at which detectors are compared, whatever their thresholds."""
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How long after its end an anomaly may still be flagged: so many rows of its key, or so long, whichever ends later."""
+    """How long after its end an anomaly may still be flagged: a number of rows of its key, or a duration, whichever ends later."""
 
     rows: int = 0
     ns: int = 0
@@ -47,7 +47,7 @@ class Truth:
     odd: Bools
     """(n,) rows within an event."""
     after: Bools
-    """(n,) rows within the tolerance after an event, and in no other: neither odd nor ordinary."""
+    """(n,) rows within the tolerance after an event, and in no other: neither anomalous nor ordinary."""
     other_keys: int
     """Events of keys without any row."""
     other_times: int
@@ -56,18 +56,18 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What one detector is worth."""
+    """Quality of one detector."""
 
     alerts: AlertFigures
     """An event is found if a row is flagged from its beginning to its end and the tolerance after it; what is flagged there is no false
     alarm."""
     ranking: Ranking
-    """Of rows within events against the others; rows of the tolerance take no part."""
+    """Of rows within events against the others; rows of the tolerance are left out."""
     by_chance: float | None
     """Share of the events that the false alarms alone would find if each key's were moved by half of its rows: what recall is worth where
     flags are many and events long."""
     found_at: tuple[float | None, ...]
-    """Share of the events found if the threshold were moved to where there are just `ALARMS` false alarms in 10,000 rows judged."""
+    """Share of the events found if the threshold were moved to where there are just `ALARMS` false alarms per 10,000 rows scored."""
 
 
 def truth_on(events: pl.DataFrame, rows: JudgedRows, tolerance: Tolerance) -> Truth:
@@ -75,7 +75,7 @@ def truth_on(events: pl.DataFrame, rows: JudgedRows, tolerance: Tolerance) -> Tr
     frame = rows.frame()
     spans = frame.group_by(pl.col("key").cast(pl.String)).agg(first=pl.col("time").min(), last=pl.col("time").max())
     known = events.join(spans, on="key", how="left", maintain_order="left")
-    # A window tells of an event when the last of its rows is in: at the window's own last moment.
+    # A window's verdict is known once its last row is in: at the window's last moment.
     to = pl.col("to").cast(pl.Int64) + (rows.length_ns - 1)
     known = known.with_columns(to.cast(TIME).alias("to"))
     here = known.filter((pl.col("to") >= pl.col("first")) & (pl.col("from") <= pl.col("last"))).select(events.columns)
@@ -102,7 +102,7 @@ def _reach(events: pl.DataFrame, rows: JudgedRows, frame: pl.DataFrame, toleranc
 
 
 def worth(series: Series, truth: Truth) -> Worth:
-    """Figures of one detector; false alarms are counted per rows that it judged."""
+    """Figures of one detector; false alarms are counted per row that it scored."""
     alerts = truth.rows.filter(pl.Series(series.voted))
     judged = int(np.count_nonzero(~np.isnan(series.score)))
     takes_part = ~truth.after
@@ -145,18 +145,18 @@ def check_fit(events: pl.DataFrame, truths: list[tuple[JudgedRows, Truth]], file
     """Remarks on labels that fall on no row. Raises UserError where none falls on any."""
     if any(truth.events.height for _, truth in truths):
         best = max((truth for _, truth in truths), key=lambda truth: truth.events.height)
-        counts = ((best.other_keys, "of keys that have no rows"), (best.other_times, "outside the time of their key's rows"))
-        return [f"{n:,} of {events.height:,} labels left out: {why}" for n, why in counts if n]
+        counts = ((best.other_keys, "of keys that have no rows"), (best.other_times, "outside the times of their key's rows"))
+        return [f"{n:,} of {events.height:,} labels skipped: {why}" for n, why in counts if n]
     if events.is_empty():
-        raise UserError(f"{file}: there is no anomaly in it")
+        raise UserError(f"{file}: it holds no anomaly")
     rows = truths[0][0]
     if not len(rows.slots):
-        raise UserError("the source has no rows that could be judged: there is nothing to hold the labels against")
+        raise UserError("the source has no rows that could be scored; there is nothing to compare the labels with")
     if all(truth.other_keys == events.height for _, truth in truths):
         odd, here = _some(events["key"].unique(maintain_order=True).to_list()), _some(list(rows.keys))
-        raise UserError(f"{file}: none of its keys ({odd}) is one of the rows' ({here})")
+        raise UserError(f"{file}: none of its keys ({odd}) is among the keys of the rows ({here})")
     anomalies, all_rows = _span(events["from"]), _span(truths[0][1].rows["time"])
-    raise UserError(f"{file}: its anomalies ({anomalies}) lie outside the time of the rows ({all_rows})")
+    raise UserError(f"{file}: its anomalies ({anomalies}) lie outside the times of the rows ({all_rows})")
 
 
 def _some(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the alerts of a run are worth, where it is known what was odd."""
+"""Quality of a run's alerts, against known anomalies."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FARTHEST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class ViewFigures:
-    """What one view sent."""
+    """Alerts of one view."""
 
     view: str
     length_ns: int
-    """How long the windows are that its alerts judge; 1: rows."""
+    """Length of the windows that its alerts are about; 1: rows."""
     alerts: int
     false_alarms: int
 
@@ -39,9 +39,9 @@ class RankedDays:
     listed: int
     """Key-days that have an alert or lie in an anomaly."""
     key_days: int | None
-    """All that were judged; None: nobody said, and only those listed are ranked."""
+    """All that were scored; None: not known, so only those listed are ranked."""
     left_out: int
-    """Key-days that lie in the tolerance after an anomaly only: neither odd nor ordinary."""
+    """Key-days that lie in the tolerance after an anomaly only: neither anomalous nor ordinary."""
     areas: Ranking
     points: Curve
     """Of those listed, and the others last; key-days without any alert have the score -inf."""
@@ -73,18 +73,18 @@ def evaluate(
     rows: int | None = None,
     key_days: int | None = None,
 ) -> Evaluation:
-    """Hold alerts against what was odd (`events`, `labels.EVENTS`).
+    """Compare alerts with known anomalies (`events`, `labels.EVENTS`).
 
     `alerts`: `key`, `time` (of a window: its beginning), `view`, `severity`, `score`, and what else a reader wants back; of alerts that
-    were revised the latest, without retracted ones. `lengths`: of the windows of each view, nanoseconds; views not named judge rows.
+    were revised the latest, without retracted ones. `lengths`: of the windows of each view, nanoseconds; views not named score rows.
 
-    An alert is right if what it judges, a row or [time, time + length), meets an anomaly of its key, or the tolerance after one. It is
+    An alert is right if what it is about, a row or [time, time + length), meets an anomaly of its key, or the tolerance after one. It is
     known at the time of its row, or at the last moment of its window: delays run until then. `rows` and `key_days`: all that were judged.
 
     Raises UserError where there is no anomaly, or fewer key-days than have an alert or an anomaly.
     """
     if events.is_empty():
-        raise UserError("there is no anomaly in the labels: nothing to hold the alerts against")
+        raise UserError("the labels hold no anomaly; there is nothing to compare the alerts with")
     alerts = alerts.with_columns(_lengths(alerts, lengths or {}))
     found, right, by_kind = _matched(alerts, events, tolerance_ns)
     alerts = alerts.with_columns(pl.Series("right", right))
@@ -157,7 +157,7 @@ def _ranked(alerts: pl.DataFrame, events: pl.DataFrame, zone: str, tolerance_ns:
     after = reached.join(odd, on=["key", "day"], how="anti")
     known = worst.join(odd, on=["key", "day"], how="full", coalesce=True)
     if key_days is not None and key_days < known.height:
-        raise UserError(f"{known.height:,} days of keys have an alert or an anomaly: there cannot be only {key_days:,}")
+        raise UserError(f"{known.height:,} key-days have an alert or an anomaly; there cannot be only {key_days:,}")
     ranked = known.join(after, on=["key", "day"], how="anti")
     silent = after.join(known, on=["key", "day"], how="anti").height
     left_out = known.height - ranked.height + (0 if key_days is None else min(silent, key_days - known.height))
@@ -175,16 +175,17 @@ def _days(spans: pl.DataFrame, zone: str) -> pl.DataFrame:
 
 
 def _notes(alerts: pl.DataFrame, events: pl.DataFrame) -> list[str]:
-    """What a reader should know before trusting the figures."""
+    """Remarks that a reader needs before trusting the figures."""
     if alerts.is_empty():
         return ["there are no alerts"]
     keys = set(alerts["key"].cast(pl.String).unique().to_list())
     if not keys & set(events["key"].to_list()):
-        return [f"no key of the labels ({_some(events['key'])}) is one of the alerts' ({_some(alerts['key'])}): are they of the same data?"]
+        labelled, alerted = _some(events["key"]), _some(alerts["key"])
+        return [f"no key of the labels ({labelled}) is among the keys of the alerts ({alerted}); are they from the same data?"]
     times = alerts["time"].cast(TIME).cast(pl.Int64)
     first, last = int(times.to_numpy().min()), int((times + alerts["length"] - 1).to_numpy().max())
     outside = events.filter((pl.col("to").cast(pl.Int64) < first) | (pl.col("from").cast(pl.Int64) > last)).height
-    return [f"{outside:,} of {events.height:,} anomalies lie before the first or after the last alert of all"] if outside else []
+    return [f"{outside:,} of {events.height:,} anomalies lie before the first or after the last alert"] if outside else []
 
 
 def _some(keys: pl.Series) -> str:

@@ -60,7 +60,7 @@ class _Stream:
         return raw / 2.0**53
 
     def bell(self, n: int) -> F64:
-        """About normal with mean 0 and variance 1 (four uniform numbers added up): no logarithm involved."""
+        """Approximately normal with mean 0 and variance 1 (the sum of four uniform numbers): no logarithm involved."""
         u = self.uniform(4 * n).reshape(4, n)
         total: F64 = (u[0] + u[1]) + (u[2] + u[3])
         return (total - 2.0) * float(np.sqrt(3.0))
@@ -87,12 +87,12 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
     Raises ValueError for fewer than one symbol or two days, or more days than the calendar knows.
     """
     if symbols < 1 or days < 2:
-        raise ValueError("at least one symbol and two days")
+        raise ValueError("give at least one symbol and two days")
     known = sessions("XBOM")
     full = (known.day >= day_number(_FIRST_DAY)) & (known.close_ns - known.open_ns == _MINUTES * 60_000_000_000)
     opens = known.open_ns[full][:days]
     if opens.size < days:
-        raise ValueError(f"the calendar knows only {opens.size} sessions from {_FIRST_DAY} on")
+        raise ValueError(f"the calendar has only {opens.size} sessions from {_FIRST_DAY} on")
     times: I64 = (opens[:, None] + np.arange(_MINUTES, dtype=np.int64) * 60_000_000_000).ravel()
     out.mkdir(parents=True, exist_ok=True)
     labels: list[tuple[str, str, int, int]] = []
@@ -109,7 +109,7 @@ def generate_bars(out: Path, *, symbols: int, days: int, seed: int) -> Path:
 
 
 def _choose(stream: _Stream, days: int) -> list[_Plant]:
-    """Places for the anomalies: each in an hour of its own, from half an hour after the opening on, so that they do not touch."""
+    """Places for the anomalies: each in its own hour, from half an hour after the opening on, so that they do not touch."""
     hours = np.argsort(stream.uniform(5 * days), kind="stable").tolist()
     lengths = {"stuck_price": (20, 51), "missing": (5, 26)}
     each = max(1, days // 5)

@@ -1,4 +1,4 @@
-"""Seeded call records by day in Parquet, with planted and labelled anomalies: for demos, benchmarks, and to measure what is found."""
+"""Seeded call records by day in Parquet, with planted and labelled anomalies: for demos, benchmarks and quality measurements."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ CDR: dict[str, pl.DataType] = {
 """Columns of the records; volumes are whole bytes (1e-6 MB), 0 for calls and short messages."""
 PART = "part-0.parquet"
 ZONE = "Africa/Algiers"
-"""That of the shipped pipeline `cdr`, so that a file is one of its days."""
+"""As in the shipped pipeline `cdr`, so that a file is one of its days."""
 _ROW_GROUP = 1 << 20
 _MOST_ROWS, _MOST_DAYS, _MOST_CUSTOMERS = 10**11, 3_650, 10**8
 _A_DAY = 12
-"""Records of a customer a day, where the number of customers is not said."""
+"""Records per customer and day, if the number of customers is not given."""
 _SENSORS, _EXTRA = 0.01, 0.2
-"""Largest shares of the rows that sensors make, and all records besides the ordinary ones."""
+"""Largest share of the rows for sensors, and for all records besides the ordinary ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class MadeCalls:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work:
-    """All that a worker needs to make any day."""
+    """Everything a worker needs to make any day."""
 
     hours: Calendar
     people: Population
@@ -83,26 +83,26 @@ class _Work:
 
 
 def usual_customers(rows: int, days: int) -> int:
-    """How many customers make so many records."""
+    """How many customers make this many records."""
     return min(max(rows // (days * _A_DAY), 100), _MOST_CUSTOMERS)
 
 
 def check_sizes(out: Path, *, rows: int, days: int, customers: int, rates: Rates, zone: str) -> None:
-    """Raise ValueError for what cannot be made, and for a place that is taken."""
+    """Raise ValueError for what cannot be made, and for an output that exists."""
     for name, n, most in (("rows", rows, _MOST_ROWS), ("days", days, _MOST_DAYS), ("customers", customers, _MOST_CUSTOMERS)):
         if not 1 <= n <= most:
             raise ValueError(f"1 to {most:,} {name} are possible, not {n:,}")
     for share in (rates.sim_box, rates.night_owl, rates.exfiltration, rates.slow_drift, rates.sensors, rates.dead_sensor):
         if not 0.0 <= share <= 1.0:
-            raise ValueError(f"a share lies between 0 and 1, not at {share:g}")
+            raise ValueError(f"a share must lie between 0 and 1, not {share:g}")
     if min(rates.outages, rates.surges) < 0:
-        raise ValueError("the number of odd regions cannot be negative")
+        raise ValueError("the number of regions cannot be negative")
     try:
         ZoneInfo(zone)
     except (KeyError, OSError, ValueError):  # no such name, a folder of names, a path
-        raise ValueError(f"there is no time zone {zone!r}; write UTC or a name such as Africa/Algiers") from None
+        raise ValueError(f"no time zone {zone!r}; write UTC or a name such as Africa/Algiers") from None
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise ValueError(f"{out} is there already; name a new or an empty folder")
+        raise ValueError(f"{out} exists; name a new or an empty folder")
 
 
 def beside(out: Path) -> tuple[Path, Path]:
@@ -156,7 +156,7 @@ def _prepare(rows: int, days: int, customers: int, rates: Rates, seed: int, zone
     planted = plant(hours, people, share, rhythm(hours, share, seed), rates, seed, daily)
     extra = len(planted.time_us)
     if extra > _EXTRA * rows:
-        raise ValueError(f"what is to be planted has {extra:,} records, too many for {rows:,}: give more rows, or lower rates")
+        raise ValueError(f"the anomalies have {extra:,} records, too many for {rows:,} rows; give more rows or lower rates")
     counts = spread_rows(rows - extra, planted.weights.sum(axis=1))
     accept, other = np.empty(planted.weights.shape), np.empty(planted.weights.shape, np.int32)
     for slot, weights in enumerate(planted.weights):
@@ -176,7 +176,7 @@ def _prepare(rows: int, days: int, customers: int, rates: Rates, seed: int, zone
 
 @contextmanager
 def _folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that is gone afterwards, with what was not moved out of it."""
+    """A folder beside `out` that is removed afterwards, with everything left in it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -211,7 +211,7 @@ def _write_days(work: _Work, folder: Path, workers: int, progress: Callable[[int
 
 
 def _write_day(work: _Work, day: int, folder: Path, count: Callable[[int], bool]) -> None:
-    """Make and write one day; ends early where `count` says so."""
+    """Make and write one day; ends early if `count` says so."""
     slots = work.hours.first_slot[day : day + 2]
     begin, end = (int(work.first_row[slot]) for slot in slots)
     at, last_extra = (int(n) for n in work.extra_first[day : day + 2])
@@ -243,7 +243,7 @@ class _Columns:
     region: I8
 
     def all(self) -> tuple[I64, I64, F64, I8, I8]:
-        """As the kernels take them."""
+        """In the form that the kernels take."""
         return self.time_us, self.customer, self.real, self.kind, self.region
 
 

@@ -1,4 +1,4 @@
-"""Seeded trades in Databento's columns, with planted and labelled anomalies: for the demo, and to measure what detectors find."""
+"""Seeded trades in Databento's columns, with planted and labelled anomalies: for the demo and for quality measurements."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LABELS: dict[str, pl.DataType] = {
 }
 """A row an anomaly: times and sequences of its first and its last trade."""
 SHORTEST_EVERY = 1_000
-"""Anomalies of a symbol stand at least half of `every` trades apart from start to start, and last 250 at most."""
+"""The starts of a symbol's anomalies are at least half of `every` trades apart, and an anomaly lasts at most 250 trades."""
 
 _BLOCK = 250_000
 _FIRST_DAY = "2021-01-01"
@@ -112,9 +112,9 @@ def generate_trades(
 def check_sizes(out: Path, labels: Path, *, rows: int, symbols: int, every: int) -> None:
     """Raise ValueError for what `generate_trades` cannot make."""
     if not (1 <= rows <= _MOST_ROWS and symbols >= 1):
-        raise ValueError(f"at least one symbol, and 1 to {_MOST_ROWS:,} rows")
+        raise ValueError(f"give at least one symbol, and 1 to {_MOST_ROWS:,} rows")
     if every < SHORTEST_EVERY:
-        raise ValueError(f"anomalies need room: at least {SHORTEST_EVERY:,} trades each, not {every:,}")
+        raise ValueError(f"an anomaly needs at least {SHORTEST_EVERY:,} trades, not {every:,}")
     if out.absolute() == labels.absolute():
         raise ValueError("trades and labels cannot be the same file")
     _packing(out)
@@ -192,7 +192,7 @@ def _labels(marks: I64, names: pl.Series) -> pl.DataFrame:
 
 
 def _packing(out: Path) -> str:
-    """How a file of this name is written: '', 'gzip', 'zstd' (CSV) or 'parquet'."""
+    """Format of a file by its name: '', 'gzip', 'zstd' (CSV) or 'parquet'."""
     endings = [suffix.lower() for suffix in out.suffixes]
     for wanted, packing in (([".csv"], ""), ([".csv", ".gz"], "gzip"), ([".csv", ".zst"], "zstd"), ([".parquet"], "parquet")):
         if endings[-len(wanted) :] == wanted:
@@ -202,7 +202,7 @@ def _packing(out: Path) -> str:
 
 @contextmanager
 def _writing(out: Path, packing: str) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """What takes block after block; the file appears when all are written."""
+    """A writer of blocks; the file appears when all are written."""
     part = out.with_name(f".{out.name}.part")
     try:
         with _table(part) if packing == "parquet" else _text(part, packing) as write:
@@ -233,7 +233,7 @@ def _text(part: Path, packing: str) -> Iterator[Callable[[pl.DataFrame], None]]:
 
 
 def _packed(file: BufferedWriter, packing: str) -> Any:
-    """The stream that packs into `file`; with no time stamp, so that equal content gives equal bytes."""
+    """A stream that compresses into `file`, without a time stamp, so that equal content gives equal bytes."""
     if packing == "gzip":
         return gzip.GzipFile("", "wb", 3, file, mtime=0)
     return pa.CompressedOutputStream(file, "zstd") if packing == "zstd" else nullcontext(file)

@@ -1,4 +1,4 @@
-"""Files that say what was odd: anomalies from … to, or a label for each time."""
+"""Label files: anomalies from … to, or a label for each time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a labels file says."""
+    """Content of a labels file."""
 
     events: pl.DataFrame
     """Columns `EVENTS`: one row an anomaly, both ends included, in the order of key and time."""
@@ -35,9 +35,9 @@ class Labels:
 def read_labels(path: str | Path, zone: str = "UTC") -> Labels:
     """Read a labels file, CSV (also .gz, .zst) or Parquet, in one of two forms; other columns are ignored.
 
-    `key, kind, from, to`: an anomaly a row, both ends included. `key, time, label`: a time a row, label 0 or 1 (also false, true); odd
-    times of a key that follow each other are one event, from the first to the last; in a file without any 0 each is an event of its own.
-    Times are RFC 3339 text, integer nanoseconds since 1970, or a time type; those that name no zone are in `zone`.
+    `key, kind, from, to`: one anomaly per row, both ends included. `key, time, label`: one time per row, label 0 or 1 (also false, true).
+    Consecutive times of a key with label 1 are one event, from the first to the last; in a file without any 0, each is its own event.
+    Times are RFC 3339 text, integer nanoseconds since 1970, or a time type; those without a zone are in `zone`.
 
     Raises UserError that names the file, and where it applies row, column and value.
     """
@@ -133,7 +133,7 @@ def _parsed(texts: pl.Series, form: str) -> pl.Series:
 
 
 def _local(ns: pl.Series, zone: str) -> pl.Series:
-    """Times on the wall of `zone`, where one that the clock skips is null and the first of two is meant."""
+    """Local times of `zone`; one that the clock skips is null, and of two the first is meant."""
     wall = ns.cast(pl.Datetime("ns"))
     return wall.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
 

@@ -1,4 +1,4 @@
-"""How good alerts and scores are, where it is known what was odd: plain functions from arrays and frames to figures.
+"""Quality of alerts and scores against known anomalies: plain functions from arrays and frames to figures.
 
 Events have the columns `labels.EVENTS` (both ends included), alerts and rows the columns `key` and `time` (Datetime, ns, UTC). A figure
 that would divide by nothing is None, never a made-up 0.
@@ -15,21 +15,21 @@ from offbeat.core.batch import F64, I64, Bools
 from offbeat.evaluate.labels import TIME
 
 ALL = "all"
-"""Stands for the kind in the figures over all kinds."""
+"""The name of the kind in figures over all kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How well scores put odd rows above the others."""
+    """How well scores rank anomalous rows above the others."""
 
     rows: int
     """Rows with a score."""
     odd: int
-    """Odd ones among them."""
+    """Anomalous ones among them."""
     unscored: int
-    """Rows whose score is NaN; they take no part."""
+    """Rows whose score is NaN; they are left out."""
     roc_auc: float | None
-    """Probability that an odd row scores higher than another, ties counted half; None where all rows are odd, or none is."""
+    """Probability that an anomalous row scores higher than another, ties counted half; None if all rows are anomalous, or none."""
     pr_auc: float | None
     """Average precision: the precision at each distinct score, weighted by the recall it adds; None as above."""
 
@@ -45,7 +45,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class KindFigures:
-    """What alerts are worth for one kind of event, or for all."""
+    """Quality of alerts for one kind of event, or for all."""
 
     kind: str
     events: int
@@ -64,15 +64,15 @@ class KindFigures:
 
 @dataclass(frozen=True, slots=True)
 class AlertFigures:
-    """What alerts are worth."""
+    """Quality of alerts."""
 
     alerts: int
     false_alarms: int
     """Alerts that lie in no event."""
     per_10_000_rows: float | None
-    """False alarms in 10,000 rows; None where nobody said how many rows there were."""
+    """False alarms per 10,000 rows; None if the number of rows is not known."""
     per_key_day: float | None
-    """False alarms a key and day; None likewise."""
+    """False alarms per key and day; None likewise."""
     overall: KindFigures
     kinds: tuple[KindFigures, ...]
     """In the order of their names."""
@@ -80,18 +80,18 @@ class AlertFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """What a threshold that is lowered from score to score lets through; n distinct scores, greatest first."""
+    """What a threshold lets through as it is lowered from score to score; n distinct scores, greatest first."""
 
     scores: F64
     """(n,)"""
     hits: I64
-    """(n,) odd rows at or above each score."""
+    """(n,) anomalous rows at or above each score."""
     misses: I64
     """(n,) other rows at or above it."""
 
 
 def curve(odd: Bools, scores: F64, others_last: int = 0) -> Curve:
-    """The curve of `scores` (n,), higher = odder, none of them NaN, against the truth `odd` (n,); equal scores stand together.
+    """The curve of `scores` (n,), higher = more anomalous, none of them NaN, against the truth `odd` (n,); equal scores stand together.
 
     `others_last`: so many more rows are not odd, and have the score -inf.
     """
@@ -108,7 +108,7 @@ def curve(odd: Bools, scores: F64, others_last: int = 0) -> Curve:
 
 
 def ranking(odd: Bools, scores: F64, others_last: int = 0) -> Ranking:
-    """Areas under the curves of `scores` (n,), higher = odder, NaN = none, against the truth `odd` (n,).
+    """Areas under the curves of `scores` (n,), higher = more anomalous, NaN = none, against the truth `odd` (n,).
 
     Equal scores stand together, so their order does not matter. Definitions as in scikit-learn's roc_auc_score and average_precision_score.
     `others_last`: see `curve`. Raises ValueError where lengths differ.
@@ -149,7 +149,7 @@ def alert_figures(
 ) -> AlertFigures:
     """Precision, recall and delay of `alerts`, over all and for each kind of event, and the false alarms.
 
-    An event is found if at least one alert of its key lies in [from, to + tolerance]. `rows` and `key_days` are those that were judged: see
+    An event is found if at least one alert of its key lies in [from, to + tolerance]. `rows` and `key_days` are those that were scored: see
     `count_key_days`. An alert is one row: of alerts that were revised, give the latest.
     """
     lines = _Lines(events, alerts, tolerance_ns)

@@ -1,4 +1,4 @@
-"""What detectors said of the same rows, side by side: how often each flags, and how far two of them agree."""
+"""Verdicts of several detectors on the same rows: how often each one flags, and how far two of them agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedRows:
-    """n rows that one view judged, or n closed windows of a rollup, in fold order."""
+    """n rows that one view scored, or n closed windows of a rollup, in fold order."""
 
     keys: Sequence[str]
     """Key of each slot."""
@@ -37,7 +37,7 @@ class JudgedRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """What one detector, or one vote, said of the rows of its view."""
+    """Verdicts of one detector, or of a vote, on the rows of its view."""
 
     name: str
     kind: str
@@ -50,16 +50,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """How often a detector speaks, and how often it votes."""
+    """How often a detector has a verdict, and how often it votes."""
 
     rows: int
     judged: int
-    """Rows with a verdict. Each was given before the row was learnt from: the rate is one out of sample."""
+    """Rows with a verdict. Each verdict was given before its row was learned from: the rate is out of sample."""
     votes: int
     flag_rate: float | None
-    """Votes among the rows judged."""
+    """Votes among the rows scored."""
     quantiles: tuple[float, ...] | None
-    """Scores at `QUANTILES`: the least score that so many reach or stay under."""
+    """Scores at `QUANTILES`: the least score with this share of scores at or below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def agreements(series: Sequence[Series]) -> list[Agreement]:
 
 
 def _same(a: JudgedRows, b: JudgedRows) -> tuple[I64, I64] | None:
-    """Places of the common rows in a and in b; None where all stand at the same places."""
+    """Places of the common rows in a and in b; None if all are at the same places."""
     if (
         list(a.keys) == list(b.keys)
         and np.array_equal(a.slots, b.slots)

@@ -1,4 +1,4 @@
-"""A made-up market, trade by trade: clustered orders on a U-shaped day, bid-ask bounce around a random walk, and planted anomalies.
+"""A generated market, trade by trade: clustered orders on a U-shaped day, bid-ask bounce around a random walk, and planted anomalies.
 
 Symbols are independent; the next order of the market is that of the earliest symbol (a heap), so that trades come in the order of time and
 a block of any size needs memory for itself only.
@@ -24,7 +24,7 @@ WARM_UP = 2_000
 """Trades of a symbol before its first anomaly."""
 MOST_FILLS = 20
 MEAN_FILLS = 1.72
-"""Trades an order makes: geometric, at most `MOST_FILLS`."""
+"""Trades per order: geometric, at most `MOST_FILLS`."""
 _MORE = 0.42
 
 # Columns of `real`, a row a symbol.
@@ -44,7 +44,7 @@ LABEL = ("symbol", "kind", "from", "to", "first_sequence", "last_sequence")
 # Columns of a trade.
 TRADE = ("received", "time", "symbol", "price", "size", "side", "flags", "delta")
 
-_BRANCHING = 0.5  # orders that an order brings about, on average
+_BRANCHING = 0.5  # orders that an order triggers, on average
 _DECAY = 0.5  # 1/s
 _END = np.iinfo(np.int64).max
 _LAST_OF_EVENT = 128
@@ -139,7 +139,7 @@ def _sift(heap: I64, whole: I64) -> None:
 
 @compiled
 def _draw(common: I64, random: U64) -> int:
-    """The next kind of a deck that is shuffled anew when used up, so that all occur equally often."""
+    """The next kind from a deck that is reshuffled when used up, so that all occur equally often."""
     if common[PLACE] == 0:
         for i in range(len(KINDS) - 1, 0, -1):
             j = _whole(random, 0, i)

@@ -1,4 +1,4 @@
-"""Differences between neighbours: what has changed since the key's row before."""
+"""Differences between neighbours: changes since the key's previous row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX = float(np.finfo(np.float64).max)
 
 @compiled
 def changes(slots: I32, time_ns: I64, values: F64, previous: F64, last: I64, out: F64) -> None:
-    """Fills out (j + 1, n): values (j, n) less those of the key's row before, and the seconds since; null for a key's first row.
+    """Fills out (j + 1, n): values (j, n) minus those of the key's previous row, and the seconds since; null for a key's first row.
 
     previous (slots, j) and last (slots,) hold each key's last row; last is NULL_INT without one.
     """

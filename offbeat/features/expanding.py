@@ -1,4 +1,4 @@
-"""Windows over all of a key's past: exact integer sums that only ever grow [S10]."""
+"""Windows over all of a key's past: exact integer sums that only grow [S10]."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _fold(
     for i in range(begin, len(slots)):
         s = slots[i]
         t = times[i]
-        # With a cut, the window is all that lies before it, whatever the row.
+        # With a cut, the window is everything before it, for every row.
         until = cut if cut != NULL_INT else t - lag
         while record[s, _WAITING] > 0 and queue[s, record[s, _HEAD], 0] < until:
             _absorb(record, s, queue, record[s, _HEAD], m)
@@ -117,7 +117,7 @@ def _whole(arguments: F64, factors: F64, out: I64) -> None:
     for a in range(len(factors)):
         for i in range(arguments.shape[1]):
             x = arguments[a, i]
-            # What is only counted may be any number: clipping keeps it clear of the null.
+            # A value that is only counted may be any number: clipping keeps it apart from the null.
             out[a, i] = NULL_INT if x != x else np.int64(min(max(np.rint(x * factors[a]), -_FAR), _FAR))
 
 
@@ -139,7 +139,7 @@ class ExpandingFold:
         self._of = np.array([max(g.argument, 0) for g in plan.aggregates], np.int64)
         self._factors = np.ones(len(plan.arguments.outputs))
         for aggregate, scale in zip(plan.aggregates, self._scales, strict=True):
-            if aggregate.argument >= 0:  # a count of the argument knows nothing of its scale
+            if aggregate.argument >= 0:  # a count does not depend on the argument's scale
                 self._factors[aggregate.argument] = max(scale, self._factors[aggregate.argument])
         self._record: I64 = np.zeros((0, _SUMS + _WIDTH * len(self._factors)), np.int64)
         self._queue: I64 = np.zeros((0, 2, 1 + len(self._factors)), np.int64)
@@ -168,7 +168,7 @@ class ExpandingFold:
         return WindowRows(self._features.run(aggregates), rows.n, rows.from_ns)
 
     def excerpt(self, slots: I32, keys: int) -> Self:
-        """A copy in which n slots, of `keys` in use, stand as 0 to n - 1: rows folded into it are not known here."""
+        """A copy in which n slots, of `keys` in use, are 0 to n - 1: rows folded into it do not change this one."""
         self._grow_slots(keys)
         other = copy.copy(self)
         other._record, other._queue = self._record[slots], self._queue[slots]
@@ -189,5 +189,5 @@ class ExpandingFold:
         return {"record": self._record[:keys].copy(), "queue": self._queue[:keys].copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over a snapshot, whose arrays are this one's from then on."""
+        """Take over a snapshot; from then on its arrays belong to this object."""
         self._record, self._queue = arrays["record"], arrays["queue"]

@@ -9,19 +9,19 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.core.int128_sums import add128, double128
-from offbeat.core.rings import give, next_capacity, take
+from offbeat.core.rings import allocate, give, next_capacity
 from offbeat.features.ordered import mad, move, quantile
 
 COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE, MAD = range(16)
 
-# Rows of `layout`: where an argument keeps its parts in a stack aggregate; -1 where it does not need them.
+# Rows of `layout`: where an argument keeps its parts in a stack aggregate; -1 if it does not need them.
 AT_N, AT_SUM, AT_MEAN, AT_MIN, AT_MAX, AT_SORTED = range(6)
 # Columns of `ring`, the record of a key slot. waiting: rows not yet inside; front: how many of the inside ones form the front stack.
 OFFSET, CAPACITY, HEAD, LENGTH, WAITING, FRONT = range(6)
 RING = 6
 _MAX = float(np.finfo(np.float64).max)
 
-# Kernels take whole arrays and an index instead of a row of them: a view costs a reference count, which is most of the time here.
+# Kernels take whole arrays and an index, not a row of them: a view costs a reference count, which is most of the time here.
 
 
 @compiled
@@ -108,7 +108,7 @@ def _make_room(
     capacity = ring[s, CAPACITY]
     offset = ring[s, OFFSET]
     size = next_capacity(capacity, most)
-    to = take(size, used, free, times)
+    to = allocate(size, used, free, times)
     if to < 0:
         return False
     n = ring[s, LENGTH] + ring[s, WAITING]
@@ -168,7 +168,7 @@ def fold(
     stacked = back.shape[1] > 0
     scratch = np.empty((1, back.shape[1]))
     leaf = np.empty((1, back.shape[1]))
-    # The new row is written before the oldest leaves, and one may wait outside.
+    # The new row is written before the oldest one leaves, and one row may wait outside.
     most = rows + 2 if rows > 0 else 0
     stay = 0 if current else 1
     earliest = NULL_INT + lag + duration
@@ -195,7 +195,7 @@ def fold(
         for e in range(exact_values.shape[0]):
             integers[place, e] = exact_values[e, i]
         waiting += 1
-        # Push: with the current row outside, those that wait and are old enough, else this row.
+        # Push: with the current row outside, the waiting rows that are old enough; else this row.
         while waiting > stay:
             at = head + n
             p = offset + (at if at < capacity else at - capacity)
@@ -210,7 +210,7 @@ def fold(
             for e in range(len(exact)):
                 v = integers[p, e]
                 if v != NULL_INT:
-                    # As add128, which would cost a call here.
+                    # Inlined from add128: a call would cost too much here.
                     low = np.uint64(running[s, exact[e]])
                     total = low + np.uint64(v)
                     running[s, exact[e]] = np.int64(total)

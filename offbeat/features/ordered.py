@@ -1,4 +1,4 @@
-"""Values of a window kept in order: what quantiles and distinct counts are read from."""
+"""Values of a window in sorted order, for quantiles and distinct counts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _insert_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int
 
 @compiled
 def _remove_sorted(pool: F64, column: int, offset: int, n: int, x: float) -> int:
-    """Remove one value; 1 if none like it is left."""
+    """Remove one value; 1 if no equal one is left."""
     lo = _place_of(pool, column, offset, n, x)
     for k in range(lo, n - 1):
         pool[offset + k, column] = pool[offset + k + 1, column]

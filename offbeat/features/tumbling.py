@@ -24,7 +24,7 @@ class Tumbling:
             return edges
         if len(edges):
             low, high = min(low, int(edges[0])), max(high, int(edges[-1]))
-        # Whole windows on either side, so that a window has the same start however the edges came about.
+        # Whole windows on either side, so that a window's start does not depend on how the edges were computed.
         room = self._days * DAY_NS
         first, midnights = local_midnights(self._zone, low - room, high + room)
         edges = self._edges = midnights[-first % self._days :: self._days]

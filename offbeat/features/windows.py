@@ -26,7 +26,7 @@ _STACKED = {k.SUM: k.AT_SUM, k.MEAN: k.AT_MEAN, k.STD: k.AT_MEAN, k.VAR: k.AT_ME
 
 @dataclass(frozen=True, slots=True)
 class WindowRows:
-    """What a window says of n rows."""
+    """What a window gives for n rows."""
 
     features: F64
     """(features, n); NaN while the window holds too few rows."""
@@ -68,7 +68,7 @@ class WindowFold:
         self._ordered = np.zeros((0, self._sorted))
 
     def _lay_out(self, fixed: tuple[str, ...]) -> None:
-        """Decide where each argument keeps its parts: only what some aggregate reads is kept."""
+        """Decide where each argument keeps its parts; only what some aggregate reads is kept."""
         program = self.plan.arguments
         layout = np.full((6, len(program.outputs)), -1, np.int64)
         counted: dict[int, int] = {}
@@ -150,19 +150,19 @@ class WindowFold:
         return WindowRows(self._features.run(aggregates), rows.n, rows.from_ns)
 
     def _with_changes(self, slots: I32, time_ns: I64, columns: F64, features: F64 | None) -> F64:
-        """The features, then what has changed since each row's neighbour."""
+        """The features, then the changes since each row's predecessor."""
         values = self._changes.run(columns, features) if len(self.plan.changes.outputs) else np.empty((0, len(slots)))
         out = np.empty((len(values) + 1, len(slots)))
         changes(slots, time_ns, values, self._previous, self._last, out)
         return out if features is None else np.concatenate([features, out])
 
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
-        """The state of the first `keys` slots: their rows in order, and how many stand in which part."""
+        """The state of the first `keys` slots: their rows in order, and how many are in which part."""
         self._grow_slots(keys)
         return self._kept(np.arange(keys))
 
     def excerpt(self, slots: I32, keys: int) -> Self:
-        """A copy in which n slots, of `keys` in use, stand as 0 to n - 1: rows folded into it are not known here."""
+        """A copy in which n slots, of `keys` in use, are 0 to n - 1: rows folded into it do not change this one."""
         self._grow_slots(keys)
         other = copy.copy(self)
         other._clear()

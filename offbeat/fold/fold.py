@@ -36,8 +36,8 @@ class Fold:
     all rows have come (`punctuate`), or that none will come any more (`end`). What is reported is a function of each shard's rows in their
     order, however they were cut into chunks.
 
-    Bounded sources close windows when their chunks say that no earlier row will come. Live ones close them provisionally, when the
-    watermark has passed them, and for good by punctuation or at the end.
+    Of a bounded source windows are closed when it says that no earlier row will come (`advance`). Of a live one they are closed
+    provisionally when the watermark has passed them, and for good by punctuation or at the end.
     """
 
     def __init__(
@@ -95,13 +95,23 @@ class Fold:
         return self._shards[number].prepare(chunk)
 
     def feed(self, number: int, prepared: Prepared) -> Output:
-        """Fold the rows of a chunk. Raises UserError where a row comes for a window of which the source had said that none would."""
+        """Fold the rows of a chunk. Shards of a bounded source may be fed side by side, on threads of their own."""
         shard, out = self._shards[number], Output()
         self._ended = None
-        if not self.live:
-            shard.source_floor_ns = max(shard.source_floor_ns, prepared.chunk.floor_ns)
-            self._close(min(each.settled_ns(each.source_floor_ns) for each in self._shards.values()), out)
         self._fold(number, shard.admit(prepared, out), out)
+        return out
+
+    def overdue(self, floor_ns: int) -> bool:
+        """Whether windows may be closed once no row before `floor_ns` will come, so that `advance` is worth its while."""
+        return not self.live and not self._remote and bool(self._merge.due(self._shards, floor_ns))
+
+    def advance(self, floor_ns: int) -> Output:
+        """A bounded source has no row before `floor_ns` any more: windows that are over are closed. While no shard is fed.
+
+        Raises UserError where a row came for a window of which the source had said that none would.
+        """
+        out = Output()
+        self._close(min(shard.settled_ns(floor_ns) for shard in self._shards.values()), out)
         return out
 
     def punctuate(self, number: int, time_ns: int) -> Output:
@@ -244,9 +254,10 @@ class Fold:
         return max((shard.newest_ns for shard in self._shards.values()), default=NULL_INT)
 
     def untrained(self) -> list[str]:
-        """Why some detectors of views of rows have no model for any key."""
-        shards = self._shards.values()
-        return [why for shard in list(shards)[:1] for view in shard.views for why in view.untrained()]
+        """Why some detectors of views of rows have no model for any key, in no shard; as the shard with the most rows says it."""
+        shards = sorted(self._shards.values(), key=lambda shard: -shard.rows_in)
+        said = [{why.partition(":")[0]: why for view in shard.views for why in view.untrained()} for shard in shards]
+        return [why for names, why in said[0].items() if all(names in other for other in said)] if said else []
 
     def models(self) -> dict[str, bytes]:
         """By view and detector: the file of the newest model of all keys."""

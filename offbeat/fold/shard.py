@@ -84,8 +84,6 @@ class Shard:
         """Greatest time of a row folded before the input's end."""
         self.last_ns = NULL_INT
         """Greatest time of a row that this process folded."""
-        self.source_floor_ns = NULL_INT
-        """No row to come is earlier: by what the source said of its chunks."""
         self.gaps = self._gaps()
         self._handed_over = 0
         """Rows in windows that were handed over to another worker."""
@@ -214,7 +212,7 @@ class Shard:
         self._handed_over += int(waiting)
         targets, windows = groups.targets.copy(), {}
         for v, (name, rollup) in enumerate(self.rollups.items()):
-            names, mine, targets[:, v] = named(rollup.targets.names, rollup.table.take(EVER), groups, v)
+            names, mine, targets[:, v] = named(rollup.targets.names, rollup.table.remove_before(EVER), groups, v)
             windows[name] = (names, mine)
         groups = RowGroups(targets, groups.starts, groups.rows)
         return Delta(number, self.watermark.time_ns, self.final_ns, self.last_ns, windows, groups)
@@ -225,7 +223,7 @@ class Shard:
         `ledger`: of the rows that will not come again those that are late, duplicate or set aside, and all of them as `rows_in`.
         """
         self._ordering = Ordering(self.plan, self._columns)
-        self.newest_ns = self.source_floor_ns = NULL_INT
+        self.newest_ns = NULL_INT
         for name, rollup in self.rollups.items():
             places = rollup.keep_before(starts[name])
             for (view, _), links in self.links.items():

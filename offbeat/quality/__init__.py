@@ -1,1 +1,1 @@
-"""Which rows are fit to be judged; gaps against a cadence and a calendar."""
+"""Which rows are fit to be scored; gaps against a cadence and a calendar."""

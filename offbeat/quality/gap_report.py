@@ -1,4 +1,4 @@
-"""The report on gaps: counted cells of each key against what its exchange's sessions owed."""
+"""The report on gaps: counted cells of each key against the cells that its exchange's sessions have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from offbeat.core.days import DAY_NS, local_midnights
 from offbeat.quality.sessions import Sessions
 
 WORST = 10
-"""Length of the lists in a report; the counts beside them are of all."""
+"""Length of the lists in a report; the counts beside them cover everything."""
 
 _INSTANT = pl.Datetime("ns", "UTC")
 _GAP = pl.Struct({"from": _INSTANT, "to": _INSTANT, "bars": pl.Int64})
@@ -65,7 +65,7 @@ def gap_report(records: pl.DataFrame, keys: Sequence[str], cadence_ns: int, zone
 
 
 def _without_calendar(days: pl.DataFrame, cadence_ns: int, zone: str) -> pl.DataFrame:
-    """Days seen and the longest gap between two rows of one day; nobody knows when a day should begin or end."""
+    """Days seen and the longest gap between two rows of one day; without a calendar it is not known when a day should begin or end."""
     numbers = days["day"].to_numpy()
     first, midnights = local_midnights(zone, int(numbers.min()) * DAY_NS, int(numbers.max()) * DAY_NS)
     days = days.with_columns(start=pl.Series(midnights[numbers - first]))

@@ -45,7 +45,7 @@ def _check(
 
 
 class RowChecks:
-    """Judges rows by themselves. `columns` names the rows of the number matrix; those in `allow_nan` may hold any double."""
+    """Checks single rows. `columns` names the rows of the number matrix; those in `allow_nan` may hold any double."""
 
     def __init__(self, plan: QualityPlan, columns: tuple[str, ...], allow_nan: frozenset[str]) -> None:
         self.reasons = ("", *BUILT_IN, *plan.rules)

@@ -33,7 +33,7 @@ class Sessions:
     day: I32
     """(p,) date of the session, days since 1970-01-01; the pieces of one session share it."""
     first_day: int
-    """First and last date that the calendar knows about, days since 1970-01-01: outside, nobody can say what was expected."""
+    """First and last date that the calendar covers, days since 1970-01-01: outside, it is not known what was expected."""
     last_day: int
 
 
@@ -50,7 +50,7 @@ def sessions(code: str) -> Sessions:
         near = get_close_matches(code.upper(), names, n=1, cutoff=0.5)
         raise UserError(f"no trading calendar called {code!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # exchange_calendars uses what newer pandas versions deprecate; our callers cannot help it
+        warnings.simplefilter("ignore")  # exchange_calendars uses what newer pandas versions deprecate; callers cannot change that
         probe: Any = calendars.get_calendar(code)
         first, last = probe.bound_min(), probe.bound_max()
         start = _DEFAULT_FROM if first is None else str(first.date())

@@ -99,7 +99,7 @@ class _AggregateCompiler(Compiler):
         if node.value not in self.scope:
             return super().name(node)
         example = "max" if self.rollup else "last"
-        return self.wrong(f"column {node.value!r} must stand inside an aggregate, such as {example}({node.value})")
+        return self.wrong(f"column {node.value!r} must be inside an aggregate, such as {example}({node.value})")
 
     def call(self, node: Node) -> Value:
         name = canonical_name(node.value)
@@ -107,16 +107,16 @@ class _AggregateCompiler(Compiler):
             return super().call(node)
         spec = AGGREGATES.get(name)
         if name in CLOCK:
-            return self.wrong(f"{name}() is a function of a row: it stands inside an aggregate, such as max({name}())")
+            return self.wrong(f"{name}() is a function of a row; put it inside an aggregate, such as max({name}())")
         if name in NEIGHBOURS:
-            return self.wrong(f"{name}() stands inside an aggregate, such as mean({NEIGHBOURS[name][0]})")
+            return self.wrong(f"{name}() must be inside an aggregate, such as mean({NEIGHBOURS[name][0]})")
         if spec is None:
             return self.wrong(f"unknown function {node.value!r}{nearest(node.value, _ALL)}")
         if self.rollup and not spec.rollup:
             allowed = ", ".join(name for name, other in AGGREGATES.items() if other.rollup)
             return self.wrong(f"{node.value}() cannot be merged exactly; a rollup has {allowed}")
         if self.past and name not in _GROWING:
-            return self.wrong(f"{node.value}() of the whole past would have to keep it; a window over all has {', '.join(_GROWING)}")
+            return self.wrong(f"{node.value}() would need every row of the past; a window `over: all` has {', '.join(_GROWING)}")
         if len(node.args) != spec.arguments:
             return self.wrong(f"{node.value}() is written {spec.usage}, not with {len(node.args)} argument{'s' * (len(node.args) != 1)}")
         return self._aggregate(name, spec, node)
@@ -139,10 +139,10 @@ class _AggregateCompiler(Compiler):
         place = self._place(value.handle)
         if name == "count":
             if distinct and self.past:
-                return self.wrong("count(DISTINCT x) of the whole past would have to keep it; count(*) and count(x) do not")
+                return self.wrong("count(DISTINCT x) would need every row of the past; count(*) and count(x) do not")
             clocked = chosen(argument)
             if distinct and self.rollup and (clocked.op != "call" or clocked.value not in CLOCK):
-                return self.wrong("count(DISTINCT x) cannot be merged exactly, but for hour() and weekday(); count(*) and count(x) can")
+                return self.wrong("count(DISTINCT x) cannot be merged exactly, except of hour() and weekday(); count(*) and count(x) can")
             return self._read(Aggregate("distinct" if distinct else "count", place))
         if name == "share" and value.type != "truth":
             return self.wrong(f"share() needs a condition, but `{canonical(argument)}` is a number")
@@ -161,8 +161,8 @@ class _AggregateCompiler(Compiler):
         scale = 0 if truth else self._scale(argument)
         if scale is None:
             return self.wrong(
-                f"{name}() of the whole past must be exact: of a column with a scale, a count, a sum or an extreme of such a column, "
-                f"or a condition, not of `{canonical(argument)}`"
+                f"{name}() of the whole past must be exact: its argument must be a column with a scale, a count, a sum or an extreme of "
+                f"such a column, or a condition, not `{canonical(argument)}`"
             )
         return self._read(Aggregate(AGGREGATES[name].function or name, place, scale=scale), truth=truth and AGGREGATES[name].keeps_type)
 
@@ -193,8 +193,8 @@ class _AggregateCompiler(Compiler):
                     f"give the column a scale, such as {argument.value}: {{type: decimal, scale: 2}}"
                 )
             return self.wrong(
-                f"{name} in a rollup must be exact: of a column with a scale, of CASE WHEN … THEN such a column END, or of a condition, "
-                f"not of `{canonical(argument)}`"
+                f"{name} in a rollup must be exact: its argument must be a column with a scale, CASE WHEN … THEN such a column END, or a "
+                f"condition, not `{canonical(argument)}`"
             )
         if name == "mean":
             exact = Aggregate("mean_exact", place, scale=scale or 0, column=column)
@@ -239,7 +239,7 @@ class _RowCompiler(Compiler):
     def call(self, node: Node) -> Value:
         if node.value in CLOCK:
             if not self._rollup:
-                return self.wrong(f"{node.value}() stands in rollups only")
+                return self.wrong(f"{node.value}() is only for rollups")
             if node.args:
                 return self.wrong(f"{node.value}() takes no argument")
             return Value(self.builder.input(f"{node.value}@"), "number")
@@ -247,7 +247,7 @@ class _RowCompiler(Compiler):
         if not usage:
             return super().call(node)
         if self._rollup:
-            return self.wrong(f"{node.value}() depends on the order of rows and cannot be merged exactly: it has no place in a rollup")
+            return self.wrong(f"{node.value}() depends on the order of rows and cannot be merged exactly; a rollup cannot use it")
         if len(node.args) != (node.value == "diff"):
             return self.wrong(f"{node.value}() is written {usage}")
         if node.value == "gap":
@@ -261,5 +261,5 @@ class _RowCompiler(Compiler):
 
     def unknown_function(self, name: str) -> Value:
         if canonical_name(name) in AGGREGATES:
-            return self.wrong(f"{name}() stands inside another aggregate; aggregates cannot be nested")
+            return self.wrong(f"{name}() is inside another aggregate; aggregates cannot be nested")
         return super().unknown_function(name)

@@ -1,4 +1,4 @@
-"""A pipeline's typed objects → the Plan. Here is checked what needs more than one key: names, columns, types and what fits together."""
+"""A pipeline's typed objects → the Plan. Checks what needs more than one key: names, columns, types, and what fits together."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from offbeat.spec.identity import canonical_json, digest, former_name
 from offbeat.spec.models import ColumnSpec, PipelineSpec, QualitySpec, SourceSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
+from offbeat.spec.sources import own_settings
 from offbeat.spec.sql import ExpressionError, canonical, parse
 from offbeat.spec.table_plans import compile_tables
 from offbeat.spec.view import CompiledView, Given, compile_view
@@ -84,7 +85,7 @@ def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
         if name in RESERVED_COLUMNS:
             problems.add(
                 (*at, "columns", name),
-                f"{name!r} stands for the event's {name}; give the column another name and {name!r} among its headers",
+                f"{name!r} is reserved for the event's {name}; give the column another name and add {name!r} to its `headers`",
             )
     columns = tuple(
         Column(name, column.type, column.scale, _spellings(name, column.headers), column.required, column.allow_nan)
@@ -103,13 +104,14 @@ def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
         wanted = [((*at, "time"), time.headers), *(((*at, "columns", column.name), column.headers) for column in columns)]
         for path, spellings in [((*at, "key"), key), *wanted] if key else wanted:
             if not set(spellings) & set(spec.names):
-                problems.add(path, f"{spellings[0]!r} is not among `names`{nearest(spellings[0], spec.names)}")
+                problems.add(path, f"{spellings[0]!r} is not in `names`{nearest(spellings[0], spec.names)}")
     for place, name in enumerate(spec.names):
         if name in spec.names[:place]:
-            problems.add((*at, "names", str(place)), f"{name!r} stands twice among `names`")
+            problems.add((*at, "names", str(place)), f"{name!r} appears twice in `names`")
     return SourcePlan(
-        spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns
-    )
+        spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns,
+        type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
+    )  # fmt: skip
 
 
 def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, problems: Problems) -> tuple[QualityPlan, dict[str, str]]:
@@ -120,7 +122,7 @@ def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, 
     for name, rule in spec.rules.items():
         path = (*at, "rules", name)
         if name in REASONS:
-            problems.add(path, f"{name!r} is a reason of the ledger's own and cannot name a rule")
+            problems.add(path, f"{name!r} is a reason that the ledger itself uses; give the rule another name")
         try:
             value, tree = compiler.expression(rule, "truth")
         except ExpressionError as error:
@@ -155,7 +157,7 @@ def _unique(spec: QualitySpec, source: SourceSpec, problems: Problems) -> None:
     for place, name in enumerate(spec.unique):
         path = ("quality", "unique", str(place))
         if name in spec.unique[:place]:
-            problems.add(path, f"{name!r} stands twice")
+            problems.add(path, f"{name!r} appears twice")
         elif name == "time" or name in source.columns:
             continue
         elif name in {"key", source.key.column}:
@@ -171,7 +173,7 @@ def _as_of(spec: PipelineSpec, problems: Problems) -> AsOfPlan | None:
         return None
     for name, view in spec.views.items():
         if view.rollup is None:
-            problems.add(("as_of", "mode"), f"`fixed` is for views with a `rollup`; the rows of {name!r} are judged one by one")
+            problems.add(("as_of", "mode"), f"`fixed` is for views with a `rollup`; view {name!r} scores single rows")
     return AsOfPlan(None if spec.as_of.date is None else (calendar_day(spec.as_of.date) - date(1970, 1, 1)).days)
 
 
@@ -200,6 +202,8 @@ def _state_parts(
         "quality.not_after": quality.not_after_ns,
         "quality.max_jump": quality.max_jump_ns,
     }
+    if source.type:
+        parts["source.type"] = source.type
     for view in views:
         parts.update(view.state_parts)
     if any(isinstance(detector, ModelPlan | PopulationPlan) for view in views for detector in view.view.detectors):
@@ -212,6 +216,7 @@ def _decides(
     spec: PipelineSpec, source: SourcePlan, parts: dict[str, Any], views: list[CompiledView], as_of: AsOfPlan | None
 ) -> dict[str, Any]:
     """What an alert depends on: the state's parts, and what state may do without. Descriptions, cadence and calendar decide no alert."""
+    # The settings of a source say where its rows are, as the names of files do; what a row is lies in the columns.
     reading = [source.format, source.header, list(source.names), source.separator, list(source.key_column), list(source.time.headers)]
     return {
         "state": parts,

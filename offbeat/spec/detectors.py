@@ -17,7 +17,7 @@ from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
 from offbeat.spec.sql import ExpressionError, canonical, parse
 
-_AT_ONCE = "rows are judged at once; `early` is for windows of a rollup, which take time to end"
+_AT_ONCE = "rows are scored at once; `early` is for windows of a rollup, which stay open for a while"
 _COMPARISONS: dict[str, Literal[">", ">=", "<", "<="]] = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
 
 
@@ -41,7 +41,7 @@ class DetectorCompiler:
         self.features, self.size_ns = features, size_ns
         self.backgrounds: list[WindowPlan] = []
         self.decides: list[Any] = []
-        """What the detectors' verdicts depend on."""
+        """What the verdicts of the detectors depend on."""
         self.state_parts: dict[str, Any] = {}
         """What kept state depends on."""
         self._at, self._scope, self._codes, self._problems = at, scope, codes, problems
@@ -109,7 +109,7 @@ class DetectorCompiler:
             return False
 
     def background(self, name: str, over: str, features: Mapping[str, str], shown: Mapping[str, str] | None = None) -> None:
-        """A window of the rows before the one judged, over columns and features; its features can be named in `number`, in quotes.
+        """A window of the rows before the one scored, over columns and features; its features can be named in `number`, in quotes.
 
         `shown`: features of arguments that the others have too, which only explanations read: no state depends on them.
         """
@@ -148,7 +148,7 @@ class DetectorCompiler:
             return False
         why = self._rising.value(parse(text)) or next((why for limit in limits if (why := self._rising.settled(parse(limit)))), "")
         if why:
-            self.problem(field, f"`early` is for what can only rise: {why}")
+            self.problem(field, f"`early` is only for values that can only rise: {why}")
         return not why
 
     def rule(self, name: str, when: str, expected: str | None, *, early: bool) -> RulePlan | None:
@@ -169,7 +169,7 @@ class DetectorCompiler:
         if early and self._rising is None:
             self.problem(("early",), _AT_ONCE)
         elif early and self._rising is not None and (why := self._rising.condition(tree)):
-            self.problem(("when",), f"`early` is for what can only rise: {why}")
+            self.problem(("when",), f"`early` is only for values that can only rise: {why}")
         found = measure(tree)
         # Compiling the two sides again costs nothing: equal parts are one value in the builder.
         sides = [] if found is None else [self._compiler.value(side).handle for side in found.args]

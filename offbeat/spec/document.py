@@ -1,4 +1,4 @@
-"""YAML text → plain values, with the line of every key: safe, without YAML 1.1's surprises, and with duplicate keys told.
+"""YAML text → plain values, with the line of every key: safe, without YAML 1.1's surprises, and duplicate keys are reported.
 
 Only the types of JSON exist: `2000-01-01`, `no` and `on` stay text, `10:30` is not 630, and a tag such as `!!python/object` is an error.
 """
@@ -17,7 +17,7 @@ Path = tuple[str, ...]
 
 @dataclass(slots=True)
 class Document:
-    """A YAML document: its value, where each part stands, and what was wrong with it."""
+    """A YAML document: its value, the line of each part, and its problems."""
 
     value: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def _mapping(node: yaml.MappingNode, path: Path, document: Document, above: tupl
         key = str(key_node.value)
         inner = (*path, key)
         if key in result:
-            document.problems.append((inner, line, f"key {key!r} stands twice, first on line {document.lines[inner]}"))
+            document.problems.append((inner, line, f"key {key!r} appears twice; the first is on line {document.lines[inner]}"))
             continue
         document.lines[inner] = line
         result[key] = _value(value_node, inner, document, above)

@@ -42,7 +42,7 @@ def positive_duration_ns(text: str) -> int:
     """As `duration_ns`, but zero is an error too."""
     value = duration_ns(text)
     if value == 0:
-        raise ValueError(f"a duration above zero is needed here, not {text!r}")
+        raise ValueError(f"the duration must be above zero, not {text!r}")
     return value
 
 

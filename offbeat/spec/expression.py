@@ -1,6 +1,6 @@
 """Expressions of one row → programs: names and types checked, texts replaced by codes.
 
-The compiler does not stop at the first mistake: a part that is wrong gets the type "any", which always fits, so each mistake is told once.
+The compiler does not stop at the first mistake: a wrong part gets the type "any", which always fits, so each mistake is reported once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Scope = Mapping[str, Named]
 
 
 class Codes:
-    """The literals that text columns are compared with, in the order in which they are met."""
+    """The literals that text columns are compared with, in the order in which they appear."""
 
     def __init__(self) -> None:
         self._literals: dict[str, dict[str, int]] = {}
@@ -145,7 +145,7 @@ class Compiler:
             return self._in(node)
         if op == "case":
             return self._case(node)
-        return self.wrong("* stands only in count(*)" if op == "star" else "DISTINCT stands only in count(DISTINCT x)")
+        return self.wrong("* is only for count(*)" if op == "star" else "DISTINCT is only for count(DISTINCT x)")
 
     def wrong(self, problem: str) -> Value:
         """Note a problem; what comes back fits everywhere."""
@@ -156,7 +156,7 @@ class Compiler:
         """A column or feature by its name."""
         named = self.scope.get(node.value)
         if named is None:
-            quotes = f"; a text stands in single quotes: '{node.value}'" if node.op == "quoted" else ""
+            quotes = f"; put text in single quotes: '{node.value}'" if node.op == "quoted" else ""
             return self.wrong(f"unknown column {node.value!r}" + (quotes or nearest(node.value, self.scope)))
         if named.type == "text":
             return Value(self.builder.input(self.codes.use(node.value)), "text", column=node.value)

@@ -1,4 +1,4 @@
-"""Former names in a pipeline → the present ones, with a note of where each stands."""
+"""Former names in a pipeline → the present ones, with a note of each place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FormerNames:
         return tuple(present)
 
     def summary(self) -> tuple[str, ...]:
-        """One line for each former name, however often it stands there."""
+        """One line for each former name, however often it occurs."""
         lines = []
         for name, places in self._places.items():
             first, *more = places[:_SHOWN]
@@ -63,7 +63,7 @@ class FormerNames:
         given = dict(value)
         for old, name in annotation.former.items():
             if old in given and name in given:
-                self._problems.add((*path, old), f"`{old}` is the former name of `{name}`, which stands here too: remove `{old}`")
+                self._problems.add((*path, old), f"`{old}` is the former name of `{name}`, which is given too: remove `{old}`")
                 del given[old]
         settings, found = annotation.by_present_names(given)
         for name in found:

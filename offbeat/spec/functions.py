@@ -37,14 +37,14 @@ class Aggregated:
 
 
 SCALARS: dict[str, Scalar] = {
-    "abs": Scalar(Op.ABS, 1, 1, False, "abs(x)", "size without sign"),
+    "abs": Scalar(Op.ABS, 1, 1, False, "abs(x)", "absolute value"),
     "sqrt": Scalar(Op.SQRT, 1, 1, False, "sqrt(x)", "square root; null for negative numbers"),
-    "floor": Scalar(Op.FLOOR, 1, 1, False, "floor(x)", "greatest whole number not above x"),
-    "ceil": Scalar(Op.CEIL, 1, 1, False, "ceil(x)", "least whole number not below x"),
+    "floor": Scalar(Op.FLOOR, 1, 1, False, "floor(x)", "largest whole number not above x"),
+    "ceil": Scalar(Op.CEIL, 1, 1, False, "ceil(x)", "smallest whole number not below x"),
     "sign": Scalar(Op.SIGN, 1, 1, False, "sign(x)", "-1, 0 or 1"),
-    "least": Scalar(Op.LEAST, 2, 0, False, "least(x, y, …)", "the smallest; skips nulls"),
-    "greatest": Scalar(Op.GREATEST, 2, 0, False, "greatest(x, y, …)", "the greatest; skips nulls"),
-    "coalesce": Scalar(Op.COALESCE, 2, 0, True, "coalesce(x, y, …)", "the first that is not null"),
+    "least": Scalar(Op.LEAST, 2, 0, False, "least(x, y, …)", "the smallest value; skips nulls"),
+    "greatest": Scalar(Op.GREATEST, 2, 0, False, "greatest(x, y, …)", "the largest value; skips nulls"),
+    "coalesce": Scalar(Op.COALESCE, 2, 0, True, "coalesce(x, y, …)", "the first value that is not null"),
     "nullif": Scalar(Op.NULLIF, 2, 2, True, "nullif(x, y)", "null where x = y, else x"),
 }
 
@@ -57,8 +57,8 @@ AGGREGATES: dict[str, Aggregated] = {
     "mean": Aggregated("mean", 1, True, False, "mean(x), avg(x)", "average of the values that are not null"),
     "std": Aggregated("std", 1, False, False, "std(x), stddev(x)", "sample standard deviation (n - 1); null for fewer than 2 values"),
     "var": Aggregated("var", 1, False, False, "var(x), variance(x)", "sample variance (n - 1); null for fewer than 2 values"),
-    "min": Aggregated("min", 1, True, True, "min(x)", "least value"),
-    "max": Aggregated("max", 1, True, True, "max(x)", "greatest value"),
+    "min": Aggregated("min", 1, True, True, "min(x)", "smallest value"),
+    "max": Aggregated("max", 1, True, True, "max(x)", "largest value"),
     "first": Aggregated("first", 1, False, True, "first(x)", "value of the oldest row (may be null)"),
     "last": Aggregated("last", 1, False, True, "last(x)", "value of the newest row (may be null)"),
     "median": Aggregated("quantile", 1, False, False, "median(x)", "quantile(x, 0.5)"),
@@ -70,14 +70,14 @@ AGGREGATES: dict[str, Aggregated] = {
 }
 
 NEIGHBOURS = {
-    "diff": ("diff(x)", "inside an aggregate: x less the x of the key's row before; null for its first row"),
-    "gap": ("gap()", "inside an aggregate: seconds since the key's row before; null for its first row"),
+    "diff": ("diff(x)", "x minus the x of the key's previous row; null for the key's first row"),
+    "gap": ("gap()", "seconds since the key's previous row; null for the key's first row"),
 }
 """Functions of a row and the one before it."""
 
 CLOCK = {
-    "hour": ("hour()", "in rollups: hour of the day, 0 to 23, in the zone of `source.time`"),
-    "weekday": ("weekday()", "in rollups: day of the week, 1 (Monday) to 7, in the zone of `source.time`"),
+    "hour": ("hour()", "only in rollups: hour of the day, 0 to 23, in the zone of `source.time`"),
+    "weekday": ("weekday()", "only in rollups: day of the week, 1 (Monday) to 7, in the zone of `source.time`"),
 }
 """Functions of the row's time; each is also the input NAME@ of a program."""
 

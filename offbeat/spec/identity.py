@@ -1,4 +1,4 @@
-"""What a pipeline is known by: hashes over what decides an alert, and over what its state depends on [S24]."""
+"""The identity of a pipeline: hashes over what decides an alert, and over what its state depends on [S24]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 MEANING = 1
-"""Raised when the same pipeline would come to mean something else, so that old state is not taken for new."""
+"""Increase it when the meaning of the same pipeline changes, so that old state is not taken for new."""
 
 
 def canonical_json(value: Any) -> str:

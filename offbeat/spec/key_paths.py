@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import ValidationError
 
 from offbeat.detectors.spec import DetectorSpec, Settings, detector_types
-from offbeat.spec.models import PipelineSpec
+from offbeat.spec.models import PipelineSpec, SourceSpec
+from offbeat.spec.sources import source_spec
 
 ROOT: Any = PipelineSpec
 """The annotation of a whole pipeline."""
@@ -24,12 +26,15 @@ def plain(annotation: Any, value: Any = None) -> Any:
     if annotation is DetectorSpec:
         kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
         return detector_types().get(kind, DetectorSpec) if isinstance(kind, str) else DetectorSpec
+    if annotation is SourceSpec:
+        with suppress(ValidationError):
+            return source_spec(SourceSpec, value)
     return annotation
 
 
 def is_model(annotation: Any) -> bool:
     """Whether a plain annotation is a model with fixed keys."""
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
 
 
 def is_named(annotation: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What is wrong with a pipeline, and what is allowed but probably not meant."""
+"""Problems of a pipeline, and what is allowed but probably not meant."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _warned(loaded: Loaded) -> Lint:
         _features(view, spec.views[view], written, warnings)
         _rules(plan, warnings)
     if spec.quality.calendar is not None and spec.quality.cadence is None:
-        warnings.add(("quality", "calendar"), "gaps are looked for only with a `cadence`")
+        warnings.add(("quality", "calendar"), "gaps are reported only with a `cadence`")
     return Lint(warnings=warnings.listed(), plan=loaded.plan)
 
 
@@ -91,9 +91,9 @@ def _rules(view: ViewPlan, warnings: Problems) -> None:
         path = ("views", view.name, "detectors", rule.name, "when")
         found = measure(parse(rule.text))
         if found is None:
-            warnings.add(path, "no comparison by >, >=, < or <= at its top: every alert has the same severity")
+            warnings.add(path, "no comparison (>, >=, < or <=) at the top level, so every alert has the same severity")
         elif _always_greatest(found):
-            warnings.add(path, "its limit is not above 0, so every alert has the greatest severity; compare sizes, as in abs(x) > 1")
+            warnings.add(path, "the limit is not above 0, so every alert has the greatest severity; compare magnitudes, as in abs(x) > 1")
 
 
 def _always_greatest(found: Node) -> bool:

@@ -34,7 +34,7 @@ class Loaded:
     spec: PipelineSpec
     plan: Plan
     notes: Problems
-    """Former names that stand in it; knows file and lines, for whoever has more to say about the pipeline."""
+    """Former names in it; knows file and lines, so that more notes can be added."""
 
 
 def load_plan(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Plan:
@@ -82,11 +82,11 @@ def _text(pipeline: str | Path) -> tuple[str, str]:
         return str(pipeline), path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         hint = nearest(str(pipeline), shipped()) if path.suffix == "" and len(path.parts) == 1 else ""
-        raise SpecError([f"{pipeline}: there is no such pipeline file" + hint.replace("valid here", "shipped pipelines")]) from None
+        raise SpecError([f"{pipeline}: no such pipeline file" + hint.replace("valid here", "shipped pipelines")]) from None
     except IsADirectoryError:
-        raise SpecError([f"{pipeline}: a pipeline is a YAML file, and this is a folder"]) from None
+        raise SpecError([f"{pipeline}: a pipeline is a YAML file, but this is a folder"]) from None
     except UnicodeDecodeError:
-        raise SpecError([f"{pipeline}: not a text file in UTF-8"]) from None
+        raise SpecError([f"{pipeline}: not a UTF-8 text file"]) from None
     except (OSError, ValueError) as error:
         raise SpecError([f"{pipeline}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
 
@@ -100,7 +100,7 @@ def _checked(raw: Any, problems: Problems, overrides: Sequence[str]) -> Loaded:
     spec = _validated(raw, problems)
     plan = None if spec is None else make_plan(spec, problems)
     if spec is None or plan is None or problems:
-        # Problems go by present names: who wrote former ones is told which these are.
+        # Problems use present names, so notes tell users of former names which these are.
         raise SpecError([*problems.listed(), *former.notes.listed()])
     return Loaded(spec, replace(plan, notes=former.summary()), former.notes)
 
@@ -110,7 +110,7 @@ def _validated(raw: dict[str, Any], problems: Problems) -> PipelineSpec | None:
         return PipelineSpec.model_validate(raw)
     except ValidationError as error:
         paths = problems.add_validation(error, raw)
-    # So that a misspelt key does not hide what is wrong elsewhere, the rest is checked as if it were not there.
+    # A misspelt key must not hide mistakes elsewhere, so the rest is checked without it.
     for path in paths:
         raw = _without(raw, ROOT, path)
     try:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, PositiveFloat, model_validator
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    PositiveFloat,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec.duration import past_length
+from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
     Day,
     Duration,
@@ -49,7 +59,7 @@ class KeySpec(Settings):
     )
     file: FilePattern | None = Field(
         default=None,
-        description="Regular expression searched in the file's name; its group `key`, or its first group, is the key.",
+        description="Regular expression searched in the file's name; its group `key`, or else its first group, is the key.",
         examples=["^(?P<key>[^_.]+)"],
     )
 
@@ -77,7 +87,7 @@ class TimeSpec(Settings):
         examples=["auto", "ns", "%d/%m/%Y %H:%M:%S"],
     )
     zone: Zone = Field(
-        default="UTC", description="IANA zone of times without an offset, and of the days of rollups.", examples=["Asia/Kolkata"]
+        default="UTC", description="Time zone (IANA) of times without an offset, and of the days of rollups.", examples=["Asia/Kolkata"]
     )
 
 
@@ -94,9 +104,9 @@ class ColumnSpec(Settings):
     headers: list[Text] = Field(
         default=[], description="Other spellings of the column in the source, besides its name; the first found wins.", examples=[["Close"]]
     )
-    required: bool = Field(default=True, description="Whether a row without a value goes to quarantine as `missing`.")
+    required: bool = Field(default=True, description="Whether a row without a value is quarantined as `missing`.")
     allow_nan: bool = Field(
-        default=False, description="`float` only: NaN and infinity become null instead of sending the row to quarantine."
+        default=False, description="`float` only: NaN and infinity become null, and the row is not quarantined."
     )
 
     @model_validator(mode="after")
@@ -111,10 +121,16 @@ class ColumnSpec(Settings):
 class SourceSpec(Settings):
     """Where rows come from and how to read them."""
 
+    type: Text | None = Field(
+        default=None,
+        description="A source of another package: the name it is installed under, or `package.module:Class`. Its settings go here too. "
+        "It gives the rows unless the command names a SOURCE. Default: files.",
+        examples=["my_package.my_module:MySource"],
+    )
     format: Literal["auto", "csv", "parquet", "ndjson", "databento"] = Field(
         default="auto",
-        description="`auto` goes by the file's name. `databento` does so, too, and knows how Databento writes prices, times and what is "
-        "undefined in each of them.",
+        description="`auto` goes by the file's name. `databento` does too, and knows how Databento writes prices, times and undefined "
+        "values in each format.",
         examples=["csv"],
     )
     header: bool = Field(default=True, description="CSV: whether the first line names the columns; without it, `names` does.")
@@ -139,35 +155,37 @@ class SourceSpec(Settings):
 
 
 class QualitySpec(Settings):
-    """Which rows are fit to be judged; the others go to quarantine with a reason."""
+    """Which rows are fit to be scored. The others are quarantined with a reason."""
 
     rules: dict[Name, Expression] = Field(
         default={},
-        description="Conditions by name. A row for which one is false goes to quarantine under that name; null passes.",
+        description="Conditions by name. A row for which one is false is quarantined under that name; null passes.",
         examples=[{"price": "close > 0"}],
     )
     unique: list[Text] = Field(
         default=[],
-        description="Columns that, with the key, name a row: a second one with the same values is a duplicate. `time` is the event time.",
+        description="Columns that identify a row of a key: a second row with the same values is a duplicate. `time` is the event time.",
         examples=[["time", "sequence"]],
     )
     lateness: Duration = Field(
-        default="0s", description="How long a row may come after a later one of its key and still be put in order.", examples=["5s"]
+        default="0s", description="How far a row's time may lie behind its key's newest row and still be put in order.", examples=["5s"]
     )
-    dedup_rows: int = Field(default=64, ge=1, le=65_536, description="Among how many accepted rows of a key duplicates are looked for.")
-    not_before: Instant = Field(default="2000-01-01", description="Earlier rows go to quarantine. UTC unless it has an offset.")
+    dedup_rows: int = Field(default=64, ge=1, le=65_536, description="How many of a key's last accepted rows are searched for duplicates.")
+    not_before: Instant = Field(default="2000-01-01", description="Earlier rows are quarantined. UTC unless it has an offset.")
     not_after: Instant | None = Field(
-        default=None, description="Later rows go to quarantine. UTC unless it has an offset.", examples=["2030-01-01"]
+        default=None, description="Later rows are quarantined. UTC unless it has an offset.", examples=["2030-01-01"]
     )
     max_jump: PositiveDuration = Field(
-        default="35d", description="A row further than this past its key's last must be confirmed by the key's next row.", examples=["35d"]
+        default="35d",
+        description="A row further than this past its key's last row must be confirmed by the key's next row.",
+        examples=["35d"],
     )
     cadence: PositiveDuration | None = Field(
-        default=None, description="The usual step between rows of a key: larger ones are reported as gaps.", examples=["1m"]
+        default=None, description="Expected step between rows of a key; larger steps are reported as gaps.", examples=["1m"]
     )
     calendar: Text | None = Field(
         default=None,
-        description="Trading calendar (a code of exchange_calendars) in whose sessions gaps are looked for.",
+        description="Trading calendar (a code of exchange_calendars): gaps are reported only within its sessions.",
         examples=["XBOM"],
     )
 
@@ -197,10 +215,10 @@ class RollupSpec(Settings):
 
     key: RollupKeySpec = Field(description="The key of the windows.")
     where: Expression | None = Field(
-        default=None, description="Only rows for which this is true.", examples=["kind = 'DATA'"]
+        default=None, description="Only rows for which this is true count.", examples=["kind = 'DATA'"]
     )
     size: PositiveDuration = Field(
-        description="Size of the windows. Whole days begin at midnight in the zone of `source.time`; others at multiples since 1970.",
+        description="Size of the windows. Whole days begin at midnight in the zone of `source.time`, others at multiples since 1970.",
         examples=["1m", "1d"],
     )
     columns: dict[Name, Expression] = Field(
@@ -211,28 +229,28 @@ class RollupSpec(Settings):
 
 
 class WindowSpec(Settings):
-    """The last rows, or the last stretch of time, of a key, and the features read from it."""
+    """The last rows of a key, or its rows of the last minutes or days, and the features computed from them."""
 
     former: ClassVar[Mapping[str, str]] = {"at_least": "min_rows"}
 
     over: Past = Field(
-        description="Length: a duration, a number of rows, or `all`: the key's whole past, which has count, sum, mean, std, var, min and "
-        "max of columns with a scale, counts and conditions, from exact sums.",
+        description="Length: a duration, a number of rows, or `all`, the key's whole past. `all` has count, sum, mean, std, var, min and "
+        "max, of columns with a scale, counts and conditions, from exact sums.",
         examples=["10m", "100 rows", "all"],
     )
-    current: bool = Field(default=False, description="Whether the row being judged is itself in the window.")
+    current: bool = Field(default=False, description="Whether the row being scored is itself in the window.")
     lag: PositiveDuration | None = Field(
-        default=None, description="A window of time ends so long before the row.", examples=["7d"]
+        default=None, description="Gap between the window's end and the row; for windows of time.", examples=["7d"]
     )
     season: PositiveDuration | None = Field(
         default=None,
-        description="Views with a rollup: only windows at the same place of this season, such as the same hour of the day.",
+        description="For views with a rollup: only windows at the same place in this season, such as the same hour of the day.",
         examples=["1d"],
     )
     min_rows: int | None = Field(
         default=None,
         ge=1,
-        description="With fewer rows every feature is null. Default: all its rows for a window of rows, 1 for a duration.",
+        description="With fewer rows, every feature is null. Default: all its rows for a window of rows, 1 for a duration.",
         examples=[5],
     )
     features: dict[Name, Expression] = Field(
@@ -259,24 +277,24 @@ class VoteSpec(Settings):
     former: ClassVar[Mapping[str, str]] = {"at_least": "quorum"}
 
     quorum: int = Field(
-        default=1, ge=1, description="Votes that make an alert. With fewer verdicts than that the view abstains.", examples=[2]
+        default=1, ge=1, description="Votes that make an alert. With fewer verdicts than that, the view abstains.", examples=[2]
     )
 
 
 class SeveritySpec(Settings):
-    """Names for how bad an alert is."""
+    """How bad an alert is, and what the levels are called."""
 
     levels: dict[Name, float] = Field(
         default=DEFAULT_LEVELS,
-        description=f"Level → the severity (0 to 1) above which it applies, greatest first; below all of them it is `{LOWEST_LEVEL}`.",
+        description=f"Level → the severity (0 to 1) above which it applies, greatest first. Below all of them it is `{LOWEST_LEVEL}`.",
         examples=[DEFAULT_LEVELS],
     )
 
     weights: dict[Text, PositiveFloat] = Field(
         default={},
-        description="Part → weight: the severity is their weighted mean. Parts are `score` (mean calibrated score of those that voted), "
-        "`confidence` (votes / voters) and DETECTOR.VALUE of a range detector, such as `zscore.price`. Default: 1 - 1/r of the detector "
-        "furthest over its threshold, r times.",
+        description="Part → weight: the severity is the weighted mean of the parts. Parts are `score` (mean calibrated score of the "
+        "detectors that voted), `confidence` (votes / voters) and DETECTOR.VALUE of a range detector, such as `zscore.price`. Default: "
+        "1 - 1/r, where r is how many times over its threshold the furthest detector is.",
         examples=[{"score": 0.6, "confidence": 0.4}],
     )
 
@@ -284,9 +302,9 @@ class SeveritySpec(Settings):
     def _descending(self) -> Self:
         values = list(self.levels.values())
         if LOWEST_LEVEL in self.levels:
-            raise ValueError(f"`{LOWEST_LEVEL}` is what remains below all levels; it has no limit of its own")
+            raise ValueError(f"`{LOWEST_LEVEL}` is the level below all others; it has no limit of its own")
         if any(not 0 <= value < 1 for value in values):
-            raise ValueError("levels lie between 0 and 1 (1 itself is never exceeded)")
+            raise ValueError("levels must be at least 0 and below 1: severity never exceeds 1")
         if any(after >= before for before, after in pairwise(values)):
             raise ValueError(
                 "levels must be descending, the greatest first: " + ", ".join(f"{name} {value:g}" for name, value in self.levels.items())
@@ -295,14 +313,14 @@ class SeveritySpec(Settings):
 
 
 class ViewSpec(Settings):
-    """One way of looking at the rows: windows, detectors over them, and a vote."""
+    """One way to look at the rows: windows, detectors over them, and a vote."""
 
     description: str = Field(default="", description="For people; changes nothing.")
-    rollup: RollupSpec | None = Field(default=None, description="Judge windows on another key instead of rows.")
+    rollup: RollupSpec | None = Field(default=None, description="Score windows on another key instead of rows.")
     windows: dict[Name, WindowSpec] = Field(default={}, description="Windows by name.")
     detectors: dict[Name, Detector] = Field(min_length=1, description="Detectors by name; `type` says which kind.")
     vote: VoteSpec = Field(default=VoteSpec(), description="How many detectors must agree.")
-    severity: SeveritySpec = Field(default=SeveritySpec(), description="Names for how bad an alert is.")
+    severity: SeveritySpec = Field(default=SeveritySpec(), description="How bad an alert is, and what the levels are called.")
 
 
 class DimensionSpec(Settings):
@@ -314,7 +332,7 @@ class DimensionSpec(Settings):
 
 
 class TableSpec(Settings):
-    """A table that `offbeat run --tables` writes: a row a window of a view, in parts by the local day on which the window begins."""
+    """A table that `offbeat run --tables` writes: a row per window of a view, partitioned by local day."""
 
     view: Name = Field(description="A view with a rollup.")
     where: Names = Field(
@@ -326,29 +344,29 @@ class TableSpec(Settings):
     columns: list[Text] = Field(
         default=[],
         description="After the key, `start` and `day`: columns and features of the view, `alert`, `severity`, `level`, DETECTOR.score, "
-        "DETECTOR.voted, DETECTOR.VALUE of a range detector (its signed distance from the usual, such as standard deviations); of another "
-        "view, VIEW (its alerts on windows that share rows with this one) and VIEW.DETECTOR (whether it voted on one of these). Default: "
-        "all columns and features, and score and vote of each detector.",
+        "DETECTOR.voted, DETECTOR.VALUE of a range detector (its signed distance from the baseline, such as standard deviations); of "
+        "another view, VIEW (its alerts on windows that share rows with this one) and VIEW.DETECTOR (whether it voted on one of these). "
+        "Default: all columns and features, and score and vote of each detector.",
         examples=[["sessions", "zscore.sessions", "zscore.voted"]],
     )
     dimension: DimensionSpec | None = Field(default=None, description="A file with more about each key.")
 
 
 class AsOfSpec(Settings):
-    """By what moment windows are judged. `as_of: fixed` is short for `as_of: {mode: fixed}`."""
+    """The moment as of which windows are scored. `as_of: fixed` is short for `as_of: {mode: fixed}`."""
 
     short: ClassVar[str] = "mode"
 
     mode: Literal["rolling", "fixed"] = Field(
         default="rolling",
-        description="`rolling`: each window as of its own end, by what lies before it. `fixed`: all of a batch as of one day: windows "
-        "`over: all` with a `lag` hold for each row what they hold for the last before that day, and are null for rows that would be in "
-        "them; a population forest learns from the days before that day and judges these very days.",
+        description="`rolling`: each window as of its own end, by what lies before it. `fixed`: a whole batch as of one day. Windows "
+        "`over: all` with a `lag` then hold, for every row, what they hold for the last window before that day, and are null for rows that "
+        "would be in them. A population forest learns from the days before that day and scores these same days.",
         examples=["fixed"],
     )
     date: Day | None = Field(
         default=None,
-        description="`fixed`: the day, which is itself not judged, nor are later ones. Default: the day after the last row's.",
+        description="For `fixed`: the day. It is not scored, nor are later days. Default: the day after the last row's.",
         examples=["2024-03-01"],
     )
 
@@ -359,14 +377,20 @@ class AsOfSpec(Settings):
         return self
 
 
+def _of_type(value: Any, validate: ValidatorFunctionWrapHandler) -> SourceSpec:
+    """The keys of a source of another package are those of all sources and those of its own settings."""
+    kind = source_spec(SourceSpec, value)
+    return kind.model_validate(value) if kind is not SourceSpec else cast("SourceSpec", validate(value))
+
+
 class PipelineSpec(Settings):
-    """A pipeline: a source, what its rows must satisfy, and the views that judge them."""
+    """A pipeline: a source, what its rows must satisfy, and the views that score them."""
 
     name: Name = Field(description="The pipeline's name; alert ids derive from it.", examples=["bars"])
     description: str = Field(default="", description="For people; changes nothing.")
-    source: SourceSpec = Field(description="Where rows come from and how to read them.")
-    quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be judged.")
+    source: Annotated[SerializeAsAny[SourceSpec], WrapValidator(_of_type)] = Field(description="Where rows come from and how to read them.")
+    quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be scored.")
     views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")
     tables: dict[Name, TableSpec] = Field(default={}, description="Tables that `--tables` writes, by name.")
-    as_of: AsOfSpec = Field(default=AsOfSpec(), description="By what moment windows are judged.")
-    seed: int = Field(default=0, ge=0, lt=2**63, description="What the random choices of trained detectors derive from.")
+    as_of: AsOfSpec = Field(default=AsOfSpec(), description="The moment as of which windows are scored.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of the random choices of trained detectors.")

@@ -1,4 +1,4 @@
-"""Naming the valid word that somebody probably meant."""
+"""Finds the valid word that was probably meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collecting what is wrong with a pipeline, each as one line: where, which key, what, and what was probably meant."""
+"""Collects the problems of a pipeline, one line each: where, which key, what is wrong, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Problems:
         return len(self._found)
 
     def add(self, path: Sequence[str], message: str, line: int | None = None) -> None:
-        """Note a problem at `path`; its line is that of the nearest key that stands in the file."""
+        """Note a problem at `path`; its line is that of the nearest key in the file."""
         found, prefix = self.place(path, line)
         key = f"{'.'.join(path)}: " if path else ""
         self._note(found, f"{prefix}{key}{message}")
 
     def place(self, path: Sequence[str], line: int | None = None) -> tuple[int, str]:
-        """Where a key stands: its line, 0 for an override; and how messages about it begin, '' for a pipeline that is no file."""
+        """A key's line, 0 for an override; and how messages about it begin, '' for a pipeline that is no file."""
         above = [tuple(path[:size]) for size in range(len(path), -1, -1)]
         for key in above:
             if key in self.overrides:
@@ -64,7 +64,7 @@ class Problems:
         return found, f"{self.file}:{found}: " if self.file else ""
 
     def beside(self) -> Problems:
-        """Another list about the same pipeline, for what is no mistake; it knows the same lines and overrides."""
+        """Another list for the same pipeline, for remarks that are no mistakes; it knows the same lines and overrides."""
         other = Problems(self.file)
         other.lines, other.overrides = self.lines, self.overrides
         return other
@@ -74,7 +74,7 @@ class Problems:
         self._note(0, f"--set {override}: {message}")
 
     def _note(self, line: int, text: str) -> None:
-        # One problem is one line, and what stands in a file must not steer the terminal it is shown on.
+        # One problem is one line, and the content of a file must not control the terminal.
         text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
         if (line, text) not in self._found:
             self._found.append((line, text))

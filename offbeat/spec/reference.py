@@ -1,18 +1,20 @@
-"""docs/reference.md, written from the models and the tables of functions, so that it cannot say anything else than the code."""
+"""docs/reference.md, written from the models and the tables of functions, so that it always agrees with the code."""
 
 from __future__ import annotations
 
+import sys
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from offbeat.core.extensions import SOURCES, find, settings_of
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec import models
 from offbeat.spec.document import read_document
 from offbeat.spec.duration import UNITS_NS
-from offbeat.spec.functions import AGGREGATES, SCALARS
+from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS
 from offbeat.spec.identity import canonical_json
 from offbeat.spec.key_paths import is_model, is_named, plain
 from offbeat.spec.load import shipped
@@ -40,7 +42,7 @@ _OPERATORS = (
     ("`= <> < <= > >=`", "comparison; text only by `=` and `<>`, with a text in single quotes"),
     ("`AND OR NOT`", "three-valued, as in SQL"),
     ("`x BETWEEN a AND b`, `x IN (…)`", "also with `NOT`"),
-    ("`x IS NULL`, `x IS NOT NULL`", "the only way to ask for null"),
+    ("`x IS NULL`, `x IS NOT NULL`", "the only way to test for null"),
     ("`CASE WHEN … THEN … ELSE … END`", "null without `ELSE`"),
 )
 
@@ -68,7 +70,7 @@ def reference_page() -> str:
 def _section(model: type[Settings]) -> str:
     lines = [" ".join((model.__doc__ or "").split()), "", "| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        meaning = _cell(field.description or _kind(model))
+        meaning = _cell(field.description or (_kind(model) if name == "type" else ""))
         if field.examples:
             meaning += " E.g. " + ", ".join(f"`{_cell(_written(example))}`" for example in field.examples)
         lines.append(f"| `{name}` | {_cell(_type(field))} | {_default(field, model)} | {meaning} |")
@@ -97,7 +99,7 @@ def _cell(text: str) -> str:
 
 def _default(field: FieldInfo, model: type[Settings]) -> str:
     value = field.default
-    if value is PydanticUndefined or model.model_fields.get("type") is field:
+    if value is PydanticUndefined or (issubclass(model, DetectorSpec) and model.model_fields["type"] is field):
         return "required"
     # Mappings with settings of their own have a section of their own.
     if value is None or value in ("", [], {}) or isinstance(value, Settings):
@@ -143,20 +145,29 @@ def _type_name(annotation: Any) -> str:
 def _language() -> list[str]:
     rows = "\n".join(f"| {usage} | {meaning} |" for usage, meaning in _OPERATORS)
     scalars = "\n".join(f"| `{spec.usage}` | {spec.meaning} |" for spec in SCALARS.values())
+    inside = "\n".join(f"| `{usage}` | {meaning} |" for usage, meaning in (*NEIGHBOURS.values(), *CLOCK.values()))
     aggregates = "\n".join(f"| `{spec.usage}` | {spec.meaning} | {'yes' if spec.rollup else ''} |" for spec in AGGREGATES.values())
     return [
         "## Expressions",
         "SQL expressions over the columns of a row, and, in detectors, over features. Names are case-sensitive, keywords and functions "
-        "are not. Null stays null, except where the tables say otherwise. What each operation gives, to the bit, is in "
-        "[definitions](definitions.md#expressions).",
+        "are not. Null stays null, except where the tables say otherwise. The [definitions](definitions.md#expressions) say what each "
+        "operation gives, to the bit.",
         "| operator | |\n|---|---|\n" + rows,
         "| function of a row | |\n|---|---|\n" + scalars,
         "## Aggregates",
         "Features of windows and columns of rollups are expressions over aggregates, such as `last(close) / first(close) - 1`; the "
         "argument of an aggregate is an expression of a row, such as `mean(side = 'A')`.",
         "| aggregate | | in rollups |\n|---|---|---|\n" + aggregates,
+        "Only inside an aggregate, such as `max(abs(diff(price)))`:",
+        "| function of a row and its key | |\n|---|---|\n" + inside,
     ]
 
 
+def source_section(name: str) -> str:
+    """The settings of another package's source, as Markdown: what stands in `source` besides the keys of every source."""
+    return f"## `source` with `type: {name}`\n\n{_section(settings_of(SOURCES, name, find(SOURCES, name), Settings))}\n"
+
+
 if __name__ == "__main__":
-    print(reference_page(), end="")  # noqa: T201 - this module run as a program writes the page
+    # Run as a program, this module writes the page; with names of sources, their sections.
+    sys.stdout.write("\n".join(map(source_section, sys.argv[1:])) if sys.argv[1:] else reference_page())

@@ -1,4 +1,4 @@
-"""Which conditions on a window of a rollup stay true once they are: such an alert can be given before the window is over [S22].
+"""Which conditions on a window of a rollup stay true once they are true: they allow early firing [S22].
 
 A column rises when a further row of the window never makes it smaller, nor null once it has a value.
 """
@@ -23,16 +23,16 @@ class Rising:
     columns: Mapping[str, Node]
     """The rollup's columns."""
     current: frozenset[str]
-    """Features of windows that hold the row that is judged."""
+    """Features of windows that hold the row being scored."""
     before: frozenset[str]
-    """Features of windows of rows before it: they stand as long as the window is open."""
+    """Features of windows of rows before it: they stay the same while the window is open."""
     scope: Mapping[str, Named]
     """The source's columns."""
     rules: tuple[Node, ...] = field(default=())
     """Conditions that every row fulfils or that are null for it."""
 
     def condition(self, tree: Node) -> str:
-        """Whether a condition can never cease to hold within a window."""
+        """Whether a condition, once true, stays true within a window."""
         op, args = tree.op, tree.args
         if op in {"and", "or"}:
             return next((why for arg in args if (why := self.condition(arg))), "")
@@ -40,7 +40,7 @@ class Rising:
             return self.value(args[0]) or self.settled(args[1])
         if op in _MIRRORED:
             return self.condition(Node(_MIRRORED[op], (args[1], args[0])))
-        return f"`{canonical(tree)}` may cease to hold; a rising value above a limit does not" if self.settled(tree) else ""
+        return f"`{canonical(tree)}` may stop holding; a rising value above a limit does not" if self.settled(tree) else ""
 
     def settled(self, tree: Node) -> str:
         """Whether a value is the same for as long as its window is open."""

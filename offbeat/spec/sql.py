@@ -82,7 +82,7 @@ def parse(text: str) -> Node:
         tokens = language.tokenize(text)
         for token in tokens:
             if token.comments:
-                # `a --b` would silently be `a`: whoever means minus minus must not get a comment.
+                # `a --b` would silently be `a`: a double minus must not become a comment.
                 raise ExpressionError(["-- and /* begin a comment in SQL, which an expression cannot hold; write - -x for a double minus"])
             if token.text == "!":
                 raise ExpressionError(["'!' is not part of the language; write NOT"])
@@ -150,7 +150,7 @@ def _convert(tree: Any) -> Node:
         case exp.Column() if isinstance(tree.this, exp.Identifier) and not tree.args.get("table"):
             return _name(tree.this)
         case exp.Column() | exp.Dot():
-            raise ExpressionError(["names have no dots: a feature or column is written alone"])
+            raise ExpressionError(["names have no dots; write the name of the feature or column alone"])
         case exp.DPipe() | exp.Cast():
             raise ExpressionError([f"{'||' if isinstance(tree, exp.DPipe) else '::'} is not part of the language"])
         case _:
@@ -166,7 +166,7 @@ def _name(identifier: exp.Identifier) -> Node:
 
 def _number(text: str) -> Node:
     if not math.isfinite(float(text)):
-        raise ExpressionError([f"{text} is greater than any number here"])
+        raise ExpressionError([f"{text} is too large"])
     return Node("number", value=text)
 
 

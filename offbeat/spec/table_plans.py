@@ -1,4 +1,4 @@
-"""The tables of a pipeline → their plans: every name in them is found in the views, or said to be unknown."""
+"""The tables of a pipeline → their plans: every name in them is looked up in the views, or reported as unknown."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Values = dict[str, TableValue]
 
 
 def compile_tables(spec: PipelineSpec, views: Mapping[str, ViewPlan], problems: Problems) -> tuple[TablePlan, ...]:
-    """Plans of all tables. `views` are those that could be compiled: of the others more is not said."""
+    """Plans of all tables. `views` are those that could be compiled; nothing more is reported about the others."""
     plans = []
     for name, table in spec.tables.items():
         if table.view not in spec.views:
             problems.add(("tables", name, "view"), f"unknown view {table.view!r}{nearest(table.view, spec.views)}")
         elif spec.views[table.view].rollup is None:
-            problems.add(("tables", name, "view"), f"view {table.view!r} has no rollup: a table has a row a window")
+            problems.add(("tables", name, "view"), f"view {table.view!r} has no rollup; a table has one row per window")
         elif table.view in views:
             off = _switched_off(spec, table.view)
             plan = _table(name, table, views, {view: _key_of(spec, view) for view in views}, off, problems)
@@ -34,7 +34,7 @@ def compile_tables(spec: PipelineSpec, views: Mapping[str, ViewPlan], problems: 
 
 
 def _switched_off(spec: PipelineSpec, view: str) -> tuple[str, ...]:
-    """Detectors that are switched off, as tables of a view call them: what hangs on them alone is left out."""
+    """Detectors that are switched off, as tables of a view call them: what depends on them alone is left out."""
     off = [(name, detector) for name, other in spec.views.items() for detector, kind in other.detectors.items() if not kind.enabled]
     return tuple(detector if name == view else f"{name}.{detector}" for name, detector in off)
 
@@ -56,7 +56,7 @@ def _table(
     for place, (text, value) in enumerate(zip(texts, columns, strict=True)):
         path = ("tables", name, "columns", *([str(place)] if spec.columns else []))
         if value is not None and value.name in taken:
-            problems.add(path, f"{text!r} would be called {value.name!r} as {taken[value.name]} is; leave it out")
+            problems.add(path, f"{text!r} would be called {value.name!r}, the name of {taken[value.name]}; leave it out")
         elif value is not None:
             taken[value.name] = f"{text!r}"
     where = _found(("tables", name, "where"), spec.where, _conditions(view, known), off, problems)
@@ -97,7 +97,7 @@ def _own(view: ViewPlan) -> Values:
 
 
 def _linked(view: ViewPlan, views: Mapping[str, ViewPlan], keys: Mapping[str, str]) -> Values:
-    """What windows of other views that share rows with it have to say."""
+    """What is known of the windows of other views that share rows with it."""
     found = []
     for other in views.values():
         if other.rollup is not None and view.rollup is not None and other.name != view.name and _fits(view.rollup, other.rollup):
@@ -125,7 +125,7 @@ def _by_name(found: list[TableValue]) -> Values:
 
 
 def _named(text: str) -> str:
-    """A name that every reader of tables can do with: `zscore.total_mb` becomes `zscore_total_mb`."""
+    """A name that every reader of tables accepts: `zscore.total_mb` becomes `zscore_total_mb`."""
     return _NOT_IN_NAMES.sub("_", text).strip("_")
 
 
@@ -134,5 +134,5 @@ def _dimension(name: str, spec: DimensionSpec | None, taken: Mapping[str, str], 
         return None
     for place, column in enumerate(spec.columns):
         if column in taken:
-            problems.add(("tables", name, "dimension", "columns", str(place)), f"the table has a column {column!r} already; leave it out")
+            problems.add(("tables", name, "dimension", "columns", str(place)), f"the table already has a column {column!r}; leave it out")
     return DimensionPlan(spec.source, spec.key, tuple(spec.columns))

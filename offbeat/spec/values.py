@@ -1,4 +1,4 @@
-"""Kinds of values of the pipeline file: names, durations, zones, patterns; each is checked where it stands."""
+"""Kinds of values in the pipeline file: names, durations, zones, patterns; each one is checked in its place."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _checked(check: Callable[[str], object]) -> AfterValidator:
 
 def _name(value: str) -> None:
     if _NAME.fullmatch(value) is None:
-        raise ValueError(f"{value!r} is not a name: letters, digits and _ only, not beginning with a digit")
+        raise ValueError(f"{value!r} is not a name: use letters, digits and _ only, and do not start with a digit")
     if value.lower() in WORDS:
         raise ValueError(f"{value!r} is a word of the expression language and cannot be a name")
 
@@ -68,7 +68,7 @@ def _file_pattern(value: str) -> None:
 
 def _separator(value: str) -> None:
     if len(value) != 1 or not value.isascii() or value in '"\r\n':
-        raise ValueError(f"a separator is one ASCII character, not {value!r}")
+        raise ValueError(f"the separator must be one ASCII character, not {value!r}")
 
 
 @dataclass(frozen=True)

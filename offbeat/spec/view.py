@@ -68,7 +68,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         path = (*at, "windows", window_name)
         plan, results, texts = _window(path, window, columns if window.over == "all" else inexact, given)
         if plan.season_ns and (rollup is None or plan.season_ns % rollup.size_ns):
-            problems.add((*path, "season"), "`season` is a whole number of the rollup's windows, such as 1d of windows of 1h")
+            problems.add((*path, "season"), "`season` must be a multiple of the rollup's `size`, such as 1d for windows of 1h")
         windows.append(plan)
         state[f"views.{name}.windows.{window_name}"] = [
             plan.duration_ns,
@@ -81,7 +81,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         ]
         for feature, named in results.items():
             if feature in columns:
-                problems.add((*path, "features", feature), f"feature {feature!r} has the name of a column; choose another")
+                problems.add((*path, "features", feature), f"feature {feature!r} has the same name as a column; choose another")
             elif feature in owner:
                 problems.add((*path, "features", feature), f"feature {feature!r} already exists in window {owner[feature]!r}")
             owner[feature] = window_name
@@ -107,7 +107,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     if 0 < absences < spec.vote.quorum:
         problems.add(
             (*at, "vote", "quorum"),
-            f"only absence detectors speak of a missing window: with {absences} of them {spec.vote.quorum} votes are never reached",
+            f"only absence detectors vote on a missing window; with {absences} of them, {spec.vote.quorum} votes can never be reached",
         )
     gone = [found for found in made if found is not None and found.name in off]
     weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, gone, problems)
@@ -171,7 +171,8 @@ def _weights(
             parts.append(Part(name, weight, *terms[name]))
         elif name not in off:
             known = nearest(name, ["score", "confidence", *terms])
-            problems.add((*at, name), f"{name!r} is no part of a severity: score, confidence, or DETECTOR.VALUE of a range detector{known}")
+            parts_are = "parts are score, confidence and DETECTOR.VALUE of a range detector"
+            problems.add((*at, name), f"{name!r} is not a part of the severity; {parts_are}{known}")
     return tuple(parts)
 
 
@@ -184,7 +185,7 @@ def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> Non
                 )
     for name in spec.detectors:
         if name in spec.windows:
-            problems.add((*at, "detectors", name), f"detector {name!r} has the name of a window; choose another")
+            problems.add((*at, "detectors", name), f"detector {name!r} has the same name as a window; choose another")
 
 
 def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:

@@ -42,7 +42,7 @@ def test_the_same_command_goes_on(bars: Path, tmp_path: Path, number: signal.Sig
     words: list[object] = ["run", "bars", bars, "--alerts", out, "--state", tmp_path / "state", "--json"]
     first = interrupted(words, out, number)
     assert first.code == 130, first.err
-    assert "the same command goes on from here" in first.err
+    assert f"--state {tmp_path / 'state'}" in first.err
     figures = json.loads(first.out)
     assert adds_up(figures)
     assert 0 < figures["rows_in"] < expected["rows_in"]
@@ -61,8 +61,7 @@ def test_without_a_state_nothing_is_kept(bars: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     done = interrupted(["run", "bars", bars, "--alerts", out], tmp_path / "out.jsonl.partial")
     assert done.code == 130
-    assert "nothing was kept" in done.err
-    assert "--state DIR" in done.err
+    assert "--state DIR" in done.err.splitlines()[-1]
     assert "(interrupted)" in done.out
     assert list(tmp_path.iterdir()) == []
 
@@ -102,4 +101,4 @@ def test_the_second_signal_ends_at_once() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 130
-    assert "once more ends at once" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -24,7 +24,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_no_source(offbeat: Command) -> None:
-    assert "no source: name a file" in offbeat.refused("run", "bars")
+    said = offbeat.refused("run", "bars")
+    assert "no source" in said
+    assert "a folder" in said
 
 
 @pytest.mark.usefixtures("here")
@@ -69,7 +71,7 @@ def test_mixed_schemas_in_one_folder(offbeat: Command, here: Path) -> None:
     (here / "in").mkdir()
     (here / "A_x.csv").rename(here / "in" / "A_x.csv")
     (here / "in" / "B_x.csv").write_text("a,b\n1,2\n")
-    assert "the schemas are mixed" in offbeat.refused("run", "bars", "in")
+    assert offbeat.refused("run", "bars", "in").startswith("in/B_x.csv: the time column 'timestamp'")
 
 
 @pytest.mark.usefixtures("here")
@@ -95,9 +97,9 @@ def test_an_output_is_never_an_input(offbeat: Command, here: Path) -> None:
     rows = '{"k": "a", "t": "2024-01-01T00:00:00Z", "v": 1}\n'
     (here / "in.jsonl").write_text(rows)
     for words in (["--alerts", "in.jsonl"], ["--alerts", "./in.jsonl", "--state", "state"]):
-        assert "this run reads it already" in offbeat.refused("run", "p.yaml", "in.jsonl", *words)
+        assert offbeat.refused("run", "p.yaml", "in.jsonl", *words).startswith("cannot write in.jsonl: ")
     said = offbeat.refused("run", "p.yaml", "in.jsonl", "--alerts", "o.parquet", "--quarantine", "o.parquet")
-    assert "this run writes it already" in said
+    assert said.startswith("cannot write o.parquet: ")
     assert (here / "in.jsonl").read_text() == rows
 
 
@@ -168,7 +170,7 @@ def test_reading_what_is_not_there(offbeat: Command) -> None:
     assert "is not a quarantine" in offbeat.refused("quarantine", "list", "A_x.csv")
     assert "does not hold JSON lines" in offbeat.refused("alerts", "A_x.csv")
     assert "it is a file" in offbeat.refused("generate", "bars", "--out", "A_x.csv")
-    assert "the calendar knows only" in offbeat.refused("generate", "bars", "--days", "100000", "--out", "x")
+    assert " sessions from 2021-01-01 on" in offbeat.refused("generate", "bars", "--days", "100000", "--out", "x")
 
 
 def test_the_shared_data_has_no_write_access_needed() -> None:

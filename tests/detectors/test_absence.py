@@ -261,7 +261,7 @@ tables:
         (
             "min_history: 5}",
             "min_history: 5}\n    vote: {quorum: 2}",
-            "only absence detectors speak of a missing window: with 1 of them 2 votes",
+            "with 1 of them, 2 votes",
         ),
         ("min_history: 5}", "min_history: 5, enabled: false}\n    vote: {quorum: 2}", "2 votes can never be reached with 1 detector"),
         ("usual}", "usual, enabled: false}\n      x: {type: rule, when: nn > 1, enabled: false}", "unknown column 'nn'"),

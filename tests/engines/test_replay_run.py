@@ -61,7 +61,7 @@ def test_bars_go_by_standard_input_too(offbeat: Command, tmp_path: Path) -> None
     expected = json.loads(offbeat("run", "bars", bars, "--alerts", tmp_path / "files.jsonl", "--json").out)
     unread = sum(n for reason, n in expected["quarantined"].items() if reason in FAULTS)
     assert unread > 0
-    assert f"; {unread} that cannot be read as bars left out" in done.err
+    assert f"; {unread} skipped " in done.err
     with (tmp_path / "bars.ndjson").open() as stdin:
         live = finished("run", "bars", "-", "--alerts", tmp_path / "live.jsonl", "--json", stdin=stdin)
     figures = json.loads(live.out)
@@ -74,16 +74,16 @@ def test_what_is_refused(offbeat: Command, trades: Path, tmp_path: Path) -> None
     (tmp_path / "rows.ndjson").write_text('{"a": 1}\n')
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     refused = {
-        "is there already": (trades, tmp_path / "there.ndjson"),
-        "to a new FILE.ndjson": (trades, tmp_path / "x.csv"),
+        "there.ndjson: it exists": (trades, tmp_path / "there.ndjson"),
+        "a new FILE.ndjson": (trades, tmp_path / "x.csv"),
         "no shipped pipeline (bars": (tmp_path / "x.csv",),
-        "do not say which pipeline reads them": (tmp_path / "rows.ndjson",),
+        "--pipeline bars": (tmp_path / "rows.ndjson",),
         "no such file or folder": (tmp_path / "nothing.csv",),
-        "standard input is live already": ("-",),
-        "how many times faster": (trades, "--speed", "fast"),
+        "cannot replay standard input": ("-",),
+        "--speed fast": (trades, "--speed", "fast"),
         "--speed 0x": (trades, "--speed", "0x"),
         "cannot replay to kafka://": (trades, "kafka://broker/topic"),
-        "there is no such pipeline file": (trades, "--pipeline", "nothing.yaml"),
+        "nothing.yaml: no such pipeline file": (trades, "--pipeline", "nothing.yaml"),
     }
     for why, words in refused.items():
         assert why in offbeat.refused("replay", *words), why

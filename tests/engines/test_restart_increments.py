@@ -15,7 +15,7 @@ from restart_runs import HEADERS, Job, crashed_and_run_again, disordered, fated,
 from under_test import BARS, BUFFERED, ROLLED
 
 from offbeat.core.plan import Plan
-from offbeat.engines.local import Run
+from offbeat.engines.run_result import Run
 from offbeat.evaluate.generate_bars import generate_bars
 from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.spec.load import load_text
@@ -143,10 +143,10 @@ def test_a_file_delivered_again_is_left_out_and_a_changed_one_adds_nothing_old(t
     alerts = standing(job.outputs[0])
     write(folder / "again.csv", first, HEADERS[ROLLED.name])
     again = job.run()
-    assert again.notes == [
-        f"{folder / 'again.csv'}: delivered before as {folder / 'a.csv'}, left out",
-        "1 file was read before",
-    ]
+    copy, count = again.notes
+    assert copy.startswith(f"{folder / 'again.csv'}: ")
+    assert str(folder / "a.csv") in copy
+    assert count.startswith("1 file ")
     assert again.ledger.as_dict() == before.ledger.as_dict()
     assert again.alerts == 0
 

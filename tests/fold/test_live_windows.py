@@ -17,7 +17,8 @@ import pytest
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
-from offbeat.engines.local import LocalEngine, Run
+from offbeat.engines.local import LocalEngine
+from offbeat.engines.run_result import Run
 from offbeat.evaluate.generate_cdr import generate_cdr
 from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.io.read.file_source import FileSource
@@ -94,6 +95,7 @@ class Pieces:
     def __init__(self, plan: Plan, path: Path, sizes: list[int], begin: int = 0, end: int | None = None, *, broken: bool = False) -> None:
         self._inner, self._sizes, self.begin, self._end, self._broken = FileSource(plan.source, [str(path)]), sizes, begin, end, broken
         self.files, self.headers, self.notes = self._inner.files, self._inner.headers, self._inner.notes
+        self.live = True
 
     def size_bytes(self) -> None:
         return None

@@ -81,7 +81,7 @@ def spelt(former: set[int]) -> str:
 
 PRESENT, FORMER = spelt(set()), spelt(set(range(PLACES)))
 PLAN = load_text(PRESENT, "p.yaml").plan
-BOTH = "`at_least` is the former name of `quorum`, which stands here too: remove `at_least`"
+BOTH = "`at_least` is the former name of `quorum`, which is given too: remove `at_least`"
 
 
 def said(old: str, new: str) -> str:
@@ -225,7 +225,7 @@ def test_both_names_in_a_mapping() -> None:
     raw = read_document(PRESENT).value
     raw["views"]["who_day"]["rollup"]["every"] = "1d"
     assert lint(raw).problems == [
-        "views.who_day.rollup.every: `every` is the former name of `size`, which stands here too: remove `every`"
+        "views.who_day.rollup.every: `every` is the former name of `size`, which is given too: remove `every`"
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fenced import write_modules
 from folders import ROOT
 
 from offbeat.detectors.spec import Settings, detector_types
@@ -49,7 +51,10 @@ def test_every_key_and_function_is_on_the_page() -> None:
 
 
 @pytest.mark.parametrize(("page", "text"), EXAMPLES)
-def test_examples_in_the_docs_are_right(page: Path, text: str) -> None:
+def test_examples_in_the_docs_are_right(page: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in write_modules(page, tmp_path):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     assert lint_text(text, page.name).problems == []
 
 

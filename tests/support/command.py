@@ -40,6 +40,7 @@ class Command:
 
     def __init__(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capfd, self._monkeypatch = capfd, monkeypatch
+        monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
 
     def __call__(self, *args: object) -> Done:
         self._capfd.readouterr()
@@ -75,7 +76,7 @@ def process(
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(
         [OFFBEAT, *map(str, args)],
-        env={**os.environ, **(env or {})},
+        env={name: value for name, value in os.environ.items() if name != "COLUMNS"} | dict(env or {}),
         preexec_fn=before,
         **{**pipes, **more},
     )

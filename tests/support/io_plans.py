@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def source(p: SourcePlan, *paths: Path | str, **options: Any) -> FileSource:
     return FileSource(p, [str(path) for path in paths], **options)
 
 
-def rows_of(chunks: Iterable[Chunk], files: list[str]) -> list[tuple[Any, ...]]:
+def rows_of(chunks: Iterable[Chunk], files: Sequence[str]) -> list[tuple[Any, ...]]:
     """(key, time or None, fault, file name, row number, values …, raw line) of every row."""
     out: list[tuple[Any, ...]] = []
     for c in chunks:

@@ -12,7 +12,7 @@ from offbeat.detectors.spec import DetectorSpec, Expressions
 
 
 class AbsenceSpec(DetectorSpec):
-    """Votes where a key that is known for its windows has none any more: once in a silence, as soon as this is no longer chance.
+    """Votes when a key that had windows has none any more: once per silence, as soon as the silence is no longer chance.
 
     For views with a rollup.
     """
@@ -24,14 +24,14 @@ class AbsenceSpec(DetectorSpec):
         default=5e-5,
         gt=0,
         lt=1,
-        description="A silence is odd when the chance of one so long lies below this: q^s for s windows, where q = (missing + 1) / (n + 2) "
+        description="Flags a silence when the chance of one so long is below this: q^s for s windows, where q = (missing + 1) / (n + 2) "
         "of the n windows from the key's first to its last. 5e-5: three days after 30 days without a gap; eight for a key with three days "
         "in four.",
     )
-    min_history: int = Field(default=14, ge=1, description="How many windows must lie from the key's first to its last.")
+    min_history: int = Field(default=14, ge=1, description="How many windows must lie from the key's first to its last, both included.")
 
     def expressions(self) -> list[str] | None:
-        """None: what counts is that there is a window."""
+        """None: only the presence of a window counts."""
         return []
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:

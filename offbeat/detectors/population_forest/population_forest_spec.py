@@ -11,7 +11,7 @@ from offbeat.detectors.spec import MOST_FEATURES, DetectorSpec, Expression, Expr
 
 
 class PopulationForestSpec(DetectorSpec):
-    """Votes for windows that are unlike everybody's of the days before: one isolation forest over all keys, for views with a rollup."""
+    """Votes for windows unlike those of all keys in the days before: one isolation forest over all keys. For views with a rollup."""
 
     type: Literal["population_forest"] = "population_forest"
     features: list[Expression] = Field(
@@ -22,35 +22,35 @@ class PopulationForestSpec(DetectorSpec):
     )
     over: str = Field(
         default="30d",
-        description="The model of a window learns from the windows that start up to so long before it.",
+        description="How far back the model of a window learns: from windows that start up to this long before it.",
         examples=["30d"],
     )
     sample_rows: int = Field(
         default=65_536,
         ge=2,
         le=1_000_000,
-        description="Most windows that a model is trained on: those with the lowest hashes of key and start.",
+        description="At most how many windows a model is trained on: those with the lowest hashes of key and start.",
     )
-    train_min: int = Field(default=500, ge=2, description="A model needs so many windows without a null.")
-    trees: int = Field(default=100, ge=1, le=1000, description="Trees of a forest.")
+    train_min: int = Field(default=500, ge=2, description="How many windows without a null a model needs.")
+    trees: int = Field(default=100, ge=1, le=1000, description="Number of trees.")
     sample: int = Field(default=256, ge=2, le=256, description="Windows that each tree is grown on.")
     contamination: float = Field(
         default=0.05,
         gt=0,
         le=0.5,
-        description="Share of windows held to be odd: the threshold is that quantile of the scores given live to the sampled windows.",
+        description="Share of windows to flag: the threshold is that upper quantile of the live scores of the sampled windows.",
     )
     model: str | None = Field(
         default=None,
         min_length=1,
-        description="File of a saved model that judges all windows, instead of training.",
+        description="File of a saved model that scores all windows, instead of training one.",
         examples=["forest.arrow"],
     )
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
         if self.train_min > self.sample_rows:
-            raise ValueError(f"`train_min` ({self.train_min}) lies above `sample_rows` ({self.sample_rows}): no model ever sees so many")
+            raise ValueError(f"`train_min` ({self.train_min}) exceeds `sample_rows` ({self.sample_rows}): no model ever sees so many")
         return self
 
     def expressions(self) -> list[str] | None:
@@ -67,10 +67,10 @@ class PopulationForestSpec(DetectorSpec):
         inputs = tuple(view.number(("features", str(i)), text) for i, text in enumerate(self.features))
         over_ns = view.duration(("over",), self.over)
         if not view.size_ns:
-            message = "a model of all keys goes by windows that all share: it needs a view with a `rollup`; for rows take isolation_forest"
+            message = "a model of all keys needs windows that all keys share, so a view with a `rollup`; for rows use isolation_forest"
             view.problem(("type",), message)
         elif 0 < over_ns < view.size_ns:
-            view.problem(("over",), f"`over` ({self.over}) is shorter than a window: there is nothing before one to learn from")
+            view.problem(("over",), f"`over` ({self.over}) is shorter than a window: there is no earlier window to learn from")
         if -1 in inputs or not over_ns or over_ns < view.size_ns or not view.size_ns:
             return None
         return PopulationPlan(

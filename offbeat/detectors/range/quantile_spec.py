@@ -12,13 +12,13 @@ from offbeat.detectors.spec import Expression, Expressions
 
 
 class QuantileSpec(RangeSpec):
-    """Votes when a value lies beyond a quantile of the window before it, by more than `factor` times the way there from the median."""
+    """Votes when a value lies further from the median of the window before it than `factor` times the distance to a quantile."""
 
     type: Literal["quantile"] = "quantile"
     value: Expression = Field(description="The value: a name or an expression.", examples=["size"])
     low: float = Field(default=0.01, ge=0, lt=0.5, description="The lower quantile.")
     high: float = Field(default=0.99, gt=0.5, le=1, description="The upper quantile.")
-    factor: float = Field(default=1.0, gt=0, description="Stretches both ways: 2 allows twice the distance from the median.")
+    factor: float = Field(default=1.0, gt=0, description="Stretches the range both ways: 2 allows twice the distance from the median.")
 
     def expressions(self) -> list[str] | None:
         """The value."""

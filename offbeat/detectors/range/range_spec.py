@@ -1,4 +1,4 @@
-"""What detectors share that hold a value against a window of the rows before it: the window's length and how many values it needs."""
+"""Shared settings of detectors that compare a value with a window of earlier rows: the window's length, and how many values it needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from offbeat.core.plan import Term
 from offbeat.detectors.spec import DetectorSpec, Expressions
 
 _LEAST = 30
-"""Values that a stretch of time needs where nothing is said: a spread of fewer says little."""
+"""Default for windows of time: the spread of fewer values means little."""
 
 
 class RangeSpec(DetectorSpec):
@@ -21,15 +21,18 @@ class RangeSpec(DetectorSpec):
 
     over: str = Field(
         default="100 rows",
-        description="Length of the window before the row that is judged: a number of rows or a duration.",
+        description="Length of the window before the row that is scored: a number of rows or a duration.",
         examples=["100 rows", "1h"],
     )
     min_values: int | None = Field(
-        default=None, ge=2, description="Values that the window must hold. Default: half its rows, 30 for a duration.", examples=[50]
+        default=None,
+        ge=2,
+        description="How many values the window must hold for a verdict. Default: half its rows, 30 for a duration.",
+        examples=[50],
     )
 
     def least(self) -> int:
-        """Values that the window must hold."""
+        """How many values the window must hold."""
         if self.min_values is not None:
             return self.min_values
         rows = self.over.removesuffix("rows").removesuffix("row").strip()
@@ -42,7 +45,7 @@ class RangeSpec(DetectorSpec):
     def term(
         self, view: Expressions, field: tuple[str, ...], text: str, usual: tuple[str, str, str], limit: float, least: str = ""
     ) -> Term | None:
-        """The value and, as expressions, its center, reach below and reach above; None after a mistake.
+        """The value and, as expressions, its center, tolerance below and tolerance above; None after a mistake.
 
         `least`: the window's feature for its least value; '' for none.
         """

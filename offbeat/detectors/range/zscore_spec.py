@@ -15,31 +15,31 @@ _MAD_TO_SIGMA = "1.482602218505602"
 
 
 class BaselineSpec(Settings):
-    """Mean and standard deviation from elsewhere."""
+    """A mean and a standard deviation of your own."""
 
-    mean: Expression = Field(description="What is usual.", examples=["mean_volume"])
-    std: Expression = Field(description="Its standard deviation; null or 0 means no verdict.", examples=["std_volume"])
+    mean: Expression = Field(description="The expected value.", examples=["mean_volume"])
+    std: Expression = Field(description="Its standard deviation; if it is null or 0, there is no verdict.", examples=["std_volume"])
 
 
 class ZScoreSpec(RangeSpec):
-    """Votes when a value lies more standard deviations from the mean of the window before it than its limit."""
+    """Votes when a value lies further from the mean of the window before it than its limit, in standard deviations."""
 
     type: Literal["zscore"] = "zscore"
     limits: dict[Expression, float] = Field(
         min_length=1,
-        description="Value (a name or expression) → standard deviations above which it is odd.",
+        description="Value (a name or an expression) → limit, in standard deviations.",
         examples=[{"price": 4, "size": 5}],
     )
-    robust: bool = Field(default=False, description="Median and median absolute deviation instead of mean and standard deviation.")
+    robust: bool = Field(default=False, description="Use median and median absolute deviation instead of mean and standard deviation.")
     baseline: dict[Expression, BaselineSpec] = Field(
         default={},
-        description="Values that are held against a mean and a standard deviation of yours instead of the window.",
-        examples=[{"sessions": {"mean": "usual_sessions", "std": "std_sessions"}}],
+        description="Values that are compared with a mean and a standard deviation of your own instead of the window.",
+        examples=[{"sessions": {"mean": "mean_sessions", "std": "std_sessions"}}],
     )
     early: Early = False
 
     def expressions(self) -> list[str] | None:
-        """The values, and the means and deviations they are held against."""
+        """The values, and the means and deviations they are compared with."""
         return [*self.limits, *(text for usual in self.baseline.values() for text in (usual.mean, usual.std))]
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
@@ -49,7 +49,7 @@ class ZScoreSpec(RangeSpec):
                 view.problem(("baseline", text), f"`{text}` has no limit in `limits`")
         for text, limit in self.limits.items():
             if not limit > 0:
-                view.problem(("limits", text), f"a limit lies above 0, not {limit:g}")
+                view.problem(("limits", text), f"a limit must be above 0, not {limit:g}")
         windowed = [text for text in self.limits if text not in self.baseline]
         center, spread = ("median({})", f"{_MAD_TO_SIGMA} * mad({{}})") if self.robust else ("mean({})", "std({})")
         features, shown = {}, dict[str, str]()

@@ -8,6 +8,6 @@ from offbeat.detectors.spec import ModelSpec
 
 
 class RobustCovarianceSpec(ModelSpec):
-    """Votes for rows far from the bulk, in the bulk's own shape: sees combinations that no single feature shows."""
+    """Votes for rows far from the bulk of the data, measured in the bulk's own shape. Sees combinations that no single feature shows."""
 
     type: Literal["robust_covariance"] = "robust_covariance"

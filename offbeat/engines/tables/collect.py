@@ -174,7 +174,7 @@ class Tables:
 
     def __init__(self, plan: Plan, uris: Sequence[str], names: Mapping[str, Callable[[], Sequence[str]]], links: CoOccurrences) -> None:
         if not plan.tables:
-            raise UserError(f"the pipeline {plan.name} declares no tables: add a section `tables`, or leave out --tables")
+            raise UserError(f"pipeline {plan.name} has no tables; add a `tables` section, or leave out --tables")
         self._zone = plan.source.time.zone
         self._days = Tumbling(DAY_NS, self._zone)
         self._views = {view.name: _Seen(view, view.rollup, names[view.name]) for view in plan.views if view.rollup is not None}
@@ -294,4 +294,4 @@ def _left(uri: str, sink: TableSink, written: Mapping[str, set[date]]) -> str:
         f"{n} day{'s' if n > 1 else ''} {f'from {first} to {last}' if n > 1 else f'({first})'} in {', '.join(tables)}"
         for (n, first, last), tables in alike.items()
     ]
-    return f"{uri}: left there by earlier runs, so that readers get them, too: {'; '.join(spans)}"
+    return f"{uri}: readers also get what earlier runs left there: {'; '.join(spans)}"

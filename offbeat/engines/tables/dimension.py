@@ -28,14 +28,14 @@ class Dimension:
     def __init__(self, table: str, plan: DimensionPlan, taken: Sequence[str], names: Names) -> None:
         self._names = names
         frame = _read(table, plan)
-        what = f"{plan.source}, the dimension of table {table},"
+        what = f"{plan.source} (dimension of table {table})"
         chosen = list(plan.columns) or [name for name in frame.columns if name != plan.key]
         for name in [plan.key, *chosen]:
             if name not in frame.columns:
-                raise UserError(f"{what} has no column {name!r}; it has: {', '.join(frame.columns)}")
+                raise UserError(f"{what} has no column {name!r}; it has {', '.join(frame.columns)}")
         both = [name for name in chosen if name in taken]
         if both:
-            raise UserError(f"table {table} has a column {both[0]!r} as its dimension {plan.source} has: name the `columns` to join")
+            raise UserError(f"table {table} and its dimension {plan.source} both have a column {both[0]!r}; list the `columns` to join")
         keys = frame[plan.key].cast(pl.String)
         known = keys.drop_nulls()
         if known.n_unique() < len(known):
@@ -61,12 +61,12 @@ class Dimension:
 def _read(table: str, plan: DimensionPlan) -> pl.DataFrame:
     path = Path(plan.source)
     if not path.is_file():
-        missing = "is a folder, not a file" if path.is_dir() else "is not there"
+        missing = "is a folder, not a file" if path.is_dir() else "does not exist"
         hint = f"--set tables.{table}.dimension.source=FILE"
-        raise UserError(f"{plan.source}, the dimension of table {table}, {missing}: name another by {hint}, or null for none")
+        raise UserError(f"{plan.source} (dimension of table {table}) {missing}; name another with {hint}, or null for none")
     try:
         if path.suffix.lower() in _PARQUET:
             return pl.read_parquet(path, glob=False)
         return pl.read_csv(path, glob=False, infer_schema_length=None)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{plan.source}, the dimension of table {table}, cannot be read: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{plan.source} (dimension of table {table}) cannot be read: {str(error).splitlines()[0]}") from error

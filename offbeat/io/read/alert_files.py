@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
+from offbeat.io.address import address_of, shown
 from offbeat.io.read.old_alerts import has_old, renewed
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import json_lines
@@ -28,6 +29,8 @@ def read_alerts(uri: str | Path) -> pl.DataFrame:
     Columns as in the Contract, times as Datetime("ns", "UTC"). A last line that is still being written is left out. Windows that were
     revised occur more than once: see `latest`. Raises UserError where there is nothing to read.
     """
+    if address_of(str(uri)) is not None:
+        raise UserError(f"{shown(str(uri))}: alerts are read back from files only; ask the system behind that output")
     path = Path(str(uri).removeprefix("file://"))
     try:
         if path.is_dir():
@@ -61,7 +64,7 @@ def find_alert(uri: str | Path, alert_id: str) -> dict[str, Any]:
     if found.is_empty() or not wanted:
         raise UserError(f"no alert {alert_id!r} in {uri}")
     if found.height > 1:
-        raise UserError(f"{found.height} alerts in {uri} begin with {alert_id!r}: give more digits, such as {found['alert_id'][0]}")
+        raise UserError(f"{found.height} alerts in {uri} begin with {alert_id!r}; give more digits, such as {found['alert_id'][0]}")
     record: dict[str, Any] = json.loads(json_lines(found.to_arrow()))
     return record
 
@@ -116,7 +119,7 @@ def typed(frame: pl.DataFrame) -> pl.DataFrame:
     wanted = pl.DataFrame(EMPTY.empty_table()).cast({pl.Categorical: pl.String}).schema
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
-        raise UserError(f"these are not alerts: {', '.join(missing)} missing")
+        raise UserError(f"this is not a file of alerts: columns {', '.join(missing)} are missing")
     columns = []
     for name, kind in frame.schema.items():
         if name == "window" and isinstance(kind, pl.Struct):

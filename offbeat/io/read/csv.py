@@ -97,12 +97,12 @@ class CsvReader:
                 while (end := head.find(b"\n", offset)) < 0 and (more := stream.read(1 << 16)):
                     head += more
                     if len(head) > _LONGEST:
-                        raise UserError(f"{self._file.path}: no line end in the first {_LONGEST >> 20} MiB: is this a CSV file?")
+                        raise UserError(f"{self._file.path}: no line end in the first {_LONGEST >> 20} MiB; is this a CSV file?")
                 if end < 0 and not head[offset:].strip():
                     return
                 line, offset = (head[offset:end], end + 1) if end >= 0 else (head[offset:], len(head))
             if b"\r" in line.rstrip(b"\r"):
-                raise UserError(f"{self._file.path}: lines end with a bare carriage return; convert the line ends (mac2unix) first")
+                raise UserError(f"{self._file.path}: lines end with a bare carriage return; convert the line ends first (mac2unix)")
             try:
                 self.header = line.decode().rstrip("\r")
                 fields = [name.strip() for name in next(csv.reader([self.header], delimiter=self._plan.separator))]
@@ -136,7 +136,7 @@ class CsvReader:
                     return
                 block, rest = self._cut(rest, fresh)
                 if len(rest) > _LONGEST:
-                    raise UserError(f"{self._file.path}: no line end within {_LONGEST >> 20} MiB after byte {at}: is this a CSV file?")
+                    raise UserError(f"{self._file.path}: no line end within {_LONGEST >> 20} MiB after byte {at}; is this a CSV file?")
                 if block:
                     at += len(block) - len(self._head)
                     yield partial(self._parse, block, at, stream.packed_at())

@@ -92,8 +92,8 @@ class DatabentoReader:
             if error.column != "symbol":
                 raise
             raise MissingColumnError(
-                f"{file.path}: there is no column 'symbol', which Databento adds with map_symbols=True: fetch the file with it, or as DBN, "
-                "or take the number for the key: --set source.key=instrument_id",
+                f"{file.path}: no column 'symbol'; fetch the file with map_symbols=True, or as DBN, "
+                "or use the number as the key: --set source.key=instrument_id",
                 error.column,
             ) from error
         self.layout = self._inner.layout

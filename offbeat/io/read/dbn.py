@@ -67,7 +67,7 @@ class DbnReader:
         finally:
             stream.close()
         if metadata.schema not in (None, "trades"):
-            raise UserError(f"{file.path}: this is DBN of the schema {metadata.schema}, and only trades are read: fetch the schema trades")
+            raise UserError(f"{file.path}: this is DBN of schema {metadata.schema}, but only trades can be read; fetch schema trades")
         self._symbols = Symbols(metadata)
         self._record = _RECORD_SENT if metadata.ts_out else _RECORD
         self.layout = lay_out(file.path, TRADE_FIELDS, plan)
@@ -80,21 +80,21 @@ class DbnReader:
         path = self._file.path
         prefix = _exactly(stream, _PREFIX)
         if prefix.startswith(_ZSTD):
-            raise UserError(f"{path}: this is packed with zstd (name it .dbn.zst)")
+            raise UserError(f"{path}: this is compressed with zstd; rename it to .dbn.zst")
         if not prefix.startswith(_MAGIC[: len(prefix)]):
-            raise UserError(f"{path}: this is not DBN, which begins with the letters DBN; name a file of another kind by its ending")
+            raise UserError(f"{path}: this is not DBN (it does not begin with DBN); rename the file after its format")
         if len(prefix) < _PREFIX:
-            raise UserError(f"{path}: {'cut off within the metadata' if prefix else 'the file is empty'}; fetch it again")
+            raise UserError(f"{path}: {'cut off in its metadata' if prefix else 'the file is empty'}; fetch it again")
         self._version = prefix[3]
         length = int.from_bytes(prefix[4:], "little")
         self._first = _PREFIX + length
         body = _exactly(stream, min(length, _LONGEST_METADATA))
         if len(body) < length:
-            raise UserError(f"{path}: cut off within the metadata; fetch it again")
+            raise UserError(f"{path}: cut off in its metadata; fetch it again")
         try:
             return databento_dbn.Metadata.decode(prefix + body)
         except (databento_dbn.DBNError, ValueError) as error:
-            raise UserError(f"{path}: the metadata of this DBN cannot be read ({str(error).splitlines()[0]})") from error
+            raise UserError(f"{path}: cannot read its DBN metadata ({str(error).splitlines()[0]})") from error
 
     def statistics(self) -> None:
         """The metadata has only the times that were asked for: the rows must be read."""
@@ -112,7 +112,7 @@ class DbnReader:
                 rest += fresh
                 if not fresh:
                     if rest:
-                        raise UserError(f"{self._file.path}: cut off within the record at byte {at}; fetch the file again")
+                        raise UserError(f"{self._file.path}: cut off in the record at byte {at}; fetch the file again")
                     return
                 for records, end in self._segments(rest, at, symbols):
                     if len(records) and at + end > mark:
@@ -136,7 +136,7 @@ class DbnReader:
         while here + 2 <= len(body):
             length, kind = body[here] * _UNIT, body[here + 1]
             if length < _HEADER or (kind == _TRADE and length != size):
-                raise UserError(f"{self._file.path}: broken at byte {at + here} (a record of {length} bytes); fetch the file again")
+                raise UserError(f"{self._file.path}: corrupt at byte {at + here} (a record of {length} bytes); fetch the file again")
             if here + length > len(body):
                 break
             record = body[here : here + length]
@@ -148,7 +148,7 @@ class DbnReader:
                     trades = []
                 symbols.learn(self._message(record))
             elif kind not in _NO_ROWS:
-                raise UserError(f"{self._file.path}: has records that are no trades ({_kind(kind)}, byte {at + here}); save trades alone")
+                raise UserError(f"{self._file.path}: holds records that are not trades ({_kind(kind)}, byte {at + here}); save only trades")
             here += length
         yield self._joined(trades), here
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import Chunk, Position
+from offbeat.core.extensions import SOURCES, find, installed, made
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
+from offbeat.io.address import address_of, opened
 from offbeat.io.contract import Arrival, Source
 from offbeat.io.read.by_time import ByTime, TimedFile
 from offbeat.io.read.csv import BLOCK
@@ -65,7 +67,7 @@ class FileSource:
         self._readers = open_all(self._found, plan, block)
         self.notes = [*absences(self._found, self._readers, plan), *mixtures(self._found, self._readers, plan)]
         self.headers = [r.header for r in self._readers]
-        self._live = "-" in self.files
+        self.live = "-" in self.files
         self._done = 0
         self._prints: dict[int, str] = {}
         self._ranges: dict[int, tuple[int, int]] = {}
@@ -73,7 +75,7 @@ class FileSource:
         self._ahead: Ahead[Step] | None = None
 
     def size_bytes(self) -> int | None:
-        return None if self._live else sum(f.size for f in self._found)
+        return None if self.live else sum(f.size for f in self._found)
 
     def done_bytes(self) -> int:
         return self._done
@@ -86,12 +88,12 @@ class FileSource:
 
     def chunks(self, start: Position | None) -> Iterator[Chunk]:
         """Rows after `start`. Raises UserError if a file that was being read then has changed or is gone."""
-        finished: dict[str, list[Any]] = dict(start["finished"]) if start else {}
+        finished = _finished(start)
         current = start["current"] if start else None
         self.close()
         work = self._work(finished, current)
         steps: Iterator[Step] = (piece() for piece in work)
-        if not self._live:
+        if not self.live:
             self._ahead = Ahead(work, self._workers, DEPTH)
             steps = iter(self._ahead)
         waiting: Chunk | None = None
@@ -127,7 +129,7 @@ class FileSource:
                         waiting = None
                     chunk = self._chunk(unit, parsed, rows, finished)
                     rows += n
-                    if self._live:
+                    if self.live:
                         yield chunk
                     else:
                         # The last rows of a file carry the position that calls it finished, so one chunk waits for what follows.
@@ -197,7 +199,7 @@ class FileSource:
                     if earlier == file.path:
                         again += 1
                     elif rows and _has_rows(self._readers[index]):
-                        yield partial(Step, None, note=f"{file.path}: delivered before as {earlier}, left out")
+                        yield partial(Step, None, note=f"{file.path}: same content as {earlier}, skipped")
                     continue
                 if name:
                     known[name] = self._record(index, 1)
@@ -205,7 +207,7 @@ class FileSource:
             for unit in self._units(members, alone=len(groups) == 1):
                 yield from _pieces(unit, 0)
         if again:
-            yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} read before")
+            yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} already read")
 
     def _record(self, index: int, rows: int) -> list[Any]:
         """What is remembered of a file that was read."""
@@ -254,7 +256,7 @@ class FileSource:
         """The place in the source once whole files, fingerprint → rows, were read besides."""
         self._told |= rows.keys()
         added = {name: self._record(i, rows[name]) for i, name in self._prints.items() if name in rows}
-        return {"finished": (start["finished"] if start else {}) | added, "current": start["current"] if start else None}
+        return {"finished": _finished(start) | added, "current": start["current"] if start else None}
 
     def before(self, start: Position, prints: Set[str]) -> Position:
         """The place in the source as if these files had not been read."""
@@ -268,7 +270,7 @@ class FileSource:
         return FileSource(self._plan, [arrival.path for arrival in arrivals], block=self._block, workers=self._workers)
 
     def _all_prints(self, start: Position | None) -> dict[int, str]:
-        known: dict[str, list[Any]] = dict(start["finished"]) if start else {}
+        known = _finished(start)
         return {index: self._fingerprint(index, known) for index, file in enumerate(self._found) if file.path != "-"}
 
     def _groups(self) -> list[list[int]]:
@@ -281,10 +283,10 @@ class FileSource:
     def _units(self, members: list[tuple[int, str]], *, alone: bool) -> Iterator[Unit]:
         """What is read as one, in order. alone: there are no other groups, so nothing earlier can follow."""
         prints = dict(members)
-        if len(members) < 2 or self._live:
+        if len(members) < 2 or self.live:
             for index, name in members:
                 reader = self._readers[index]
-                known = reader.statistics() if alone and not self._live else None
+                known = reader.statistics() if alone and not self.live else None
                 yield Unit((index,), (name,), reader, NULL_INT if known is None else known[0])
             return
         ordered = [self._member(index) for index, _ in members]
@@ -314,12 +316,12 @@ class FileSource:
         for name, known in zip(current["names"], current["prints"], strict=True):
             if name not in self.files:
                 raise UserError(
-                    f"{name}: was being read when the last run stopped and is not among the sources now; put it back, or start anew"
+                    f"{name}: the last run stopped in the middle of it, and it is not among the sources now; put it back, or start over"
                 )
             index = self.files.index(name)
             if fingerprint(self._found[index]) != known:
                 raise UserError(
-                    f"{name}: changed since the last run stopped in the middle of it; restore the file, or start with a new state"
+                    f"{name}: changed since the last run stopped in the middle of it; restore it, or start with a new state directory"
                 )
             indices.append(index)
         reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices])
@@ -330,9 +332,16 @@ def _read(start: Position | None) -> dict[str, str]:
     """Fingerprint → path of what was read, wholly or in part."""
     if start is None:
         return {}
-    current = start["current"]
+    finished, current = _finished(start), start["current"]
     busy = {} if current is None else dict(zip(current["prints"], current["names"], strict=True))
-    return {name: record[0] for name, record in start["finished"].items()} | busy
+    return {name: record[0] for name, record in finished.items()} | busy
+
+
+def _finished(start: Position | None) -> dict[str, list[Any]]:
+    """What was read to its end, by fingerprint. Raises UserError where the place is in another kind of source."""
+    if start is not None and "finished" not in start:
+        raise UserError("the state holds a place in another source than files: name that source again, or a new state directory")
+    return dict(start["finished"]) if start else {}
 
 
 def _has_rows(reader: Reader) -> bool:
@@ -350,11 +359,29 @@ def _step(unit: Unit, work: Callable[[], Parsed]) -> Step:
     return Step(unit, work())
 
 
-def open_source(plan: SourcePlan, paths: Sequence[str]) -> Source:
-    """The files behind `paths` (files, folders, globs, `-`) as one source in the order of S2.
+def open_source(plan: SourcePlan, paths: Sequence[str] = ()) -> Source:
+    """What `paths` name as one source: files in the order of S2 (files, folders, globs, `-`), or one source of another package by its
+    address (see `address_of`). Without any, the source that the plan names.
 
     Raises UserError, one line that names the file and what to do: nothing found, unreadable, wrong format, columns missing, mixed schemas.
     """
+    address = next(filter(None, map(address_of, paths)), None)
+    if address is not None and (":" in address.name or address.name in installed(SOURCES)):
+        if len(paths) > 1:
+            raise UserError(f"{address.text}: a source of another package is read alone; name no other beside it")
+        return _whole(address.text, opened(SOURCES, address, plan))
+    if not paths and plan.type:
+        return _whole(plan.type, made(SOURCES, plan.type, find(SOURCES, plan.type), plan.settings, plan))
     if "-" in paths and plan.format not in {"auto", "ndjson", "databento"}:
-        raise UserError(f"standard input is read as JSON lines, the pipeline says `format: {plan.format}`; name a file, or send JSON lines")
+        raise UserError(f"standard input is JSON lines, but the pipeline says `format: {plan.format}`; send JSON lines, or name a file")
     return FileSource(plan, paths)
+
+
+def _whole(name: str, source: Source) -> Source:
+    """The source of another package. Raises UserError where it lacks what every source has."""
+    for attribute in ("files", "headers", "notes", "live"):
+        if not hasattr(source, attribute):
+            raise UserError(f"source {name}: its class has no attribute {attribute!r}")
+    if not source.files or len(source.files) != len(source.headers):
+        raise UserError(f"source {name}: `files` must have at least one name, and `headers` as many entries")
+    return source

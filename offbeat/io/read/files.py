@@ -79,10 +79,10 @@ def _kind_of(path: str, wanted: str) -> tuple[Kind, Literal["", "gzip", "zstd"]]
 def _key_of(path: str, pattern: str) -> str:
     found = re.search(pattern, Path(path).name)
     if found is None:
-        raise UserError(f"{path}: the file's name does not match the key's pattern {pattern!r}; rename it or change `key: {{file: …}}`")
+        raise UserError(f"{path}: the file name does not match the key pattern {pattern!r}; rename the file, or change `key: {{file: …}}`")
     key = found.groupdict().get("key") or (found.group(1) if found.groups() else found.group(0))
     if not key:
-        raise UserError(f"{path}: the key's pattern {pattern!r} finds an empty key in the file's name; change `key: {{file: …}}`")
+        raise UserError(f"{path}: the key pattern {pattern!r} finds an empty key in the file name; change `key: {{file: …}}`")
     return cast("str", key)
 
 
@@ -98,9 +98,9 @@ def _expand(path: str) -> list[str]:
         found = sorted(str(p) for p in place.rglob("*") if p.is_file() and not _hidden(p.relative_to(place)))
         usable = [p for p in found if _kind_of(p, "auto")]
         if not found:
-            raise UserError(f"{path}: the folder is empty; put data files in it ({_ACCEPTED}) or name another")
+            raise UserError(f"{path}: the folder is empty; put data files in it ({_ACCEPTED}), or name another")
         if not usable:
-            raise UserError(f"{path}: the folder holds no data file, only {Path(found[0]).name!r} and the like; expected {_ACCEPTED}")
+            raise UserError(f"{path}: no data file in this folder, only files like {Path(found[0]).name!r}; expected {_ACCEPTED}")
         return usable
     if place.exists():
         return [path]
@@ -108,7 +108,7 @@ def _expand(path: str) -> list[str]:
         matches = [str(p) for p in sorted(glob.glob(path, recursive=True)) if Path(p).is_file()]  # noqa: PTH207 (absolute patterns)
         if matches:
             return matches
-        raise UserError(f"{path}: no file matches the pattern; check it, and quote it so that the shell leaves it alone")
+        raise UserError(f"{path}: no file matches the pattern; check it, and quote it so that the shell does not expand it")
     near = sorted(p.name for p in place.parent.iterdir())[:5] if place.parent.is_dir() else []
     hint = f"; its folder has {', '.join(near)}" if near else "; its folder does not exist either" if not place.parent.is_dir() else ""
     raise UserError(f"{path}: no such file or folder{hint}")
@@ -128,11 +128,11 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
             files["-"] = InputFile("-", "ndjson", "", None, 0)
             continue
         if "://" in path:
-            raise UserError(f"{path}: files of this kind are not read here; copy them to a local folder first")
+            raise UserError(f"{path}: remote files cannot be read; copy them to a local folder first")
         for name in _expand(path):
             kind = _kind_of(name, wanted)
             if kind is None:
-                raise UserError(f"{name}: the name does not tell the format; expected {_ACCEPTED}, or set the source's `format`")
+                raise UserError(f"{name}: cannot tell the format from the name; expected {_ACCEPTED}, or set the source's `format`")
             key = _key_of(name, key_pattern) if key_pattern else None
             known = Path(name).stat()
             found = InputFile(name, kind[0], kind[1], key, known.st_size, known.st_mtime_ns)
@@ -140,14 +140,19 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
     return list(files.values())
 
 
-def check_text(file: InputFile, head: bytes) -> None:
-    """Raise UserError if the first bytes of a CSV or NDJSON file are those of a binary file."""
+def check_magic(file: InputFile, head: bytes) -> None:
+    """Raise UserError if the first bytes of a text file are those of another format."""
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
-            raise UserError(f"{file.path}: this is not text but {what}: rename or convert it")
+            raise UserError(f"{file.path}: this is not text but {what}; rename or convert it")
+
+
+def check_text(file: InputFile, head: bytes) -> None:
+    """Raise UserError if the first bytes of a text file are those of a binary file."""
+    check_magic(file, head)
     if b"\0" in head:
         utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
-        what = "UTF-16 text: save it as UTF-8" if utf16 else "a binary file (it has NUL bytes): name a text file"
+        what = "UTF-16 text; save it as UTF-8" if utf16 else "a binary file (it has NUL bytes); name a text file"
         raise UserError(f"{file.path}: this is {what}")
 
 
@@ -186,7 +191,7 @@ class ByteStream:
         except (EOFError, zlib.error, OSError) as error:
             if not self._file.packing and isinstance(error, OSError):
                 raise UserError(f"{self._file.path}: cannot be read: {error.strerror or error}") from error
-            why = "cut off" if isinstance(error, EOFError) else f"broken ({error})"
+            why = "cut off" if isinstance(error, EOFError) else f"corrupt ({error})"
             raise UserError(f"{self._file.path}: the {self._file.packing} stream is {why}; fetch the file again") from error
 
     def skip(self, offset: int) -> None:

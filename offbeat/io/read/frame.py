@@ -58,13 +58,14 @@ class FrameSource:
         self.files = [name]
         self.headers: list[str | None] = [None]
         self.notes: list[str] = []
+        self.live = False
         self._key: str | None = None
         if not plan.key_column:
             here = next((k for k in _KEY if k in frame.columns), None)
             self._key = None if here else name
         self._plan = plan
         self._rows = rows
-        keyed = plan if plan.key_column or self._key else _with_key(plan)
+        keyed = plan if plan.key_column or self._key else with_key(plan)
         self._layout = lay_out(name, frame.columns, keyed)
         places = (self._layout.time, self._layout.key, *self._layout.columns)
         self._frame = frame.select(list(dict.fromkeys(frame.columns[i] for i in places if i >= 0)))
@@ -82,6 +83,8 @@ class FrameSource:
 
     def chunks(self, start: Position | None) -> Iterator[Chunk]:
         """Rows after `start`, whose place is a row number of the same table."""
+        if start is not None and "rows" not in start:
+            raise UserError("the place is one in another source than a table")
         first = int(start["rows"]) if start else 0
         total = len(self._frame)
         for at in range(first, total, self._rows):
@@ -92,5 +95,6 @@ class FrameSource:
             yield Chunk(p.frame, self._key, p.keys, p.time_ns, p.faults, 0, at + 1, None, None, p.raw, {"rows": end})
 
 
-def _with_key(plan: SourcePlan) -> SourcePlan:
+def with_key(plan: SourcePlan) -> SourcePlan:
+    """The plan for rows that have no file name to draw their key from."""
     return replace(plan, key_column=_KEY, key_pattern="")

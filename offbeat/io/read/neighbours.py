@@ -24,9 +24,9 @@ def neighbours(plan: SourcePlan, origin: Origin, key: str, *, each_side: int = 1
     Reads no further than needed, and holds no more than it gives. Raises UserError where the file is gone or cannot be read again.
     """
     if origin.file == "-":
-        raise UserError("the rows came by standard input and cannot be read again; run offbeat on a file to have alerts drawn")
+        raise UserError("these rows came from standard input and cannot be read again; to plot alerts, run offbeat on a file")
     if not Path(origin.file).exists():
-        raise UserError(f"{origin.file}: the file that the alert came from is not there; call from the folder that the run was started in")
+        raise UserError(f"{origin.file}: the file of the alert is missing; call from the folder in which the run was started")
     before: deque[pl.DataFrame] = deque()
     held = 0
     after: list[pl.DataFrame] = []
@@ -50,7 +50,7 @@ def neighbours(plan: SourcePlan, origin: Origin, key: str, *, each_side: int = 1
         source.close()
     parts = [pl.concat(before).tail(each_side)] if before else []
     if not parts and not after:
-        raise UserError(f"{origin.file} has no rows of {key!r}: it is not the file that the alert came from any more")
+        raise UserError(f"{origin.file} has no rows of {key!r}; it has changed since the alert")
     return pl.concat([*parts, *after])
 
 

@@ -79,7 +79,7 @@ class ParquetReader:
             why = str(error).splitlines()[0][:120]
             # That the magic bytes are missing says it over again, and no more.
             why = "" if "magic bytes" in why else f" ({why})"
-            raise UserError(f"{self._file.path}: not a whole Parquet file{why}; fetch or write it again") from error
+            raise UserError(f"{self._file.path}: not a complete Parquet file{why}; fetch or write it again") from error
 
     def statistics(self) -> tuple[int, int] | None:
         """Least and greatest time as ns UTC, where the file's footer has them; None: read the rows."""

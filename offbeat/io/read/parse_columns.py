@@ -32,16 +32,16 @@ _BEYOND = 2.0**63
 
 @dataclass(slots=True)
 class Parsed:
-    """Rows of one block of a file, typed; n rows. See `Chunk` for the meaning of what has the same name there."""
+    """Rows of one block of a file, or of messages, typed; n rows. See `Chunk` for the meaning of what has the same name there."""
 
     frame: pl.DataFrame
     keys: pl.Series | None
     time_ns: I64
     faults: npt.NDArray[np.int8]
     raw: Callable[[npt.NDArray[np.intp]], list[str]]
-    mark: int
+    mark: int = 0
     """Where the file goes on after these rows: an offset in its unpacked bytes (CSV, NDJSON) or a row number (Parquet)."""
-    done: int
+    done: int = 0
     """Bytes of the file on disk read so far."""
     rows: I64 | None = None
     files: npt.NDArray[np.int32] | None = None

@@ -29,7 +29,7 @@ def _is_text(kind: pl.DataType) -> bool:
 def _wrong(name: str, what: str, field: str, kind: pl.DataType, expected: str, written: str) -> UserError:
     has = "text" if _is_text(kind) else str(kind)
     instead = ", or declare it as text" if what == "column" and has == "text" else ""
-    return UserError(f"{name}: {what} {field!r} is {has}, where the pipeline wants {expected}; write the column as {written}{instead}")
+    return UserError(f"{name}: {what} {field!r} is {has}, but the pipeline expects {expected}; write the column as {written}{instead}")
 
 
 def check_types(name: str, kinds: dict[str, pl.DataType], layout: Layout, plan: SourcePlan) -> None:
@@ -54,7 +54,7 @@ def check_types(name: str, kinds: dict[str, pl.DataType], layout: Layout, plan: 
     field = layout.fields[layout.time]
     kind = kinds[field]
     if kind.is_numeric() and plan.time.format not in EPOCH_DIGITS:
-        raise UserError(f"{name}: the time column {field!r} is {kind}: say its unit with `time: {{format: s}}` (or ms, us, ns)")
+        raise UserError(f"{name}: the time column {field!r} is {kind}; give its unit with `time: {{format: s}}` (or ms, us, ns)")
     if not (kind.is_numeric() or _is_text(kind) or isinstance(kind, pl.Datetime | pl.Date)):
         raise _wrong(name, "the time column", field, kind, "a time", "timestamps")
 

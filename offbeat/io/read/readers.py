@@ -58,7 +58,7 @@ def open_all(files: Sequence[InputFile], plan: SourcePlan, block: int) -> list[R
     if lacking is None:
         return readers
     if any(getattr(r, "layout", None) is not None for r in readers):
-        raise UserError(f"{lacking}; other files here have it: the schemas are mixed, so name only the files that belong together")
+        raise UserError(f"{lacking}; other files here have it, so the schemas are mixed; name only files that belong together")
     raise lacking
 
 
@@ -69,7 +69,7 @@ def absences(files: Sequence[InputFile], readers: Sequence[Reader], plan: Source
     for place, column in enumerate(plan.columns):
         without = [path for path, layout in layouts if layout.columns[place] < 0]
         if without:
-            notes.append(f"{without[0]}{_more(without)}: no column {column.name!r}; it is not required, so its values count as missing")
+            notes.append(f"{without[0]}{_more(without)}: no column {column.name!r}; it is optional, so its values are null")
     return notes
 
 
@@ -82,14 +82,14 @@ def mixtures(files: Sequence[InputFile], readers: Sequence[Reader], plan: Source
     local = [(path, field) for path, field, kind in times if isinstance(kind, pl.Date | pl.Datetime) and path not in zoned]
     if zoned and local:
         taken = f"{'its' if len(local) == 1 else 'their'} times are taken as {plan.time.zone}"
-        notes.append(f"{_first(local)} has no zone, but in {zoned[0]} it has: {taken}")
+        notes.append(f"{_first(local)} has no time zone, but it has one in {zoned[0]}; {taken}")
     texts = [(place, "values") for place, column in enumerate(plan.columns) if column.kind == "text"]
     for place, what in [(-1, "keys"), *texts]:
         kinds = [_kind(path, reader, reader.layout.key if place < 0 else reader.layout.columns[place]) for path, reader in typed]
         numbers = [path for path, _, kind in kinds if kind.is_integer()]
         words = [(path, field) for path, field, kind in kinds if isinstance(kind, pl.String | pl.Categorical | pl.Enum)]
         if words and numbers:
-            notes.append(f"{_first(words)} is text, but whole numbers in {numbers[0]}: 007 and 7 are different {what}")
+            notes.append(f"{_first(words)} is text, but integers in {numbers[0]}; there, 007 and 7 are different {what}")
     return notes
 
 

@@ -136,7 +136,7 @@ def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        msg = f"time zone {name!r} does not exist: use an IANA name such as 'Asia/Kolkata', 'America/New_York' or 'UTC'"
+        msg = f"time zone {name!r} does not exist; use an IANA name such as 'Asia/Kolkata', 'America/New_York' or 'UTC'"
         raise UserError(msg) from error
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +28,10 @@ DISTANCES = frozenset({"zscore", "band", "quantile"})
 """Types of detectors that hold values against a range: r, how far a value lies from its center in units of what is allowed, is their raw
 score, and a contribution below 0 lies below the center."""
 _LONGEST = 60
+_LONGEST_KEY = 40
+"""Characters of a key that tables show: a UUID has 36."""
+_LEAST_WHAT = 40
+"""Characters in which what fired can be read without breaking after each word."""
 
 
 def alert_records(alerts: pa.Table) -> list[dict[str, Any]]:
@@ -67,28 +74,97 @@ def moment(time: object, zone: str = "UTC") -> str:
     return f"{local:%Y-%m-%d %H:%M:%S}{'.' + digits if digits else ''} {local:%Z}"
 
 
-def alerts_table(alerts: Sequence[Record], *, title: str = "", zone: str = "UTC") -> Table:
-    """One line an alert, in the given order: what a person needs to choose which one to have explained."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
-    views = len({alert["view"] for alert in alerts}) > 1
-    for name in ("severity", "level", "key", "time"):
-        table.add_column(name, justify="right" if name == "severity" else "left", no_wrap=True)
-    if views:
-        table.add_column("view")
-    table.add_column("what")
-    table.add_column("alert_id", no_wrap=True)
-    for alert in alerts:
-        cells = [_severity(alert), _level(alert), Text(safe(alert["key"], 24)), Text(moment(alert["time"], zone))]
-        table.add_row(
-            *cells, *([Text(safe(alert["view"], 24))] if views else []), Text(summary(alert)), Text(alert["alert_id"][:ID_DIGITS])
-        )
-    return table
+def alerts_table(alerts: Sequence[Record], *, title: str = "", zone: str = "UTC") -> RenderableType:
+    """The alerts in the given order, with what one needs to choose which to explain.
+
+    A table where the terminal is wide enough to read in it what fired; else two lines an alert or more, and nothing left out.
+    """
+    return _Alerts(alerts, title, zone)
+
+
+class _Alerts:
+    """Alerts for whatever width they are printed at."""
+
+    def __init__(self, alerts: Sequence[Record], title: str, zone: str) -> None:
+        self._title = title
+        self._fired = [_fired_parts(alert) for alert in alerts]
+        self._cells = [
+            {
+                "severity": _severity(alert),
+                "level": _level(alert),
+                "key": Text(safe(alert["key"], _LONGEST_KEY)),
+                "time": Text(moment(alert["time"], zone)),
+                "view": Text(safe(alert["view"], 24)),
+                "what": Text(summary(alert)),
+                "alert_id": Text(alert["alert_id"][:ID_DIGITS]),
+            }
+            for alert in alerts
+        ]
+        views = {cells["view"].plain for cells in self._cells}
+        names = ("severity", "level", "key", "time", "view", "what", "alert_id")
+        self._width = {
+            name: max([len(name), *(cells[name].cell_len for cells in self._cells)]) for name in names if name != "view" or len(views) > 1
+        }
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - 1 - sum(self._width[name] + 3 for name in self._width if name != "what") - 3
+        if room >= min(self._width["what"], _LEAST_WHAT):
+            yield self._table()
+        else:
+            yield from self._lines(options.max_width)
+
+    def _table(self) -> Table:
+        table = Table(title=Text(self._title) if self._title else None, title_justify="left", header_style="bold", expand=False)
+        for name in self._width:
+            table.add_column(name, justify="right" if name == "severity" else "left", no_wrap=name != "what")
+        for cells in self._cells:
+            table.add_row(*(cells[name] for name in self._width))
+        return table
+
+    def _lines(self, width: int) -> Iterator[RenderableType]:
+        """A line of fields in columns, and below it what fired; the key goes below, too, where the line has no room for it."""
+        if self._title:
+            yield Text(self._title, style="table.title")
+        fields = ["severity", "level", "key", "time", "alert_id"]
+        if sum(self._width[name] + 2 for name in fields) - 2 > width:
+            fields.remove("key")
+        yield self._line({name: Text(name, style="bold") for name in fields})
+        below = [name for name in ("key", "view") if name in self._width and name not in fields]
+        indent = self._width["severity"] + 2
+        for cells, fired in zip(self._cells, self._fired, strict=True):
+            yield self._line({name: cells[name] for name in fields})
+            lead = "".join(f"{cells[name].plain}  " for name in below)
+            yield Padding(Text(_packed(lead, fired, width - indent)), (0, 0, 0, indent), expand=False)
+
+    def _line(self, cells: Mapping[str, Text]) -> Text:
+        """Cells in columns, without blanks at the end."""
+        line = Text("  ").join(_filled(text, self._width[name], right=name == "severity") for name, text in cells.items())
+        line.rstrip()
+        return line
+
+
+def _packed(lead: str, parts: Sequence[str], width: int) -> str:
+    """`lead` and the parts, set apart by commas; a line breaks between parts rather than within one."""
+    lines = [lead]
+    for place, part in enumerate(parts):
+        comma = "," if place < len(parts) - 1 else ""
+        blank = " " if place and lines[-1] else ""
+        if lines[-1] and cell_len(lines[-1] + blank + part + comma) > width:
+            lines.append(part + comma)
+        else:
+            lines[-1] += blank + part + comma
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _filled(text: Text, width: int, *, right: bool) -> Text:
+    blank = Text(" " * (width - text.cell_len))
+    return Text.assemble(blank, text) if right else Text.assemble(text, blank)
 
 
 def live_line(alert: Record, *, zone: str = "UTC") -> Text:
     """One alert on one line, for alerts that are shown while rows arrive."""
     head = Text.assemble(Text(moment(alert["time"], zone)), "  ", _severity(alert), " ", _level(alert), "  ")
-    return Text.assemble(head, Text(safe(alert["key"], 24), style="bold"), "  ", Text(summary(alert)))
+    return Text.assemble(head, Text(safe(alert["key"], _LONGEST_KEY), style="bold"), "  ", Text(summary(alert)))
 
 
 def summary(alert: Record) -> str:
@@ -96,8 +172,12 @@ def summary(alert: Record) -> str:
 
     `price_jump 0.015 > 0.005`; where it knows what is usual, its oddest feature: `zscore max_mb 35,071 (usual 0 to 231)`.
     """
+    return ", ".join(_fired_parts(alert))
+
+
+def _fired_parts(alert: Record) -> list[str]:
     voted = sorted((d for d in alert["detectors"] or () if d["voted"]), key=lambda d: -(d["score"] or 0.0))
-    return ", ".join(f"{safe(d['name'], 32)}{_fired(d)}" for d in voted)
+    return [f"{safe(d['name'], 32)}{_fired(d)}" for d in voted]
 
 
 def out_of_range(detector: Mapping[str, Any]) -> list[Mapping[str, Any]]:

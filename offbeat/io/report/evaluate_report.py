@@ -1,15 +1,15 @@
-"""What alerts are worth, on a terminal."""
+"""An evaluation of alerts on a terminal."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from offbeat.evaluate.evaluation import Evaluation
 from offbeat.evaluate.metrics import Delay, KindFigures
+from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import number, safe
 
 _LONGEST = 32
@@ -23,18 +23,18 @@ def evaluation_report(evaluation: Evaluation, *, title: str) -> RenderableType:
 
 
 def ranked_words(evaluation: Evaluation) -> str:
-    """The areas, and of what."""
+    """The areas below ROC and PR, and what was ranked."""
     ranked = evaluation.ranked
     areas = ranked.areas
     if areas.roc_auc is None or areas.pr_auc is None:
-        said = "No ROC-AUC: of the days of keys that were ranked, all or none lie in an anomaly"
+        said = "No ROC-AUC: all ranked key-days lie in an anomaly, or none."
     else:
-        said = f"ROC-AUC {areas.roc_auc:.3f}, PR-AUC {areas.pr_auc:.3f}"
-    which = "all that were judged" if ranked.key_days is not None else "those with an alert or an anomaly (give --key-days N for all)"
-    left = f"; {ranked.left_out:,} days within the tolerance after one take no part" if ranked.left_out else ""
+        said = f"ROC-AUC {areas.roc_auc:.3f}, PR-AUC {areas.pr_auc:.3f}."
+    which = "all that were scored" if ranked.key_days is not None else "those with an alert or an anomaly (--key-days N adds the rest)"
+    left = f"; {ranked.left_out:,} within the tolerance after an anomaly are left out" if ranked.left_out else ""
     return (
-        f"{said}: ranked are {areas.rows:,} days of keys ({evaluation.zone}), {which}, by the greatest {ranked.by} of the alerts on each; "
-        f"{areas.odd:,} lie in an anomaly; days without alerts come last{left}."
+        f"{said} Ranked: {areas.rows:,} key-days (days in {evaluation.zone}), {which}, by the greatest {ranked.by} of their alerts, those "
+        f"without alerts last; {areas.odd:,} lie in an anomaly{left}."
     )
 
 
@@ -45,16 +45,14 @@ def length_words(ns: float) -> str:
     return str(timedelta(seconds=round(ns / 1e9))).removesuffix(", 0:00:00")
 
 
-def _kinds(evaluation: Evaluation, title: str) -> Table:
-    table = Table(title=Text(safe(title, 120)), title_justify="left", header_style="bold")
-    table.add_column("kind", overflow="fold")
-    for name in ("anomalies", "found", "recall", "alerts", "precision", "F1", "median delay", "greatest"):
-        table.add_column(name, justify="right")
-    for kind in evaluation.figures.kinds:
-        table.add_row(Text(safe(kind.kind, _LONGEST)), *_cells(kind))
-    table.add_section()
-    table.add_row("all", *_cells(evaluation.figures.overall), style="bold")
-    return table
+def _kinds(evaluation: Evaluation, title: str) -> BlockTable:
+    return BlockTable(
+        names=["kind"],
+        groups=[["anomalies", "found", "recall"], ["alerts", "precision", "F1"], ["median delay", "max delay"]],
+        rows=[[safe(kind.kind, _LONGEST), *_cells(kind)] for kind in evaluation.figures.kinds],
+        title=safe(title, 120),
+        total=["all", *_cells(evaluation.figures.overall)],
+    )
 
 
 def _cells(kind: KindFigures) -> list[str]:
@@ -68,20 +66,17 @@ def _delay(delay: Delay | None) -> list[str]:
 
 def _alarms(evaluation: Evaluation) -> str:
     figures = evaluation.figures
-    rates = [(figures.per_10_000_rows, 1, "in 10,000 rows"), (figures.per_key_day, 1_000, "in 1,000 days of keys")]
+    rates = [(figures.per_10_000_rows, 1, "per 10,000 rows"), (figures.per_key_day, 1_000, "per 1,000 key-days")]
     said = "".join(f", {number(times * rate, 3)} {per}" for rate, times, per in rates if rate is not None)
     return f"{figures.false_alarms:,} of {figures.alerts:,} alerts are false alarms{said}:"
 
 
-def _views(evaluation: Evaluation) -> Table:
-    table = Table(header_style="bold")
-    table.add_column("view", overflow="fold")
-    for name in ("judges", "alerts", "false alarms"):
-        table.add_column(name, justify="right")
+def _views(evaluation: Evaluation) -> BlockTable:
+    rows = []
     for view in evaluation.views:
-        judges = f"windows of {length_words(view.length_ns)}" if view.length_ns > 1 else "rows"
-        table.add_row(Text(safe(view.view, _LONGEST)), judges, f"{view.alerts:,}", f"{view.false_alarms:,}")
-    return table
+        unit = f"windows of {length_words(view.length_ns)}" if view.length_ns > 1 else "rows"
+        rows.append([safe(view.view, _LONGEST), unit, f"{view.alerts:,}", f"{view.false_alarms:,}"])
+    return BlockTable(names=["view"], groups=[["unit", "alerts", "false alarms"]], rows=rows)
 
 
 def _share(value: float | None) -> str:

@@ -1,8 +1,9 @@
-"""What a run says at its end: where every row went, the worst alerts, gaps, and whatever else a person should know."""
+"""The report of a run: where every row went, the worst alerts, gaps, and remarks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -10,19 +11,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import Record, alerts_table, number, safe
 
 _PARTS = (
-    ("scored", "judged by at least one detector"),
-    ("warming_up", "not enough history yet, or a value is missing"),
+    ("scored", "scored by at least one detector"),
+    ("warming_up", "too little history, or a missing value"),
     ("late", "older than the lateness allows"),
     ("duplicate", "seen before"),
-    ("pending", "held until later rows tell"),
+    ("pending", "waiting for later rows"),
 )
 
 
 def ledger_table(ledger: Mapping[str, Any]) -> Table:
-    """Rows by what became of them, from the object that `--json` prints; the parts add up to the rows read."""
+    """Rows by outcome, from the object that `--json` prints; the parts add up to the rows read."""
     table = Table(header_style="bold", show_footer=True)
     rows_in = int(ledger["rows_in"])
     table.add_column("rows", footer="read", no_wrap=True)
@@ -57,18 +59,20 @@ def ranked(alerts: pl.DataFrame, most: int = 10) -> pl.DataFrame:
     return scored.sort(order, descending=[True, True, True, False], nulls_last=True, maintain_order=True).head(most).drop("_score")
 
 
-def gaps_table(gaps: pl.DataFrame, most: int = 10) -> RenderableType:
-    """The keys with most bars missing, from the report of `quality.gaps`."""
+def gaps_table(gaps: pl.DataFrame, most: int = 10, *, zone: str = "UTC") -> RenderableType:
+    """The keys with most bars missing, from the report of `quality.gaps`; its days are days in `zone`."""
     lacking = gaps.filter((pl.col("bars_missing").fill_null(0) > 0) | (pl.col("sessions_missing").fill_null(0) > 0))
     if lacking.is_empty():
         return Text(f"No gaps in {gaps.height:,} key{'' if gaps.height == 1 else 's'}.")
-    table = Table(title=f"gaps: {lacking.height:,} of {gaps.height:,} keys", title_justify="left", header_style="bold")
-    columns = ("key", "first_day", "last_day", "sessions_seen", "sessions_missing", "bars_seen", "bars_missing")
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="left" if name == "key" else "right", no_wrap=True)
-    for row in lacking.sort("bars_missing", "key", descending=[True, False], nulls_last=True).head(most).select(columns).iter_rows():
-        table.add_row(*(Text(number(value)) for value in row))
-    return table
+    groups = [("first_day", "last_day"), ("sessions_seen", "sessions_missing"), ("bars_seen", "bars_missing")]
+    worst = lacking.sort("bars_missing", "key", descending=[True, False], nulls_last=True).head(most)
+    rows = worst.select("key", *chain.from_iterable(groups)).iter_rows()
+    return BlockTable(
+        names=["key"],
+        groups=[[name.replace("_", " ") for name in group] for group in groups],
+        rows=[[number(value) for value in row] for row in rows],
+        title=f"gaps: {lacking.height:,} of {gaps.height:,} keys, days in {zone}",
+    )
 
 
 def quarantine_tables(counts: pl.DataFrame, rows: pl.DataFrame) -> RenderableType:
@@ -77,12 +81,12 @@ def quarantine_tables(counts: pl.DataFrame, rows: pl.DataFrame) -> RenderableTyp
         return Text("No quarantined rows.")
     reasons = Table(header_style="bold")
     for name in ("reason", "rows", "files"):
-        reasons.add_column(name, justify="left" if name == "reason" else "right")
+        reasons.add_column(name, justify="left" if name == "reason" else "right", no_wrap=name != "reason", overflow="fold")
     for reason, n, files in counts.select("reason", "rows", "files").iter_rows():
         reasons.add_row(Text(safe(reason)), f"{n:,}", f"{files:,}")
     first = Table(header_style="bold")
     for name in ("reason", "file", "row", "original text"):
-        first.add_column(name, justify="right" if name == "row" else "left", overflow="fold")
+        first.add_column(name, justify="right" if name == "row" else "left", no_wrap=name == "row", overflow="fold")
     for reason, file, row, raw in rows.select("reason", "file", "row", "raw").iter_rows():
         first.add_row(Text(safe(reason)), Text(safe(file or "-", 80)), f"{row:,}", Text(safe(raw, 120)))
     return Group(reasons, first)
@@ -104,19 +108,19 @@ def run_report(
     """The whole report. `ledger` is the object that `--json` prints, `worst` the alerts to show, worst first."""
     parts: list[RenderableType] = [ledger_table(ledger), worst_table(worst, int(ledger.get("alerts", len(worst))), zone=zone)]
     if gaps is not None and not gaps.is_empty():
-        parts.append(gaps_table(gaps))
+        parts.append(gaps_table(gaps, zone=zone))
     if said := [*remarks, *_left_out(ledger)]:
         parts.append(notes(said))
     return Group(*parts)
 
 
 def _left_out(ledger: Mapping[str, Any]) -> list[str]:
-    """A word for each view on values that could not be held against anything, as what is usual for them has no spread."""
+    """A remark for each view on values that could not be scored, as their baseline has no spread."""
     words = []
     for view, counts in ledger["views"].items():
         values = ", ".join(f"{name} ({n:,})" for name, n in counts["no_spread"].items())
         if values:
-            words.append(f"{view}: values left out (how often), as all those before were alike, or one alone: {values}")
+            words.append(f"{view}: values not scored (how often), as the values before them had no spread: {values}")
     return words
 
 

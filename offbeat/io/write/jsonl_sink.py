@@ -9,7 +9,8 @@ import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from tempfile import SpooledTemporaryFile
+from typing import IO, cast
 
 import polars as pl
 import pyarrow as pa
@@ -26,6 +27,10 @@ _FEW = 500
 """Rows that are not worth a thread."""
 _BEHIND = 4
 """Slices that may be on their way to text: what the threads may hold in memory."""
+_HELD = 32 << 20
+"""Bytes that wait for a commit in memory; more of them wait in a file without a name beside the output."""
+_COPIED = 1 << 20
+"""Bytes of them that are appended at a time."""
 
 
 def json_lines(alerts: pa.Table) -> bytes:
@@ -39,16 +44,16 @@ def json_lines(alerts: pa.Table) -> bytes:
 class JsonlSink:
     """A `Sink` of JSON lines.
 
-    `bounded`: written under another name, renamed at `close(complete=True)`, removed otherwise. Else lines are appended to the file
-    itself as they come, and a restart at `position` = {"bytes": n} cuts it back to n bytes, so that no line is lost or doubled. Pipes,
-    devices and standard output (`-`) take lines as they come and cannot be cut. Raises UserError for whatever a person can put right.
+    `bounded`: written under another name, renamed at `close(complete=True)`, removed otherwise. Else each commit appends its lines to the
+    file itself, and a restart at `position` = {"bytes": n} cuts it back to n bytes, so that no line is lost or doubled. Pipes, devices and
+    standard output (`-`) take lines as they come and cannot be cut. Raises UserError for whatever a person can put right.
     """
 
     def __init__(self, path: Path, position: Position | None, *, bounded: bool) -> None:
         self._path = path
         self._staged: StagedFile | None = None
-        self._cut = False
-        """Whether what was not committed can be taken back."""
+        self._held: IO[bytes] | None = None
+        """Lines that wait for the commit that appends them; None where they are written as they come."""
         self._committed = int(position["bytes"]) if position else 0
         self._closed = False
         try:
@@ -60,7 +65,8 @@ class JsonlSink:
                 self._staged = StagedFile(path)
                 self._handle = self._staged.handle
             else:
-                self._handle, self._cut = _append(path, position), True
+                self._handle = _append(path, position)
+                self._held = _waiting_room(path.resolve().parent)
         except OSError as error:
             raise cannot_write(path, error) from error
         self._length = self._committed
@@ -73,23 +79,28 @@ class JsonlSink:
         """Write the table's rows; they count as delivered from the next `commit`."""
         if alerts.num_rows <= _FEW and not self._jobs:
             if alerts.num_rows:
-                self._put(json_lines(alerts))
+                self._hold(json_lines(alerts))
             return
         if self._threads is None:  # making text holds no interpreter lock, so it runs on other cores while the run goes on
             self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="jsonl")
         for start in range(0, alerts.num_rows, _SLICE):
             while len(self._jobs) >= _BEHIND:
-                self._put(self._jobs.popleft().result())
+                self._hold(self._jobs.popleft().result())
             self._jobs.append(self._threads.submit(json_lines, alerts.slice(start, _SLICE)))
 
     def commit(self) -> Position:
         """Put everything written so far on the disk; {"bytes": its length}."""
         while self._jobs:
-            self._put(self._jobs.popleft().result())
+            self._hold(self._jobs.popleft().result())
         if self._refused is not None:
             raise self._refused
         try:
-            if self._cut:
+            if self._held is not None:
+                self._held.seek(0)
+                while data := self._held.read(_COPIED):
+                    self._put(data)
+                self._held.seek(0)
+                self._held.truncate()
                 os.fsync(self._handle.fileno())
         except OSError as error:
             raise self._fail(error) from error
@@ -113,18 +124,26 @@ class JsonlSink:
                 self._threads.shutdown(wait=True, cancel_futures=True)
             self._give_up()
             self._closed = True
-            with contextlib.suppress(OSError):
-                self._handle.close()
+            for handle in (self._handle, self._held):
+                if handle is not None:
+                    with contextlib.suppress(OSError):
+                        handle.close()
 
-    def _put(self, data: bytes) -> None:
+    def _hold(self, data: bytes) -> None:
         if self._refused is not None:
             raise self._refused
-        rest = memoryview(data)
         try:
-            while rest:
-                rest = rest[self._handle.write(rest) :]
+            if self._held is not None:
+                self._held.write(data)
+            else:
+                self._put(data)
         except OSError as error:
             raise self._fail(error) from error
+
+    def _put(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._handle.write(rest) :]
         self._length += len(data)
 
     def _fail(self, error: OSError) -> UserError:
@@ -139,11 +158,15 @@ class JsonlSink:
         if self._staged is not None:
             self._staged.discard()
             self._staged = None
-        elif self._cut:
+        elif self._held is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._handle.fileno(), self._committed)
                 self._handle.seek(self._committed)
             self._length = self._committed
+
+
+def _waiting_room(folder: Path) -> IO[bytes]:
+    return cast("IO[bytes]", SpooledTemporaryFile(_HELD, "w+b", dir=str(folder) if os.access(folder, os.W_OK) else None))
 
 
 def _append(path: Path, position: Position | None) -> IO[bytes]:
@@ -152,17 +175,17 @@ def _append(path: Path, position: Position | None) -> IO[bytes]:
     committed = int(position["bytes"]) if position else 0
     again = "restore it, or start with a new state directory"
     if committed and not real.exists():
-        raise UserError(f"{path} is missing, though the state says that {committed} bytes were written: {again}")
+        raise UserError(f"{path} is missing, but the state says that {committed} bytes were written; {again}")
     handle = os.fdopen(os.open(real, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
     try:
         lock(handle, path)
         length = handle.seek(0, os.SEEK_END)
         if length < committed:
-            raise UserError(f"{path} has {length} bytes, though the state says that {committed} were written: {again}")
+            raise UserError(f"{path} has {length} bytes, but the state says that {committed} were written; {again}")
         if committed:
             handle.seek(committed - 1)
             if handle.read(1) != b"\n":
-                raise UserError(f"{path} was changed since the last run (no line ends at byte {committed}): {again}")
+                raise UserError(f"{path} was changed since the last run (no line ends at byte {committed}); {again}")
         os.ftruncate(handle.fileno(), committed)
         handle.seek(committed)
         sync_folder(real.parent)

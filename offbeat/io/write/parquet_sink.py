@@ -267,13 +267,13 @@ def _staging(folder: Path) -> Path:
 def _open_folder(path: Path, position: Position | None) -> int:
     """Bring the folder back to what `position` says was committed; returns the number of parts."""
     if path.exists() and not path.is_dir():
-        raise UserError(f"cannot write {path}: a run with a state needs a folder there, and it is a file; move it or choose another name")
+        raise UserError(f"cannot write {path}: a run with --state writes a folder there, but it is a file; move it, or choose another name")
     path.mkdir(parents=True, exist_ok=True)
     parts = int(position["parts"]) if position else 0
     for number in range(1, parts + 1):
         part = path / part_name(number)
         if not part.is_file():
-            raise UserError(f"{part} is missing, though the state says it was written: restore it, or start with a new state directory")
+            raise UserError(f"{part} is missing, but the state says that it was written; restore it, or start with a new state directory")
     for file in part_files(path)[parts:]:
         file.unlink()
     for place in (path, path.absolute().parent):

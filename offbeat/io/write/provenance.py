@@ -52,7 +52,7 @@ def find_origin(alerts: str, alert_id: str) -> Origin | None:
     path = provenance_path(alerts)
     files = part_files(path) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
-        raise UserError(f"{path} is missing: it says which row each alert of {alerts} came from")
+        raise UserError(f"{path} is missing; it says which row each alert of {alerts} came from")
     found = pl.scan_parquet(files).filter(pl.col("alert_id") == bytes.fromhex(alert_id)).tail(1).collect()
     if found.is_empty() or found["file"][0] is None:
         return None

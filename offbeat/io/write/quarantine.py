@@ -96,7 +96,7 @@ def export(path: str | Path, folder: str | Path, *, reasons: Sequence[str] = ())
     target = Path(folder)
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UserError(f"cannot export to {target}: it is not an empty folder")
+            raise UserError(f"cannot export to {target}: it is not an empty folder; name a new one")
         target.mkdir(parents=True, exist_ok=True)
         return _export(path, target, wanted)
     except OSError as error:
@@ -175,7 +175,7 @@ def _known(path: str | Path, reasons: Sequence[str]) -> list[str]:
     known = counts(path)["reason"].to_list()
     unknown = [reason for reason in reasons if reason not in known]
     if unknown:
-        raise UserError(f"no quarantined rows with reason {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
+        raise UserError(f"no quarantined rows with reason {', '.join(unknown)}; reasons are {', '.join(known) or 'none'}")
     return list(reasons)
 
 

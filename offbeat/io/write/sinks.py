@@ -7,8 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from offbeat.core.chunk import Position
+from offbeat.core.extensions import SINKS, installed
 from offbeat.errors import UserError
-from offbeat.io.contract import Sink
+from offbeat.io.address import Address, address_of, opened
+from offbeat.io.contract import Opening, Sink
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import JsonlSink
 from offbeat.io.write.parquet_sink import ParquetSink
@@ -19,26 +21,37 @@ _PARQUET = {".parquet", ".pq"}
 
 
 def open_sink(uri: str, *, position: Position | None = None, bounded: bool = True, schema: pa.Schema = EMPTY) -> Sink:
-    """The sink that `uri` names.
+    """The sink that `uri` names: a file, `-`, or a class of another package by its address (see `address_of`).
 
     `bounded`: the run goes from the beginning of its input to the end and keeps no state: the output is one file, which appears whole
     at the end. Otherwise (a state directory, a live source) the output grows by commits, and `position` is what the last stored
     `commit()` returned; None where nothing is stored: an output of an earlier life is then replaced. `schema` (see
-    `shape.plan_schema`) names the columns of all views beforehand, which saves a Parquet file of several views a rewriting. Raises
+    `schema_union.plan_schema`) names the columns of all views beforehand, which saves a Parquet file of several views a rewriting. Raises
     UserError for an output of an unknown kind or one that cannot be written.
     """
-    path = local_path(uri)
-    if str(path) == "-" or path.suffix.lower() in _JSONL:
+    address = address_of(uri)
+    if address is not None:
+        return _of_others(address, Opening(address.text, position, bounded, schema))
+    path = local_path(uri) or Path(uri)
+    if uri == "-" or path.suffix.lower() in _JSONL:
         return JsonlSink(path, position, bounded=bounded)
     return ParquetSink(path, position, bounded=bounded, schema=schema)
 
 
-def local_path(uri: str) -> Path:
-    """The file or folder that an output's name stands for; raises UserError where it is none that we can write."""
-    scheme, colon, rest = uri.partition("://")
-    if colon and scheme != "file":
-        raise UserError(f"cannot write alerts to {scheme}://: not supported by this version; supported are {SUPPORTED}")
-    path = Path(rest if colon else uri)
-    if uri != "-" and path.suffix.lower() not in _JSONL | _PARQUET:
-        raise UserError(f"cannot tell what kind of file {uri!r} should become; supported are {SUPPORTED}")
+def local_path(uri: str) -> Path | None:
+    """The file or folder of an output; None for `-` and for sinks of other packages. Raises UserError for a kind that we cannot write."""
+    if uri == "-" or address_of(uri) is not None:
+        return None
+    path = Path(uri.removeprefix("file://"))
+    if path.suffix.lower() not in _JSONL | _PARQUET:
+        raise UserError(f"cannot tell the format of {uri!r}; supported are {SUPPORTED}")
     return path
+
+
+def _of_others(address: Address, opening: Opening) -> Sink:
+    names = installed(SINKS)
+    if ":" not in address.name and address.name not in names:
+        others = f"; installed sinks are {', '.join(names)}" if names else ""
+        raise UserError(f"cannot write alerts to {address.name}://: there is no such sink here; supported are {SUPPORTED}{others}")
+    sink: Sink = opened(SINKS, address, opening)
+    return sink

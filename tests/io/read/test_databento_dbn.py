@@ -186,18 +186,18 @@ def test_what_is_refused(offbeat: Command, tmp_path: Path) -> None:
     raw = metadata(named("AIG", 2)) + trade() * 3
     zst = transcoded(raw, "dbn", "zstd")
     refused = {
-        "cut.dbn": (raw[:-5], "cut off within the record at byte"),
-        "head.dbn": (raw[:100], "cut off within the metadata"),
-        "three.dbn": (raw[:3], "cut off within the metadata"),
+        "cut.dbn": (raw[:-5], f"cut off in the record at byte {len(raw) - 48}"),
+        "head.dbn": (raw[:100], "cut off in its metadata"),
+        "three.dbn": (raw[:3], "cut off in its metadata"),
         "cut.dbn.zst": (zst[:-5], "cut.dbn.zst: the zstd stream is"),
         "empty.dbn": (b"", "the file is empty"),
         "other.dbn": (b"ts_recv,ts_event\n1,2\n", "this is not DBN"),
-        "packed.dbn": (zst, "name it .dbn.zst"),
+        "packed.dbn": (zst, ".dbn.zst"),
         "new.dbn": (raw[:3] + b"\x63" + raw[4:], "newer version"),
-        "broken.dbn": (raw[:-48] + b"\0" * 48, "broken at byte"),
-        "quotes.dbn": (metadata(schema=dbn.Schema.from_str("mbp-1")), "DBN of the schema mbp-1"),
-        "mixed.dbn": (metadata(schema=None) + bytes(dbn.OHLCVMsg(33, 1, 2, T0, 1, 2, 3, 4, 5)), "records that are no trades (ohlcv-1m"),
-        "named.csv": (raw, "this is not text but DBN (name it .dbn)"),
+        "broken.dbn": (raw[:-48] + b"\0" * 48, f"corrupt at byte {len(raw) - 48}"),
+        "quotes.dbn": (metadata(schema=dbn.Schema.from_str("mbp-1")), "schema mbp-1"),
+        "mixed.dbn": (metadata(schema=None) + bytes(dbn.OHLCVMsg(33, 1, 2, T0, 1, 2, 3, 4, 5)), "(ohlcv-1m"),
+        "named.csv": (raw, "(name it .dbn)"),
     }
     for name, (body, why) in refused.items():
         assert why in offbeat.refused("run", "trades", put(tmp_path / name, body)), name

@@ -198,7 +198,7 @@ def test_a_broken_packed_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: the (gzip|zstd) stream is .*; fetch the file again"):
         read(source(keyed(), tmp_path / name))
     (tmp_path / name).write_bytes(HEAD.encode())
-    with pytest.raises(UserError, match=rf"{name}: the (gzip|zstd) stream is broken"):
+    with pytest.raises(UserError, match=rf"{name}: the (gzip|zstd) stream is corrupt"):
         read(source(keyed(), tmp_path / name))
 
 
@@ -209,7 +209,7 @@ def test_a_broken_packed_file(tmp_path: Path, name: str) -> None:
         (b"PAR1abc", r"in\.csv: this is not text but Parquet"),
         (gzip.compress(b"k,t,x\n", mtime=0), r"in\.csv: this is not text but gzip \(name it \.gz\)"),
         (b"k,t,x\n\0\0\0", r"in\.csv: this is a binary file \(it has NUL bytes\)"),
-        ("k,t,x\n".encode("utf-16"), r"in\.csv: this is UTF-16 text: save it as UTF-8"),
+        ("k,t,x\n".encode("utf-16"), r"in\.csv: this is UTF-16 text; save it as UTF-8"),
         (b"k,t,x\ra,b,c\r", r"in\.csv: lines end with a bare carriage return"),
         (b"k,t\xff,x\n", r"in\.csv: the header is not UTF-8"),
         (b"k;t;x\n", r"in\.csv: the time column 't' is missing; the file has 'k;t;x'; set the source's `separator: ';'`"),

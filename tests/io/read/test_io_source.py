@@ -107,16 +107,18 @@ def test_a_file_delivered_twice_is_left_out(tmp_path: Path) -> None:
     s = source(EPOCH, tmp_path)
     chunks = list(s.chunks(None))
     assert [r[3] for r in rows_of(chunks, s.files)] == ["a.csv"]
-    gone = "; it is not required, so its values count as missing"
-    assert s.notes[:3] == [f"{tmp_path / 'a.csv'} and 1 more: no column '{column}'{gone}" for column in "nsb"]
-    assert s.notes[3:] == [f"{tmp_path / 'b.csv'}: delivered before as {tmp_path / 'a.csv'}, left out"]
+    absent = [note.partition(";")[0] for note in s.notes[:3]]
+    assert absent == [f"{tmp_path / 'a.csv'} and 1 more: no column '{column}'" for column in "nsb"]
+    (copy,) = s.notes[3:]
+    assert copy.startswith(f"{tmp_path / 'b.csv'}: ")
+    assert str(tmp_path / "a.csv") in copy
     position = chunks[-1].position
     write(tmp_path / "c.csv", [("k", 0, 2)])
     write(tmp_path / "a.csv", [("k", 1, 1), ("k", 2, 1)])
     again = source(EPOCH, tmp_path)
     # b.csv is what a.csv was; a.csv has new content, so it counts as new; both it and c.csv are read.
     assert sorted(r[3:5] for r in rows_of(again.chunks(position), again.files)) == [("a.csv", 1), ("a.csv", 2), ("c.csv", 1)]
-    assert again.notes[3:] == [f"{tmp_path / 'b.csv'}: delivered before as {tmp_path / 'a.csv'}, left out"]
+    assert again.notes[3:] == [copy]
 
 
 def test_the_same_bytes_for_two_keys_are_two_deliveries(tmp_path: Path) -> None:
@@ -138,13 +140,13 @@ def test_restart_after_every_chunk(tmp_path: Path, packed: bool) -> None:
     assert len(chunks) > 10
     full = rows_of(chunks, s.files)
     assert [r[4] for r in full] == [*range(1, 41)] * 3
-    told = {0: [], 1: ["1 file was read before"], 2: ["2 files were read before"], 3: ["3 files were read before"]}
     for stop, chunk in enumerate(chunks):
         again = source(EPOCH, tmp_path, block=64)
         rest = rows_of(again.chunks(json.loads(json.dumps(chunk.position))), again.files)
         first = rows_of(chunks[: stop + 1], s.files)
         assert first + rest == full
-        assert again.notes[3:] == told[sum(row[4] == 40 for row in first)]
+        whole = sum(row[4] == 40 for row in first)
+        assert [note.split()[0] for note in again.notes[3:]] == [str(whole)] * (whole > 0)
     assert len(json.dumps(chunks[-1].position)) < 400 * 3
 
 
@@ -155,10 +157,10 @@ def test_a_file_that_changed_or_went_while_it_was_read(tmp_path: Path) -> None:
     position = next(steps).position
     s.close()
     write(file, [("k", t, 1) for t in range(100)])
-    with pytest.raises(UserError, match=r"a\.csv: changed since the last run stopped in the middle of it; restore the file"):
+    with pytest.raises(UserError, match=r"a\.csv: changed"):
         list(source(EPOCH, file).chunks(position))
     other = write(tmp_path / "b.csv", [("k", 1, 1)])
-    with pytest.raises(UserError, match=r"a\.csv: was being read when the last run stopped and is not among the sources"):
+    with pytest.raises(UserError, match=r"a\.csv: .* not among the sources"):
         list(source(EPOCH, other).chunks(position))
 
 
@@ -176,11 +178,11 @@ def test_progress(tmp_path: Path) -> None:
     [
         ("nothing", r"no such file or folder"),
         ("empty", r"the folder is empty"),
-        ("other", r"the folder holds no data file, only 'readme\.md'"),
+        ("other", r"other: .*'readme\.md'.*; expected \.csv"),
         ("glob", r"no file matches the pattern"),
         ("folder.csv", r"the folder is empty"),
-        ("data.xlsx", r"the name does not tell the format; expected \.csv"),
-        ("s3", r"s3://bucket/x\.csv: files of this kind are not read here"),
+        ("data.xlsx", r"data\.xlsx: .*; expected \.csv"),
+        ("s3", r"s3://bucket/x\.csv: .* copy them to a local folder"),
     ],
 )
 def test_sources_that_are_not_there(tmp_path: Path, make: str, message: str) -> None:
@@ -200,13 +202,13 @@ def test_sources_that_are_not_there(tmp_path: Path, make: str, message: str) -> 
 def test_mixed_schemas_in_a_folder(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", [("k", 1, 1)])
     (tmp_path / "b.csv").write_text("who,what\n1,2\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"b\.csv: the time column 't' is missing; .* other files here have it: the schemas are mixed"):
+    with pytest.raises(UserError, match=r"b\.csv: the time column 't' is missing; .* other files here have it"):
         open_source(EPOCH, [str(tmp_path)])
 
 
 def test_a_name_without_a_key_and_a_wrong_zone(tmp_path: Path) -> None:
     write(tmp_path / "_.csv", [("k", 1, 1)])
-    with pytest.raises(UserError, match=r"_\.csv: the file's name does not match the key's pattern"):
+    with pytest.raises(UserError, match=r"_\.csv: the file name .*\(\?P<key>.*`key: \{file: …\}`"):
         open_source(plan(), [str(tmp_path / "_.csv")])
     with pytest.raises(UserError, match=r"time zone 'Asia/Calcuta' does not exist"):
         open_source(plan(time=TimePlan(("t",), "auto", "Asia/Calcuta")), [str(tmp_path)])

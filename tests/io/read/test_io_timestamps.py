@@ -119,7 +119,7 @@ def test_other_formats() -> None:
 
 
 def test_a_zone_that_does_not_exist() -> None:
-    with pytest.raises(UserError, match=r"time zone 'Mars/Base' does not exist: use an IANA name"):
+    with pytest.raises(UserError, match=r"time zone 'Mars/Base' does not exist.* 'UTC'"):
         zone_of("Mars/Base")
 
 

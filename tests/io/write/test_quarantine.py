@@ -69,7 +69,7 @@ def test_export_of_some_reasons(tmp_path: Path) -> None:
     path = stored(tmp_path / "q.parquet", bounded=False)
     done = export(path, tmp_path / "fix", reasons=["late"])
     assert [p.read_text() for p in done.files] == ["Time;Close;Volume\nc;2;3\n"]
-    with pytest.raises(UserError, match="no quarantined rows with reason prize; there are: price, encoding"):
+    with pytest.raises(UserError, match=r"reason prize; .*price, encoding"):
         export(path, tmp_path / "other", reasons=["prize"])
     with pytest.raises(UserError, match="not an empty folder"):
         export(path, tmp_path / "fix")

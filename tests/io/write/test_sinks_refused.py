@@ -115,7 +115,9 @@ def test_a_file_that_the_state_does_not_know(tmp_path: Path) -> None:
     assert not out.exists()
     data = json_lines(as_table(two_bars()))
     out.write_bytes(data)
-    assert "though the state says" in refused(str(out), position={"bytes": len(data) + 1}, bounded=False)
+    assert f"has {len(data)} bytes, but the state says that {len(data) + 1} " in refused(
+        str(out), position={"bytes": len(data) + 1}, bounded=False
+    )
     assert "changed" in refused(str(out), position={"bytes": len(data) - 5}, bounded=False)
     assert out.read_bytes() == data
     folder = tmp_path / "a.parquet"

@@ -20,5 +20,5 @@ def open_tables(uri: str, schemas: Mapping[str, pa.Schema]) -> TableSink:
     scheme, colon, _ = uri.partition("://")
     if colon or not uri.removeprefix(DELTA):
         known = f"a folder, for Parquet, or {DELTA}FOLDER"
-        raise UserError(f"cannot write tables to {scheme + colon or repr('')}: supported by this version are {known}")
+        raise UserError(f"cannot write tables to {scheme + colon or repr('')}; this version writes to {known}")
     return DeltaTables(uri, schemas) if uri.startswith(DELTA) else ParquetTables(uri, schemas)

@@ -57,7 +57,7 @@ class Folder:
         if not self._delta and (path / _LOG).exists():
             raise UserError(f"cannot write table {path}: it is a Delta table; write to {DELTA}{self.path}, or name another folder")
         if self._delta and path.exists() and not (path / _LOG).exists() and any(path.iterdir()):
-            raise UserError(f"cannot write table {path}: the folder is no Delta table and not empty; name another folder")
+            raise UserError(f"cannot write table {path}: the folder is neither empty nor a Delta table; name another folder")
         try:
             path.mkdir(exist_ok=True)
         except OSError as error:
@@ -76,7 +76,7 @@ def check_shape(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
     if _shape(found) != _shape(wanted):
         lacks = [name for name in wanted.names if name not in found.names] + [name for name in found.names if name not in wanted.names]
         what = f"other columns ({', '.join(lacks)})" if lacks else "the same columns in another order or of other types"
-        raise UserError(f"cannot write table {path}: what is there has {what}; remove it, or name another folder")
+        raise UserError(f"cannot write table {path}: the table there has {what}; remove it, or name another folder")
 
 
 def _shape(schema: pa.Schema) -> list[object]:
