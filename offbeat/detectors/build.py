@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbeat.core.clock import LocalTime
-from offbeat.core.plan import AbsencePlan, DetectorPlan, ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
+from offbeat.core.plan import AbsencePlan, DetectorPlan, ExtensionPlan, ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
 from offbeat.detectors.absence.absence import Absence
 from offbeat.detectors.detector import Detector, RawRows
+from offbeat.detectors.extension.adapters import Keyed, Stateless, instance
+from offbeat.detectors.extension.protocols import KeyedDetector
 from offbeat.detectors.population_forest.population_forest import PopulationForest
 from offbeat.detectors.range.range import Range
 from offbeat.detectors.rule.rule import Rule
@@ -60,6 +62,11 @@ def _trained(plan: ModelPlan, around: Surroundings) -> Detector:
     return Trained(plan, shared, around.seed, keeps_rows=plan.name == min(other.name for other in same))
 
 
+def _extension(plan: ExtensionPlan, _: Surroundings) -> Detector:
+    detector = instance(plan.type, plan.settings)
+    return Keyed(plan, detector) if isinstance(detector, KeyedDetector) else Stateless(plan, detector)
+
+
 def _turns(plan: ModelPlan) -> tuple[object, ...]:
     return plan.inputs, plan.train_on, plan.retrain_every, plan.train_min
 
@@ -70,4 +77,5 @@ _MAKERS: Mapping[type[DetectorPlan], Callable[[Any, Surroundings], Detector]] = 
     ModelPlan: _trained,
     PopulationPlan: _population,
     AbsencePlan: _absence,
+    ExtensionPlan: _extension,
 }

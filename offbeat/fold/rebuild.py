@@ -56,7 +56,7 @@ class Rebuild:
         """(s,) whether the rows from number `first` (s,) on can be made again; 0 is none."""
         r = self._history.records[: len(first)]
         oldest = r[:, SEEN] - r[:, LENGTH] + 1
-        covered: Bools = np.ones(len(first), np.bool_)
+        covered: Bools = first >= oldest  # nulls among the rows make the history end later than the rows that are trained on
         for window in self._view.windows:
             covered &= _begin(first, window.rows) >= oldest
         return covered & (first > 0)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from pydantic import SerializationInfo, SerializerFunctionWrapHandler, ValidationError, ValidatorFunctionWrapHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from offbeat.core.extensions import DETECTORS, find, installed, settings_of
-from offbeat.detectors.extension.protocols import KeyedDetector, StatelessDetector, TrainedDetector
 from offbeat.detectors.spec import DetectorSpec, detector_types
 from offbeat.errors import UserError
-
-_KINDS = (StatelessDetector, KeyedDetector, TrainedDetector)
 
 
 def of_another_package(value: Any, own: ValidatorFunctionWrapHandler) -> DetectorSpec:
@@ -26,9 +24,12 @@ def of_another_package(value: Any, own: ValidatorFunctionWrapHandler) -> Detecto
         return found
     try:
         kind: Any = find(DETECTORS, name)
-        if not issubclass(kind, _KINDS):
-            bases = ", ".join(base.__name__ for base in _KINDS)
-            raise UserError(f"detector {name}: the class is no detector; derive it from one of {bases} of offbeat.extend")
+        # What these stand on takes time to import, which only those pay for who name such a class.
+        protocols = import_module("offbeat.detectors.extension.protocols")
+        bases = (protocols.StatelessDetector, protocols.KeyedDetector, protocols.TrainedDetector)
+        if not issubclass(kind, bases):
+            named = ", ".join(base.__name__ for base in bases)
+            raise UserError(f"detector {name}: the class is no detector; derive it from one of {named} of offbeat.extend")
         model = settings_of(DETECTORS, name, kind, DetectorSpec)
     except UserError as error:
         wrong = PydanticCustomError("detector_type", "{message}", {"message": str(error)})

@@ -162,8 +162,9 @@ def _check_scores(run: _Run, *, must_judge: bool = True) -> None:
 
 def _check_state(plan: Plan, usual: Sequence[_Row]) -> None:
     run, sizes = _Run(plan), []
+    busiest = [_Row("a", row.values) for row in usual]  # other keys would take longer to have all the rows that are kept
     for turn in range(6):
-        run.feed(usual, turn * len(usual))
+        run.feed(busiest, turn * len(usual))
         sizes.append(len(run.fold.snapshot(0)))
     _hold(sizes[-1] <= 1.1 * max(sizes[2], 20_000), f"the state grows with rows: {sizes} bytes")
 

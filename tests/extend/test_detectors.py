@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
-from fenced import blocks
+from fenced import blocks, write_modules
 from folders import DOCS
 
 import offbeat
@@ -22,15 +23,21 @@ from offbeat.testing import check_detector
 PAGE = DOCS / "write-a-detector.md"
 
 
+class Page(NamedTuple):
+    detectors: ModuleType
+    neighbours: ModuleType
+    checks: ModuleType
+
+
 @pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The page's classes, as the module of which it speaks."""
-    code = [text for text in blocks(PAGE, "python") if "class " in text]
-    (tmp_path / "my_detectors.py").write_text("\n".join(code))
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """The page's modules, imported."""
+    names = write_modules(PAGE, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield __import__("my_detectors")
-    sys.modules.pop("my_detectors", None)
+    yield Page(*map(import_module, names))
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def sensors(values: list[float]) -> pl.DataFrame:
@@ -61,14 +68,14 @@ def test_the_pages_pipeline(tmp_path: Path) -> None:
     assert (first["type"], first["observed"], first["threshold"], first["voted"]) == ("my_detectors:Cusum", 3.0, 8.0, True)
 
 
-def test_the_pages_classes_keep_the_promises(page: ModuleType) -> None:
-    check_detector(page.Cusum, {"limit": 8.0}, features=1)
+def test_the_pages_classes_keep_the_promises(page: Page) -> None:
+    page.checks.test_cusum()
 
 
 @pytest.mark.heavy
-def test_a_wrapped_model_keeps_the_promises(page: ModuleType) -> None:
+def test_a_wrapped_model_keeps_the_promises(page: Page) -> None:
     turns = {"train_on": 200, "train_min": 60, "retrain_every": 50}
-    check_detector(page.Neighbours, turns, features=2, rows=600, degenerate=False)
+    check_detector(page.neighbours.Neighbours, turns, features=2, rows=600, degenerate=False)
 
 
 OWN: dict[str, dict[str, Any]] = {

@@ -59,7 +59,7 @@ class TrainedSettings(ModelSpec):
 
     def settings(self) -> dict[str, Any]:
         """Your own settings, for the class."""
-        return {"settings": json.dumps(self.model_dump(exclude=set(ModelSpec.model_fields) - {"features"}), sort_keys=True)}
+        return {"settings": json.dumps(self.model_dump(exclude=set(ModelSpec.model_fields) - {"features", "type"}), sort_keys=True)}
 
 
 class StatelessDetector(ABC):

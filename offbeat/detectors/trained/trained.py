@@ -17,6 +17,8 @@ from offbeat.core.plan import ModelPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.detectors.detector import Detector, DetectorInput, Verdicts
+from offbeat.detectors.extension.adapters import OneByOne, instance
+from offbeat.detectors.spec import detector_types
 from offbeat.detectors.trained.model import Model
 from offbeat.detectors.trained.shared_training import SharedTraining, key_hash
 from offbeat.detectors.trained.thresholds import Thresholds
