@@ -1,4 +1,4 @@
-"""What a detector says of the rows that are reported: an entry of an alert's `detectors`, by columns."""
+"""A detector's verdicts on the rows that are reported, and its reasons: an entry of an alert's `detectors`, by columns."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class WindowSpan:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one detector says of m rows, and why. NaN where it has no such value, or it is not finite."""
+    """One detector's verdicts on m rows, and its reasons. NaN where it has no such value; what is not finite is null in the record."""
 
     name: str
     type: str
@@ -70,7 +70,7 @@ class Evidence:
     window: WindowSpan
 
     @staticmethod
-    def silent(name: str, type_: str, m: int, why: str) -> Evidence:
+    def no_verdict(name: str, type_: str, m: int, why: str) -> Evidence:
         """No verdict on m rows, for one reason."""
         nothing = np.full(m, np.nan)
         return Evidence(
@@ -80,7 +80,7 @@ class Evidence:
 
     @staticmethod
     def joined(parts: Sequence[Evidence]) -> Evidence:
-        """What one detector said of the rows of all parts, one part after the other."""
+        """One detector's evidence of several parts, one after the other."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -107,7 +107,7 @@ class Evidence:
         )
 
     def take(self, index: I64) -> Evidence:
-        """What it says of the rows at `index`."""
+        """The evidence of the rows at `index`."""
         return Evidence(
             name=self.name,
             type=self.type,

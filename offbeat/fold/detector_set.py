@@ -1,4 +1,4 @@
-"""All detectors of a view over a batch of its rows: verdicts, votes, and the reasons for what is reported."""
+"""All detectors of a view over a batch of its rows: verdicts, votes, and the evidence of what is reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_ASKED = {
     Kind.OPEN: "no verdict: judges when the window is over",
     Kind.MISSING: "no verdict: the window has no row",
 }
-"""Why a detector says nothing of rows that it does not judge."""
+"""Why a detector has no verdict on rows that it does not judge."""
 
 
 class DetectorSet:
@@ -42,7 +42,7 @@ class DetectorSet:
         self._cut: dict[int, Detector] = {}
         """Those that judged the last batch in rounds."""
         self.verdicts: list[Verdicts] = []
-        """What each detector said of the last batch."""
+        """Each detector's verdicts on the last batch."""
 
     def judging(self, kind: Kind) -> int:
         """How many detectors judge a kind of rows."""
@@ -81,7 +81,7 @@ class DetectorSet:
             self.verdicts[d] = Verdicts(score[d], voted[d], exceedance[d], np.empty((0, score.shape[1])))
 
     def evidence(self, index: I64, spans: Mapping[int, WindowSpan]) -> tuple[Evidence, ...]:
-        """What each detector said of the reported rows (m,) of the last batch. `spans`: what the windows in `held` hold for those rows."""
+        """Each detector's evidence of the reported rows (m,) of the last batch. `spans`: what the windows in `held` hold for those rows."""
         cut: dict[int, Evidence] = {}
         if self._rounds is not None:
             cut = dict(zip(self._cut, self._rounds.evidence(list(self._cut.values()), index), strict=True))
@@ -90,7 +90,7 @@ class DetectorSet:
     def _evidence(self, d: int, index: I64, spans: Mapping[int, WindowSpan]) -> Evidence:
         detector, held = self._detectors[d], self.held[d]
         if self._kind not in detector.judges:
-            return Evidence.silent(detector.name, detector.type, len(index), _NOT_ASKED[self._kind])
+            return Evidence.no_verdict(detector.name, detector.type, len(index), _NOT_ASKED[self._kind])
         return replace(detector.explain(index), window=spans[held]) if held in spans else detector.explain(index)
 
     def missing(self, slots: I32, starts: I64, keys: int, until_ns: int) -> list[tuple[I32, I64]]:
