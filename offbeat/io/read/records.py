@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,10 +12,9 @@ import numpy as np
 
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
-from offbeat.io.read.files import InputFile
+from offbeat.io.read.decoder import Decoder
 from offbeat.io.read.frame import to_polars, with_key
 from offbeat.io.read.layout import lay_out
-from offbeat.io.read.ndjson import NdjsonReader
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.parse_table import check_types, parse_table
 
@@ -31,13 +29,12 @@ def chunk_of_records(
     dicts may be what JSON has, and dates, times, decimals and NumPy's scalars. Where the pipeline draws its key from the names of files,
     a record has it in `key` or `symbol`.
     """
-    lines = [record if isinstance(record, bytes) else json.dumps(record, default=_plain).encode() for record in records]
-    # A record is one row, whatever is in it; lines without anything in them would be left out.
-    lines = [line.replace(b"\n", b" ") if line.strip() else b"null" for line in lines]
-    if not lines:
-        return _empty(plan, position, first_row, file)
-    parsed = NdjsonReader(InputFile("-", "ndjson", "", None, 0), plan)._parse(b"\n".join(lines), 0, 0)
-    return _chunk(parsed, position, first_row, file)
+    texts = [record if isinstance(record, bytes) else json.dumps(record, default=_plain).encode() for record in records]
+    # What is set aside is written as a line; a line end in JSON is white space.
+    data = b"".join(texts).replace(b"\n", b" ")
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    begins = ends - np.array([len(text) for text in texts], np.int64)
+    return _chunk(Decoder(plan).decode(data, begins, ends), position, first_row, file)
 
 
 def chunk_of_table(plan: SourcePlan, table: Any, position: Position, *, first_row: int = 1, file: int = 0, name: str = "table") -> Chunk:
@@ -54,13 +51,6 @@ def chunk_of_table(plan: SourcePlan, table: Any, position: Position, *, first_ro
 
 def _chunk(parsed: Parsed, position: Position, first_row: int, file: int) -> Chunk:
     return Chunk(parsed.frame, None, parsed.keys, parsed.time_ns, parsed.faults, file, first_row, None, None, parsed.raw, position)
-
-
-def _empty(plan: SourcePlan, position: Position, first_row: int, file: int) -> Chunk:
-    """No rows: what a live source hands over while it waits."""
-    one = chunk_of_records(plan, [b"{}"], position, first_row=first_row, file=file)
-    keys = None if one.keys is None else one.keys.clear()
-    return replace(one, frame=one.frame.clear(), keys=keys, time_ns=one.time_ns[:0], faults=one.faults[:0], raw=lambda _: [])
 
 
 def _plain(value: Any) -> Any:
