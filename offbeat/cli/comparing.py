@@ -15,7 +15,7 @@ from offbeat.cli.progress import Meter
 from offbeat.cli.say import put
 from offbeat.cli.terminal import console, show
 from offbeat.engines.compare import Judged, chosen, judge, longest_window, names_of
-from offbeat.engines.local import Progress
+from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
 from offbeat.evaluate.comparison import as_dict, compared
 from offbeat.evaluate.detection_quality import Tolerance

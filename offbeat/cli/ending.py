@@ -13,7 +13,7 @@ from rich.text import Text
 from offbeat.cli.request import Request
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
-from offbeat.engines.local import Run
+from offbeat.engines.run_result import Run
 from offbeat.io.address import address_of, shown
 from offbeat.io.report.run_report import run_report
 from offbeat.io.write.sinks import local_path

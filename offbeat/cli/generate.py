@@ -81,7 +81,7 @@ def trades(
     from offbeat.cli.progress import Meter
     from offbeat.cli.say import put, say
     from offbeat.cli.terminal import console
-    from offbeat.engines.local import Progress
+    from offbeat.engines.run_result import Progress
     from offbeat.evaluate.generate_trades import check_sizes, generate_trades
     from offbeat.evaluate.trade_process import simulate
 

@@ -55,7 +55,7 @@ def cdr(
     from offbeat.cli.progress import Meter
     from offbeat.cli.say import put, say
     from offbeat.cli.terminal import console
-    from offbeat.engines.local import Progress
+    from offbeat.engines.run_result import Progress
     from offbeat.evaluate.cdr_anomalies import FEWEST_DAYS, Rates
     from offbeat.evaluate.cdr_process import make_rows
     from offbeat.evaluate.generate_cdr import check_sizes, generate_cdr, usual_customers

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from offbeat.engines.local import Progress
+from offbeat.engines.run_result import Progress
 
 _PATIENCE = 2.0
 """Seconds: shorter runs need no bar."""

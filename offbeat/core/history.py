@@ -6,7 +6,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.compiled import compiled
-from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
+from offbeat.core.rings import allocate, give, grown_rows, laid_out, next_capacity, no_free, stretches
 
 OFFSET, CAPACITY, HEAD, LENGTH, SEEN = range(5)
 """Columns of a slot's record; SEEN counts all its rows."""
@@ -24,7 +24,7 @@ def _append(
         capacity = records[s, CAPACITY]
         if length == capacity and capacity < most:
             size = next_capacity(capacity, most)
-            to = take(size, used, free, times)
+            to = allocate(size, used, free, times)
             if to < 0:
                 return i
             for k in range(length):

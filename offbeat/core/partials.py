@@ -329,7 +329,7 @@ class PartialTable:
         n = self._count
         return Partials(self._targets[:n].copy(), self._starts[:n].copy(), self._ints[:n].copy(), self._floats[:n].copy())
 
-    def take(self, until_ns: int) -> Partials:
+    def remove_before(self, until_ns: int) -> Partials:
         """Remove and return the windows that start before `until_ns`. Places change."""
         n = self._count
         gone = self._starts[:n] < until_ns

@@ -35,7 +35,7 @@ def _size_class(capacity: int) -> int:
 
 
 @compiled
-def take(capacity: int, used: I64, free: I64, link: I64) -> int:
+def allocate(capacity: int, used: I64, free: I64, link: I64) -> int:
     """Offset of a free stretch, or -1 when the pool (of len(link) elements) must grow first."""
     c = _size_class(capacity)
     if c >= 0 and free[c] >= 0:

@@ -14,7 +14,7 @@ import numpy as np
 from offbeat.core.batch import I8, I32, I64, NULL_INT, U64
 from offbeat.core.compiled import compiled
 from offbeat.core.int128_sums import minus
-from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
+from offbeat.core.rings import allocate, give, grown_rows, laid_out, next_capacity, no_free, stretches
 
 FOLDED, HELD, DUPLICATE, CONFLICT, LATE, FUTURE = range(6)
 NOBODY = NULL_INT
@@ -83,7 +83,7 @@ def _remember(
         if n == capacity[slot]:
             offset = keys[slot, SEEN]
             size = next_capacity(n, most)
-            to = take(size, used, free, link)
+            to = allocate(size, used, free, link)
             for k in range(n):
                 pool[to + k, 0] = pool[offset + k, 0]
                 pool[to + k, 1] = pool[offset + k, 1]
@@ -107,7 +107,7 @@ def _push_buffer(slot: int, row: int, time: int, order: int, buffer: I64, used: 
         first = offset + buffer[slot, HEAD]
         # Half empty: move down, which at least n releases have paid for. Else grow.
         grow = buffer[slot, HEAD] <= n
-        to = take(next_capacity(capacity, 0), used, free, link) if grow else offset
+        to = allocate(next_capacity(capacity, 0), used, free, link) if grow else offset
         for k in range(n):
             for j in range(3):
                 pool[to + k, j] = pool[first + k, j]

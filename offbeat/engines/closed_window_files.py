@@ -97,7 +97,7 @@ class ClosedWindowFiles:
             (self._directory / name).unlink(missing_ok=True)
         self._unused.clear()
 
-    def take(self, entries: list[list[int | str]]) -> None:
+    def restore(self, entries: list[list[int | str]]) -> None:
         """Go on with the entries of a state."""
         self.entries = [(int(low), int(high), str(name)) for low, high, name in entries]
         known = {name for _, _, name in self.entries}

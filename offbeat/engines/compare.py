@@ -14,7 +14,7 @@ import numpy.typing as npt
 from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan, ViewPlan
-from offbeat.engines.local import Progress
+from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
 from offbeat.evaluate.detection_quality import Tolerance
 from offbeat.evaluate.series import JudgedRows, Series

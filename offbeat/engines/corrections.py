@@ -201,7 +201,7 @@ class Corrections:
         """State, as JSON."""
         return asdict(self.rewound) if self.rewound is not None else None
 
-    def take(self, document: dict[str, Any] | None) -> None:
+    def restore(self, document: dict[str, Any] | None) -> None:
         """Take over what `document` gave."""
         self.rewound = Rewound(**document) if document is not None else None
 

@@ -65,7 +65,7 @@ class FileManifest:
         """State, as JSON."""
         return [{"files": r.files, "ledger": r.ledger.as_dict(), "first_ns": r.first_ns, "last_ns": r.last_ns} for r in self.all]
 
-    def take(self, document: list[dict[str, Any]]) -> None:
+    def restore(self, document: list[dict[str, Any]]) -> None:
         """Take over what `document` gave."""
         self.all = [FileRecord(r["files"], Ledger.from_dict(r["ledger"]), r["first_ns"], r["last_ns"]) for r in document]
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import os
-import resource
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 
 from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import Chunk, Position
-from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.core.state import prefixed, under
-from offbeat.decide.block import AlertBlock
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.closed_window_files import ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
 from offbeat.engines.delivery import Delivery, Worst, check_apart
 from offbeat.engines.file_manifest import FileManifest, rows_by_file
 from offbeat.engines.remarks import remarks
+from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.shard_pool import Fed, ShardPool, feed
 from offbeat.engines.sharding import cut
 from offbeat.engines.sink_offsets import Known, SinkOffsets
@@ -60,57 +57,6 @@ _WINDOWS = "windows"
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands."""
-
-    rows: int
-    alerts: int
-    done_bytes: int
-    size_bytes: int | None
-
-
-@dataclass(slots=True)
-class Run:
-    """What a run did."""
-
-    pipeline: str
-    ledger: Ledger
-    alerts: int
-    """Alerts handed over by this run."""
-    seconds: float
-    complete: bool
-    """Whether the input was read to its end; False after an interruption."""
-    worst: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    gaps: pl.DataFrame | None = None
-    blocks: list[AlertBlock] = field(default_factory=list, repr=False)
-    """The alerts themselves, where the caller asked to keep them."""
-    rows_read: int = 0
-    """Rows read by this run, whatever earlier ones with its state had read; some of them again, where a file was corrected."""
-
-    @property
-    def peak_memory_mb(self) -> float:
-        """Most memory the process ever had, in MiB."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    def as_dict(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
-        ledger = self.ledger.as_dict()
-        views = ledger.pop("views")
-        return {
-            "pipeline": self.pipeline,
-            "engine": "local",
-            **ledger,
-            "alerts": self.alerts,
-            "seconds": round(self.seconds, 3),
-            "peak_memory_mb": round(self.peak_memory_mb, 1),
-            "complete": self.complete,
-            "views": views,
-            "notes": self.notes,
-        }
 
 
 class LocalEngine:
@@ -173,7 +119,7 @@ class LocalEngine:
                 self._workers = len(kept[1]["shards"])
             for number in range(self._workers):
                 self._fold.assign(number)
-            places = SinkOffsets(self._take(*kept) if kept is not None else None)
+            places = SinkOffsets(self._restore(*kept) if kept is not None else None)
             if tables:
                 self._fold.show(partial(self._write_tables, tables))
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
@@ -405,15 +351,15 @@ class LocalEngine:
         )
         self._fold.tidy()
 
-    def _take(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
+    def _restore(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
         """Go on from a stored state; returns how far the outputs are."""
         for number, own in enumerate(document["shards"]):
             self._fold.restore(number, under(f"shard/{number}", arrays), own)
         self._fold.restore_merge(under("merge", arrays), document["merge"])
         self._position, self._plans = document["position"], document["plans"]
         self._files, self._headers = document["files"], document["headers"]
-        self._manifest.take(document["readings"])
-        self._corrections.take(document["rewound"])
+        self._manifest.restore(document["readings"])
+        self._corrections.restore(document["rewound"])
         sinks: Known = document["sinks"]
         return sinks
 

@@ -12,7 +12,8 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.engines.delivery import table_of
-from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, Run, cores
+from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, cores
+from offbeat.engines.run_result import Run
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 from offbeat.io.read.alert_files import latest, read_alerts, typed

@@ -9,7 +9,7 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.core.int128_sums import add128, double128
-from offbeat.core.rings import give, next_capacity, take
+from offbeat.core.rings import allocate, give, next_capacity
 from offbeat.features.ordered import mad, move, quantile
 
 COUNT_ROWS, COUNT, SUM, SUM_EXACT, MEAN, STD, VAR, MIN, MAX, FIRST, LAST, QUANTILE, DISTINCT, SPAN, RATE, MAD = range(16)
@@ -108,7 +108,7 @@ def _make_room(
     capacity = ring[s, CAPACITY]
     offset = ring[s, OFFSET]
     size = next_capacity(capacity, most)
-    to = take(size, used, free, times)
+    to = allocate(size, used, free, times)
     if to < 0:
         return False
     n = ring[s, LENGTH] + ring[s, WAITING]

@@ -71,7 +71,7 @@ class ClosedWindows(Protocol):
     def tidy(self) -> None:
         """A state was saved that no longer names what was replaced or forgotten."""
 
-    def take(self, entries: list[list[int | str]]) -> None:
+    def restore(self, entries: list[list[int | str]]) -> None:
         """Go on with the entries of a state."""
 
 
@@ -123,7 +123,7 @@ class ClosedInMemory:
             del self._kept[name]
         self._unused.clear()
 
-    def take(self, entries: list[list[int | str]]) -> None:
+    def restore(self, entries: list[list[int | str]]) -> None:
         """Go on with the entries of a state."""
         self.entries = [(int(low), int(high), str(name)) for low, high, name in entries]
         self._unused = [name for name in self._kept if name not in {entry[2] for entry in self.entries}]

@@ -25,7 +25,7 @@ class CoOccurrenceFeed:
         """Views that a view is linked to."""
         return [other for mine, other in self._pairs if mine == view]
 
-    def take(self, view: str, shards: Shards, until_ns: int) -> None:
+    def remove(self, view: str, shards: Shards, until_ns: int) -> None:
         """Take over the links of a view's windows that start before `until_ns`, in place of what was held.
 
         The shards have them no longer: their windows must be taken out of their tables next.
@@ -41,7 +41,7 @@ class CoOccurrenceFeed:
                     links.renumber(np.where(gone, -1, np.cumsum(~gone) - 1))
 
     def look(self, view: str, shards: Shards) -> None:
-        """As `take`, for all windows of a view, which stay with the shards."""
+        """As `remove`, for all windows of a view, which stay with the shards."""
         for other in self.others(view):
             self._held[view, other] = []
             for number, shard in shards.items():

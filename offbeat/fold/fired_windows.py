@@ -48,11 +48,11 @@ class FiredWindows:
     def drop(self, until_ns: int = EVER) -> None:
         """Forget windows that start before a time."""
         if len(self._windows):
-            self._windows.take(until_ns)
+            self._windows.remove_before(until_ns)
 
     def keep_before(self, from_ns: int) -> None:
         """Forget windows that start at a time or later."""
-        self._windows.restore(self._windows.take(from_ns))
+        self._windows.restore(self._windows.remove_before(from_ns))
 
     def arrays(self) -> Arrays:
         """State."""

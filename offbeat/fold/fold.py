@@ -254,9 +254,10 @@ class Fold:
         return max((shard.newest_ns for shard in self._shards.values()), default=NULL_INT)
 
     def untrained(self) -> list[str]:
-        """Why some detectors of views of rows have no model for any key."""
-        shards = self._shards.values()
-        return [why for shard in list(shards)[:1] for view in shard.views for why in view.untrained()]
+        """Why some detectors of views of rows have no model for any key, in no shard; as the shard with the most rows says it."""
+        shards = sorted(self._shards.values(), key=lambda shard: -shard.rows_in)
+        said = [{why.partition(":")[0]: why for view in shard.views for why in view.untrained()} for shard in shards]
+        return [why for names, why in said[0].items() if all(names in other for other in said)] if said else []
 
     def models(self) -> dict[str, bytes]:
         """By view and detector: the file of the newest model of all keys."""

@@ -20,12 +20,13 @@ from offbeat.fold.as_of import as_of_ns
 from offbeat.fold.closed_windows import ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
 from offbeat.fold.early_firing import EarlyFiring
+from offbeat.fold.judged_windows import Outcome, judged_rows
 from offbeat.fold.rollup import Touched
 from offbeat.fold.scoring_view import scoring_view
 from offbeat.fold.shard_side import Shards, ShardSide
 from offbeat.fold.undecided import RowGroups, Verdict
 from offbeat.fold.view import Observer
-from offbeat.fold.window_view import Outcome, WindowView, judged_rows
+from offbeat.fold.window_view import WindowView
 
 _PARTS = 8
 """How many times windows that waited for the end are closed in between, at most: each time costs a pass over those that still wait."""
@@ -231,10 +232,10 @@ class MergeStage:
             self._final_ns = max([self._final_ns, *until.values()])
         for name, start in until.items():
             if self._co_occurrence is not None:
-                self._co_occurrence.take(name, shards, start)
+                self._co_occurrence.remove(name, shards, start)
             for number, shard in shards.items():
                 fold = shard.rollups[name]
-                self.views[name].stage.update(number, fold.targets.names, fold.table.take(start))
+                self.views[name].stage.update(number, fold.targets.names, fold.table.remove_before(start))
         return partial(self._judge, shards, until, self._taken_rows(shards, until), final)
 
     def _taken_rows(self, shards: Shards, until: dict[str, int]) -> list[RowGroups]:

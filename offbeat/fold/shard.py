@@ -212,7 +212,7 @@ class Shard:
         self._handed_over += int(waiting)
         targets, windows = groups.targets.copy(), {}
         for v, (name, rollup) in enumerate(self.rollups.items()):
-            names, mine, targets[:, v] = named(rollup.targets.names, rollup.table.take(EVER), groups, v)
+            names, mine, targets[:, v] = named(rollup.targets.names, rollup.table.remove_before(EVER), groups, v)
             windows[name] = (names, mine)
         groups = RowGroups(targets, groups.starts, groups.rows)
         return Delta(number, self.watermark.time_ns, self.final_ns, self.last_ns, windows, groups)

@@ -3,73 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from offbeat.core.batch import EVER, I64, NULL_INT, Bools
 from offbeat.core.ledger import ViewCounts
-from offbeat.core.partials import ROWS, PartialLayout, Partials, PartialTable
+from offbeat.core.partials import PartialLayout, Partials, PartialTable
 from offbeat.core.plan import Plan, RollupPlan, ViewPlan
-from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, Document, prefixed, under
 from offbeat.core.window_merge import WindowMerge
-from offbeat.decide.block import FINAL, PROVISIONAL, RETRACTED, AlertBlock
+from offbeat.decide.block import FINAL, PROVISIONAL, AlertBlock
 from offbeat.errors import UserError
 from offbeat.fold.absent_windows import Missing
 from offbeat.fold.closed_windows import Closed, ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
 from offbeat.fold.fired_windows import FiredWindows
+from offbeat.fold.judged_windows import Before, Folded, Outcome, news, part
 from offbeat.fold.revisions import Revisions
-from offbeat.fold.view import Observer, View, ViewResult
+from offbeat.fold.view import Observer, View
 from offbeat.fold.window_columns import WindowColumns
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of w windows."""
-
-    blocks: list[AlertBlock]
-    windows: Partials
-    judged: Bools
-    """(w,) which of them got a verdict."""
-    standing: Bools
-    """(w,) on which of them an alert stands."""
-    missing: Missing
-    """Windows that are not there on which an alert stands."""
-
-
-@dataclass(slots=True)
-class Folded:
-    """A view with all windows up to some time folded into it."""
-
-    view: View
-    rows: I64
-    """By target slot: rows in these windows."""
-    judged: I64
-    """Rows in them: of those with a verdict, and of the others."""
-
-    def rows_of(self, slots: int) -> I64:
-        """`rows` for so many slots."""
-        self.rows = grown_rows(self.rows, slots)
-        return self.rows
-
-    def count(self, outcome: Outcome) -> None:
-        """Count the rows of windows that were folded."""
-        self.judged += judged_rows(outcome)
-
-
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """What was said of w windows, and of missing ones of the same time, until now."""
-
-    revisions: I64
-    """(w,) the revision judged, -1 for never."""
-    standing: Bools
-    """(w,) whether an alert stands on it."""
-    missing: Missing
-    """Missing windows on which an alert stands."""
 
 
 class WindowView:
@@ -180,7 +134,7 @@ class WindowView:
         windows = self.stage.windows()
         reopens = self.closed is None or len(self.closed.entries) > 0
         early = int(np.searchsorted(windows.starts, self.until_ns)) if reopens else 0
-        late, fresh = _part(windows, 0, early), _part(windows, early, len(windows))
+        late, fresh = part(windows, 0, early), part(windows, early, len(windows))
         outcomes: list[Outcome] = []
         if final and self.final_ns < self.until_ns and self._ahead is not self._final:
             outcomes += self._finalise(late, until_ns)
@@ -230,7 +184,7 @@ class WindowView:
         self.fired.drop()
         return outcome, copy.view.counts
 
-    def _said(self, windows: Partials) -> _Before:
+    def _said(self, windows: Partials) -> Before:
         """What was said of windows while they were open."""
         revisions, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
         if len(self._known):
@@ -244,10 +198,10 @@ class WindowView:
             # What was said early is settled by the judgement, whatever its revision.
             early = self.fired.has(windows.targets, windows.starts)
             revisions[early], standing[early] = -1, True
-        return _Before(revisions, standing, Missing.none())
+        return Before(revisions, standing, Missing.none())
 
     def _judge(
-        self, folded: Folded, windows: Partials, before: _Before, status: int, until_ns: int = EVER, *, every: bool = False
+        self, folded: Folded, windows: Partials, before: Before, status: int, until_ns: int = EVER, *, every: bool = False
     ) -> Outcome:
         """Fold windows into `folded`, and report those whose revision has grown since something was last said of them, or `every` one.
 
@@ -265,7 +219,7 @@ class WindowView:
         view.counts.windows += n
         changed = (before.revisions != revisions) | every
         standing = standing & ~changed
-        blocks = _news(result, changed, standing)
+        blocks = news(result, changed, standing)
         if not absent:
             return Outcome(blocks, windows, result.judged, standing, missed)
         lost, missing = self._judge_missing(view, windows, counted, missed.without(come[come >= 0]), status, until_ns, every=every)
@@ -280,7 +234,7 @@ class WindowView:
         rows = self.columns.empty(self.stage, missing.slots, missing.starts, revision)
         changed = (missing.revisions != revision) | every
         standing = ~changed
-        blocks = _news(view.judge_missing(self.stage.keys, rows, missing, status), changed, standing)
+        blocks = news(view.judge_missing(self.stage.keys, rows, missing, status), changed, standing)
         return blocks, Missing(missing.slots, missing.starts, revision).take(standing)
 
     def _reopen(self, late: Partials, first_ns: int) -> list[Outcome]:
@@ -319,10 +273,10 @@ class WindowView:
             ahead = kept.entries[number + 1][0] if number + 1 < len(kept.entries) else EVER
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
             if high < first_ns and begin == end:
-                folded.count(self._judge(folded, closed.windows, _Before(said, closed.standing, closed.missing), status))
+                folded.count(self._judge(folded, closed.windows, Before(said, closed.standing, closed.missing), status))
                 continue
             self.observer = observer
-            outcomes.append(self._judge(folded, *self._with(closed, said, _part(late, begin, end)), status))
+            outcomes.append(self._judge(folded, *self._with(closed, said, part(late, begin, end)), status))
             folded.count(outcomes[-1])
             kept.replace(number, self._kept(outcomes[-1]))
         self.observer = observer
@@ -333,7 +287,7 @@ class WindowView:
             raise ValueError("closed windows were not kept")
         return self.closed
 
-    def _with(self, closed: Closed, said: I64, late: Partials) -> tuple[Partials, _Before]:
+    def _with(self, closed: Closed, said: I64, late: Partials) -> tuple[Partials, Before]:
         """Closed windows with late ones added, and what was said of them."""
         if self.linking is not None and len(closed.windows):
             self.linking.recall(self.view_plan.name, closed.windows, closed.linked)
@@ -346,7 +300,7 @@ class WindowView:
         old[there], standing[there] = said[at[there]], closed.standing[at[there]]
         if len(self.fired):
             standing |= self.fired.has(windows.targets, windows.starts)
-        return windows, _Before(old, standing, closed.missing)
+        return windows, Before(old, standing, closed.missing)
 
     def _finalise(self, late: Partials, until_ns: int) -> list[Outcome]:
         """Judge provisional windows that start before `until_ns` for good, and report them; later ones again where they changed."""
@@ -358,11 +312,11 @@ class WindowView:
         edges = np.searchsorted(late.starts, [NULL_INT, *lows[1:], until_ns] if lows else [NULL_INT, until_ns]).tolist()
         for number, (begin, end) in enumerate(pairwise(edges)):
             closed = kept.load(number).before(until_ns) if lows else Closed.none(self.stage.layout)
-            windows, said = self._with(closed, self._counting.of(closed.windows, before), _part(late, begin, end))
+            windows, said = self._with(closed, self._counting.of(closed.windows, before), part(late, begin, end))
             outcomes.append(self._judge(self._final, windows, said, FINAL, every=True))
             self._final.count(outcomes[-1])
         kept.drop_before(until_ns)
-        rest = _part(late, int(np.searchsorted(late.starts, until_ns)), len(late))
+        rest = part(late, int(np.searchsorted(late.starts, until_ns)), len(late))
         self.final_ns = max(self.final_ns, until_ns)
         if not kept.entries:
             self._ahead = self._final
@@ -410,7 +364,7 @@ class WindowView:
             part = closed.before(from_ns)
             n = len(part.windows)
             if n:
-                folded.count(self._judge(folded, part.windows, _Before(said[:n], part.standing, part.missing), FINAL))
+                folded.count(self._judge(folded, part.windows, Before(said[:n], part.standing, part.missing), FINAL))
             if n < len(said):
                 later.append((closed, said))
         kept.cut(from_ns)
@@ -443,7 +397,7 @@ class WindowView:
         """Take over what `arrays` and `document` gave."""
         names = document["names"]
         if self.closed is not None:
-            self.closed.take(document["closed"])
+            self.closed.restore(document["closed"])
         self.stage = WindowMerge(self.stage.layout, names)
         self.fired.restore(under("fired", arrays))
         own = under("windows", arrays)
@@ -466,24 +420,3 @@ class WindowView:
         folded.view.counts = ViewCounts(*arrays["counts"].tolist())
         folded.rows, folded.judged = arrays["rows"].copy(), arrays["judged"].copy()
         return folded
-
-
-def judged_rows(outcome: Outcome) -> tuple[int, int]:
-    """Rows in the outcome's windows: of those with a verdict, and of the others."""
-    rows = outcome.windows.ints[:, ROWS]
-    judged = int(rows[outcome.judged].sum())
-    return judged, int(rows.sum()) - judged
-
-
-def _news(result: ViewResult, changed: Bools, standing: Bools) -> list[AlertBlock]:
-    """Alerts on windows that have `changed` (w,) since something was last said of them; `standing` (w,) is brought up to date."""
-    block = result.block
-    if block is None:
-        return []
-    news = np.flatnonzero(changed[result.index])
-    standing[result.index[news]] = block.status[news] != RETRACTED
-    return [] if not len(news) else [block if len(news) == len(block) else block.take(news)]
-
-
-def _part(windows: Partials, begin: int, end: int) -> Partials:
-    return Partials(windows.targets[begin:end], windows.starts[begin:end], windows.ints[begin:end], windows.floats[begin:end])

@@ -168,7 +168,7 @@ class QualitySpec(Settings):
         examples=[["time", "sequence"]],
     )
     lateness: Duration = Field(
-        default="0s", description="How far behind its key's newest row a row may be and still be put in order.", examples=["5s"]
+        default="0s", description="How far a row's time may lie behind its key's newest row and still be put in order.", examples=["5s"]
     )
     dedup_rows: int = Field(default=64, ge=1, le=65_536, description="How many of a key's last accepted rows are searched for duplicates.")
     not_before: Instant = Field(default="2000-01-01", description="Earlier rows are quarantined. UTC unless it has an offset.")

@@ -127,7 +127,7 @@ def test_rules_alone_leave_out_what_rules_never_fill(tmp_path: Path) -> None:
     ],
 )
 def test_which_pipelines_are_of_rules_alone(detectors: str, lean: bool) -> None:
-    source, rollup = "{key: k, time: t, columns: {x: float}}", "{key: k, every: 1d, columns: {n: count(*)}}"
+    source, rollup = "{key: k, time: t, columns: {x: float}}", "{key: k, size: 1d, columns: {n: count(*)}}"
     plan = load_text(f"name: p\nsource: {source}\nviews: {{v: {{rollup: {rollup}, detectors: {detectors}}}}}\n").plan
     assert is_lean(plan) == lean
     fields = [field.name for field in plan_schema(plan).field("detectors").type.value_type]

@@ -17,7 +17,8 @@ from folders import ROOT
 from restart_runs import fated, plain
 
 from offbeat.core.plan import Plan
-from offbeat.engines.local import LocalEngine, Run
+from offbeat.engines.local import LocalEngine
+from offbeat.engines.run_result import Run
 from offbeat.errors import UserError
 from offbeat.evaluate.generate_cdr import generate_cdr
 from offbeat.io.read.alert_files import latest, read_alerts

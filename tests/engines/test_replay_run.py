@@ -83,7 +83,7 @@ def test_what_is_refused(offbeat: Command, trades: Path, tmp_path: Path) -> None
         "--speed fast": (trades, "--speed", "fast"),
         "--speed 0x": (trades, "--speed", "0x"),
         "cannot replay to kafka://": (trades, "kafka://broker/topic"),
-        "there is no such pipeline file": (trades, "--pipeline", "nothing.yaml"),
+        "nothing.yaml: no such pipeline file": (trades, "--pipeline", "nothing.yaml"),
     }
     for why, words in refused.items():
         assert why in offbeat.refused("replay", *words), why

@@ -15,7 +15,7 @@ from restart_runs import HEADERS, Job, crashed_and_run_again, disordered, fated,
 from under_test import BARS, BUFFERED, ROLLED
 
 from offbeat.core.plan import Plan
-from offbeat.engines.local import Run
+from offbeat.engines.run_result import Run
 from offbeat.evaluate.generate_bars import generate_bars
 from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.spec.load import load_text

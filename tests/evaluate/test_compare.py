@@ -345,7 +345,7 @@ def test_refusals(offbeat: Command, tmp_path: Path) -> None:
     assert "--tolerance: 'soon'" in offbeat.refused("compare", pipeline, source, "--tolerance", "soon", "--labels", tmp_path / "l.csv")
     assert "does not exist" in offbeat.refused("compare", pipeline, source, "--labels", tmp_path / "no.csv")
     assert "it is a folder" in offbeat.refused("compare", pipeline, source, "--plot", tmp_path)
-    assert "there is no such pipeline" in offbeat.refused("compare", pipeline, source, "--with", tmp_path / "no.yaml")
+    assert "no.yaml: no such pipeline" in offbeat.refused("compare", pipeline, source, "--with", tmp_path / "no.yaml")
     for row, why in [
         ("z,x,2024-01-01T00:00:03Z,2024-01-01T00:00:03Z", "none of its keys (z) is among the keys of the rows (a, b)"),
         ("a,x,2025-01-01T00:00:03Z,2025-01-01T00:00:03Z", "lie outside the times of the rows (2024-01-01 00:00:00 to 2024-01-01 00:00:11"),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from command import STREAM
 
-from offbeat.engines.local import LocalEngine, Progress
+from offbeat.engines.local import LocalEngine
+from offbeat.engines.run_result import Progress
 from offbeat.extend import Chunk, Position, SourcePlan, UserError, chunk_of_records
 from offbeat.io.read.alert_files import read_alerts
 from offbeat.spec.load import load_text

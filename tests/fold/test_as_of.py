@@ -239,7 +239,7 @@ def test_the_command_line_says_what_it_left_out(offbeat: Command, records: Path)
         ("{mode: fixed, date: 2024-02-30}", "not a day; write it as 2024-03-01"),
         ("{mode: fixed, date: 1500-01-01}", "1500-01-01"),
         ("fixd", "fixd"),
-        ("fixed", "`fixed` is for views with a `rollup`; the rows of 'v' are judged one by one"),
+        ("fixed", "`fixed` is for views with a `rollup`; view 'v'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(text: str, why: str) -> None:

@@ -35,10 +35,10 @@ name: made
 source:
   key: {column: k}
   time: {column: t}
-  columns: {x: {type: fixed, scale: 0}}
+  columns: {x: {type: decimal, scale: 0}}
 views:
   v:
-    rollup: {key: k, every: 1d, columns: {n: count(*)}}
+    rollup: {key: k, size: 1d, columns: {n: count(*)}}
     windows:
       month: {over: 30d, features: {few: min(n)}}
       past: {over: all, lag: 7d, features: {usual: mean(n), spread: std(n)}}

@@ -17,7 +17,8 @@ import pytest
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
-from offbeat.engines.local import LocalEngine, Run
+from offbeat.engines.local import LocalEngine
+from offbeat.engines.run_result import Run
 from offbeat.evaluate.generate_cdr import generate_cdr
 from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.io.read.file_source import FileSource

@@ -104,10 +104,10 @@ def test_days_that_are_judged_by_what_was_learnt_from_them() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("    rollup: {key: who, size: 1d, columns: {a: count(x), b: sum(x)}}\n", "", "needs a view with a `rollup`"),
+        ("    rollup: {key: who, size: 1d, columns: {a: count(x), b: sum(x)}}\n", "", "so a view with a `rollup`"),
         ("over: 4d", "over: 23h", "`over` (23h) is shorter than a window"),
         ("over: 4d", "over: 4 days", "not a duration"),
-        ("train_min: 450", "train_min: 701", "`train_min` (701) lies above `sample_rows` (700)"),
+        ("train_min: 450", "train_min: 701", "`train_min` (701) exceeds `sample_rows` (700)"),
         ("features: [a, b]", "features: [a, c]", "unknown column 'c'"),
         ("features: [a, b]", "features: []", "features"),
         ("sample: 64", "sample: 257", "must be at most 256, not 257"),

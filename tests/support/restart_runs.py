@@ -24,7 +24,8 @@ from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.delivery import Delivery
-from offbeat.engines.local import LocalEngine, Run
+from offbeat.engines.local import LocalEngine
+from offbeat.engines.run_result import Run
 from offbeat.fold.merge_stage import MergeStage
 from offbeat.fold.shard import Shard
 from offbeat.io.read import merge_overlapping

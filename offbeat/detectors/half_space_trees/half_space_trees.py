@@ -64,7 +64,7 @@ class HalfSpaceTrees(PooledTrees[HalfSpaces]):
     def train(self, training: Training) -> None:
         """Fit trees on each key's rows."""
         before = self._places.used
-        places = self._places.take(training.slots)
+        places = self._places.allocate(training.slots)
         self._make_room(before)
         states = np.zeros(len(places), np.int8)
         grow_half_spaces(training.rows, training.starts, training.counts, training.seeds, places, self._depth, *self._pool, states)

@@ -69,7 +69,7 @@ class IsolationForest(PooledTrees[Forests]):
     def train(self, training: Training) -> None:
         """Fit a forest on each key's rows."""
         before = self._places.used
-        places = self._places.take(training.slots)
+        places = self._places.allocate(training.slots)
         self._make_room(before)
         states = np.zeros(len(places), np.int8)
         grow_forests(training.rows, training.starts, training.counts, training.seeds, places, self._sample, *self._pool, states)

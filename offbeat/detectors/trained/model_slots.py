@@ -30,7 +30,7 @@ class ModelSlots:
         """Make room for at least so many slots."""
         self.states, self.of = grown_rows(self.states, slots), grown_rows(self.of, slots, -1)
 
-    def take(self, slots: I32) -> I64:
+    def allocate(self, slots: I32) -> I64:
         """ModelSlots of distinct slots, new ones for those that have none."""
         new = slots[self.of[slots] < 0]
         self.of[new] = np.arange(self.used, self.used + len(new))

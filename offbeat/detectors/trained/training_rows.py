@@ -11,7 +11,7 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.evidence import WindowSpan
-from offbeat.core.rings import give, grown_rows, laid_out, next_capacity, no_free, stretches, take
+from offbeat.core.rings import allocate, give, grown_rows, laid_out, next_capacity, no_free, stretches
 
 OFFSET, CAPACITY, LENGTH, TRAINED, SEEN, TRAINING = range(6)
 """Columns of a slot's record: its stretch, rows in it, those of the last training at its start, complete rows in all, trainings."""
@@ -61,7 +61,7 @@ def _append(
         length = records[s, LENGTH]
         if length == records[s, CAPACITY]:
             size = next_capacity(length, most)
-            to = take(size, used, free, times)
+            to = allocate(size, used, free, times)
             if to < 0:
                 return i
             _move(rows, row_numbers, times, records[s, OFFSET], to, length)

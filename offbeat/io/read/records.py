@@ -30,11 +30,11 @@ def chunk_of_records(
     a record has it in `key` or `symbol`.
     """
     texts = [record if isinstance(record, bytes) else json.dumps(record, default=_plain).encode() for record in records]
-    # What is set aside is written as a line; a line end in JSON is white space.
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(sizes)
+    # A row that is set aside is written as one line; a line end in JSON is white space.
     data = b"".join(texts).replace(b"\n", b" ")
-    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    begins = ends - np.array([len(text) for text in texts], np.int64)
-    return _chunk(Decoder(plan).decode(data, begins, ends), position, first_row, file)
+    return _chunk(Decoder(plan).decode(data, ends - sizes, ends), position, first_row, file)
 
 
 def chunk_of_table(plan: SourcePlan, table: Any, position: Position, *, first_row: int = 1, file: int = 0, name: str = "table") -> Chunk:

@@ -125,7 +125,7 @@ class _Alerts:
         """A line of fields in columns, and below it what fired; the key goes below, too, where the line has no room for it."""
         if self._title:
             yield Text(self._title, style="table.title")
-        fields = [name for name in ("severity", "level", "key", "time", "alert_id") if name in self._width]
+        fields = ["severity", "level", "key", "time", "alert_id"]
         if sum(self._width[name] + 2 for name in fields) - 2 > width:
             fields.remove("key")
         yield self._line({name: Text(name, style="bold") for name in fields})

@@ -91,8 +91,8 @@ def test_the_words_say_the_same_as_the_score() -> None:
 
 def test_only_a_rule_without_a_window_is_judged_by_the_row_alone() -> None:
     detectors = {
-        "z": {"type": "zscore", "over": "5 rows", "at_least": 3, "limits": {"x": 3}},
-        "band": {"type": "band", "value": "x", "over": "4 rows", "at_least": 3},
+        "z": {"type": "zscore", "over": "5 rows", "min_values": 3, "limits": {"x": 3}},
+        "band": {"type": "band", "value": "x", "over": "4 rows", "min_values": 3},
         "big": {"type": "rule", "when": "x > 50"},
         "more": {"type": "rule", "when": "x > 2 * m"},
     }
@@ -106,7 +106,7 @@ def test_only_a_rule_without_a_window_is_judged_by_the_row_alone() -> None:
 
 def test_what_never_was_negative_is_not_usual_below_zero() -> None:
     """1, 2, 1, 2, 1: mean 1.4, three sd 1.64, so the range would begin at -0.24. With -1 among them it does lie below 0."""
-    settings = {"z": {"type": "zscore", "over": "5 rows", "at_least": 3, "limits": {"x": 3}}}
+    settings = {"z": {"type": "zscore", "over": "5 rows", "min_values": 3, "limits": {"x": 3}}}
     alert = last_alert(settings, [1.0, 2.0, 1.0, 2.0, 1.0, 99.0])
     assert f"x was 99; usual is 1.4, from 0 to {number(1.4 + 3 * stdev([1, 2, 1, 2, 1]))}\n" in explain_words(alert)
     values = [1.0, 2.0, -1.0, 2.0, 1.0]
@@ -116,5 +116,5 @@ def test_what_never_was_negative_is_not_usual_below_zero() -> None:
 
 
 def test_a_line_of_jsonl_says_what_the_record_says() -> None:
-    alert = last_alert({"z": {"type": "zscore", "over": "5 rows", "at_least": 3, "limits": {"x": 3}}}, [1.0, 2.0, 1.0, 2.0, 1.0, 99.0])
+    alert = last_alert({"z": {"type": "zscore", "over": "5 rows", "min_values": 3, "limits": {"x": 3}}}, [1.0, 2.0, 1.0, 2.0, 1.0, 99.0])
     assert explain_words(json.loads(json.dumps(alert))) == explain_words(alert)
