@@ -40,12 +40,13 @@ def test_a_record_that_cannot_be_read_is_its_own_fault() -> None:
     records: list[Mapping[str, Any] | bytes] = [
         good, b"", b"{", b"[1]", b'{"k": "a",\n "t": "2024-05-01T12:00:00Z",\n "x": 2}', b'{"k": "\xff", "t": "2024-05-01", "x": 1}',
         {"k": "a", "t": "2024-05-01T12:00:00Z"}, {"k": "a", "t": "then", "x": 1}, {"k": "a", "t": "2024-05-01T12:00:00Z", "x": "one"}, good,
+        b'{"k": "a\nb", "t": "2024-05-01T12:00:00Z", "x": 1}',
     ]  # fmt: skip
     rows = rows_of([chunk_of_records(PLAN, records, {})], ["f"])
     assert [row[2] for row in rows][:5] == ["", rows[1][2], "type", "type", ""]
     assert rows[1][2] in {"type", "missing"}, "nothing is no record"
-    assert [row[2] for row in rows][5:] == ["encoding", "missing", "time", "type", ""]
-    assert [row[4] for row in rows] == list(range(1, 11)), "none is left out"
+    assert [row[2] for row in rows][5:] == ["encoding", "missing", "time", "type", "", "type"], "no text of JSON holds a bare line end"
+    assert [row[4] for row in rows] == list(range(1, 12)), "none is left out"
     assert rows[7][1] is None
     assert all("\n" not in row[-1] for row in rows), "a row set aside is one line"
 
