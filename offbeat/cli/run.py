@@ -34,12 +34,16 @@ def run(
     ],
     source: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE", help="Files, folders, quoted patterns, or - for JSON lines on standard input."),
+        typer.Argument(
+            metavar="SOURCE", help="Files, folders, quoted patterns, a package's NAME://…, or - for JSON lines on standard input."
+        ),
     ] = None,
     alerts: Annotated[
         list[str] | None,
         typer.Option(
-            "--alerts", metavar="URI", help="Write alerts to FILE.jsonl, FILE.parquet, or - (JSON lines on standard output). Repeatable."
+            "--alerts",
+            metavar="URI",
+            help="Write alerts to FILE.jsonl, FILE.parquet, a package's NAME://…, or - (JSON lines on standard output). Repeatable.",
         ),
     ] = None,
     tables: Annotated[

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
@@ -32,7 +34,9 @@ def chunk_of_records(
     texts = [record if isinstance(record, bytes) else json.dumps(record, default=_plain).encode() for record in records]
     sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = np.cumsum(sizes)
-    return _chunk(Decoder(plan).decode(b"".join(texts), ends - sizes, ends), position, first_row, file)
+    parsed = Decoder(plan).decode(b"".join(texts), ends - sizes, ends)
+    parsed.raw = partial(_lines, parsed.raw)
+    return _chunk(parsed, position, first_row, file)
 
 
 def chunk_of_table(plan: SourcePlan, table: Any, position: Position, *, first_row: int = 1, file: int = 0, name: str = "table") -> Chunk:
@@ -45,6 +49,11 @@ def chunk_of_table(plan: SourcePlan, table: Any, position: Position, *, first_ro
     layout = lay_out(name, frame.columns, keyed)
     check_types(name, dict(frame.schema), layout, plan)
     return _chunk(parse_table(frame, layout, plan, 0, 0), position, first_row, file)
+
+
+def _lines(raw: Callable[[npt.NDArray[np.intp]], list[str]], rows: npt.NDArray[np.intp]) -> list[str]:
+    """The records as they are set aside, each on a line of its own: a line end in JSON is white space."""
+    return [" ".join(text.split("\n")) for text in raw(rows)]
 
 
 def _chunk(parsed: Parsed, position: Position, first_row: int, file: int) -> Chunk:
