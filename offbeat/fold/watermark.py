@@ -22,22 +22,32 @@ def provisional_lag_ns(plan: Plan) -> int:
 
 
 @compiled
-def _see(times: I64, recent: I64, state: I64, out: I64) -> None:
-    """`recent`: a ring of the last rows' times. `state`: how many were seen, and the watermark."""
-    ordered = np.empty(len(recent), np.int64)
+def _see(times: I64, recent: I64, ordered: I64, state: I64, out: I64) -> None:
+    """`recent`: a ring of the last rows' times; `ordered`: the same, rising. `state`: how many were seen, and the watermark."""
+    seen, mark, rows = state[0], state[1], len(recent)
+    n = min(seen, rows)
     for i in range(len(times)):
-        recent[state[0] % len(recent)] = times[i]
-        state[0] += 1
-        n = min(state[0], len(recent))
-        for k in range(n):
-            t = recent[k]
-            at = k
-            while at > 0 and ordered[at - 1] > t:
-                ordered[at] = ordered[at - 1]
-                at -= 1
-            ordered[at] = t
-        state[1] = max(state[1], ordered[(n - 1) // 2])
-        out[i] = state[1]
+        t, place = times[i], seen % rows
+        if n == rows:
+            # The new time takes the place of the oldest one: those that lie between the two move by one.
+            at = 0
+            while ordered[at] < recent[place]:
+                at += 1
+            while at + 1 < n and ordered[at + 1] < t:
+                ordered[at] = ordered[at + 1]
+                at += 1
+        else:
+            at = n
+            n += 1
+        while at > 0 and ordered[at - 1] > t:
+            ordered[at] = ordered[at - 1]
+            at -= 1
+        ordered[at] = t
+        recent[place] = t
+        seen += 1
+        mark = max(mark, ordered[(n - 1) // 2])
+        out[i] = mark
+    state[0], state[1] = seen, mark
 
 
 class Watermark:
@@ -50,6 +60,7 @@ class Watermark:
 
     def __init__(self) -> None:
         self._recent: I64 = np.zeros(ROWS, np.int64)
+        self._ordered = self._recent.copy()
         self._state: I64 = np.array([0, NULL_INT])
 
     @property
@@ -60,7 +71,7 @@ class Watermark:
     def see(self, time_ns: I64) -> I64:
         """(n,) the watermark after each of n further rows, given by their times (n,)."""
         out: I64 = np.empty(len(time_ns), np.int64)
-        _see(time_ns, self._recent, self._state, out)
+        _see(time_ns, self._recent, self._ordered, self._state, out)
         return out
 
     def arrays(self) -> Arrays:
@@ -70,3 +81,5 @@ class Watermark:
     def restore(self, arrays: Arrays) -> None:
         """Take over what `arrays` gave."""
         self._recent, self._state = arrays["recent"].copy(), arrays["state"].copy()
+        n = min(int(self._state[0]), ROWS)
+        self._ordered[:n] = np.sort(self._recent[:n])
