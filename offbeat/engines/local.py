@@ -35,7 +35,6 @@ from offbeat.engines.tables.collect import Tables
 from offbeat.fold.as_of import check_batch, left_out
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
 from offbeat.fold.fold import Fold
-from offbeat.fold.intake import Prepared
 from offbeat.fold.shard import Output
 from offbeat.io.contract import Source
 from offbeat.io.read.file_source import FileSource
@@ -200,7 +199,7 @@ class LocalEngine:
         chunks = (_renumbered(chunk, numbers) for chunk in self._source.chunks(self._position))
         if self._live:
             for chunk in chunks:
-                yield _Step(chunk, [_done(self._fold, chunk)], quiet=True)
+                yield _Step(chunk, [feed(self._fold, 0, self._fold.prepare(0, chunk))], quiet=True)
                 if self._stop.is_set():
                     return
             self._read_all = True
@@ -212,9 +211,7 @@ class LocalEngine:
             """Chunks that are done, until at most so many are under way."""
             while len(waiting) > most:
                 chunk, futures = waiting.popleft()
-                for future in futures:
-                    future.result()
-                yield _Step(chunk, futures, quiet=not waiting)
+                yield _Step(chunk, [future.result() for future in futures], quiet=not waiting)
 
         try:
             for chunk, parts in ahead:
@@ -244,7 +241,7 @@ class LocalEngine:
             for chunk in source.chunks(None):
                 rows.update({source.known_as(source.files[place]): n for place, n in rows_by_file(chunk).items()})
                 whole, parts = _cut(_renumbered(chunk, numbers), self._workers)
-                self._note(_Step(whole, [_done(own, part, number) for number, part in parts], quiet=True), source)
+                self._note(_Step(whole, [feed(own, number, own.prepare(number, part)) for number, part in parts], quiet=True), source)
         finally:
             source.close()
         self._deliver(own.drain())
@@ -259,8 +256,7 @@ class LocalEngine:
     def _note(self, step: _Step, source: FileSource | None) -> None:
         """Deliver what came of a chunk, and remember which files of `source` it is of; None: where none may be corrected."""
         self.result.rows_read += step.chunk.frame.height
-        for future in step.futures:
-            fed = future.result()
+        for fed in step.fed:
             self._deliver(fed.output)
             if source is not None:
                 paths = [self._files[number] for number in rows_by_file(step.chunk)]
@@ -370,22 +366,13 @@ class _Step:
     """A chunk of the source and what comes of it, by shard."""
 
     chunk: Chunk
-    futures: Sequence[Future[Fed]]
-    """All done."""
+    fed: Sequence[Fed]
     quiet: bool
     """Whether no later chunk is under way, so that the run can be committed."""
 
 
 def _cut(chunk: Chunk, shards: int) -> tuple[Chunk, list[tuple[int, Chunk]]]:
     return chunk, list(cut(chunk, shards))
-
-
-def _done(fold: Fold, chunk: Chunk, number: int = 0) -> Future[Fed]:
-    """What comes of a chunk in a shard, worked out at once."""
-    ready, done = Future[Prepared](), Future[Fed]()
-    ready.set_result(fold.prepare(number, chunk))
-    done.set_result(feed(fold, number, ready))
-    return done
 
 
 def _renumbered(chunk: Chunk, numbers: list[int]) -> Chunk:

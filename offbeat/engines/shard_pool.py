@@ -40,8 +40,11 @@ class ShardPool:
         futures = []
         for number, chunk in parts:
             ready = self._ready[number].submit(self._fold.prepare, number, chunk)
-            futures.append(self._folds[number].submit(feed, self._fold, number, ready))
+            futures.append(self._folds[number].submit(self._feed, number, ready))
         return futures
+
+    def _feed(self, number: int, ready: Future[Prepared]) -> Fed:
+        return feed(self._fold, number, ready.result())
 
     def close(self) -> None:
         """Wait for chunks under way; those that have not begun are given up."""
@@ -49,9 +52,8 @@ class ShardPool:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def feed(fold: Fold, number: int, ready: Future[Prepared]) -> Fed:
-    """Fold a chunk that is, or is being, made ready."""
-    prepared = ready.result()
+def feed(fold: Fold, number: int, prepared: Prepared) -> Fed:
+    """Fold a chunk that was made ready."""
     before = counted(fold.shard_ledger(number))
     output = fold.feed(number, prepared)
     return Fed(output, prepared.batch.time_ns, before, counted(fold.shard_ledger(number)))
