@@ -291,10 +291,14 @@ class PartialTable:
         self._rows += int((places >= 0).sum())
         return places
 
-    def count(self, target: I32, start: I64) -> I64:
-        """Count n rows in a table without aggregates; returns as `fold`."""
+    def count(self, target: I32, start: I64, rows: I64 | None = None) -> I64:
+        """Count n rows in a table without aggregates, or n times so many `rows` (n,); returns as `fold`."""
         nothing = np.empty((0, len(target)))
-        return self.fold(target, start, nothing.astype(np.int64), nothing)
+        places = self.fold(target, start, nothing.astype(np.int64), nothing)
+        if rows is not None:
+            np.add.at(self._ints[:, ROWS], places, rows - 1)
+            self._rows += int(rows.sum()) - len(rows)
+        return places
 
     def add(self, windows: Partials) -> I64:
         """Add windows, none of them twice, to those that are here; returns (w,) their places."""

@@ -59,7 +59,8 @@ class _Inbox:
                 touched[view] = Touched(None, places, places[:0], nothing)
             there = targets[:, v] >= 0
             targets[there, v] = slots[targets[there, v]]
-        self.undecided.restore(RowGroups.together([self.undecided.groups(), RowGroups(targets, delta.groups.starts, delta.groups.rows)]))
+        if len(delta.groups):
+            self.undecided.add(list(targets.T), list(delta.groups.starts.T), delta.groups.rows)
         return touched
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:

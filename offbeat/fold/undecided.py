@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offbeat.core.batch import I32, I64, Bools
-from offbeat.core.partials import ROWS, PartialLayout, Partials, PartialTable
+from offbeat.core.partials import ROWS, PartialLayout, PartialTable
 from offbeat.core.state import Arrays
 
 Verdict = Callable[[I32, I64], Bools]
@@ -78,12 +78,12 @@ class Undecided:
         self._chain = [(PartialTable(layout), PartialTable(layout)) for _ in range(self._views)]
         """By view: (group so far, start) → a number, and (that number, target) → the group with this view."""
 
-    def add(self, targets: Sequence[I32], starts: Sequence[I64]) -> None:
-        """Count n rows by the windows of each view, -1 among `targets` where a view did not take a row."""
+    def add(self, targets: Sequence[I32], starts: Sequence[I64], rows: I64 | None = None) -> None:
+        """Count n rows, or n times so many `rows` (n,), by the windows of each view, -1 among `targets` where a view did not take them."""
         group: I64 = np.zeros(len(targets[0]), np.int64)
         for (by_start, by_target), target, start in zip(self._chain, targets, starts, strict=True):
             group = by_start.count(group.astype(np.int32), np.where(target < 0, 0, start))
-            group = by_target.count(group.astype(np.int32), target.astype(np.int64))
+            group = by_target.count(group.astype(np.int32), target.astype(np.int64), rows)
 
     def groups(self) -> RowGroups:
         """All rows."""
@@ -112,10 +112,7 @@ class Undecided:
         """Hold these rows and no others."""
         self._clear()
         if len(groups):
-            self.add(list(groups.targets.T), list(groups.starts.T))
-            table = self._chain[-1][1]
-            kept = table.partials()
-            table.restore(Partials(kept.targets, kept.starts, groups.rows[:, np.newaxis].copy(), kept.floats))
+            self.add(list(groups.targets.T), list(groups.starts.T), groups.rows)
 
     def rows(self) -> int:
         """Rows counted."""
