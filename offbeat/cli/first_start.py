@@ -25,12 +25,14 @@ def tell_of_compiling(kernel: Any = None, seconds: int = 15) -> None:
 def prepare(*plans: Plan) -> None:
     """Before a run: where nothing is compiled yet, say so, and have another process compile what trained detectors need."""
     from offbeat.core.compiled import can_keep, is_kept
+    from offbeat.detectors.spec import detector_types
     from offbeat.features import kernels
 
     if is_kept(kernels.fold):
         return
     tell_of_compiling(kernels.fold, 20)
-    types = sorted({d.type for plan in plans for view in plan.views for d in view.detectors if isinstance(d, ModelPlan | PopulationPlan)})
+    trained = {d.type for plan in plans for view in plan.views for d in view.detectors if isinstance(d, ModelPlan | PopulationPlan)}
+    types = sorted(trained.intersection(detector_types()))  # other packages' have no kernels of ours
     if types and can_keep():
         from offbeat.core.compiled import compiled_elsewhere
         from offbeat.detectors.trained.warm_up import first_fits

@@ -223,14 +223,13 @@ class PopulationPlan:
     """The features as text."""
     inputs: tuple[int, ...]
     """Outputs of the view's program, one a feature."""
+    settings: tuple[tuple[str, int | str], ...]
+    """Arguments of the method's class; of another package's detector its `settings` as JSON."""
     over_ns: int
     """How far the windows it learns from reach back."""
     sample_rows: int
     """Most rows that a model is trained on."""
     train_min: int
-    trees: int
-    sample: int
-    """Rows of a tree."""
     contamination: float
     model: str
     """File of a model that scores instead of trained ones; ''."""

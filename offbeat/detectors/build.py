@@ -10,11 +10,14 @@ from offbeat.core.clock import LocalTime
 from offbeat.core.plan import AbsencePlan, DetectorPlan, ExtensionPlan, ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
 from offbeat.detectors.absence.absence import Absence
 from offbeat.detectors.detector import Detector, RawRows
-from offbeat.detectors.extension.adapters import Keyed, Stateless, instance
+from offbeat.detectors.extension.adapters import Fitted, Keyed, Stateless, instance
 from offbeat.detectors.extension.protocols import KeyedDetector
-from offbeat.detectors.population_forest.population_forest import PopulationForest
+from offbeat.detectors.implementation import implementation
+from offbeat.detectors.population.population import Population
+from offbeat.detectors.population.population_model import Method
 from offbeat.detectors.range.range import Range
 from offbeat.detectors.rule.rule import Rule
+from offbeat.detectors.spec import detector_types
 from offbeat.detectors.trained.shared_training import SharedTraining
 from offbeat.detectors.trained.trained import Trained
 
@@ -52,7 +55,16 @@ def _absence(plan: AbsencePlan, _: Surroundings) -> Detector:
 
 
 def _population(plan: PopulationPlan, around: Surroundings) -> Detector:
-    return PopulationForest(plan, around.view.name, around.seed, around.local)
+    return Population(plan, method_of(plan), around.view.name, around.seed, around.local)
+
+
+def method_of(plan: PopulationPlan) -> Method:
+    """A method of the plan's type: ours, or another package's detector."""
+    if plan.type not in detector_types():
+        settings = str(dict(plan.settings)["settings"])
+        return Fitted(plan.type, instance(plan.type, settings), settings)
+    method: Method = implementation(plan.type)(len(plan.inputs), **dict(plan.settings))
+    return method
 
 
 def _trained(plan: ModelPlan, around: Surroundings) -> Detector:

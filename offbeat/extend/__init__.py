@@ -16,6 +16,8 @@ from offbeat.decide.block import STATUSES
 from offbeat.detectors.extension.protocols import (
     DetectorSettings,
     KeyedDetector,
+    PopulationDetector,
+    PopulationSettings,
     StatelessDetector,
     TrainedDetector,
     TrainedSettings,
@@ -38,6 +40,8 @@ __all__ = [
     "DetectorSettings",
     "KeyedDetector",
     "Opening",
+    "PopulationDetector",
+    "PopulationSettings",
     "Position",
     "Settings",
     "Sink",

@@ -11,7 +11,7 @@ import numpy as np
 from offbeat.core.batch import EVER, I64, NULL_INT, Bools
 from offbeat.core.ledger import ViewCounts
 from offbeat.core.partials import PartialLayout, Partials, PartialTable
-from offbeat.core.plan import Plan, RollupPlan, ViewPlan
+from offbeat.core.plan import AbsencePlan, Plan, PopulationPlan, RollupPlan, ViewPlan
 from offbeat.core.state import Arrays, Document, prefixed, under
 from offbeat.core.window_merge import WindowMerge
 from offbeat.decide.block import FINAL, PROVISIONAL, AlertBlock
@@ -53,7 +53,7 @@ class WindowView:
         self.final_ns = NULL_INT
         """Windows that start before this are closed for good."""
         self._as_of_ns: int | None = None
-        self._counting = Revisions(together=any(detector.type in ("population_forest", "absence") for detector in view.detectors))
+        self._counting = Revisions(together=any(isinstance(detector, PopulationPlan | AbsencePlan) for detector in view.detectors))
         self._final = self._ahead = self._empty()
         """The windows that are final, and all that are closed; one and the same where none is provisional."""
         self.fired = FiredWindows()

@@ -9,7 +9,9 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import ValidationError
 
 from offbeat.detectors.spec import DetectorSpec, Settings, detector_types
+from offbeat.errors import UserError
 from offbeat.spec.models import PipelineSpec, SourceSpec
+from offbeat.spec.other_detectors import detector_spec
 from offbeat.spec.sources import source_spec
 
 ROOT: Any = PipelineSpec
@@ -25,6 +27,9 @@ def plain(annotation: Any, value: Any = None) -> Any:
         return plain(options[0], value)
     if annotation is DetectorSpec:
         kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        if isinstance(kind, str) and kind not in detector_types():
+            with suppress(UserError):
+                return detector_spec(kind)
         return detector_types().get(kind, DetectorSpec) if isinstance(kind, str) else DetectorSpec
     if annotation is SourceSpec:
         with suppress(ValidationError):

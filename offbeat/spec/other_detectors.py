@@ -23,18 +23,23 @@ def of_another_package(value: Any, own: ValidatorFunctionWrapHandler) -> Detecto
         found: DetectorSpec = own(value)
         return found
     try:
-        kind: Any = find(DETECTORS, name)
-        # What these stand on takes time to import, which only those pay for who name such a class.
-        protocols = import_module("offbeat.detectors.extension.protocols")
-        bases = (protocols.StatelessDetector, protocols.KeyedDetector, protocols.TrainedDetector)
-        if not issubclass(kind, bases):
-            named = ", ".join(base.__name__ for base in bases)
-            raise UserError(f"detector {name}: the class is no detector; derive it from one of {named} of offbeat.extend")
-        model = settings_of(DETECTORS, name, kind, DetectorSpec)
+        model = detector_spec(name)
     except UserError as error:
         wrong = PydanticCustomError("detector_type", "{message}", {"message": str(error)})
         raise ValidationError.from_exception_data("detector", [InitErrorDetails(type=wrong, loc=("type",), input=name)]) from error
     return model.model_validate(value)
+
+
+def detector_spec(name: str) -> type[DetectorSpec]:
+    """The model of the settings of another package's detector. Raises UserError where there is no such class, or it is none."""
+    kind: Any = find(DETECTORS, name)
+    # What these stand on takes time to import, which only those pay for who name such a class.
+    protocols = import_module("offbeat.detectors.extension.protocols")
+    bases = (protocols.StatelessDetector, protocols.KeyedDetector, protocols.TrainedDetector, protocols.PopulationDetector)
+    if not issubclass(kind, bases):
+        named = ", ".join(base.__name__ for base in bases)
+        raise UserError(f"detector {name}: the class is no detector; derive it from one of {named} of offbeat.extend")
+    return settings_of(DETECTORS, name, kind, DetectorSpec)
 
 
 def as_plain(spec: DetectorSpec, own: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from offbeat.core.extensions import DETECTORS, installed
 from offbeat.detectors.spec import detector_types
 from offbeat.spec.document import Path
 from offbeat.spec.key_paths import ROOT, child, is_model, keys
@@ -130,9 +131,9 @@ def _message(found: ErrorDetails, path: Path, value: Any) -> str:
         valid = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
         return f"{_shown(given)} is not valid{nearest(str(given), valid)}"
     if kind == "union_tag_not_found":
-        return "missing key 'type'" + nearest("", detector_types())
+        return "missing key 'type'" + nearest("", _types())
     if kind == "union_tag_invalid":
-        return f"unknown type {context['tag']!r}{nearest(str(context['tag']), detector_types())}"
+        return f"unknown type {context['tag']!r}{nearest(str(context['tag']), _types())}"
     if kind in {"too_short", "string_too_short"}:
         return "must not be empty"
     if kind in _BOUNDS:
@@ -142,6 +143,11 @@ def _message(found: ErrorDetails, path: Path, value: Any) -> str:
     if kind == "string_type" and isinstance(given, int | float) and path[-1] in _LENGTHS:
         expected = f"a length with its unit, such as {given}s or {given}m"
     return f"expected {expected}, got {_shown(given)}" if expected else f"{found['msg'][:1].lower()}{found['msg'][1:]}"
+
+
+def _types() -> list[str]:
+    """Every kind of detector that can be named here."""
+    return [*detector_types(), *installed(DETECTORS)]
 
 
 def _shown(value: Any) -> str:

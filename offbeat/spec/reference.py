@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from offbeat.core.extensions import SOURCES, find, settings_of
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
+from offbeat.errors import UserError
 from offbeat.spec import models
 from offbeat.spec.document import read_document
 from offbeat.spec.duration import UNITS_NS
@@ -18,6 +19,7 @@ from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS
 from offbeat.spec.identity import canonical_json
 from offbeat.spec.key_paths import is_model, is_named, plain
 from offbeat.spec.load import shipped
+from offbeat.spec.other_detectors import detector_spec
 from offbeat.spec.values import Called
 
 _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
@@ -163,11 +165,23 @@ def _language() -> list[str]:
     ]
 
 
+def detector_section(name: str) -> str:
+    """The settings of another package's detector, as Markdown."""
+    return f"## `views.NAME.detectors.NAME` with `type: {name}`\n\n{_section(detector_spec(name))}\n"
+
+
 def source_section(name: str) -> str:
     """The settings of another package's source, as Markdown: what stands in `source` besides the keys of every source."""
     return f"## `source` with `type: {name}`\n\n{_section(settings_of(SOURCES, name, find(SOURCES, name), Settings))}\n"
 
 
+def _of_another_package(name: str) -> str:
+    try:
+        return detector_section(name)
+    except UserError:
+        return source_section(name)
+
+
 if __name__ == "__main__":
-    # Run as a program, this module writes the page; with names of sources, their sections.
-    sys.stdout.write("\n".join(map(source_section, sys.argv[1:])) if sys.argv[1:] else reference_page())
+    # Run as a program, this module writes the page; with names of detectors and sources of other packages, their sections.
+    sys.stdout.write("\n".join(map(_of_another_package, sys.argv[1:])) if sys.argv[1:] else reference_page())

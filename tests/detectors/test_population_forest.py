@@ -20,12 +20,13 @@ from offbeat.core.batch import F64
 from offbeat.core.evidence import Evidence
 from offbeat.core.plan import PopulationPlan
 from offbeat.core.state import encode
+from offbeat.detectors.build import method_of
 from offbeat.detectors.detector import DetectorInput
-from offbeat.detectors.isolation_forest.isolation_forest import IsolationForest
-from offbeat.detectors.population_forest.population_forest import PopulationForest
-from offbeat.detectors.population_forest.population_kernels import packed, path_scores
-from offbeat.detectors.population_forest.population_model import load, save
-from offbeat.detectors.population_forest.population_sample import PopulationSample
+from offbeat.detectors.isolation_forest.isolation_forest import Forests, IsolationForest
+from offbeat.detectors.population.population import Population
+from offbeat.detectors.population.population_model import load, save
+from offbeat.detectors.population.population_sample import PopulationSample
+from offbeat.detectors.population_forest.population_forest_kernels import packed, path_scores
 from offbeat.detectors.trained.float32 import by_row
 from offbeat.detectors.trained.model import Training
 from offbeat.errors import UserError
@@ -48,7 +49,7 @@ def test_verdicts_are_those_of_the_definition_to_the_bit(expected: list[Verdict]
 
 
 def test_a_sample_smaller_than_half_a_day_is_that_of_the_definition() -> None:
-    plan = replace(PLAN, sample_rows=90, train_min=90, sample=90, trees=5)
+    plan = replace(PLAN, sample_rows=90, train_min=90, settings=(("sample", 90), ("trees", 5)))
     assert Run(plan).judge(windows()) == rolling(plan, VIEW, SEED, windows())
 
 
@@ -111,7 +112,8 @@ def test_without_live_scores_those_of_the_sample_stand_in(tmp_path: Path) -> Non
     run.learn(before)
     judged = run.judge([w for w in windows() if w.start == 18_003 * DAY])
     learnt = sorted((w for w in before if not np.isnan(w.features[0])), key=lambda w: sample_hash(w.key, w.start))[:700]
-    scores = forest_scores(load(saved(run, tmp_path), PLAN.features).forest, np.array([w.features for w in learnt]))
+    model = load(replace(PLAN, model=saved(run, tmp_path)), method_of(PLAN))
+    scores = forest_scores(Forests(**model.arrays), np.array([w.features for w in learnt]))
     assert {v.threshold for v in judged} - {None} == {sorted(scores)[664]}  # ⌈0.95 · 700⌉ = 665
 
 
@@ -159,7 +161,7 @@ def test_files_that_are_no_model_for_it(tmp_path: Path) -> None:
     state = tmp_path / "state"
     for data in (b"", b"nothing", encode({}, {}), Path(path).read_bytes()[:-1], bytes(1000)):
         state.write_bytes(data)
-        with pytest.raises(UserError, match="state: not the model of a population forest"):
+        with pytest.raises(UserError, match="state: not a model of population_forest"):
             Run(replace(PLAN, model=str(state)))
     with pytest.raises(UserError, match="elsewhere: the model cannot be read: No such file"):
         Run(replace(PLAN, model=str(tmp_path / "elsewhere")))
@@ -185,7 +187,8 @@ def test_a_version_names_what_was_learnt() -> None:
     changed = [replace(w, features=(50.0, 50.0)) if w.start == 18_003 * DAY else w for w in windows()]
     other, _ = versions(changed)
     assert [other[day] == one[day] for day in sorted(one)] == [True, True, True, True, False, False, False, True]  # up to day 7 it counts
-    for plan, seed in ((replace(PLAN, trees=13), SEED), (replace(PLAN, sample=65), SEED), (PLAN, 0)):
+    more, larger = (replace(PLAN, settings=(("sample", sample), ("trees", trees))) for sample, trees in ((64, 13), (65, 12)))
+    for plan, seed in ((more, SEED), (larger, SEED), (PLAN, 0)):
         assert not every(versions(windows(), plan, seed)[0]) & every(one)
 
 
@@ -205,7 +208,7 @@ def test_evidence() -> None:
     np.testing.assert_allclose(evidence.contributions.sum(axis=0)[~silent], 1 - 1 / evidence.raw[~silent], rtol=0, atol=1e-12)
     assert np.isnan(evidence.contributions[:, silent]).all()
     assert evidence.features == ("a", "b")
-    few = "no verdict: {:,} rows without a null are there to learn from, and 450 are the least"
+    few = "no verdict: {:,} rows without a null to learn from; at least 450 are needed"
     first = sum(w.start == 18_000 * DAY and not np.isnan(w.features[0]) for w in found)
     for note, start, whole in zip(evidence.notes, starts.tolist(), (~null).tolist(), strict=True):
         held = 0 if start == 18_000 * DAY else first
@@ -268,11 +271,11 @@ def test_scoring_changes_nothing() -> None:
     file = run.forest.model()
     model = run.forest._newest
     assert model is not None
-    x = np.random.default_rng(1).lognormal(2, 1, (2, 900)).astype(np.float32)
-    once = model.score(x)
-    assert model.score(x).tobytes() == once.tobytes()
-    assert [model.score(np.ascontiguousarray(x[:, i : i + 1]))[0] for i in range(0, 900, 50)] == once[::50].tolist()
-    assert save(model) == file
+    x, both, every = np.random.default_rng(1).lognormal(2, 1, (2, 900)), np.arange(2), np.arange(900)
+    once = model.scorer.score(x, both, every)
+    assert model.scorer.score(x, both, every).tobytes() == once.tobytes()
+    assert [model.scorer.score(x, both, every[i : i + 1])[0] for i in range(0, 900, 50)] == once[::50].tolist()
+    assert save(PLAN, model) == file
 
 
 @pytest.mark.parametrize(("columns", "rows", "sample"), [(1, 2, 256), (3, 40, 256), (5, 900, 256), (4, 900, 100), (2, 900, 3), (3, 900, 2)])
@@ -310,8 +313,9 @@ def test_memory_is_bounded() -> None:
 
 def by_population_forest(rows: F64, seed: int) -> F64:
     n, k = rows.shape
-    plan = PopulationPlan("f", "population_forest", ("x",) * k, tuple(range(k)), 4 * DAY, 100_000, 2, 100, 256, 0.05, "")
-    forest = PopulationForest(plan, "v", seed)
+    of = (("sample", 256), ("trees", 100))
+    plan = PopulationPlan("f", "population_forest", ("x",) * k, tuple(range(k)), of, 4 * DAY, 100_000, 2, 0.05, "")
+    forest = Population(plan, method_of(plan), "v", seed)
     names, slots, start = [str(i) for i in range(n)], np.arange(n, dtype=np.int32), np.full(n, DAY)
     batch = DetectorInput(names, slots, start, np.ascontiguousarray(rows.T), np.zeros(n, np.int64))
     forest.learn(batch)

@@ -17,7 +17,7 @@ from folders import DOCS
 
 import offbeat
 from offbeat.errors import SpecError
-from offbeat.extend import KeyedDetector, StatelessDetector
+from offbeat.extend import KeyedDetector, PopulationDetector, StatelessDetector
 from offbeat.testing import check_detector
 
 PAGE = DOCS / "write-a-detector.md"
@@ -25,7 +25,8 @@ PAGE = DOCS / "write-a-detector.md"
 
 class Page(NamedTuple):
     detectors: ModuleType
-    neighbours: ModuleType
+    river: ModuleType
+    population: ModuleType
     checks: ModuleType
 
 
@@ -68,20 +69,16 @@ def test_the_pages_pipeline(tmp_path: Path) -> None:
     assert (first["type"], first["observed"], first["threshold"], first["voted"]) == ("my_detectors:Cusum", 3.0, 8.0, True)
 
 
-def test_the_pages_classes_keep_the_promises(page: Page) -> None:
-    page.checks.test_cusum()
-
-
-@pytest.mark.heavy
-def test_a_wrapped_model_keeps_the_promises(page: Page) -> None:
-    turns = {"train_on": 200, "train_min": 60, "retrain_every": 50}
-    check_detector(page.neighbours.Neighbours, turns, features=2, rows=600, degenerate=False)
+@pytest.mark.parametrize("name", ["test_cusum", "test_river", "test_population"])
+def test_the_pages_classes_keep_the_promises(page: Page, name: str) -> None:
+    getattr(page.checks, name)()
 
 
 OWN: dict[str, dict[str, Any]] = {
     "isolation_forest": {"trees": 20, "train_on": 300, "train_min": 100, "retrain_every": 100},
     "half_space_trees": {"train_on": 300, "train_min": 100, "retrain_every": 100},
     "robust_covariance": {"train_on": 300, "train_min": 100, "retrain_every": 100},
+    "population_forest": {"trees": 10, "train_min": 200},
 }
 
 
@@ -117,10 +114,35 @@ class Shapeless(StatelessDetector):
         return float(len(rows))
 
 
-@pytest.mark.parametrize(("kind", "breaks"), [(Leaky, "cut into batches"), (Growing, "cut into batches")])
-def test_the_check_finds_what_breaks_a_promise(kind: type, breaks: str) -> None:
+class Wavering(PopulationDetector):
+    """Scores by the number of rows in the call."""
+
+    def train(self, rows: Any, seed: int) -> Any:
+        return {"mean": rows.mean(axis=0), "seed": np.array(seed)}
+
+    def score(self, model: Any, rows: Any) -> Any:
+        return np.abs(rows - model["mean"]).max(axis=1) + len(rows)
+
+
+class Homeless(Wavering):
+    """Its model cannot be kept in a file."""
+
+    def train(self, rows: Any, seed: int) -> Any:
+        return rows.mean, seed
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "breaks"),
+    [(Leaky, {}, "cut into batches"), (Growing, {}, "cut into batches"), (Wavering, {"train_min": 100}, "other keys beside them")],
+)
+def test_the_check_finds_what_breaks_a_promise(kind: type, settings: dict[str, Any], breaks: str) -> None:
     with pytest.raises(AssertionError, match=breaks):
-        check_detector(kind)
+        check_detector(kind, settings)
+
+
+def test_a_model_of_all_keys_must_be_arrays() -> None:
+    with pytest.raises(offbeat.UserError, match="mapping of names to arrays of numbers"):
+        check_detector(Homeless, {"train_min": 100})
 
 
 def pipeline(**detector: Any) -> dict[str, Any]:
@@ -137,7 +159,10 @@ def pipeline(**detector: Any) -> dict[str, Any]:
         ({"type": "my_detectors:Cusum", "drifft": 1.0}, "views.v.detectors.d.drifft"),
         ({"type": "nowhere:Cusum"}, "there is no module 'nowhere'"),
         ({"type": "my_detectors:CusumSettings"}, "the class is no detector"),
-        ({"type": "cusum"}, "views.v.detectors.d"),
+        ({"type": "my_detectors:Cusum", "drifft": 1.0}, "did you mean 'drift'?"),
+        ({"type": "cusum"}, "unknown type 'cusum'"),
+        ({"type": "my_population:FarFromAll"}, "a view with a `rollup`"),
+        ({"type": "my_population:FarFromAll", "train_min": 9, "sample_rows": 8}, "no model ever sees so many"),
     ],
 )
 def test_a_wrong_detector_is_refused(detector: dict[str, Any], said: str) -> None:
@@ -166,3 +191,37 @@ def test_a_state_outlives_the_process(tmp_path: Path) -> None:
     kept = pl.read_ndjson("out.jsonl")
     assert kept["alert_id"].sort().to_list() == both["alert_id"].cast(pl.String).sort().to_list()
     assert len(both) > 0
+
+
+def usage(days: int, odd: float) -> pl.DataFrame:
+    """30 customers with one session a day each, of 10 + i % 5 MB for customer i; customer 7 has `odd` MB on the last two days."""
+    rows = [(f"c{i:02}", f"2024-03-{day + 1:02}T10:00:00Z", 10.0 + i % 5) for day in range(days) for i in range(30)]
+    frame = pl.DataFrame(rows, schema=["customer", "at", "mb"], orient="row")
+    last = (pl.col("customer") == "c07") & (pl.col("at") >= rows[max(len(rows) - 31, 0)][1])
+    return frame.with_columns(mb=pl.when(last).then(odd).otherwise(pl.col("mb")))
+
+
+@pytest.mark.usefixtures("page")
+def test_a_model_over_all_keys_by_hand(tmp_path: Path) -> None:
+    """Median 12 and deviation 1 of 10 … 14 MB, so 19 MB is 7 deviations out; the scores before are 0, 1 and 2 (a row of 10 or 14)."""
+    (tmp_path / "usage.yaml").write_text(blocks(PAGE, "yaml")[1])
+    usage(6, 19.0).write_csv(tmp_path / "usage.csv")
+    state = tmp_path / "state"
+    result = offbeat.run(tmp_path / "usage.yaml", str(tmp_path / "usage.csv"), alerts=str(tmp_path / "a.jsonl"), state=str(state))
+    versions = []
+    for alert, learnt in zip(result.alerts.sort("time").to_dicts(), (120, 150), strict=True):
+        (said,) = alert["detectors"]
+        assert (alert["key"], said["raw"], said["threshold"], said["voted"], said["score"]) == ("c07", 7.0, 2.0, True, 7 / 9)
+        assert (said["type"], said["window"]["n"]) == ("my_population:FarFromAll", learnt)
+        versions.append(said["model_version"])
+    assert result.ledger["warming_up"] == 60, "two days pass before 60 rows are there to learn from"
+    # Elsewhere, by the model of the last day that is closed for good: the same raw score, also on the very first day.
+    model = state / "models" / "day.far.arrow"
+    other = offbeat.run(tmp_path / "usage.yaml", usage(1, 19.0), overrides=[f"day.far.model={model}"])
+    (alone,) = other.alerts.to_dicts()
+    assert (alone["key"], alone["detectors"][0]["raw"]) == ("c07", 7.0)
+    assert alone["detectors"][0]["model_version"] == versions[0] != versions[1]
+    text = (tmp_path / "usage.yaml").read_text().replace('"my_population:FarFromAll"', "population_forest")
+    (tmp_path / "forest.yaml").write_text(text)
+    with pytest.raises(offbeat.UserError, match="not a model of population_forest"):
+        offbeat.run(tmp_path / "forest.yaml", usage(1, 19.0), overrides=[f"day.far.model={model}"])

@@ -77,7 +77,7 @@ def _judged(plan: PopulationPlan, chosen: list[tuple[Window, float | None]], see
     if len(chosen) < plan.train_min:
         return {}
     rows = np.array([w.features for w, _ in chosen])
-    grown = IsolationForest(rows.shape[1], plan.trees, plan.sample)
+    grown = IsolationForest(rows.shape[1], **{name: int(value) for name, value in plan.settings})
     grown.grow(1)
     one = np.ones(1, np.int64)
     grown.train(Training(np.zeros(1, np.int32), one - 1, one * len(rows), rows, one, np.array([seed], np.uint64)))

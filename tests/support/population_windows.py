@@ -10,11 +10,12 @@ from oracle_population import Verdict, Window
 
 from offbeat.core.plan import PopulationPlan
 from offbeat.core.state import decode, encode
+from offbeat.detectors.build import method_of
 from offbeat.detectors.detector import DetectorInput
-from offbeat.detectors.population_forest.population_forest import PopulationForest
+from offbeat.detectors.population.population import Population
 
 DAY = 86_400_000_000_000
-PLAN = PopulationPlan("forest", "population_forest", ("a", "b"), (2, 0), 4 * DAY, 700, 450, 12, 64, 0.05, "")
+PLAN = PopulationPlan("forest", "population_forest", ("a", "b"), (2, 0), (("sample", 64), ("trees", 12)), 4 * DAY, 700, 450, 0.05, "")
 VIEW, SEED = "v", 2**63 + 5
 
 
@@ -36,7 +37,7 @@ class Run:
     """A detector fed with batches of windows."""
 
     def __init__(self, plan: PopulationPlan = PLAN, seed: int = SEED) -> None:
-        self.forest = PopulationForest(plan, VIEW, seed)
+        self.forest = Population(plan, method_of(plan), VIEW, seed)
         self.names: list[str] = []
 
     def input(self, batch: Sequence[Window]) -> DetectorInput:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from offbeat.core.plan import ExtensionPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays
 from offbeat.detectors.detector import Detector, DetectorInput, Verdicts
-from offbeat.detectors.extension.protocols import KeyedDetector, StatelessDetector, TrainedDetector
+from offbeat.detectors.extension.protocols import KeyedDetector, PopulationDetector, StatelessDetector, TrainedDetector
 from offbeat.detectors.trained.model import Training
 from offbeat.errors import UserError
 
@@ -144,7 +144,7 @@ class Keyed(_Extension):
 
 
 class OneByOne:
-    """A `TrainedDetector` as a model: one mapping of arrays a key, fitted again after a restart."""
+    """A `TrainedDetector` as a model: one object per key, fitted again after a restart."""
 
     refits = True
 
@@ -188,3 +188,45 @@ class OneByOne:
         """Take over a snapshot."""
         del arrays
         self._models.clear()
+
+
+class FittedScorer:
+    """A model of a `PopulationDetector`."""
+
+    def __init__(self, type_: str, detector: PopulationDetector, arrays: Arrays) -> None:
+        self._type, self._detector, self._arrays = type_, detector, arrays
+
+    def score(self, outputs: F64, inputs: I64, rows: I64) -> F64:
+        """(m,) raw scores of rows, by number among outputs (o, n)."""
+        return self._of(np.ascontiguousarray(outputs[inputs][:, rows].T))
+
+    def _of(self, rows: F64) -> F64:
+        if not len(rows):
+            return np.zeros(0)
+        with np.errstate(all="ignore"):
+            return checked(self._type, self._detector.score(self._arrays, rows), len(rows))
+
+    def contributions(self, rows: F64) -> F64:
+        """(k, m) the raw score where there is one feature; nothing is known of several."""
+        return self._of(rows)[np.newaxis] if rows.shape[1] == 1 else np.full(rows.shape[::-1], np.nan)
+
+
+class Fitted:
+    """A `PopulationDetector` as a `Method`."""
+
+    def __init__(self, type_: str, detector: PopulationDetector, settings: str) -> None:
+        self.settings = f"{type_} {settings}"
+        self._type, self._detector = type_, detector
+
+    def fit(self, rows: F64, seed: np.uint64) -> Arrays:
+        """The detector's model. Raises UserError where it is no mapping of arrays of numbers."""
+        with np.errstate(all="ignore"):
+            given: Any = self._detector.train(rows.copy(), int(seed))
+        arrays = {str(name): np.asarray(array) for name, array in given.items()} if isinstance(given, Mapping) else {"": np.array(None)}
+        if any(array.dtype.kind not in "biuf" for array in arrays.values()):
+            raise UserError(f"detector {self._type}: `train` gives a mapping of names to arrays of numbers, which can be kept in a file")
+        return arrays
+
+    def scorer(self, arrays: Arrays) -> FittedScorer:
+        """A model of some arrays."""
+        return FittedScorer(self._type, self._detector, arrays)

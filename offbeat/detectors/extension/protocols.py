@@ -1,9 +1,9 @@
-"""What a detector of another package is. Three kinds: stateless, incremental per key, trained per key.
+"""What a detector of another package is. Four kinds: stateless, incremental per key, trained per key, trained over all keys.
 
 All of them see complete rows only: a row with a null among the features has no verdict and is not shown. Values are finite doubles, in
 the order of the settings' `features`. A detector must be deterministic: equal rows give equal scores, to the bit, on every machine. So no
 clock, no global state, no random number but from the `seed` it is given, and sums in a fixed order: a BLAS may change the last bit with
-the processor. It is told nothing of other keys.
+the processor. Only a `PopulationDetector` sees rows of more than one key at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pydantic import Field
 
 from offbeat.core.batch import F64
 from offbeat.core.plan import DetectorPlan, ExtensionPlan
+from offbeat.detectors.population.population_spec import PopulationSpec
 from offbeat.detectors.spec import DetectorSpec, Expression, Expressions, ModelSpec
 
 Arrays = Mapping[str, np.ndarray]
-"""A trained model: named arrays of numbers."""
+"""A model of all keys: named arrays of numbers, so that it can be kept in a file and scored elsewhere."""
 
 
 class DetectorSettings(DetectorSpec):
@@ -60,6 +61,15 @@ class TrainedSettings(ModelSpec):
     def settings(self) -> dict[str, Any]:
         """Your own settings, for the class."""
         return {"settings": json.dumps(self.model_dump(exclude=set(ModelSpec.model_fields) - {"features", "type"}), sort_keys=True)}
+
+
+class PopulationSettings(PopulationSpec):
+    """Settings of detectors that are trained over all keys: days, sample and threshold as of our own population forest."""
+
+    def settings(self) -> dict[str, Any]:
+        """Your own settings, for the class."""
+        own = self.model_dump(exclude=set(PopulationSpec.model_fields) - {"features", "type"})
+        return {"settings": json.dumps(own, sort_keys=True)}
 
 
 class StatelessDetector(ABC):
@@ -107,8 +117,26 @@ class TrainedDetector(ABC):
         self.given = settings
 
     @abstractmethod
+    def train(self, rows: F64, seed: int) -> Any:
+        """A model of (n, k) rows, the oldest first. It follows from rows and seed alone: after a restart it is fitted again."""
+
+    @abstractmethod
+    def score(self, model: Any, rows: F64) -> F64:
+        """(n,) raw scores of (n, k) rows by a model: 0 or more, higher = odder; NaN where it has no verdict. Changes nothing."""
+
+
+class PopulationDetector(ABC):
+    """Fits one model on a sample of all keys' windows of the days before, and scores the windows of the next day by it."""
+
+    settings: ClassVar[type[PopulationSettings]] = PopulationSettings
+
+    def __init__(self, settings: Any) -> None:
+        """settings: an instance of the class's `settings`."""
+        self.given = settings
+
+    @abstractmethod
     def train(self, rows: F64, seed: int) -> Arrays:
-        """A model of (n, k) rows, the oldest first: arrays that follow from rows and seed alone."""
+        """A model of (n, k) rows of any keys, in an order that means nothing: arrays that follow from rows and seed alone."""
 
     @abstractmethod
     def score(self, model: Arrays, rows: F64) -> F64:

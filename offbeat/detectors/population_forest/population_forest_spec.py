@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from offbeat.core.plan import DetectorPlan, PopulationPlan
-from offbeat.detectors.spec import MOST_FEATURES, DetectorSpec, Expression, Expressions
+from offbeat.detectors.population.population_spec import PopulationSpec, SampledSpec
+from offbeat.detectors.spec import MOST_FEATURES, Expression
 
 
-class PopulationForestSpec(DetectorSpec):
+class TreesSpec(SampledSpec):
+    """A forest, between the sample and the threshold: the order of settings is part of a pipeline's hash."""
+
+    trees: int = Field(default=100, ge=1, le=1000, description="Number of trees.")
+    sample: int = Field(default=256, ge=2, le=256, description="Windows that each tree is grown on.")
+
+
+class PopulationForestSpec(PopulationSpec, TreesSpec):
     """Votes for windows unlike those of all keys in the days before: one isolation forest over all keys. For views with a rollup."""
 
     type: Literal["population_forest"] = "population_forest"
@@ -20,69 +28,7 @@ class PopulationForestSpec(DetectorSpec):
         description="What the model sees: names or expressions.",
         examples=[["sessions", "total_mb"]],
     )
-    over: str = Field(
-        default="30d",
-        description="How far back the model of a window learns: from windows that start up to this long before it.",
-        examples=["30d"],
-    )
-    sample_rows: int = Field(
-        default=65_536,
-        ge=2,
-        le=1_000_000,
-        description="At most how many windows a model is trained on: those with the lowest hashes of key and start.",
-    )
-    train_min: int = Field(default=500, ge=2, description="How many windows without a null a model needs.")
-    trees: int = Field(default=100, ge=1, le=1000, description="Number of trees.")
-    sample: int = Field(default=256, ge=2, le=256, description="Windows that each tree is grown on.")
-    contamination: float = Field(
-        default=0.05,
-        gt=0,
-        le=0.5,
-        description="Share of windows to flag: the threshold is that upper quantile of the live scores of the sampled windows.",
-    )
-    model: str | None = Field(
-        default=None,
-        min_length=1,
-        description="File of a saved model that scores all windows, instead of training one.",
-        examples=["forest.arrow"],
-    )
 
-    @model_validator(mode="after")
-    def _enough(self) -> Self:
-        if self.train_min > self.sample_rows:
-            raise ValueError(f"`train_min` ({self.train_min}) exceeds `sample_rows` ({self.sample_rows}): no model ever sees so many")
-        return self
-
-    def expressions(self) -> list[str] | None:
-        """What the model sees."""
-        return self.features
-
-    def training(self) -> dict[str, Any]:
-        """Settings that kept state depends on [S24]; a model from a file keeps none."""
-        names = () if self.model is not None else ("over", "sample_rows", "train_min", "trees", "sample")
-        return {name: getattr(self, name) for name in names}
-
-    def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
-        """The detector's part of the Plan; None after a mistake."""
-        inputs = tuple(view.number(("features", str(i)), text) for i, text in enumerate(self.features))
-        over_ns = view.duration(("over",), self.over)
-        if not view.size_ns:
-            message = "a model of all keys needs windows that all keys share, so a view with a `rollup`; for rows use isolation_forest"
-            view.problem(("type",), message)
-        elif 0 < over_ns < view.size_ns:
-            view.problem(("over",), f"`over` ({self.over}) is shorter than a window: there is no earlier window to learn from")
-        if -1 in inputs or not over_ns or over_ns < view.size_ns or not view.size_ns:
-            return None
-        return PopulationPlan(
-            name=name,
-            type=self.type,
-            features=tuple(self.features),
-            inputs=inputs,
-            over_ns=over_ns,
-            sample_rows=self.sample_rows,
-            train_min=self.train_min,
-            trees=self.trees,
-            sample=self.sample,
-            contamination=self.contamination,
-            model=self.model or "",
-        )
+    def settings(self) -> Mapping[str, int | str]:
+        """Trees, and rows of a tree."""
+        return {"trees": self.trees, "sample": self.sample}

@@ -5,8 +5,7 @@ Every row is scored by the model that its own key's rows before it made: so a ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.detectors.detector import Detector, DetectorInput, Verdicts
 from offbeat.detectors.extension.adapters import OneByOne, instance
+from offbeat.detectors.implementation import implementation
 from offbeat.detectors.spec import detector_types
 from offbeat.detectors.trained.model import Model
 from offbeat.detectors.trained.shared_training import SharedTraining, key_hash
@@ -29,9 +29,8 @@ def model_of(plan: ModelPlan) -> Model:
     """A model of the plan's type: the class named like its file, in a folder of its type, or another package's detector."""
     if plan.type not in detector_types():
         return OneByOne(plan.type, instance(plan.type, str(dict(plan.settings)["settings"])), len(plan.inputs))
-    name = "".join(part.capitalize() for part in plan.type.split("_"))
-    kind: Callable[..., Model] = getattr(import_module(f"offbeat.detectors.{plan.type}.{plan.type}"), name)
-    return kind(len(plan.inputs), **dict(plan.settings))
+    model: Model = implementation(plan.type)(len(plan.inputs), **dict(plan.settings))
+    return model
 
 
 _RAW, _LIMIT, _SCORE, _EXCEEDANCE = range(4)

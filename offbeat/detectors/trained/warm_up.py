@@ -12,6 +12,7 @@ import numpy as np
 
 from offbeat.core.plan import ModelPlan, PopulationPlan
 from offbeat.detectors.detector import DetectorInput
+from offbeat.detectors.population.population import Population
 from offbeat.detectors.population_forest.population_forest import PopulationForest
 from offbeat.detectors.trained.model import Training
 from offbeat.detectors.trained.trained import model_of
@@ -37,7 +38,7 @@ def first_fit(kind: str) -> None:
 
 def _first_population() -> None:
     features, columns = ("a",) * _FEATURES, tuple(range(_FEATURES))
-    forest = PopulationForest(PopulationPlan("first", "", features, columns, 9, _ROWS, 2, 2, 2, 0.5, ""), "", 0)
+    forest = Population(PopulationPlan("first", "", features, columns, (), 9, _ROWS, 2, 0.5, ""), PopulationForest(_FEATURES, 2, 2), "", 0)
     names, slots, outputs = [str(i) for i in range(_ROWS)], np.arange(_ROWS, dtype=np.int32), np.arange(3.0 * _ROWS).reshape(3, _ROWS)
     for tick in (1, 2, 3):
         forest.judge(DetectorInput(names, slots, np.full(_ROWS, tick), outputs, np.zeros(_ROWS, np.int64)))

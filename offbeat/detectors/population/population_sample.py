@@ -14,7 +14,7 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64, NULL_INT, U64
 from offbeat.core.clock import LocalTime
 from offbeat.core.hashing import time_word
-from offbeat.detectors.population_forest.population_kernels import merge_newest, offer
+from offbeat.detectors.population.population_kernels import merge_newest, offer
 
 _HIGHEST = np.uint64(2**64 - 1)
 
