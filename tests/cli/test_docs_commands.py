@@ -89,7 +89,7 @@ def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.Mo
         if line.startswith("offbeat explain"):
             assert "5a823f411057" in done.out, "the worst one is the one that the page shows"
             # 5 February, less a lag of six days.
-            assert "held against 29 windows from 2024-01-01 00:00:00 CET to 2024-01-30 00:00:00 CET" in " ".join(done.out.split())
+            assert "compared with 29 windows from 2024-01-01 00:00:00 CET to 2024-01-30 00:00:00 CET" in " ".join(done.out.split())
     assert read_alerts("fixed.jsonl").height > 100
     borrowed, own = (forest_of(name) for name in ("borrowed.jsonl", "alerts.jsonl"))
     assert len(borrowed) > 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.text import Text
 
@@ -20,7 +20,7 @@ _LEAST_SHARE = 0.005
 
 
 def explain_words(alert: Record, plan: Plan | None = None, *, zone: str = "UTC") -> str:
-    """What happened, what was expected, who voted, what each detector held it against, and the row: several lines of plain text."""
+    """What happened, what was expected, who voted, what each detector compared it with, and the row: several lines of plain text."""
     return "\n".join([headline(alert, zone), "", *_body(alert, plan, zone)])
 
 
@@ -29,13 +29,27 @@ def explain_panel(alert: Record, plan: Plan | None = None, *, zone: str = "UTC")
     text = Text("\n".join(_body(alert, plan, zone)))
     for detector in alert["detectors"] or ():
         text.highlight_words([safe(detector["name"])], style="bold red" if detector["voted"] else "dim")
-    return Panel(Group(text), title=Text(headline(alert, zone)), title_align="left", border_style=COLORS.get(alert["level"], ""))
+    return _Panel(Text(headline(alert, zone)), text, COLORS.get(alert["level"], ""))
+
+
+class _Panel:
+    """A panel whose title goes inside, where it can be wrapped, if the terminal has no room for it in the frame."""
+
+    def __init__(self, title: Text, text: Text, style: str) -> None:
+        self._title, self._text, self._style = title, text, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._title.cell_len + 6 <= options.max_width:  # corners, lines and blanks on both sides
+            yield Panel(self._text, title=self._title, title_align="left", border_style=self._style)
+        else:
+            self._title.stylize("bold")
+            yield Panel(Group(self._title, Text(), self._text), border_style=self._style)
 
 
 def headline(alert: Record, zone: str = "UTC") -> str:
     """Key, time and severity in one line."""
     severity = "" if alert["severity"] is None else f", severity {alert['severity']:.2f} of 1"
-    return f"{safe(alert['key'])} at {moment(alert['time'], zone)}: {safe(alert['level'])}{severity}"
+    return f"{safe(alert['key'], _LONG)} at {moment(alert['time'], zone)}: {safe(alert['level'])}{severity}"
 
 
 def _body(alert: Record, plan: Plan | None, zone: str) -> list[str]:
@@ -48,7 +62,7 @@ def _body(alert: Record, plan: Plan | None, zone: str) -> list[str]:
         f"Voted: {alert['votes']} of {voters} with a verdict{missing} (pipeline {safe(alert['pipeline'])}, view {safe(alert['view'])})."
     ]
     if alert["status"] != "final":
-        lines.append(f"This is not the last word: the alert is {safe(alert['status'])}, revision {alert['revision']}.")
+        lines.append(_status(alert))
     what = "window" if _is_rollup(alert, plan) else "row"
     for detector in sorted(detectors, key=_order):
         lines += ["", *_detector(detector, rules.get(detector["name"]), zone, what)]
@@ -62,6 +76,12 @@ def _body(alert: Record, plan: Plan | None, zone: str) -> list[str]:
     return lines
 
 
+def _status(alert: Record) -> str:
+    """That an alert is not, or no longer, final."""
+    meaning = "it was taken back" if alert["status"] == "retracted" else "it may still change"
+    return f"Status {safe(alert['status'])}, revision {alert['revision']}: {meaning}."
+
+
 def _order(detector: Mapping[str, Any]) -> int:
     """Those that voted first, those without a verdict last."""
     return 0 if detector["voted"] else 1 if detector["score"] is not None else 2
@@ -71,12 +91,12 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None, zone: str, wha
     name = safe(detector["name"])
     if detector["score"] is None and not detector["voted"]:
         why = safe(detector.get("note") or "", _LONG).removeprefix("no verdict: ")
-        return [f"{name} gave no verdict: {why or 'not enough history yet, or a value that it needs is missing'}."]
+        return [f"{name} had no verdict: {why or 'not enough history yet, or a value that it needs is missing'}."]
     lines = [f"{name} {'voted' if detector['voted'] else 'did not vote'}: {_said(detector, rule)}"]
     if rule is not None:
         lines.append(f"    rule: {safe(rule.text, _LONG)}")
     if detector["score"] is not None:
-        lines.append(f"    score {detector['score']:.3f} on a scale of 0 to 1, where 0.5 is exactly at the limit")
+        lines.append(f"    score {detector['score']:.3f} (0 to 1; 0.5 is the limit)")
     parts = [part for part in detector["contributions"] or () if part["value"]]
     if len(parts) > 1:
         lines += _reasons(parts, signed=parts_are_signed(detector))
@@ -92,7 +112,7 @@ def _reasons(parts: list[Any], *, signed: bool) -> list[str]:
     whole = sum(abs(part["value"]) for part in parts)
     worst = [part for part in sorted(parts, key=lambda part: -abs(part["value"]))[:5] if abs(part["value"]) >= _LEAST_SHARE * whole]
     lines = []
-    for word, away in (("because of", False), ("in favour of the row:", True)):
+    for word, away in (("because of", False), ("offset by", True)):
         named = [part for part in worst if (signed and part["value"] < 0) == away]
         if named:
             lines.append(
@@ -102,7 +122,7 @@ def _reasons(parts: list[Any], *, signed: bool) -> list[str]:
 
 
 def _out_of_range(feature: Mapping[str, Any]) -> str:
-    usual = f"usual is {number(feature['expected'])}, from {number(feature['low'])} to {number(feature['high'])}"
+    usual = f"usually {number(feature['expected'])}, between {number(feature['low'])} and {number(feature['high'])}"
     return f"{safe(feature['feature'])} was {number(feature['observed'])}; {usual}"
 
 
@@ -110,12 +130,12 @@ def _held_against(detector: Mapping[str, Any], zone: str, what: str) -> list[str
     """Which rows the detector used, as far as the record tells."""
     window, kind = detector.get("window"), detector.get("type")
     if window is None:
-        return [f"judged by the {what} alone"] if kind == "rule" else []
+        return [f"judged on this {what} alone"] if kind == "rule" else []
     if window["from"] is None:
-        return [f"no earlier {what}s in its window, which reaches to {moment(window['to'], zone)}"]
+        return [f"no earlier {what}s in its window up to {moment(window['to'], zone)}"]
     span = f"{_count(int(window['n']), what)} from {moment(window['from'], zone)} to {moment(window['to'], zone)}"
     version = detector.get("model_version")
-    return [f"held against {span}" if version is None else f"by its model {version}, trained on {span}"]
+    return [f"compared with {span}" if version is None else f"model {version}, trained on {span}"]
 
 
 def _said(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
@@ -135,7 +155,7 @@ def _said(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
     text = f"{measure} was {number(observed)}"
     text += _against_limit(observed, detector["threshold"], voted, upper=upper, ratio=kind == "rule" or rule is not None)
     if detector["expected"] is not None:
-        text += f"; expected was {number(detector['expected'])}{_against_expected(observed, detector['expected'])}"
+        text += f"; expected {number(detector['expected'])}{_against_expected(observed, detector['expected'])}"
     return text + "."
 
 
@@ -149,11 +169,11 @@ def _measure(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
 def _in_range(detector: Mapping[str, Any]) -> str:
     """How far a value lies from the center, in units of what its limit allows."""
     observed, threshold, expected = (detector[name] for name in ("observed", "threshold", "expected"))
-    text = "" if expected is None else f"; expected was {number(expected)}"
-    text += "" if threshold is None else f", the limit {number(threshold)}"
+    text = "" if expected is None else f"; expected {number(expected)}"
+    text += "" if threshold is None else f", limit {number(threshold)}"
     if expected is None or threshold is None or threshold == expected:
         return text
-    return f"{text}: its distance is {_of_limit((observed - expected) / (threshold - expected), bool(detector['voted']))} what is allowed"
+    return f"{text}: {_of_limit((observed - expected) / (threshold - expected), bool(detector['voted']))} the allowed distance"
 
 
 def _of_limit(ratio: float, voted: bool) -> str:

@@ -74,8 +74,8 @@ def test_words_claim_no_more_than_the_record_tells(tmp_path: Path, name: str) ->
     assert summary(alert) == "cov.x x 106 (usual 97.5 to 102), far x 106 (usual 97.5 to 102), cov 106 > 105"
     words = explain_words(alert)
     assert "cov.x voted: the raw score was 7.5, 5.0 times the limit (1.5).\n" in words
-    assert "far voted: x was 106, above the limit (102.5); expected was 100, so it was 6 % above that.\n" in words
-    assert "held against" not in words
+    assert "far voted: x was 106, above the limit (102.5); expected 100, so it was 6 % above that.\n" in words
+    assert "compared with" not in words
     assert "alone" not in words
 
 

@@ -52,10 +52,10 @@ def test_a_model_over_one_feature_shows_the_value_and_its_training_rows(kind: st
     assert said["raw"] != said["observed"]
     assert f"x was 106; its raw score was {number(said['raw'])}, " in words
     assert f"the limit ({number(said['threshold'])})" in words
-    assert f"    by its model {number_of_it}, trained on 40 rows from {at(n - 40)} to {at(n - 1)}\n" in words
+    assert f"    model {number_of_it}, trained on 40 rows from {at(n - 40)} to {at(n - 1)}\n" in words
     mean, sd = fmean(STEADY[n - 40 : n]), stdev(STEADY[n - 40 : n])
-    assert f"    x was 106; usual is {number(mean)}, from {number(mean - 3 * sd)} to {number(mean + 3 * sd)}\n" in words
-    assert words.count("alone") == 1, "the rule is judged by the row alone"
+    assert f"    x was 106; usually {number(mean)}, between {number(mean - 3 * sd)} and {number(mean + 3 * sd)}\n" in words
+    assert words.count("alone") == 1, "the rule is judged on this row alone"
 
 
 def test_a_model_over_several_features_observes_no_single_value() -> None:
@@ -73,7 +73,7 @@ def test_each_detector_tells_its_own_window() -> None:
     }
     alert = last_alert(detectors, [*STEADY, 106.0], {"w": {"over": "2 rows", "features": {"m": "mean(x)"}}})
     words = explain_words(alert)
-    assert words.count(f"    held against 50 rows from {at(9)} to {at(59)}\n") == 2
+    assert words.count(f"    compared with 50 rows from {at(9)} to {at(59)}\n") == 2
     assert f"The view's window: 2 rows from {at(57)} to {at(59)}; m {number(fmean(STEADY[-2:]))}.\n" in words
     assert "2 rows" not in words.replace("The view's window: 2 rows", "")
 
@@ -85,8 +85,8 @@ def test_the_words_say_the_same_as_the_score() -> None:
     r = (106 - mean) / (3 * sd)
     assert r > 2
     assert entry(alert, "z")["score"] == pytest.approx(r / (1 + r))
-    line = f"z voted: x was 106; expected was {number(mean)}, the limit {number(mean + 3 * sd)}: "
-    assert f"{line}its distance is {r:.1f} times what is allowed." in explain_words(alert).splitlines()
+    line = f"z voted: x was 106; expected {number(mean)}, limit {number(mean + 3 * sd)}: "
+    assert f"{line}{r:.1f} times the allowed distance." in explain_words(alert).splitlines()
 
 
 def test_only_a_rule_without_a_window_is_judged_by_the_row_alone() -> None:
@@ -99,16 +99,16 @@ def test_only_a_rule_without_a_window_is_judged_by_the_row_alone() -> None:
     alert = last_alert(detectors, [1.0, 2.0, 1.0, 2.0, 1.0, 99.0], {"w": {"over": "3s", "features": {"m": "mean(x)"}}})
     assert [entry(alert, name)["window"] and entry(alert, name)["window"]["n"] for name in detectors] == [5, 4, None, 3]
     words = explain_words(alert)
-    assert words.count("judged by the row alone") == 1
+    assert words.count("judged on this row alone") == 1
     assert "big voted: x was 99, 2.0 times the limit (50).\n" in words, "what is compared in a rule are multiples of the limit"
-    assert f"    held against 3 rows from {at(2)} to {at(5)}\n" in words
+    assert f"    compared with 3 rows from {at(2)} to {at(5)}\n" in words
 
 
 def test_what_never_was_negative_is_not_usual_below_zero() -> None:
     """1, 2, 1, 2, 1: mean 1.4, three sd 1.64, so the range would begin at -0.24. With -1 among them it does lie below 0."""
     settings = {"z": {"type": "zscore", "over": "5 rows", "min_values": 3, "limits": {"x": 3}}}
     alert = last_alert(settings, [1.0, 2.0, 1.0, 2.0, 1.0, 99.0])
-    assert f"x was 99; usual is 1.4, from 0 to {number(1.4 + 3 * stdev([1, 2, 1, 2, 1]))}\n" in explain_words(alert)
+    assert f"x was 99; usually 1.4, between 0 and {number(1.4 + 3 * stdev([1, 2, 1, 2, 1]))}\n" in explain_words(alert)
     values = [1.0, 2.0, -1.0, 2.0, 1.0]
     (outside,) = entry(last_alert(settings, [*values, 99.0]), "z")["out_of_range"]
     assert outside["low"] == pytest.approx(fmean(values) - 3 * stdev(values))

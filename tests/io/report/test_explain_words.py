@@ -45,12 +45,12 @@ def test_a_jump_in_words() -> None:
         "",
         "Voted: 1 of 1 detector with a verdict; 1 had none (pipeline bars, view bar).",
         "",
-        "price_jump voted: abs(close / previous_close - 1) was 0.015, 3.0 times the limit (0.005); expected was 0.",
+        "price_jump voted: abs(close / previous_close - 1) was 0.015, 3.0 times the limit (0.005); expected 0.",
         "    rule: abs(close / previous_close - 1) > 0.005",
-        "    score 0.750 on a scale of 0 to 1, where 0.5 is exactly at the limit",
-        "    held against 1 row from 2023-11-14 22:12:20.000000001 UTC to 2023-11-14 22:13:20.000000001 UTC",
+        "    score 0.750 (0 to 1; 0.5 is the limit)",
+        "    compared with 1 row from 2023-11-14 22:12:20.000000001 UTC to 2023-11-14 22:13:20.000000001 UTC",
         "",
-        "volume_surge gave no verdict: not enough history yet, or a value that it needs is missing.",
+        "volume_surge had no verdict: not enough history yet, or a value that it needs is missing.",
         "",
         "The view's window: 1 row from 2023-11-14 22:12:20.000000001 UTC to 2023-11-14 22:13:20.000000001 UTC; previous_close 100.",
         "The row: close 101.5, volume 7, side A, halted False.",
@@ -62,8 +62,8 @@ def test_a_jump_in_words() -> None:
 def test_a_surge_without_a_plan_and_without_a_window() -> None:
     words = explain_words(records()[1])
     assert "Voted: 1 of 2 detectors with a verdict (" in words
-    assert "volume_surge voted: the observed value was 408, 4.0 times the limit (102); expected was 100, so it was 4.1 times that." in words
-    assert "    judged by the row alone\n" in words
+    assert "volume_surge voted: the observed value was 408, 4.0 times the limit (102); expected 100, so it was 4.1 times that." in words
+    assert "    judged on this row alone\n" in words
     assert "window" not in words
     assert "rule:" not in words
 
@@ -77,9 +77,9 @@ def test_the_rule_of_another_plan_is_not_shown() -> None:
     [
         (105.0, 100.0, True, None, "was 105, 5 % above the limit (100)."),
         (100.1, 100.0, True, None, "was 100.1, 0.1 % above the limit (100)."),
-        (50.0, 100.0, True, 80.0, "was 50, 50 % below the lower limit (100); expected was 80, so it was 38 % below that."),
-        (30.0, 100.0, False, 30.0, "was 30, within the limit (100), 30 % of it; expected was 30."),
-        (-3.0, -5.0, True, 0.0, "was -3, above the limit (-5); expected was 0."),
+        (50.0, 100.0, True, 80.0, "was 50, 50 % below the lower limit (100); expected 80, so it was 38 % below that."),
+        (30.0, 100.0, False, 30.0, "was 30, within the limit (100), 30 % of it; expected 30."),
+        (-3.0, -5.0, True, 0.0, "was -3, above the limit (-5); expected 0."),
         (7.0, 0.0, True, None, "was 7, above the limit (0)."),
         (None, None, True, None, "its condition holds."),
         (1_234_567.0, None, True, None, "was 1,234,567."),
@@ -98,7 +98,7 @@ def test_an_empty_window_says_so() -> None:
     alert["detectors"][0] |= {"window": {"from": None, "to": "2023-11-14T22:13:20.000000000Z", "n": 0}}
     words = explain_words(alert)
     assert "No earlier rows in the view's window up to 2023-11-14 22:13:20 UTC; usual 69.5." in words
-    assert "    no earlier rows in its window, which reaches to 2023-11-14 22:13:20 UTC\n" in words
+    assert "    no earlier rows in its window up to 2023-11-14 22:13:20 UTC\n" in words
 
 
 def test_several_features_share_the_blame() -> None:
@@ -118,12 +118,12 @@ def test_a_feature_that_speaks_for_the_row_is_no_reason_of_a_model() -> None:
     parts = [{"feature": f, "value": v} for f, v in (("volume", 3.9), ("spread", -1.0), ("calm", 0.08), ("tiny", -0.02))]
     alert = records()[1]
     words = explain_words(alert | {"detectors": [alert["detectors"][1] | {"type": "half_space_trees", "contributions": parts}]})
-    assert "    because of volume (78 %), calm (2 %)\n    in favour of the row: spread (20 %)\n" in words
+    assert "    because of volume (78 %), calm (2 %)\n    offset by spread (20 %)\n" in words
     assert "tiny" not in words
 
 
 def test_an_alert_that_may_change_says_so() -> None:
-    assert "not the last word: the alert is provisional, revision 3" in explain_words(
+    assert "Status provisional, revision 3: it may still change" in explain_words(
         records()[0] | {"status": "provisional", "revision": 3}
     )
 
@@ -164,7 +164,7 @@ def test_the_oddest_feature_is_named() -> None:
     lost = [mb, n | {"observed": None}]  # it was infinite
     assert summary(alert | {"detectors": [alert["detectors"][0] | {"out_of_range": lost}]}) == "far mb 50 (usual -20 to 40)"
     words = explain_words(alert)
-    assert words.index("n was -35,071.2; usual is 42.8, from -145.3 to 230.9") < words.index("mb was 50; usual is 10, from -20 to 40")
+    assert words.index("n was -35,071.2; usually 42.8, between -145.3 and 230.9") < words.index("mb was 50; usually 10, between -20 and 40")
 
 
 def test_a_distance_in_units_of_its_limit() -> None:
@@ -208,3 +208,15 @@ def test_safe_text_is_short_and_of_one_line() -> None:
     assert safe("a\u2028b\ud800") == r"a\u2028b\ud800"
     assert safe("z" * 1000) == "z" * 59 + "…"
     assert summary(records()[0]) == "price_jump 0.015 > 0.005"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("length", [8, 40, 200])
+def test_the_panel_cuts_no_key(width: int, length: int) -> None:
+    key = "".join(chr(ord("a") + i % 26) for i in range(length))
+    shown = printed(explain_panel(records()[0] | {"key": key}), width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    words = "".join(line.strip("│╭╮ ─") for line in shown.splitlines())
+    assert key in words
+    assert "severity0.67of1" in words.replace(" ", "")
