@@ -93,7 +93,7 @@ def _tolerance(text: str) -> Tolerance:
 
 def _heading(judged: Judged) -> str:
     ledger = judged.ledger
-    left = [(ledger.warming_up, "without a verdict"), (ledger.late, "late"), (ledger.duplicate, "duplicate")]
+    left = [(ledger.warming_up, "without a verdict"), (ledger.late, "late"), (ledger.duplicate, "duplicate"), (ledger.filtered, "filtered")]
     left.append((sum(ledger.quarantined.values()), "quarantined"))
     said = "".join(f", {n:,} {what}" for n, what in left if n)
     return f"{judged.plan.name}: {ledger.rows_in:,} rows in {judged.seconds:.1f} s{said}"

@@ -81,8 +81,8 @@ def run(
 ) -> None:
     """Score every row of a source and emit alerts.
 
-    Every row is accounted for: scored, warming up, late, duplicate, pending, or quarantined with a reason. Ctrl-C finishes the current
-    batch and says how to continue.
+    Every row is accounted for: scored, warming up, late, duplicate, filtered, pending, or quarantined with a reason. Ctrl-C finishes
+    the current batch and says how to continue.
     """
     if engine != "local":
         raise UserError(f"no engine {engine!r} in this version; use --engine local")

@@ -46,13 +46,15 @@ class Ledger:
     warming_up: int = 0
     late: int = 0
     duplicate: int = 0
+    filtered: int = 0
+    """Rows for which the source's condition `where` is false: not of this pipeline."""
     pending: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     views: dict[str, ViewCounts] = field(default_factory=dict)
 
     def accounted(self) -> int:
         """Sum of all parts: equal to `rows_in` at every moment."""
-        parts = self.scored + self.warming_up + self.late + self.duplicate + self.pending
+        parts = self.scored + self.warming_up + self.late + self.duplicate + self.filtered + self.pending
         return parts + sum(self.quarantined.values())
 
     def add(self, other: Ledger) -> None:
@@ -62,6 +64,7 @@ class Ledger:
         self.warming_up += other.warming_up
         self.late += other.late
         self.duplicate += other.duplicate
+        self.filtered += other.filtered
         self.pending += other.pending
         self.quarantined.update(other.quarantined)
         for name, counts in other.views.items():
@@ -75,6 +78,7 @@ class Ledger:
             "warming_up": self.warming_up,
             "late": self.late,
             "duplicate": self.duplicate,
+            "filtered": self.filtered,
             "pending": self.pending,
             "quarantined": {reason: n for reason, n in sorted(self.quarantined.items()) if n},
             "views": {name: counts.as_dict() for name, counts in self.views.items()},

@@ -35,6 +35,18 @@ class TimePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterPlan:
+    """Which rows are rows of this pipeline [R1]: complete by itself, so that whoever reads rows can ask."""
+
+    text: str
+    """The condition in its canonical form."""
+    program: Program
+    """One output, false (0) for a row that is filtered; over number columns and `COLUMN@code`s."""
+    codes: tuple[tuple[str, tuple[str, ...]], ...]
+    """Text columns of the condition and their literals, as in `Plan.codes`."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourcePlan:
     format: Literal["auto", "csv", "parquet", "ndjson", "databento"]
     header: bool
@@ -53,6 +65,8 @@ class SourcePlan:
     """The source of another package that rows come from where no other is named: an installed name, or `package.module:Class`."""
     settings: object = None
     """That source's own settings, as its class types them."""
+    where: FilterPlan | None = None
+    """None: every row is one of this pipeline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import I32, I64, U64, Bools
+from offbeat.core.batch import F64, I32, I64, U64, Bools
 from offbeat.core.compiled import compiled
 
 _INLINE = 12
@@ -16,6 +17,8 @@ _INLINE = 12
 _MOST = 1024
 """More distinct values than this are not few."""
 _ROOM = 4 * _MOST
+_FEW = 256
+"""Up to so many rows plain Python is faster than a call into a library for columns."""
 _LENGTH = np.uint64(0xFFFFFFFF)
 _NO_NULLS: Bools = np.zeros(0, np.bool_)
 
@@ -64,3 +67,19 @@ def coded(texts: pl.Series) -> Coded | None:
     table: I32 = np.full(_ROOM, -1, np.int32)
     count = _code(views, nulls, codes, table, np.empty(_ROOM, np.uint64), np.empty(_ROOM, np.uint64), firsts)
     return Coded(codes, texts.gather(firsts[:count])) if count >= 0 else None
+
+
+def literal_codes(series: pl.Series, literals: Mapping[str, float]) -> F64:
+    """(n,) the number that stands for each text: -1 for one that is not in `literals`, NaN for null."""
+    if len(series) <= _FEW:
+        return np.array([np.nan if text is None else literals.get(text, -1.0) for text in series.to_list()])
+    few = coded(series)
+    if few is not None:
+        found: F64 = np.array([*(literals.get(text, -1.0) for text in few.distinct.to_list()), np.nan])[few.codes]
+        return found
+    codes = np.full(len(series), -1.0)
+    for literal, code in literals.items():
+        codes[(series == literal).fill_null(False).to_numpy()] = code
+    if series.null_count():
+        codes[series.is_null().to_numpy()] = np.nan
+    return codes

@@ -20,7 +20,7 @@ class FileRecord:
     files: dict[str, str]
     """Fingerprint → path."""
     ledger: Ledger
-    """Rows in, and those of them that were late, duplicate or set aside."""
+    """Rows in, and those of them that were late, duplicate, filtered or quarantined."""
     first_ns: int = EVER
     last_ns: int = NULL_INT
     """Times of the first and the last row that could be judged."""
@@ -54,6 +54,7 @@ class FileManifest:
         reading.ledger.rows_in += after.rows_in - before.rows_in
         reading.ledger.late += after.late - before.late
         reading.ledger.duplicate += after.duplicate - before.duplicate
+        reading.ledger.filtered += after.filtered - before.filtered
         for reason, rows in after.quarantined.items():
             reading.ledger.quarantined[reason] += rows - before.quarantined[reason]
 

@@ -10,12 +10,20 @@ _MANY_LATE = 0.01
 """Above this share of late rows, the input is hardly in order."""
 
 
-def remarks(ledger: Ledger, untrained: Sequence[str], first_aside: str | None) -> list[str]:
-    """A remark where many rows were late, and where no row was scored.
+def remarks(ledger: Ledger, untrained: Sequence[str], first_aside: str | None, unanswered: str) -> list[str]:
+    """A remark where many rows were late, where no row was scored, and where the source's condition had nothing to go by.
 
-    `untrained`: why models were never trained; `first_aside`: the first quarantined row, in words.
+    `untrained`: why models were never trained; `first_aside`: the first quarantined row, in words; `unanswered`: see `Fold.unanswered`.
     """
-    return [*_late(ledger), *_nothing_judged(ledger, untrained, first_aside)]
+    return [*_filter(ledger, unanswered), *_late(ledger), *_nothing_judged(ledger, untrained, first_aside)]
+
+
+def _filter(ledger: Ledger, unanswered: str) -> list[str]:
+    if unanswered:
+        return [f"no row has a value for `source.where` ({unanswered}), so all rows were taken"]
+    if ledger.rows_in and ledger.filtered == ledger.rows_in:
+        return ["no row is one of this pipeline: `source.where` is false for all of them, so all are filtered"]
+    return []
 
 
 def _late(ledger: Ledger) -> list[str]:
@@ -26,7 +34,7 @@ def _late(ledger: Ledger) -> list[str]:
 
 
 def _nothing_judged(ledger: Ledger, untrained: Sequence[str], first_aside: str | None) -> list[str]:
-    if not ledger.rows_in or ledger.pending:
+    if ledger.rows_in == ledger.filtered or ledger.pending:
         return []
     if ledger.scored:
         return list(untrained)

@@ -259,6 +259,11 @@ class Fold:
         said = [{why.partition(":")[0]: why for view in shard.views for why in view.untrained()} for shard in shards]
         return [why for names, why in said[0].items() if all(names in other for other in said)] if said else []
 
+    def unanswered(self) -> str:
+        """The source's condition `where`, if it was null for all rows that this process saw, so that it filtered none; else empty."""
+        said = {shard.unanswered() for shard in self._shards.values() if shard.rows_in}
+        return said.pop() if len(said) == 1 else ""
+
     def models(self) -> dict[str, bytes]:
         """By view and detector: the file of the newest model of all keys."""
         return self._merge.models()
@@ -287,15 +292,15 @@ class Fold:
     def rewind(self, starts: Mapping[str, int], ledger: Ledger) -> list[int]:
         """Forget, by view, the windows from a start on (see `aligned`), and all that was noted of rows: from there on they come again.
 
-        ledger: of the rows that will not come again those that are late, duplicate or quarantined, and all of them as `rows_in`; the
-        others are counted here. Returns the days on which windows were that are gone; see `WindowCollector.expect`.
+        ledger: of the rows that will not come again those that are late, duplicate, filtered or quarantined, and all of them as
+        `rows_in`; the others are counted here. Returns the days on which windows were that are gone; see `WindowCollector.expect`.
         """
         days = self._merge.rewind(self._shards, starts)
         for shard in self._shards.values():
             shard.rewind(starts, Ledger())
         next(iter(self._shards.values())).rewind(starts, ledger)
         # Rows of windows that stay count with these, and those among them that are read again once more, as not selected.
-        ledger.warming_up = ledger.rows_in - ledger.late - ledger.duplicate - ledger.quarantined.total()
+        ledger.warming_up = ledger.rows_in - ledger.late - ledger.duplicate - ledger.filtered - ledger.quarantined.total()
         ledger.warming_up -= self._merge.folded_rows() + sum(shard.ledger.pending for shard in self._shards.values())
         return days
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import F64, I64, NULL_INT, Batch
+from offbeat.core.batch import F64, I64, NULL_INT, Batch, Bools
 from offbeat.core.chunk import FAULTS, Chunk
 from offbeat.core.keys import KeyTable
 from offbeat.core.plan import Plan
 from offbeat.decide.block import Quarantined
 from offbeat.fold.rollup import RollupFold, RollupRows
 from offbeat.fold.row_columns import Columns
+from offbeat.quality.row_filter import RowFilter
 from offbeat.quality.rows import RowChecks
 
 
@@ -28,6 +29,8 @@ class Prepared:
     rollups: dict[str, RollupRows]
     """The batch's rows as the views on other keys fold them."""
     quarantined: list[Quarantined]
+    filtered: int = 0
+    """Rows that are not of this pipeline."""
 
 
 class Intake:
@@ -37,12 +40,15 @@ class Intake:
         self.columns = Columns(plan)
         c = self.columns
         self._checks = RowChecks(plan.quality, c.numbers, c.allow_nan)
+        where = plan.source.where
+        self.filter = RowFilter(where, plan.source.columns) if where is not None else None
         self._order = c.fixed.index(plan.source.order) if plan.source.order else -1
 
     def prepare(self, chunk: Chunk, keys: KeyTable, rollups: dict[str, RollupFold]) -> Prepared:
         """Check the rows and bring them into the form that is folded."""
         quarantined: list[Quarantined] = []
-        good = self._faultless(chunk, quarantined)
+        rejected = self.filter.rejected(chunk.frame, chunk.faults) if self.filter is not None else None
+        good = self._faultless(chunk, rejected, quarantined)
         frame = chunk.frame if good is None else chunk.frame[good]
         time_ns = chunk.time_ns if good is None else chunk.time_ns[good]
         index: I64 = np.arange(chunk.frame.height) if good is None else good
@@ -55,15 +61,18 @@ class Intake:
             index, time_ns, numbers, integers = index[right], time_ns[right], numbers.take(right, axis=1), integers.take(right, axis=1)
             texts = tuple(text.gather(right) for text in texts)
         batch = self._batch(chunk, index, time_ns, numbers, integers, texts, keys)
-        return Prepared(chunk, index, batch, {name: rollup.rows(batch) for name, rollup in rollups.items()}, quarantined)
+        rows = {name: rollup.rows(batch) for name, rollup in rollups.items()}
+        return Prepared(chunk, index, batch, rows, quarantined, 0 if rejected is None else int(rejected.sum()))
 
-    def _faultless(self, chunk: Chunk, quarantined: list[Quarantined]) -> I64 | None:
-        """Indices of the rows that the source could read; None for all of them."""
-        faulty = np.flatnonzero(chunk.faults)
-        if not len(faulty):
+    def _faultless(self, chunk: Chunk, rejected: Bools | None, quarantined: list[Quarantined]) -> I64 | None:
+        """Indices of the rows that the source could read and that are not filtered; None for all of them."""
+        wrong = chunk.faults != 0
+        faulty = np.flatnonzero(wrong if rejected is None else wrong & ~rejected)
+        if not len(faulty) and rejected is None:
             return None
-        quarantined.append(aside(chunk, faulty, [FAULTS[code] for code in chunk.faults[faulty].tolist()]))
-        return np.flatnonzero(chunk.faults == 0)
+        if len(faulty):
+            quarantined.append(aside(chunk, faulty, [FAULTS[code] for code in chunk.faults[faulty].tolist()]))
+        return np.flatnonzero(~wrong if rejected is None else ~(wrong | rejected))
 
     def _batch(
         self, chunk: Chunk, index: I64, time_ns: I64, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], keys: KeyTable

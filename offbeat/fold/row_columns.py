@@ -9,7 +9,7 @@ from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, words_of
 from offbeat.core.plan import Column, Plan
-from offbeat.core.text_codes import coded
+from offbeat.core.text_codes import literal_codes
 
 _EXACT = 2**53
 _FEW = 256
@@ -76,7 +76,7 @@ class Columns:
             out[row] = series.cast(pl.Float64).to_numpy() if column.kind == "bool" else _doubles(series, column)
         texts = tuple(frame.get_column(name) for name in self.texts)
         for row, (name, _) in enumerate(self._codes):
-            out[len(self._numeric) + row] = _codes(texts[self.texts.index(name)], self._literals[row])
+            out[len(self._numeric) + row] = literal_codes(texts[self.texts.index(name)], self._literals[row])
         return out, integers, nullable, texts
 
     def recoded(self, numbers: F64, texts: np.ndarray) -> F64:
@@ -84,7 +84,7 @@ class Columns:
         plain = numbers[:, : len(self._numeric)]
         place = {name: t for t, name in enumerate(self.texts)}
         series = [pl.Series(texts[:, place[name]].tolist(), dtype=pl.String) for name, _ in self._codes]
-        codes = [_codes(text, literals) for text, literals in zip(series, self._literals, strict=True)]
+        codes = [literal_codes(text, literals) for text, literals in zip(series, self._literals, strict=True)]
         return np.concatenate([plain, *(code[:, None] for code in codes)], axis=1)
 
     def hashes(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> tuple[U64, U64]:
@@ -169,18 +169,3 @@ def _doubles(series: pl.Series, column: Column) -> F64:
     if series.null_count():
         values[series.is_nan().fill_null(False).to_numpy()] = np.inf
     return values
-
-
-def _codes(series: pl.Series, literals: dict[str, float]) -> F64:
-    if len(series) <= _FEW:
-        return np.array([np.nan if text is None else literals.get(text, -1.0) for text in series.to_list()])
-    few = coded(series)
-    if few is not None:
-        found: F64 = np.array([*(literals.get(text, -1.0) for text in few.distinct.to_list()), np.nan])[few.codes]
-        return found
-    codes = np.full(len(series), -1.0)
-    for literal, code in literals.items():
-        codes[(series == literal).fill_null(False).to_numpy()] = code
-    if series.null_count():
-        codes[series.is_null().to_numpy()] = np.nan
-    return codes

@@ -97,6 +97,11 @@ class Shard:
         """The views on the rows themselves."""
         return self._views
 
+    def unanswered(self) -> str:
+        """The source's condition `where`, if there were rows and it was null for all of them; else empty."""
+        own = self._intake.filter
+        return own.text if own is not None and own.asked and not own.answered else ""
+
     @property
     def rows_in(self) -> int:
         """Rows that came."""
@@ -125,6 +130,7 @@ class Shard:
     def admit(self, prepared: Prepared, out: Output) -> Judged | None:
         """Take a chunk: order its rows, and judge those whose turn has come by the views of rows. None where there are none."""
         self._ledger.rows_in += prepared.chunk.frame.height
+        self._ledger.filtered += prepared.filtered
         for rows in prepared.quarantined:
             self._ledger.quarantined.update(rows.reasons)
         out.quarantined += prepared.quarantined
@@ -220,7 +226,7 @@ class Shard:
     def rewind(self, starts: Mapping[str, int], ledger: Ledger) -> None:
         """Forget, by view, the windows from a start on, and all that was noted of rows: those from there on will come again.
 
-        `ledger`: of the rows that will not come again those that are late, duplicate or set aside, and all of them as `rows_in`.
+        `ledger`: of the rows that will not come again those that are late, duplicate, filtered or quarantined, and all as `rows_in`.
         """
         self._ordering = Ordering(self.plan, self._columns)
         self.newest_ns = NULL_INT

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from offbeat.core.plan import AsOfPlan, Column, ModelPlan, Plan, PopulationPlan, QualityPlan, SourcePlan, TimePlan
+from offbeat.core.plan import AsOfPlan, Column, FilterPlan, ModelPlan, Plan, PopulationPlan, QualityPlan, SourcePlan, TimePlan
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import calendar_day, duration_ns, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
@@ -20,7 +20,7 @@ from offbeat.spec.table_plans import compile_tables
 from offbeat.spec.view import CompiledView, Given, compile_view
 
 _QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
-REASONS = frozenset((*_QUARANTINE, "late", "duplicate", "pending", "scored", "warming_up"))
+REASONS = frozenset((*_QUARANTINE, "late", "duplicate", "filtered", "pending", "scored", "warming_up"))
 """Reasons that the ledger and the quarantine have of their own: no rule may have such a name."""
 RESERVED_COLUMNS = ("time", "key")
 
@@ -29,7 +29,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     """The Plan of `spec`; None when `problems` were noted."""
     codes = Codes()
     scope = _scope(spec.source)
-    source = _source(spec.source, problems)
+    source = _source(spec.source, scope, problems)
     quality, rules = _quality(spec.quality, spec.source, scope, codes, problems)
     _view_names(spec, problems)
     given = Given(spec.source, scope, codes, problems, tuple(parse(text) for text in rules.values()))
@@ -79,7 +79,7 @@ def _spellings(name: str, headers: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, *headers)))
 
 
-def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
+def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
     at = ("source",)
     for name in spec.columns:
         if name in RESERVED_COLUMNS:
@@ -111,7 +111,20 @@ def _source(spec: SourceSpec, problems: Problems) -> SourcePlan:
     return SourcePlan(
         spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns,
         type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
+        where=None if spec.where is None else _filter(spec.where, scope, problems),
     )  # fmt: skip
+
+
+def _filter(where: str, scope: Scope, problems: Problems) -> FilterPlan | None:
+    codes = Codes()
+    compiler = Compiler(scope, codes)
+    try:
+        value, tree = compiler.expression(where, "truth")
+    except ExpressionError as error:
+        for problem in error.problems:
+            problems.add(("source", "where"), problem)
+        return None
+    return FilterPlan(canonical(tree), compiler.builder.finish([value.handle]), codes.table())
 
 
 def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, problems: Problems) -> tuple[QualityPlan, dict[str, str]]:
@@ -202,6 +215,8 @@ def _state_parts(
         "quality.not_after": quality.not_after_ns,
         "quality.max_jump": quality.max_jump_ns,
     }
+    if source.where is not None:
+        parts["source.where"] = source.where.text
     if source.type:
         parts["source.type"] = source.type
     for view in views:

@@ -147,6 +147,12 @@ class SourceSpec(Settings):
         default=None, description="A `decimal` column that orders rows of equal time, such as a sequence number.", examples=["sequence"]
     )
     columns: dict[Name, ColumnSpec] = Field(min_length=1, description="The columns that the pipeline uses, by the names it gives them.")
+    where: Expression | None = Field(
+        default=None,
+        description="Which rows are rows of this pipeline: one for which this is false is counted as `filtered`, and nothing else is asked "
+        "of it. Null passes, so a source without such a column keeps all rows.",
+        examples=["action = 'T'"],
+    )
 
     @model_validator(mode="after")
     def _headerless(self) -> Self:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the real bars are n
 QUERY = """
 WITH parsed AS (
     SELECT epoch_us(try_cast("timestamp" AS TIMESTAMPTZ)) AS us, try_cast(open AS DOUBLE) AS open, try_cast(high AS DOUBLE) AS high,
-           try_cast(low AS DOUBLE) AS low, try_cast(close AS DOUBLE) AS close, CAST(try_cast(volume AS DOUBLE) AS BIGINT) AS volume
+           try_cast(low AS DOUBLE) AS low, try_cast(close AS DOUBLE) AS close, try_cast(volume AS DOUBLE) AS volume
     FROM read_csv(?, all_varchar = true, null_padding = true, header = true)
 ), bars AS (
     SELECT * FROM parsed

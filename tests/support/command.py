@@ -93,5 +93,5 @@ def finished(*args: object, **more: Any) -> Done:
 
 def adds_up(figures: dict[str, Any]) -> bool:
     """Whether every row is accounted for [S6]."""
-    parts = sum(figures[part] for part in ("scored", "warming_up", "late", "duplicate", "pending"))
+    parts = sum(figures[part] for part in ("scored", "warming_up", "late", "duplicate", "filtered", "pending"))
     return bool(figures["rows_in"] == parts + sum(figures["quarantined"].values()))

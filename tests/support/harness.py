@@ -149,6 +149,7 @@ def ledger_of(oracle: Oracle) -> Record:
         "warming_up": sum(ledger.warming_up.values()),
         "late": ledger.late,
         "duplicate": ledger.duplicate,
+        "filtered": ledger.filtered,
         "pending": ledger.pending,
         "quarantined": dict(sorted(ledger.quarantined.items())),
         "views": {

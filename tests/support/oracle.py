@@ -29,13 +29,14 @@ class Ledger:
     warming_up: Counter[str] = field(default_factory=Counter)
     late: int = 0
     duplicate: int = 0
+    filtered: int = 0
     pending: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     views: dict[str, Counter[str]] = field(default_factory=dict)
 
     def adds_up(self) -> bool:
-        parts = self.scored + sum(self.warming_up.values()) + self.late + self.duplicate + self.pending + sum(self.quarantined.values())
-        return parts == self.rows_in
+        parts = self.scored + sum(self.warming_up.values()) + self.late + self.duplicate + self.filtered + self.pending
+        return parts + sum(self.quarantined.values()) == self.rows_in
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,9 @@ class Oracle:
 
     def feed(self, row: Row) -> None:
         number = len(self.outcome)
+        if self._is_foreign(row):
+            self.outcome[number] = "filtered"
+            return
         reason, checked = self._check(number, row)
         if checked is None:
             self._quarantine(number, row, reason)
@@ -114,6 +118,21 @@ class Oracle:
         self.outcome[number] = "pending"
         state = self.keys.setdefault(checked.key, _Key())
         self._past_candidate(checked, state)
+
+    def _is_foreign(self, row: Row) -> bool:
+        """Step 0. What cannot be read, or is not finite, is null to the condition, and null is not false."""
+        where = self.pipeline.where
+        if where is None or row.fault in {"encoding", "ragged"}:
+            return False
+        env: Env = {}
+        for column in self.pipeline.columns:
+            value = row.columns[column.name]
+            if isinstance(value, str):
+                env[column.name] = value
+            else:
+                number = None if value is None else float(value) if column.kind != "decimal" else int(value) / 10**column.scale
+                env[column.name] = number if number is not None and math.isfinite(number) else None
+        return where(env) is False
 
     def _quarantine(self, number: int, row: Row, reason: str) -> None:
         self.outcome[number] = f"quarantined {reason}"

@@ -149,6 +149,8 @@ class Pipeline:
     name: str
     columns: tuple[Column, ...]
     views: tuple[View, ...]
+    where: Callable[[Env], Truth] | None = None
+    """Only a row for which this is not false is a row of the pipeline."""
     rules: Mapping[str, Callable[[Env], Truth]] = field(default_factory=dict)
     unique: tuple[str, ...] = ()
     lateness_ns: int = 0

@@ -20,7 +20,7 @@ def real_rows() -> list[Row]:
             try:
                 seconds = int(datetime.fromisoformat(line["timestamp"]).timestamp())
                 columns: dict[str, Value] = {name: float(line[name]) for name in ("open", "high", "low", "close")}
-                columns["volume"] = int(float(line["volume"]))
+                columns["volume"] = float(line["volume"])
             except (ValueError, TypeError):
                 empty: dict[str, Value] = dict.fromkeys(("open", "high", "low", "close", "volume"))
                 rows.append(Row("AARTIIND", None, empty, fault="missing", row=number))

@@ -52,7 +52,7 @@ def _columns(case: Case) -> st.SearchStrategy[dict[str, Value]]:
     return st.one_of(*[of(True)] * 5, of(False))
 
 
-def _bar(close: float, up: float, down: float, opened: float, volume: int) -> dict[str, Value]:
+def _bar(close: float, up: float, down: float, opened: float, volume: float) -> dict[str, Value]:
     values = {"open": opened, "high": max(close, opened) + up, "low": min(close, opened) - down, "close": close, "volume": volume}
     return dict(values)
 
@@ -60,7 +60,7 @@ def _bar(close: float, up: float, down: float, opened: float, volume: int) -> di
 def _bars() -> st.SearchStrategy[dict[str, Value]]:
     price = st.sampled_from((100.0, 100.0, 100.4, 100.5, 100.6, 101.0, 99.5, 0.05))
     good = st.builds(
-        _bar, price, st.sampled_from((0.0, 1.0)), st.sampled_from((0.0, 0.01)), price, st.sampled_from((0, 0, 50, 51, 52, 100))
+        _bar, price, st.sampled_from((0.0, 1.0)), st.sampled_from((0.0, 0.01)), price, st.sampled_from((0.0, 0.0, 50.0, 51.0, 52.5, 100.0))
     )
     odd = st.builds(
         _bar,
@@ -68,7 +68,7 @@ def _bars() -> st.SearchStrategy[dict[str, Value]]:
         st.sampled_from((0.0, -1.0, NAN)),
         st.sampled_from((0.0, -1.0)),
         price,
-        st.sampled_from((-1, 0, 2**53 + 1, 4 * 10**18)),
+        st.sampled_from((-1.0, 0.0, 0.122, 1e308, NAN)),
     )
     return st.one_of(*[good] * 6, odd)
 

@@ -6,26 +6,50 @@ from collections.abc import Callable
 
 from case import Case, Feature, col, exact, measured, plain, same
 from folders import ROOT
-from oracle_logic import Truth, absolute, all_of, any_of, as_number, compare, div, greatest, least, mul, negate, root, same_text, sub
+from oracle_logic import (
+    Num,
+    Truth,
+    absolute,
+    add,
+    all_of,
+    any_of,
+    as_number,
+    compare,
+    div,
+    greatest,
+    least,
+    mul,
+    negate,
+    root,
+    same_text,
+    sub,
+)
 from oracle_spec import DAY, SECOND, Column, Pipeline, Rollup, Rule, Verdict, View
 from oracle_windows import Agg, Env, Window
 from under_test_models import ENSEMBLE
 
 # -- bars: the shipped pipeline (S25) -----------------------------------------------------------------------------------------
 
+
+def _beside(price: Num, side: float) -> Num:
+    """A price and a billionth of it on one side."""
+    return add(price, mul(side * 1e-9, absolute(price)))
+
+
 BARS = Case(
     "bars",
     str(ROOT / "offbeat" / "pipelines" / "bars.yaml"),
     Pipeline(
         name="bars",
-        columns=(Column("open"), Column("high"), Column("low"), Column("close"), Column("volume", "decimal")),
+        columns=(Column("open"), Column("high"), Column("low"), Column("close"), Column("volume")),
         rules={
             "price": lambda e: all_of(*(compare(e[name], ">", 0.0) for name in ("open", "high", "low", "close"))),
-            "high": lambda e: compare(e["high"], ">=", greatest(e["open"], e["close"], e["low"])),
-            "low": lambda e: compare(e["low"], "<=", least(e["open"], e["close"])),
+            "high": lambda e: compare(e["high"], ">=", _beside(greatest(e["open"], e["close"], e["low"]), -1.0)),
+            "low": lambda e: compare(e["low"], "<=", _beside(least(e["open"], e["close"]), 1.0)),
             "volume": lambda e: compare(e["volume"], ">=", 0.0),
         },
         unique=("time",),
+        max_jump_ns=10 * DAY,
         zone="Asia/Kolkata",
         views=(
             View(
@@ -34,7 +58,7 @@ BARS = Case(
                     Window("previous_minute", {"last": Agg("last", col("close"))}, {"previous_close": lambda a: a["last"]}, 60 * SECOND),
                     Window(
                         "ten_minutes",
-                        {"sum": Agg("sum_exact", exact("volume")), "n": Agg("count_rows")},
+                        {"sum": Agg("sum", col("volume")), "n": Agg("count_rows")},
                         {"mean_volume": lambda a: div(a["sum"], a["n"])},
                         600 * SECOND,
                         min_rows=5,
@@ -223,6 +247,7 @@ name: plain
 source:
   key: {column: key}
   time: {column: time}
+  where: x <> 0.7
   columns:
     x: {type: float, required: false}
 quality:
@@ -246,6 +271,7 @@ views:
     Pipeline(
         name="plain",
         columns=(Column("x"),),
+        where=lambda e: negate(compare(e["x"], "=", 0.7)),
         not_after_ns=2_208_988_800 * SECOND,
         max_jump_ns=30 * SECOND,
         views=(
@@ -301,6 +327,7 @@ source:
   key: {column: key}
   time: {column: time}
   order: seq
+  where: side <> 'N' OR size > 2
   columns:
     price: {type: decimal, scale: 9}
     size: {type: decimal, scale: 0, required: false}
@@ -338,6 +365,7 @@ views:
     Pipeline(
         name="sides",
         columns=(Column("price", "decimal", 9), Column("size", "decimal"), Column("side", "text"), Column("seq", "decimal")),
+        where=lambda e: any_of(negate(same_text(e["side"], "N")), compare(e["size"], ">", 2.0)),
         rules={
             "price": lambda e: compare(e["price"], ">", 0.0),
             "side": lambda e: any_of(*(same_text(e["side"], each) for each in "ABN")),

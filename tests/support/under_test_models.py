@@ -7,8 +7,8 @@ from fractions import Fraction
 from case import Case, change, col, exact, gap, is_text, measured, plain
 from folders import ROOT
 from oracle_detectors import band, quantiles, zscore
-from oracle_logic import as_number, compare, div, mod, sub
-from oracle_spec import SECOND, Column, Model, Pipeline, Rollup, Rule, View
+from oracle_logic import as_number, compare, div, mod, same_text, sub
+from oracle_spec import DAY, SECOND, Column, Model, Pipeline, Rollup, Rule, View
 from oracle_trained import covariance, forest, half_spaces
 from oracle_windows import Agg, Window
 
@@ -188,18 +188,20 @@ TRADES = Case(
         columns=(
             Column("price", "decimal", 9),
             Column("size", "decimal"),
+            Column("action", "text"),
             Column("side", "text"),
             Column("flags", "decimal"),
             Column("sequence", "decimal"),
             Column("publisher_id", "decimal"),
         ),
+        where=lambda e: same_text(e["action"], "T"),
         rules={
             "price": lambda e: compare(e["price"], ">", 0.0),
             "size": lambda e: compare(e["size"], ">", 0.0),
             "bad_ts_recv": lambda e: compare(mod(e["flags"], 16.0), "<", 8.0),
             "maybe_bad_book": lambda e: compare(mod(e["flags"], 8.0), "<", 4.0),
         },
-        unique=("time", "publisher_id", "sequence"),
+        max_jump_ns=10 * DAY,
         order="sequence",
         views=(
             View(

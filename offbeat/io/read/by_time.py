@@ -19,6 +19,7 @@ import polars as pl
 
 from offbeat.core.batch import EVER, I64, NULL_INT
 from offbeat.io.read.parse_columns import Parsed
+from offbeat.quality.row_filter import RowFilter
 
 RUN_ROWS = 1 << 18
 """Rows of a file out of order that are sorted in memory; of more, sorted runs go to disk and are merged."""
@@ -103,7 +104,9 @@ class _Stream:
 class ByTime:
     """Iterates over the readable rows of `files` in their common order; `left_out` counts the others."""
 
-    def __init__(self, files: Sequence[TimedFile]) -> None:
+    def __init__(self, files: Sequence[TimedFile], where: RowFilter | None = None) -> None:
+        """where: rows that it rejects are left out, as if they were not there."""
+        self._where = where
         self._files = sorted(files, key=lambda f: f.path)
         self.left_out = 0
 
@@ -160,12 +163,14 @@ class ByTime:
             parsed = work()
             n = len(parsed.time_ns)
             keys = parsed.keys.cast(pl.String) if parsed.keys is not None else pl.Series([file.key], dtype=pl.String).new_from_index(0, n)
+            rejected = self._where.rejected(parsed.frame, parsed.faults) if self._where is not None else None
+            times = parsed.time_ns if rejected is None else np.where(rejected, NULL_INT, parsed.time_ns)
             about = [
                 keys.alias(_KEY),
-                pl.Series(_TIME, parsed.time_ns),
+                pl.Series(_TIME, times),
                 pl.Series(_RANK, np.full(n, rank, dtype=np.int32)),
                 pl.Series(_ROW, np.arange(row, row + n)),
-                pl.Series(_USABLE, (parsed.faults == 0) & (parsed.time_ns != NULL_INT)),
+                pl.Series(_USABLE, (parsed.faults == 0) & (times != NULL_INT)),
             ]
             row += n
             if n:

@@ -22,6 +22,7 @@ from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.prefetch import Ahead
 from offbeat.io.read.readers import Reader, absences, mixtures, open_all, reader_of
 from offbeat.io.read.timestamps import zone_of
+from offbeat.quality.row_filter import RowFilter
 
 DEPTH = 4
 """Blocks parsed ahead of the consumer: bounds the memory."""
@@ -68,6 +69,7 @@ class FileSource:
         self.notes = [*absences(self._found, self._readers, plan), *mixtures(self._found, self._readers, plan)]
         self.headers = [r.header for r in self._readers]
         self.live = "-" in self.files
+        self._where = None if plan.where is None else RowFilter(plan.where, plan.columns)
         self._done = 0
         self._prints: dict[int, str] = {}
         self._ranges: dict[int, tuple[int, int]] = {}
@@ -152,7 +154,7 @@ class FileSource:
                 continue
             prints.add(name)
             files.append(TimedFile(file.path, file.key, self._readers[index], self._times(index)))
-        return ByTime(files)
+        return ByTime(files, self._where)
 
     def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]]) -> Chunk:
         current: dict[str, Any] | None = None
@@ -293,7 +295,7 @@ class FileSource:
         ranges = {m.index: self._range(m.index) for m in ordered}
         for group in clusters(ordered, [ranges[m.index] for m in ordered]):
             indices = tuple(m.index for m in group)
-            merged: Reader = self._readers[indices[0]] if len(group) == 1 else Merged(group)
+            merged: Reader = self._readers[indices[0]] if len(group) == 1 else Merged(group, self._where)
             yield Unit(indices, tuple(prints[i] for i in indices), merged, min(ranges[i][0] for i in indices) if alone else NULL_INT)
 
     def _member(self, index: int) -> Member:
@@ -309,7 +311,7 @@ class FileSource:
 
     def _times(self, index: int) -> Reader:
         """A reader of nothing but the times of a file."""
-        return reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=()), self._block)
+        return reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=(), where=None), self._block)
 
     def _resumed(self, current: dict[str, Any]) -> Unit:
         indices = []
@@ -324,7 +326,7 @@ class FileSource:
                     f"{name}: changed since the last run stopped in the middle of it; restore it, or start with a new state directory"
                 )
             indices.append(index)
-        reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices])
+        reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices], self._where)
         return Unit(tuple(indices), tuple(current["prints"]), reader)
 
 

@@ -17,6 +17,7 @@ import polars as pl
 
 from offbeat.core.batch import EVER, NULL_INT
 from offbeat.io.read.parse_columns import Parsed
+from offbeat.quality.row_filter import RowFilter
 
 IN_MEMORY = 64 << 20
 """Bytes of text (or Parquet, a few times smaller) that are sorted at once; more go through buckets of keys on disk."""
@@ -25,8 +26,8 @@ ROWS = 1 << 17
 """Rows of a merged block."""
 
 _KEY, _TIME, _FAULT, _FILE, _RANK, _ROW, _RAW, _HEAD = "@key", "@time", "@fault", "@file", "@rank", "@row", "@raw", "@head"
-_KEYED, _BUCKET, _BLOCK, _AT = "@keyed", "@bucket", "@block", "@at"
-_OWN = frozenset({_KEY, _TIME, _FAULT, _FILE, _ROW, _RAW, _KEYED, _BLOCK, _AT})
+_KEYED, _BUCKET, _BLOCK, _AT, _REJECTED = "@keyed", "@bucket", "@block", "@at", "@rejected"
+_OWN = frozenset({_KEY, _TIME, _FAULT, _FILE, _ROW, _RAW, _KEYED, _BLOCK, _AT, _REJECTED})
 """Columns of a merged table that are not the plan's."""
 _ipc: Any = import_module("pyarrow.ipc")
 
@@ -91,9 +92,9 @@ class Merged:
     def statistics(self) -> None:
         """See `Reader`."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        """members: in the order of their paths."""
-        self._members = members
+    def __init__(self, members: Sequence[Member], where: RowFilter | None = None) -> None:
+        """members: in the order of their paths. where: rows that it rejects have no say in the order of others."""
+        self._members, self._where = members, where
         size = sum(m.size for m in members)
         self._buckets = 1 if size <= IN_MEMORY else min(256, -(-size // IN_MEMORY) * 2)
         self._on_disk = sum(m.on_disk for m in members)
@@ -158,6 +159,9 @@ class Merged:
                         _KEYED: np.full(n, parsed.keys is not None),
                     }
                 )
+                if self._where is not None:
+                    rejected = self._where.rejected(parsed.frame, parsed.faults)
+                    about = about.with_columns(pl.Series(_REJECTED, np.zeros(n, np.bool_) if rejected is None else rejected))
                 if raws is None:
                     about = about.with_columns(pl.Series(_RAW, parsed.raw(np.arange(n)), dtype=pl.String))
                 else:
@@ -169,7 +173,8 @@ class Merged:
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """A file's row cannot come before the rows above it, so its place is the greatest time of its key in that file so far."""
-    head = pl.col(_TIME).cum_max().forward_fill().over(_RANK, _KEY).fill_null(NULL_INT)
+    time = pl.col(_TIME) if _REJECTED not in frame.columns else pl.when(~pl.col(_REJECTED)).then(pl.col(_TIME))
+    head = time.cum_max().forward_fill().over(_RANK, _KEY).fill_null(NULL_INT)
     return frame.with_columns(head.alias(_HEAD)).sort(_HEAD, _RANK, _ROW).drop(_HEAD, _RANK)
 
 

@@ -19,6 +19,7 @@ _PARTS = (
     ("warming_up", "too little history, or a missing value"),
     ("late", "older than the lateness allows"),
     ("duplicate", "seen before"),
+    ("filtered", "not a row of this pipeline: `source.where` is false"),
     ("pending", "waiting for later rows"),
 )
 
@@ -32,7 +33,7 @@ def ledger_table(ledger: Mapping[str, Any]) -> Table:
     table.add_column("share", justify="right", footer="100 %" if rows_in else "")
     table.add_column("meaning", footer="")
     for name, meaning in _PARTS:
-        n = int(ledger[name])
+        n = int(ledger.get(name, 0))
         if n or name == "scored":
             table.add_row(Text(name.replace("_", " ")), f"{n:,}", _share(n, rows_in), Text(meaning))
     for reason, n in sorted(ledger["quarantined"].items(), key=lambda item: (-item[1], item[0])):

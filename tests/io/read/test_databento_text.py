@@ -18,7 +18,7 @@ __all__ = ["offbeat"]
 RAW = metadata(named("AIG", 2)) + b"".join(
     trade(at=T0 + i, price=49 * NS + 10_000_000 * i, sequence=i, ts_recv=T0 + i + 5, flags=128) for i in range(5)
 )
-EXPECTED = [("AIG", T0 + i, "", 49 * NS + 10_000_000 * i, 100, "A", 128, i, 8) for i in range(5)]
+EXPECTED = [("AIG", T0 + i, "", 49 * NS + 10_000_000 * i, 100, "T", "A", 128, i, 8) for i in range(5)]
 PRETTY, BARE = transcoded(RAW, "csv"), transcoded(RAW, "csv", pretty=False)
 
 

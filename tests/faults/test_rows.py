@@ -1,0 +1,224 @@
+"""Faults found in files of strangers: which rows count as rows of a pipeline, and which of them are the same row."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from command import BARS, DATA, Command, adds_up, offbeat
+
+import offbeat as package
+from offbeat.io.read.alert_files import latest, read_alerts
+
+__all__ = ["offbeat"]
+
+FAULTS = DATA / "faults"
+pytestmark = pytest.mark.skipif(not FAULTS.is_dir(), reason="no shared data")
+
+
+def report(offbeat: Command, *args: object, code: int = 0) -> dict[str, Any]:
+    """The object of `--json`; every row is accounted for."""
+    done = offbeat("run", *args, "--json")
+    assert done.code == code, done
+    figures: dict[str, Any] = json.loads(done.out)
+    assert adds_up(figures)
+    return figures
+
+
+def said(figures: dict[str, Any], *words: str) -> bool:
+    """Whether one of the notes has all these words."""
+    return any(all(word in note for word in words) for note in figures["notes"])
+
+
+# -- R1: rows that are not of this pipeline -----------------------------------------------------------------------------------
+
+BOOK = """
+name: book
+source:
+  key: symbol
+  time: t
+  where: action = 'T'
+  columns: {action: {type: text, required: false}, price: float, size: {type: decimal}}
+quality:
+  rules: {price: price > 0}
+  max_jump: 1d
+views: {v: {detectors: {big: {type: rule, when: size >= 100}}}}
+"""
+HEADER = "symbol,t,action,price,size\n"
+LINES = (
+    "A,2024-03-01T10:00:00Z,T,10,100",  # a trade, 100: alert
+    "A,2024-03-01T10:00:01Z,A,10,900",  # an order
+    "A,2024-03-09T10:00:00Z,C,10,900",  # an order, more than max_jump ahead: neither a candidate nor a watermark
+    "A,2024-03-01T10:00:02Z,T,10,5",
+    "A,nonsense,M,-3,many",  # wrong everywhere, and not a trade
+    ",2024-03-01T10:00:03Z,A,10,900",  # no key, and not a trade
+    "A,2024-03-01T10:00:04Z,,10,200",  # nothing in the column of the condition: kept. Alert
+    "A,2024-03-01T10:00:05Z,T,-1,100",  # a trade, its price wrong
+    "A,2024-03-01T10:00:06Z,T,10,x",  # a trade, its size no number
+)
+RIGHT = {"rows_in": 9, "scored": 3, "filtered": 4, "late": 0, "duplicate": 0, "quarantined": {"price": 1, "type": 1}, "alerts": 2}
+
+
+def _csv(folder: Path) -> Path:
+    path = folder / "book.csv"
+    path.write_text(HEADER + "\n".join(LINES) + "\n")
+    return path
+
+
+def _packed(folder: Path) -> Path:
+    path = folder / "book.csv.gz"
+    path.write_bytes(gzip.compress((HEADER + "\n".join(LINES) + "\n").encode()))
+    return path
+
+
+def _ndjson(folder: Path) -> Path:
+    path = folder / "book.ndjson"
+    names = HEADER.strip().split(",")
+    records = [dict(zip(names, line.split(","), strict=True)) for line in LINES]
+    path.write_text("".join(json.dumps({name: value for name, value in r.items() if value}) + "\n" for r in records))
+    return path
+
+
+@pytest.mark.parametrize("write", [_csv, _packed, _ndjson])
+def test_rows_that_are_filtered(tmp_path: Path, offbeat: Command, write: Callable[[Path], Path]) -> None:
+    """The condition is asked first, of the row as it came: whatever else is wrong with a filtered row does not matter."""
+    (tmp_path / "book.yaml").write_text(BOOK)
+    figures = report(offbeat, tmp_path / "book.yaml", write(tmp_path))
+    assert {name: figures[name] for name in RIGHT} == RIGHT
+
+
+def test_filtered_rows_of_typed_tables(tmp_path: Path, offbeat: Command) -> None:
+    """Parquet files and tables in memory; text cannot stand in their number columns, so `size` is null where it was no number."""
+    (tmp_path / "book.yaml").write_text(BOOK)
+    rows = [line.split(",") for line in LINES]
+    table = pl.DataFrame(rows, schema=HEADER.strip().split(","), orient="row").with_columns(pl.col(pl.String).replace("", None))
+    table = table.with_columns(pl.col("price").cast(pl.Float64), pl.col("size").cast(pl.Int64, strict=False))
+    table.write_parquet(tmp_path / "book.parquet")
+    right = RIGHT | {"quarantined": {"price": 1, "missing": 1}}
+    figures = report(offbeat, tmp_path / "book.yaml", tmp_path / "book.parquet")
+    assert {name: figures[name] for name in right} == right
+    ledger = package.run(str(tmp_path / "book.yaml"), table).ledger
+    assert {name: ledger[name] for name in right if name != "alerts"} == {name: right[name] for name in right if name != "alerts"}
+
+
+@pytest.mark.parametrize("ending", ["csv", "ndjson"])
+def test_a_column_that_is_not_there_filters_nothing(tmp_path: Path, offbeat: Command, ending: str) -> None:
+    (tmp_path / "book.yaml").write_text(BOOK)
+    path = tmp_path / f"plain.{ending}"
+    rows = [{"symbol": "A", "t": f"2024-03-01T10:00:0{n}Z", "price": 10, "size": n} for n in range(5)]
+    pl.DataFrame(rows).write_csv(path) if ending == "csv" else pl.DataFrame(rows).write_ndjson(path)
+    figures = report(offbeat, tmp_path / "book.yaml", path)
+    assert (figures["scored"], figures["filtered"]) == (5, 0)
+    assert said(figures, "source.where", "action = 'T'", "all rows")
+
+
+def test_a_filtered_row_does_not_move_rows_of_other_files(tmp_path: Path, offbeat: Command) -> None:
+    """Files whose times overlap are merged by the time of the next row of each; a later order in one must not hold its trades up."""
+    (tmp_path / "book.yaml").write_text(BOOK)
+    first = ("A,2024-03-01T10:00:00Z,T,10,1", "A,2024-03-01T10:00:30Z,A,10,900", "A,2024-03-01T10:00:01Z,T,10,2")
+    second = ("A,2024-03-01T10:00:02Z,T,10,3", "A,2024-03-01T10:00:03Z,T,10,4")
+    for name, lines in (("a", first), ("b", second)):
+        (tmp_path / f"{name}.csv").write_text(HEADER + "\n".join(lines) + "\n")
+    figures = report(offbeat, tmp_path / "book.yaml", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert (figures["scored"], figures["filtered"], figures["late"]) == (4, 1, 0)
+
+
+def test_filtered_rows_and_a_state(tmp_path: Path, offbeat: Command) -> None:
+    """The ledger of a state goes on counting them."""
+    (tmp_path / "book.yaml").write_text(BOOK)
+    for name, lines in (("a", LINES[:5]), ("b", LINES[5:])):
+        (tmp_path / f"{name}.csv").write_text(HEADER + "\n".join(lines) + "\n")
+    book, state = tmp_path / "book.yaml", tmp_path / "state"
+    report(offbeat, book, tmp_path / "a.csv", "--state", state)
+    figures = report(offbeat, book, tmp_path / "a.csv", tmp_path / "b.csv", "--state", state)
+    assert {name: figures[name] for name in RIGHT if name != "alerts"} == {name: RIGHT[name] for name in RIGHT if name != "alerts"}
+
+
+def test_order_book_files_have_no_trades(offbeat: Command, tmp_path: Path) -> None:
+    """mbp1.csv: 166 orders and cancellations; the same as Parquet and JSON lines."""
+    table = pl.read_csv(FAULTS / "market" / "mbp1.csv", infer_schema_length=None)
+    table.write_parquet(tmp_path / "mbp1.parquet")
+    table.write_ndjson(tmp_path / "mbp1.ndjson")
+    for path in (FAULTS / "market" / "mbp1.csv", tmp_path / "mbp1.parquet", tmp_path / "mbp1.ndjson"):
+        figures = report(offbeat, "trades", path)
+        assert (figures["rows_in"], figures["filtered"], figures["scored"], figures["alerts"]) == (166, 166, 0, 0)
+
+
+# -- R2: trades of one time and sequence --------------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_several_trades(offbeat: Command) -> None:
+    figures = report(offbeat, "trades", FAULTS / "market" / "sweep_cme.csv")
+    assert (figures["warming_up"], figures["duplicate"], figures["quarantined"]) == (6, 0, {})
+
+
+def test_trades_delivered_twice_are_known_by_content(offbeat: Command, tmp_path: Path) -> None:
+    """The same file under two names, in one run and in the next one: read once, and said."""
+    sweep = (FAULTS / "market" / "sweep_cme.csv").read_bytes()
+    for name in ("one", "two", "three"):
+        (tmp_path / f"{name}.csv").write_bytes(sweep)
+    figures = report(offbeat, "trades", tmp_path / "one.csv", tmp_path / "two.csv", "--state", tmp_path / "state")
+    assert (figures["rows_in"], figures["late"]) == (6, 0)
+    assert said(figures, "two.csv", "same content as", "one.csv")
+    figures = report(offbeat, "trades", tmp_path, "--state", tmp_path / "state")
+    assert (figures["rows_in"], figures["late"]) == (6, 0)
+    assert said(figures, "three.csv", "same content as", "one.csv")
+
+
+def alerts(path: Path) -> pl.DataFrame:
+    """The alerts of a file, one row each."""
+    return latest(read_alerts(path))
+
+
+# -- R4, R5, R8: bars as people have them -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "right"),
+    [
+        ("BTCINR.csv", {"alerts": 26, "quarantined": {}}),  # 26 by SQL on the volumes of the file
+        ("ADJUSTED.csv", {"quarantined": {}}),  # high is one last bit below close
+        ("classes", {"quarantined": {}, "alerts": 0}),  # BRK.A and BRK.B are two keys
+    ],
+)
+def test_bars_of_strangers(offbeat: Command, source: str, right: dict[str, Any]) -> None:
+    figures = report(offbeat, "bars", FAULTS / "market" / source)
+    assert {name: figures[name] for name in right} == right
+
+
+def _jump(at: str) -> str:
+    """Two minutes with a price jump of 10 % in the second."""
+    return f"{BARS}{at} 10:00,1,1,1,1,0\n{at} 10:01,1,1.1,1,1.1,0\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("INFY.csv", "INFY"),
+        ("INFY_minute.csv", "INFY"),
+        ("AARTIIND__EQ__NSE__NSE__MINUTE.csv", "AARTIIND"),
+        ("BRK.A.csv", "BRK.A"),
+        ("BRK.B.csv.gz", "BRK.B"),
+        ("TCS.NS_1m.csv", "TCS.NS"),
+        ("TCS.BO.CSV", "TCS.BO"),
+        ("M&M-FIN.EQ.txt", "M&M-FIN.EQ"),
+    ],
+)
+def test_keys_of_file_names_keep_their_dots(tmp_path: Path, offbeat: Command, name: str, key: str) -> None:
+    text = _jump("2024-03-01").encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    report(offbeat, "bars", tmp_path / name, "--alerts", tmp_path / "a.jsonl")
+    assert alerts(tmp_path / "a.jsonl")["key"].to_list() == [key]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e9])
+@pytest.mark.parametrize(("off", "wrong"), [(0.0, {}), (1e-12, {}), (0.9e-9, {}), (1.1e-9, {"high": 1}), (1e-6, {"high": 1})])
+def test_a_billionth_is_no_mistake(tmp_path: Path, offbeat: Command, factor: float, off: float, wrong: dict[str, int]) -> None:
+    close = 123.45 * factor
+    (tmp_path / "A.csv").write_text(f"{BARS}2024-03-01 10:00,{close!r},{close * (1 - off)!r},{close!r},{close!r},0\n")
+    assert report(offbeat, "bars", tmp_path / "A.csv", code=0)["quarantined"] == wrong
