@@ -6,6 +6,7 @@ since the last time, and the carrier must deliver each delta exactly once [R31].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,11 @@ class PartialLayout:
     floats: int
     reads: tuple[tuple[str, int, int, int], ...]
     """Per aggregate: function, its value's column, its count's column, scale."""
+
+    def empty(self, targets: I32, starts: I64) -> Partials:
+        """Windows (w,) without a row."""
+        n = len(starts)
+        return Partials(targets, starts, np.zeros((n, self.ints), np.int64), np.full((n, self.floats), np.nan))
 
     @classmethod
     def of(cls, aggregates: tuple[Aggregate, ...], sure: tuple[bool, ...] = ()) -> PartialLayout:
@@ -100,6 +106,12 @@ class Partials:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @staticmethod
+    def together(parts: Sequence[Partials]) -> Partials:
+        """The windows of several, one after the other; there must be one at least."""
+        targets, starts = np.concatenate([part.targets for part in parts]), np.concatenate([part.starts for part in parts])
+        return Partials(targets, starts, np.concatenate([part.ints for part in parts]), np.concatenate([part.floats for part in parts]))
 
     def take(self, index: I64) -> Partials:
         """The windows at `index`."""

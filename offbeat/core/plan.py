@@ -154,6 +154,8 @@ class RollupPlan:
     """Inputs `agg0`, …; one output for each of `columns`."""
     sure: tuple[bool, ...] = ()
     """For each output of `arguments`, whether it is never null."""
+    fill: bool = False
+    """A target once seen has a window in every tick: counts and sums are 0 where it has no row [R11]."""
 
 
 @dataclass(frozen=True, slots=True)

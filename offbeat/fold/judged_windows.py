@@ -11,6 +11,7 @@ from offbeat.core.partials import ROWS, Partials
 from offbeat.core.rings import grown_rows
 from offbeat.decide.block import RETRACTED, AlertBlock
 from offbeat.fold.absent_windows import Missing
+from offbeat.fold.filled_windows import Filling
 from offbeat.fold.view import View, ViewResult
 
 
@@ -37,6 +38,12 @@ class Folded:
     """By target slot: rows in these windows."""
     judged: I64
     """Rows in them: of those with a verdict, and of the others."""
+    filling: Filling | None = None
+    """Where windows without a row are judged, too."""
+
+    def filled(self, windows: Partials, until_ns: int) -> Partials:
+        """The next windows to be folded, with those without a row that start before a time."""
+        return windows if self.filling is None else self.filling.fill(windows, until_ns)
 
     def rows_of(self, slots: int) -> I64:
         """`rows` for so many slots."""

@@ -7,7 +7,7 @@ import polars as pl
 
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.expression_machine import Machine
-from offbeat.core.partials import Partials
+from offbeat.core.partials import ROWS, Partials
 from offbeat.core.plan import RollupPlan
 from offbeat.core.window_merge import WindowMerge
 from offbeat.fold.view import Rows
@@ -19,16 +19,20 @@ class WindowColumns:
     def __init__(self, rollup: RollupPlan) -> None:
         self._names = rollup.columns
         self._counts = np.array([g.function == "sum_exact" and not g.column for g in rollup.aggregates], np.bool_)
+        self._sums = np.array([g.function == "sum_exact" for g in rollup.aggregates], np.bool_)
+        self._fill = rollup.fill
         self._machine = Machine(rollup.column_program, tuple(f"agg{i}" for i in range(len(rollup.aggregates))))
 
     def rows(self, stage: WindowMerge, windows: Partials, revisions: I64) -> Rows:
         """Windows (n of them), their targets slots of the stage, with their revisions (n,)."""
-        return self._rows(windows, stage.aggregates(windows), revisions)
+        aggregates = stage.aggregates(windows)
+        if self._fill:
+            aggregates[np.ix_(self._sums, windows.ints[:, ROWS] == 0)] = 0.0
+        return self._rows(windows, aggregates, revisions)
 
     def empty(self, stage: WindowMerge, slots: I32, starts: I64, revisions: I64) -> Rows:
         """Windows that have no row: counts are 0, also those of conditions, and all else is null."""
-        n, layout = len(slots), stage.layout
-        nothing = Partials(slots, starts, np.zeros((n, layout.ints), np.int64), np.full((n, layout.floats), np.nan))
+        nothing = stage.layout.empty(slots, starts)
         aggregates = stage.aggregates(nothing)
         aggregates[self._counts] = 0.0
         return self._rows(nothing, aggregates, revisions)

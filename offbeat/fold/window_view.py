@@ -16,9 +16,11 @@ from offbeat.core.state import Arrays, Document, prefixed, under
 from offbeat.core.window_merge import WindowMerge
 from offbeat.decide.block import FINAL, PROVISIONAL, AlertBlock
 from offbeat.errors import UserError
+from offbeat.features.tumbling import Tumbling
 from offbeat.fold.absent_windows import Missing
 from offbeat.fold.closed_windows import Closed, ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
+from offbeat.fold.filled_windows import Filling
 from offbeat.fold.fired_windows import FiredWindows
 from offbeat.fold.judged_windows import Before, Folded, Outcome, news, part
 from offbeat.fold.revisions import Revisions
@@ -53,6 +55,9 @@ class WindowView:
         self.final_ns = NULL_INT
         """Windows that start before this are closed for good."""
         self._as_of_ns: int | None = None
+        tumbling, layout = Tumbling(rollup.size_ns, rollup.zone), self.stage.layout
+        self._filling = Filling(tumbling, layout, view.name) if rollup.fill else None
+        """As before the first window; None where only windows with rows are judged."""
         self._counting = Revisions(together=any(isinstance(detector, PopulationPlan | AbsencePlan) for detector in view.detectors))
         self._final = self._ahead = self._empty()
         """The windows that are final, and all that are closed; one and the same where none is provisional."""
@@ -68,13 +73,15 @@ class WindowView:
         view = View(self._plan, self.view_plan, self._rollup.columns, ())
         if self._as_of_ns is not None:
             view.fix(self._as_of_ns)
-        return Folded(view, np.zeros(len(self.stage.keys), np.int64), np.zeros(2, np.int64))
+        filling = self._filling.copy() if self._filling is not None else None
+        return Folded(view, np.zeros(len(self.stage.keys), np.int64), np.zeros(2, np.int64), filling)
 
     def _copy(self, folded: Folded) -> Folded:
         copy = self._empty()
         copy.view.restore(folded.view.snapshot(len(self.stage.keys)), self.stage.keys.names)
         copy.view.counts = replace(folded.view.counts)
         copy.rows, copy.judged = self._rows(folded).copy(), folded.judged.copy()
+        copy.filling = folded.filling.copy() if folded.filling is not None else None
         return copy
 
     def _rows(self, folded: Folded) -> I64:
@@ -141,21 +148,27 @@ class WindowView:
         else:
             first = min([*late.starts[:1].tolist(), *([] if from_ns is None else [from_ns])], default=self.until_ns)
             outcomes += self._reopen(late, first) if first < self.until_ns else []
-        if len(fresh):
-            outcomes.append(self._close(fresh, until_ns, final=final))
+        outcomes += self._close_fresh(fresh, until_ns, final=final)
         self.until_ns = max(self.until_ns, until_ns)
         if final:
             self.final_ns = max(self.final_ns, until_ns)
         self.fired.drop(self.until_ns)
         return outcomes
 
+    def _close_fresh(self, windows: Partials, until_ns: int, *, final: bool) -> list[Outcome]:
+        if self._ahead.filling is None:
+            return [self._close(windows, until_ns, final=final)] if len(windows) else []
+        sections = list(self._ahead.filling.sections(windows, until_ns))
+        return [self._close(part(windows, begin, end), edge_ns, final=final) for begin, end, edge_ns in sections]
+
     def _close(self, windows: Partials, until_ns: int, *, final: bool) -> Outcome:
         """Judge windows later than all that are closed."""
+        if not final and self._ahead is self._final:
+            self._ahead = self._copy(self._final)
+        windows = self._ahead.filled(windows, until_ns)
         before = self._said(windows)
         here = replace(before, missing=self._missed.between(NULL_INT, until_ns))
         self._missed = self._missed.between(until_ns, EVER)
-        if not final and self._ahead is self._final:
-            self._ahead = self._copy(self._final)
         outcome = self._judge(self._ahead, windows, here, FINAL if final else PROVISIONAL)
         self._ahead.count(outcome)
         if self.closed is not None and not (final and self._live):
@@ -171,9 +184,9 @@ class WindowView:
 
         Of the last windows, and of those that start at `now_ns` or later, none counts as missing: it may still come.
         """
-        windows = self.stage.windows()
-        until_ns = max([self.until_ns, now_ns, *windows.starts[-1:].tolist()])
         copy = self._copy(self._ahead)
+        windows = copy.filled(self.stage.windows(), max(now_ns, self.until_ns))
+        until_ns = max([self.until_ns, now_ns, *windows.starts[-1:].tolist()])
         before = self._said(windows)
         outcome = self._judge(copy, windows, replace(before, missing=self._missed), FINAL, until_ns)
         self._missed = outcome.missing
@@ -272,11 +285,14 @@ class WindowView:
             # An entry holds windows up to where the next one begins.
             ahead = kept.entries[number + 1][0] if number + 1 < len(kept.entries) else EVER
             begin, end = np.searchsorted(late.starts, [low if number else NULL_INT, ahead]).tolist()
+            until_ns = min(ahead, self.until_ns)
             if high < first_ns and begin == end:
-                folded.count(self._judge(folded, closed.windows, Before(said, closed.standing, closed.missing), status))
+                windows = folded.filled(closed.windows, until_ns)
+                folded.count(self._judge(folded, windows, Before(said, closed.standing, closed.missing), status))
                 continue
             self.observer = observer
-            outcomes.append(self._judge(folded, *self._with(closed, said, part(late, begin, end)), status))
+            windows = folded.filled(self._with(closed, part(late, begin, end)), until_ns)
+            outcomes.append(self._judge(folded, windows, self._before(windows, closed, said), status))
             folded.count(outcomes[-1])
             kept.replace(number, self._kept(outcomes[-1]))
         self.observer = observer
@@ -287,11 +303,14 @@ class WindowView:
             raise ValueError("closed windows were not kept")
         return self.closed
 
-    def _with(self, closed: Closed, said: I64, late: Partials) -> tuple[Partials, Before]:
-        """Closed windows with late ones added, and what was said of them."""
+    def _with(self, closed: Closed, late: Partials) -> Partials:
+        """Closed windows with late ones added."""
         if self.linking is not None and len(closed.windows):
             self.linking.recall(self.view_plan.name, closed.windows, closed.linked)
-        windows = self.stage.combined([closed.windows, late])
+        return self.stage.combined([closed.windows, late])
+
+    def _before(self, windows: Partials, closed: Closed, said: I64) -> Before:
+        """What was said of windows among which are closed ones; `said` are the revisions of these."""
         place = PartialTable(PartialLayout.of(()))
         place.count(closed.windows.targets, closed.windows.starts)
         at = place.find(windows.targets, windows.starts)
@@ -300,7 +319,7 @@ class WindowView:
         old[there], standing[there] = said[at[there]], closed.standing[at[there]]
         if len(self.fired):
             standing |= self.fired.has(windows.targets, windows.starts)
-        return windows, Before(old, standing, closed.missing)
+        return Before(old, standing, closed.missing)
 
     def _finalise(self, late: Partials, until_ns: int) -> list[Outcome]:
         """Judge provisional windows that start before `until_ns` for good, and report them; later ones again where they changed."""
@@ -310,10 +329,12 @@ class WindowView:
         lows = [low for low, _, _ in kept.entries if low < until_ns]
         # Late windows may lie before all that are kept.
         edges = np.searchsorted(late.starts, [NULL_INT, *lows[1:], until_ns] if lows else [NULL_INT, until_ns]).tolist()
+        filled = [*lows[1:], min(until_ns, self.until_ns)]
         for number, (begin, end) in enumerate(pairwise(edges)):
             closed = kept.load(number).before(until_ns) if lows else Closed.none(self.stage.layout)
-            windows, said = self._with(closed, self._counting.of(closed.windows, before), part(late, begin, end))
-            outcomes.append(self._judge(self._final, windows, said, FINAL, every=True))
+            said = self._counting.of(closed.windows, before)
+            windows = self._final.filled(self._with(closed, part(late, begin, end)), filled[number])
+            outcomes.append(self._judge(self._final, windows, self._before(windows, closed, said), FINAL, every=True))
             self._final.count(outcomes[-1])
         kept.drop_before(until_ns)
         rest = part(late, int(np.searchsorted(late.starts, until_ns)), len(late))
@@ -364,6 +385,7 @@ class WindowView:
             part = closed.before(from_ns)
             n = len(part.windows)
             if n:
+                folded.filled(part.windows, min([from_ns, *(low for low, _, _ in kept.entries[number + 1 : number + 2])]))
                 folded.count(self._judge(folded, part.windows, Before(said[:n], part.standing, part.missing), FINAL))
             if n < len(said):
                 later.append((closed, said))
@@ -386,6 +408,8 @@ class WindowView:
         c, keys = folded.view.counts, len(self.stage.keys)
         counts = np.array([c.windows, c.scored, c.warming_up, c.abstained])
         own = {"rows": self._rows(folded)[:keys], "judged": folded.judged.copy(), "counts": counts}
+        if folded.filling is not None:
+            own |= prefixed("filling", folded.filling.arrays())
         return own | prefixed("view", folded.view.snapshot(keys))
 
     def document(self) -> Document:
@@ -419,4 +443,6 @@ class WindowView:
         folded.view.restore(under("view", arrays), names)
         folded.view.counts = ViewCounts(*arrays["counts"].tolist())
         folded.rows, folded.judged = arrays["rows"].copy(), arrays["judged"].copy()
+        if folded.filling is not None:
+            folded.filling.restore(under("filling", arrays))
         return folded

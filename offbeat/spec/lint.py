@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from offbeat.core.plan import Plan, RulePlan, ViewPlan
 from offbeat.errors import SpecError
+from offbeat.spec.empty_windows import costs, missed
 from offbeat.spec.expression import measure, names
 from offbeat.spec.load import Loaded, Pipeline, load, load_text
 from offbeat.spec.models import PipelineSpec, ViewSpec
@@ -47,6 +48,8 @@ def _warned(loaded: Loaded) -> Lint:
         written = {name for table in spec.tables.values() if table.view == view for name in (*table.columns, *table.where)}
         _features(view, spec.views[view], written, warnings)
         _rules(plan, warnings)
+    for at, said in (*costs(loaded.plan), *missed(spec, loaded.plan)):
+        warnings.add(at, said)
     if spec.quality.calendar is not None and spec.quality.cadence is None:
         warnings.add(("quality", "calendar"), "gaps are reported only with a `cadence`")
     return Lint(warnings=warnings.listed(), plan=loaded.plan)

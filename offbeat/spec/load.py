@@ -16,6 +16,7 @@ from offbeat.errors import SpecError
 from offbeat.spec.compile import make_plan
 from offbeat.spec.document import Path as KeyPath
 from offbeat.spec.document import read_document
+from offbeat.spec.empty_windows import missed
 from offbeat.spec.former import FormerNames
 from offbeat.spec.key_paths import ROOT, child, is_model
 from offbeat.spec.models import PipelineSpec
@@ -35,6 +36,8 @@ class Loaded:
     plan: Plan
     notes: Problems
     """Former names in it; knows file and lines, so that more notes can be added."""
+    former: tuple[str, ...] = ()
+    """The former names for people who run it."""
 
 
 def load_plan(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Plan:
@@ -54,7 +57,7 @@ def load(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Loaded:
     if isinstance(pipeline, PipelineSpec):
         return _checked(pipeline.model_dump(mode="json", exclude_none=True), Problems(), overrides)
     loaded = _checked(pipeline, Problems(), overrides)
-    warn(loaded.plan.notes)
+    warn(loaded.former)
     return loaded
 
 
@@ -102,7 +105,8 @@ def _checked(raw: Any, problems: Problems, overrides: Sequence[str]) -> Loaded:
     if spec is None or plan is None or problems:
         # Problems use present names, so notes tell users of former names which these are.
         raise SpecError([*problems.listed(), *former.notes.listed()])
-    return Loaded(spec, replace(plan, notes=former.summary()), former.notes)
+    notes = [f"{'.'.join(at)}: {said}" for at, said in missed(spec, plan)]
+    return Loaded(spec, replace(plan, notes=(*former.summary(), *notes)), former.notes, former.summary())
 
 
 def _validated(raw: dict[str, Any], problems: Problems) -> PipelineSpec | None:

@@ -235,6 +235,12 @@ class RollupSpec(Settings):
         description="The view's columns: expressions over count, sum, mean, min and max.",
         examples=[{"turnover": "sum(volume)", "bars": "count(*)"}],
     )
+    fill: Literal["none", "zero"] = Field(
+        default="none",
+        description="`zero`: a key that had a row has a window in every tick from then on, also where no row of it comes, so that a total "
+        "outage is seen: counts and sums are 0 there, all else is null. For few keys. Not with `as_of.mode: fixed`, which then has none.",
+        examples=["zero"],
+    )
 
 
 class WindowSpec(Settings):

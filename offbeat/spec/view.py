@@ -33,6 +33,8 @@ class Given:
     problems: Problems
     rules: tuple[Node, ...]
     """The quality rules."""
+    fills: bool = True
+    """Whether windows without a row are judged where `fill` asks for it: not as of one moment [S16]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     elif spec.vote.quorum > able:
         problems.add((*at, "vote", "quorum"), f"{spec.vote.quorum} votes can never be reached with {able} detector(s)")
     absences = sum(isinstance(plan, AbsencePlan) for plan in plans)
+    if absences and rollup is not None and rollup.fill:
+        problems.add((*at, "rollup", "fill"), "with `fill: zero` no window is missing, so `absence` never votes: leave one of them out")
     if 0 < absences < spec.vote.quorum:
         problems.add(
             (*at, "vote", "quorum"),
@@ -253,8 +257,9 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
         columns=tuple(spec.columns),
         column_program=compiled.program,
         sure=certain(compiled.arguments, _never_null(given.source).__contains__),
+        fill=spec.fill == "zero" and given.fills,
     )
     key = [plan.key_column, plan.key_constant, [list(pair) for pair in sorted(mapping)], of_source]
     columns = [[name, text] for name, text in compiled.texts.items()]
-    return plan, compiled.results, [key, plan.size_ns, plan.zone, columns, compiled.condition]
+    return plan, compiled.results, [key, plan.size_ns, plan.zone, columns, compiled.condition, *(["fill"] * plan.fill)]
 

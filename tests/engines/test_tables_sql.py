@@ -81,7 +81,8 @@ def expected(records: Path) -> dict[str, pl.DataFrame]:
 @pytest.fixture(scope="module")
 def written(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tables")
-    beside = [f"customer_day.{name}.enabled=false" for name in ("zscore_all", "absence")]  # what system B does not have
+    # What system B does not have.
+    beside = [*(f"customer_day.{name}.enabled=false" for name in ("zscore_all", "absence")), "region_hour.rollup.fill=none"]
     run("cdr", records, tables=[out / "parquet", f"delta:{out / 'delta'}"], overrides=beside)
     return out
 

@@ -44,8 +44,13 @@ SELECT customer, day, sessions, total_mb, max_mb, hours, coalesce(abs(sessions -
   coalesce(abs(total_mb - mean_total_mb) / nullif(std_total_mb, 0), 0) AS z_total_mb,
   coalesce(abs(max_mb - mean_max_mb) / nullif(std_max_mb, 0), 0) AS z_max_mb, greatest(z_sessions, z_total_mb, z_max_mb) AS z
 FROM customer_day JOIN baseline USING (customer, day) WHERE sessions > 0;
+-- A region has every hour from its first one to before that of the newest record, or later where it has records.
 CREATE TABLE hour AS
-SELECT region, date_trunc('hour', local) AS at, sum(bytes) / 1e6 AS total_mb FROM record GROUP BY ALL;
+WITH filled AS (SELECT region, date_trunc('hour', local) AS at, sum(bytes) AS bytes FROM record WHERE region IS NOT NULL GROUP BY ALL),
+  ticks AS (SELECT region, unnest(generate_series(min(at), (SELECT max(at) FROM filled) - INTERVAL 1 HOUR, INTERVAL 1 HOUR)) AS at
+            FROM filled GROUP BY region)
+SELECT region, at, CASE WHEN filled.at IS NULL THEN 0 ELSE bytes / 1e6 END AS total_mb
+FROM filled FULL JOIN ticks USING (region, at);
 CREATE TABLE region_hour AS
 SELECT *, total_mb > usual_mb + 3 * spread_mb AS upper, total_mb < usual_mb - 3 * spread_mb AS lower
 FROM (SELECT h.region, h.at, h.total_mb, avg(p.total_mb) AS usual_mb, stddev_samp(p.total_mb) AS spread_mb

@@ -24,6 +24,8 @@ class Case:
     pipeline: Pipeline
     step_ns: int = SECOND
     """The grid on which random event times lie: small against windows and lateness, so that ties and edges are frequent."""
+    start_s: int = 1_600_000_000
+    """About where they lie, seconds since 1970."""
 
     def text(self) -> str:
         return Path(self.spec).read_text() if self.spec.endswith(".yaml") else self.spec

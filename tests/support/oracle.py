@@ -103,6 +103,8 @@ class Oracle:
         self.cells: dict[str, dict[tuple[str, int], list[_Accepted]]] = {view.name: {} for view in pipeline.views if view.rollup}
         self.counters: dict[str, Counter[str]] = {view.name: Counter() for view in pipeline.views}
         self.drained = False
+        self.newest: int | None = None
+        """Greatest time of a row folded before the input's end."""
 
     # -- what happens to a row, in this order ---------------------------------------------------------------------------------
 
@@ -221,6 +223,7 @@ class Oracle:
 
     def drain(self) -> None:
         """Step 6, then the windows of rollups, which are final now."""
+        newest = self.newest
         for state in self.keys.values():
             if state.candidate is not None:
                 candidate, state.candidate = state.candidate, None
@@ -229,7 +232,7 @@ class Oracle:
         self.drained = True
         for view in self.pipeline.views:
             if view.rollup is not None:
-                self._close_windows(view, view.rollup)
+                self._close_windows(view, view.rollup, newest)
 
     # -- the folds ------------------------------------------------------------------------------------------------------------
 
@@ -237,6 +240,7 @@ class Oracle:
         same_time = state.last_folded is not None and state.last_folded[0] == row.time_ns
         state.at_this_time = state.at_this_time + 1 if same_time else 1
         state.last_folded = (row.time_ns, row.order)
+        self.newest = row.time_ns if self.newest is None else max(self.newest, row.time_ns)
         outcomes = set()
         evidence = {column.name: row.env[column.name] for column in self.pipeline.columns}
         for view in self.pipeline.views:
@@ -255,11 +259,17 @@ class Oracle:
                 self.cells[view.name].setdefault(cell, []).append(row)
         self.outcome[row.number] = next(name for name in ("scored", "open", "history", "not_selected") if name in outcomes)
 
-    def _close_windows(self, view: View, rollup: Rollup) -> None:
+    def _close_windows(self, view: View, rollup: Rollup, newest: int | None) -> None:
         folded: dict[str, _Folded] = {}
         seen: Counter[str] = Counter()
-        for (target, start), rows in sorted(self.cells[view.name].items()):
-            values = {name: exact_aggregate(aggregate, [row.env for row in rows]) for name, aggregate in rollup.aggregates.items()}
+        cells = self.cells[view.name]
+        if rollup.fill and newest is not None:
+            cells = _with_empty(cells, rollup.size_ns, self.pipeline.zone, window_start(newest, rollup.size_ns, self.pipeline.zone))
+        for (target, start), rows in sorted(cells.items()):
+            envs = [row.env for row in rows]
+            values: dict[str, Num] = {name: exact_aggregate(aggregate, envs) for name, aggregate in rollup.aggregates.items()}
+            if not rows:
+                values |= {name: 0.0 for name, aggregate in rollup.aggregates.items() if aggregate.function == "sum_exact"}
             env: Env = {name: column(values) for name, column in rollup.columns.items()}
             if target not in folded:
                 folded[target] = _Folded(view, self.pipeline.seed, target)
@@ -392,6 +402,20 @@ def window_start(time_ns: int, size_ns: int, zone: str) -> int:
     local = (epoch + timedelta(seconds=time_ns // SECOND)).astimezone(tz)
     midnight = datetime(local.year, local.month, local.day, tzinfo=tz)
     return (midnight - epoch) // timedelta(seconds=1) * SECOND
+
+
+def _with_empty(
+    cells: dict[tuple[str, int], list[_Accepted]], size_ns: int, zone: str, until_ns: int
+) -> dict[tuple[str, int], list[_Accepted]]:
+    """With a window without rows for every tick from a target's first window to before `until_ns` in which it has none."""
+    out = dict(cells)
+    for target in {target for target, _ in cells}:
+        start = min(at for name, at in cells if name == target)
+        while start < until_ns:
+            out.setdefault((target, start), [])
+            # No window is longer than its size and an hour, nor shorter than its size less an hour.
+            start = window_start(start + size_ns + (4 * 3600 * SECOND if size_ns == DAY else 0), size_ns, zone)
+    return out
 
 
 def exact_aggregate(aggregate: Agg, envs: Iterable[Env]) -> Num:

@@ -118,6 +118,8 @@ class Rollup:
     size_ns: int
     aggregates: Mapping[str, Agg]
     columns: Mapping[str, Callable[[dict[str, Num]], Num]]
+    fill: bool = False
+    """A target once seen has a window in every tick."""
 
 
 def farthest(windows: Sequence[Window]) -> Window | None:

@@ -11,7 +11,6 @@ from oracle_spec import Column, Row, Value
 
 MORE = int(os.environ.get("OFFBEAT_MORE_EXAMPLES", "1"))
 """Times as many examples as in CI: for a hunt, with HYPOTHESIS_PROFILE=hunt for new ones."""
-START_S = 1_600_000_000
 NAN, INF = float("nan"), float("inf")
 USUAL = (0.0, 1.0, 2.0, 3.0, 0.1, 0.7, -1.5, 1e3)
 ODD = (-0.0, 1e16, -1e16, 1.7e308, -1.7e308, 5e-324, 1e-200, NAN, INF, -INF)
@@ -86,7 +85,7 @@ def streams(draw: st.DrawFn, case: Case, max_rows: int = 50) -> Stream:
     event = st.tuples(st.sampled_from(_KINDS), st.integers(0, key_count - 1), steps, values, st.integers(0, 5))
     events = draw(st.lists(event, min_size=least, max_size=max_rows))
     rows: list[Row] = []
-    cursor = START_S * 1_000_000_000
+    cursor = case.start_s * 1_000_000_000
     reach = case.pipeline.max_jump_ns
     for kind, key, delta, columns, choice in events:
         if kind in {"copy", "conflict"} and rows:

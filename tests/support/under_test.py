@@ -540,4 +540,99 @@ views:
     step_ns=1800 * SECOND,
 )
 
-CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, ENSEMBLE)
+
+# -- filled: sparse targets, of which a window without any row counts, in hours and days of a zone whose clock is changed ------------
+
+FILLED = Case(
+    "filled",
+    """
+name: filled
+source:
+  key: {column: key}
+  time: {column: time, zone: America/New_York}
+  columns:
+    price: {type: decimal, scale: 2, required: false}
+    side: {type: text, required: false}
+quality:
+  lateness: 2h
+  max_jump: 3d
+  not_after: "2020-12-31"
+views:
+  side_hour:
+    rollup:
+      key: side
+      size: 1h
+      fill: zero
+      columns: {n: count(*), total: sum(price), asks: sum(side = 'A'), mean_price: mean(price), top: max(price), priced: count(price)}
+    windows:
+      before: {over: 6h, min_rows: 2, features: {usual: mean(n), usual_total: mean(total)}}
+    detectors:
+      drop: {type: rule, when: n < 0.5 * usual, expected: usual}
+      surge: {type: rule, when: total > usual_total AND asks >= 0 AND mean_price IS NOT NULL}
+  group_day:
+    rollup: {key: {mapping: {k0: one, k1: one, k2: two}}, size: 1d, fill: zero, where: price > 1, columns: {n: count(*)}}
+    windows: {week: {over: 4 rows, min_rows: 1, features: {usual: mean(n)}}}
+    detectors: {drop: {type: rule, when: n < usual, expected: usual}}
+""",
+    Pipeline(
+        name="filled",
+        columns=(Column("price", "decimal", 2), Column("side", "text")),
+        lateness_ns=7200 * SECOND,
+        max_jump_ns=3 * DAY,
+        not_after_ns=1_609_372_800 * SECOND,
+        zone="America/New_York",
+        views=(
+            View(
+                "side_hour",
+                rollup=Rollup(
+                    lambda _key, env: env["side"],
+                    3600 * SECOND,
+                    {
+                        "n": Agg("count_rows"),
+                        "total": Agg("sum_exact", exact("price"), scale=2),
+                        "asks": Agg("sum_exact", _is("A")),
+                        "mean_price": Agg("mean", exact("price"), scale=2),
+                        "top": Agg("max", col("price")),
+                        "priced": Agg("count", exact("price")),
+                    },
+                    plain("n", "total", "asks", "mean_price", "top", "priced"),
+                    fill=True,
+                ),
+                windows=(
+                    Window(
+                        "before",
+                        {"usual": Agg("mean", col("n")), "usual_total": Agg("mean", col("total"))},
+                        plain("usual", "usual_total"),
+                        6 * 3600 * SECOND,
+                        min_rows=2,
+                    ),
+                ),
+                detectors=(
+                    Rule("drop", lambda e: measured(e["n"], "<", mul(0.5, e["usual"]), e["usual"])),
+                    Rule(
+                        "surge",
+                        lambda e: measured(
+                            e["total"], ">", e["usual_total"], rest=all_of(compare(e["asks"], ">=", 0.0), e["mean_price"] is not None)
+                        ),
+                    ),
+                ),
+            ),
+            View(
+                "group_day",
+                rollup=Rollup(
+                    lambda key, env: {"k0": "one", "k1": "one", "k2": "two"}.get(key) if compare(env["price"], ">", 1.0) else None,
+                    DAY,
+                    {"n": Agg("count_rows")},
+                    plain("n"),
+                    fill=True,
+                ),
+                windows=(Window("week", {"usual": Agg("mean", col("n"))}, plain("usual"), rows=4, min_rows=1),),
+                detectors=(Rule("drop", lambda e: measured(e["n"], "<", e["usual"], e["usual"])),),
+            ),
+        ),
+    ),
+    step_ns=1800 * SECOND,
+    start_s=1_604_200_000,
+)
+
+CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, FILLED, ENSEMBLE)
