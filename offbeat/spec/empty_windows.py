@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from offbeat.core.days import DAY_NS
 from offbeat.core.plan import Plan, RulePlan
 from offbeat.spec.document import Path
+from offbeat.spec.duration import duration_ns
 from offbeat.spec.models import PipelineSpec
 
 _MANY_TICKS = 1440
 """More windows a day than this, one a minute, cost more than they tell."""
-
 
 def costs(plan: Plan) -> Iterator[tuple[Path, str]]:
     """Where `fill` costs more than it may be worth."""
     for view in plan.views:
         if view.rollup is None or not view.rollup.fill:
             continue
-        at, a_day = ("views", view.name, "rollup", "fill"), max(DAY_NS // view.rollup.size_ns, 1)
+        at, a_day = ("views", view.name, "rollup", "fill"), max(duration_ns("1d") // view.rollup.size_ns, 1)
         if view.rollup.key_source:
             yield (
                 at,
@@ -27,7 +26,6 @@ def costs(plan: Plan) -> Iterator[tuple[Path, str]]:
             )
         elif a_day > _MANY_TICKS:
             yield at, f"each key has {a_day:,} windows a day, with or without a row; with a larger `size` there are fewer"
-
 
 def missed(spec: PipelineSpec, plan: Plan) -> Iterator[tuple[Path, str]]:
     """Rules for low counts and sums that never see the lowest one, where the pipeline does not say whether they should."""
