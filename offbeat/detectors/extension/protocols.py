@@ -1,9 +1,9 @@
-"""What a detector of another package is. Four kinds: stateless, incremental per key, trained per key, trained over all keys.
+"""Base classes of detectors from other packages. Four kinds: stateless, incremental per key, trained per key, population (over all keys).
 
-All of them see complete rows only: a row with a null among the features has no verdict and is not shown. Values are finite doubles, in
-the order of the settings' `features`. A detector must be deterministic: equal rows give equal scores, to the bit, on every machine. So no
-clock, no global state, no random number but from the `seed` it is given, and sums in a fixed order: a BLAS may change the last bit with
-the processor. Only a `PopulationDetector` sees rows of more than one key at once.
+All of them see complete rows only: a row with a null among the features is not shown and has no verdict. Values are finite doubles, in the
+order of the settings' `features`. A detector must be deterministic: equal rows give equal scores, to the last bit, on every machine. So use
+no clock, no global state, no random number except from `seed`, and sum in a fixed order: a BLAS may change the last bit with the
+processor. Only a `PopulationDetector` sees rows of more than one key at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class DetectorSettings(DetectorSpec):
-    """Settings that stateless and incremental detectors share. Subclass it to add your own; these are typed and checked alike."""
+    """Settings that stateless and incremental detectors share. Subclass it to add your own, which are typed and checked the same way."""
 
     features: list[Expression] = Field(
         default=[],
@@ -56,7 +56,7 @@ class DetectorSettings(DetectorSpec):
 
 
 class TrainedSettings(ModelSpec):
-    """Settings of detectors that are trained per key: rows, turns and threshold as of our own models."""
+    """Settings of detectors that are trained per key: training rows, retraining and threshold work as in the built-in models."""
 
     def settings(self) -> dict[str, Any]:
         """Your own settings, for the class."""
@@ -64,7 +64,7 @@ class TrainedSettings(ModelSpec):
 
 
 class PopulationSettings(PopulationSpec):
-    """Settings of detectors that are trained over all keys: days, sample and threshold as of our own population forest."""
+    """Settings of population detectors: span, sample and threshold work as in `population_forest`."""
 
     def settings(self) -> dict[str, Any]:
         """Your own settings, for the class."""
@@ -73,7 +73,7 @@ class PopulationSettings(PopulationSpec):
 
 
 class StatelessDetector(ABC):
-    """Judges each row by itself."""
+    """Scores each row by itself."""
 
     settings: ClassVar[type[DetectorSettings]] = DetectorSettings
 
@@ -87,7 +87,7 @@ class StatelessDetector(ABC):
 
 
 class KeyedDetector(ABC):
-    """Goes along with the rows of each key and keeps a few numbers for it, such as CUSUM or an exponentially weighted mean."""
+    """Follows the rows of each key and keeps a few numbers per key, such as CUSUM or an exponentially weighted mean."""
 
     settings: ClassVar[type[DetectorSettings]] = DetectorSettings
 
@@ -97,18 +97,18 @@ class KeyedDetector(ABC):
 
     @abstractmethod
     def start(self, features: int) -> F64:
-        """(s,) the numbers of a key that has had no row, for k features; s is the same for all keys."""
+        """(s,) the state of a key before its first row, for k features; s is the same for all keys."""
 
     @abstractmethod
     def update(self, rows: F64, state: F64) -> F64:
-        """(n,) raw scores of (n, k) rows of one key in their order, each by the state before it; brings `state` (s,) up to date in place.
+        """(n,) raw scores of (n, k) rows of one key, oldest first, each by the state before it; updates `state` (s,) in place.
 
-        0 or more, higher = odder; NaN while there is no verdict. How rows are cut into calls must change nothing.
+        0 or more, higher = odder; NaN for no verdict. The result must not depend on how rows are cut into calls.
         """
 
 
 class TrainedDetector(ABC):
-    """Fits a model on a key's last rows, again and again, and scores the rows after them by it."""
+    """Fits a model on a key's last rows, at intervals, and scores the rows that follow."""
 
     settings: ClassVar[type[TrainedSettings]] = TrainedSettings
 
@@ -126,7 +126,7 @@ class TrainedDetector(ABC):
 
 
 class PopulationDetector(ABC):
-    """Fits one model on a sample of all keys' windows of the days before, and scores the windows of the next day by it."""
+    """Fits one model on a sample of all keys' earlier windows, and scores the next windows by it."""
 
     settings: ClassVar[type[PopulationSettings]] = PopulationSettings
 
