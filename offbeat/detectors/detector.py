@@ -26,14 +26,14 @@ class Kind(Enum):
     ROWS = "rows"
     """Rows of the source, or windows that are over."""
     OPEN = "open"
-    """Windows that rows may still come to, as they stand now. They are shown to be judged, not to be learnt from."""
+    """Windows that are still open, in their present state: to be judged, but not to be learned from."""
     MISSING = "missing"
     """Windows that are not there, as `Detector.missing` named them."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorInput:
-    """n rows of a view in fold order, as its detectors see them. Rows of different keys may stand in any order to each other."""
+    """n rows of a view in fold order, as its detectors see them. Rows of different keys may be in any order relative to each other."""
 
     names: Sequence[str]
     """Keys of all slots."""
@@ -44,14 +44,14 @@ class DetectorInput:
     outputs: F64
     """(o, n) outputs of the view's program, which the detector's plan names by number; NaN = null."""
     numbers: I64
-    """(n,) number of each row among the rows of its key, from 1; zeros where nobody counts them."""
+    """(n,) number of each row among the rows of its key, from 1; zeros where they are not counted."""
     kind: Kind = Kind.ROWS
 
     def __len__(self) -> int:
         return len(self.slots)
 
     def part(self, begin: int, end: int) -> DetectorInput:
-        """Some rows that stand together, not copied; all of them are the input itself."""
+        """A contiguous part of the rows, not copied; for all rows, the input itself."""
         if begin == 0 and end == len(self):
             return self
         own = slice(begin, end)
@@ -64,12 +64,12 @@ class DetectorInput:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """One detector's word on n rows. Higher = odder."""
+    """One detector's verdicts on n rows. Higher = odder."""
 
     score: F64
     """(n,) calibrated, 0…1, 0.5 at the threshold [S18]; NaN: no verdict (null or warming up)."""
     voted: Bools
-    """(n,) whether it says anomaly; False without a verdict."""
+    """(n,) whether it flags the row; False without a verdict."""
     exceedance: F64
     """(n,) r: how many times the threshold was reached; severity of a rule is 1 - 1/r [S19]. NaN without a verdict."""
     ratios: F64
@@ -128,9 +128,9 @@ class Detector(ABC):
         return None
 
     def missing(self, slots: I32, starts: I64, keys: int, until_ns: int) -> tuple[I32, I64]:
-        """Take in n windows that are there, all of a start together and in order of time; `keys` slots are in use.
+        """Take in n windows that exist, in time order, those with one start together; `keys` slots are in use.
 
-        Gives slots and starts of windows that are not, and that it wants judged [Kind.MISSING]; only such as start before `until_ns`.
+        Returns slots and starts of missing windows that it asks to judge [Kind.MISSING], of those that start before `until_ns`.
         """
         del slots, starts, keys, until_ns
         return np.zeros(0, np.int32), np.zeros(0, np.int64)
@@ -148,11 +148,11 @@ class Detector(ABC):
         return {}
 
     def untrained(self) -> str:
-        """Why it has no model for any key; '' where it has one, or needs none."""
+        """Why it has no model for any key; '' if it has one, or needs none."""
         return ""
 
     def model(self) -> bytes | None:
-        """The file of its newest model of all keys; None without such."""
+        """The file of its newest model of all keys; None if it has none."""
         return None
 
     def snapshot(self, slots: int) -> Arrays:

@@ -58,7 +58,7 @@ def names_of(plans: Sequence[Plan]) -> list[dict[tuple[str, str], str]]:
 
 
 def _is_its_detector(view: ViewPlan) -> bool:
-    """Whether the vote says what the only detector says."""
+    """Whether the vote is that of the only detector."""
     return len(view.detectors) == 1
 
 
@@ -165,7 +165,7 @@ class _Watch:
 
 
 def vote_score(scores: F64, at_least: int) -> F64:
-    """(n,) the `at_least`-th highest of the (detectors, n) scores: above 0.5 exactly where so many are; NaN where fewer gave a verdict."""
+    """(n,) the `at_least`-th highest of the (detectors, n) scores: above 0.5 exactly if that many are; NaN if fewer have a verdict."""
     ordered: F64 = -np.sort(-scores, axis=0)[at_least - 1]  # NaN last
     return ordered
 

@@ -1,4 +1,4 @@
-"""Rows of a source once more at the pace of their own times, as JSON lines."""
+"""Replay a source in event-time order at its own pace, as JSON lines."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def replay(
     progress: Callable[[Replayed], None],
     clock: Clock | None = None,
 ) -> Replayed:
-    """Write every row as a line that `plan` reads from JSON lines to the very same values.
+    """Write every row as a JSON line from which `plan` reads exactly the same values.
 
     speed: seconds of event time in a second; None: as fast as `write` takes them. The first row goes out at once. `progress` is called
     after each writing, and now and then while waiting.

@@ -26,7 +26,7 @@ _STACKED = {k.SUM: k.AT_SUM, k.MEAN: k.AT_MEAN, k.STD: k.AT_MEAN, k.VAR: k.AT_ME
 
 @dataclass(frozen=True, slots=True)
 class WindowRows:
-    """What a window gives for n rows."""
+    """The features of a window for n rows."""
 
     features: F64
     """(features, n); NaN while the window holds too few rows."""

@@ -38,7 +38,7 @@ def _size(window: WindowPlan) -> tuple[bool, bool, int]:
 
 
 def _limits(plan: DetectorPlan) -> list[int]:
-    """Outputs of the view's program that say what is usual: of a rule its whole condition."""
+    """Outputs of the view's program that form the baseline; of a rule, its whole condition."""
     if isinstance(plan, RulePlan):
         return [output for output in (plan.when, plan.observed, plan.threshold, plan.expected) if output >= 0]
     if isinstance(plan, RangePlan):

@@ -1,7 +1,7 @@
 """Training rows made again from the raw rows of a view: so a snapshot holds a few raw columns instead of all features of 2,500 rows a key.
 
 Features are sums in a certain order, so to come out with the same bits a window of R rows must be filled from a row at which the running
-window began anew: it does at a key's rows 1, R + 2, 2R + 3, … (see `features.kernels`). Windows of time begin anew at other rows; views
+window restarted: it does so at a key's rows 1, R + 2, 2R + 3, … (see `features.kernels`). Windows of time restart at other rows; views
 with such a window keep the features themselves.
 """
 
@@ -25,12 +25,12 @@ _AT_ONCE = 200
 
 
 def can_rebuild(view: ViewPlan) -> bool:
-    """Whether the view trains models on features of windows of rows alone; one with a rollup begins anew each time and keeps no state."""
+    """Whether the view trains models on features of windows of rows alone; one with a rollup starts afresh each time and keeps no state."""
     return view.rollup is None and any(isinstance(d, ModelPlan) for d in view.detectors) and all(window.rows > 0 for window in view.windows)
 
 
 class Rebuild:
-    """Keeps a view's raw rows. `columns` and `fixed` name the rows of the matrices it is given, `codes` what codes of texts stand for."""
+    """Keeps a view's raw rows. `columns` and `fixed` name the rows of the matrices it is given, `codes` what the codes of texts mean."""
 
     def __init__(
         self, view: ViewPlan, columns: tuple[str, ...], fixed: tuple[str, ...], codes: Sequence[tuple[str, tuple[str, ...]]]
@@ -47,7 +47,7 @@ class Rebuild:
         self._history = History(self._chosen, self._exact, kept + 2 * max((w.rows for w in view.windows), default=0) + 3)
 
     def append(self, slots: I32, time_ns: I64, columns: F64, integers: I64, keys: int) -> I64:
-        """Keep n rows; gives (n,) the number of each among its key's rows, from 1."""
+        """Keep n rows; returns (n,) the number of each among its key's rows, from 1."""
         numbers = np.empty(len(slots), np.int64)
         self._history.append(slots, time_ns, columns, integers, keys, numbers)
         return numbers
@@ -62,7 +62,7 @@ class Rebuild:
         return covered & (first > 0)
 
     def outputs(self, slots: I32, first: I64) -> tuple[I64, I64, F64]:
-        """What the view's program gives for the rows of some slots from number `first` (g,) on.
+        """Outputs of the view's program for the rows of some slots from number `first` (g,) on.
 
         Gives (r,) the place of each row's slot among `slots`, (r,) the rows' times, and (o, r).
         """
@@ -83,7 +83,7 @@ class Rebuild:
             features[at : at + len(window.features), rows] = made.features
             at += len(window.features)
         wanted = np.flatnonzero(number >= first[place])
-        # What detectors with a window of their own read is of no use here.
+        # Inputs of detectors with a window of their own are not needed here.
         behind = tuple(name for window in self._view.backgrounds for name in window.features)
         known = np.concatenate([features[:, wanted], np.full((len(behind), len(wanted)), np.nan)])
         outputs = Machine(self._view.program, self._columns, self._features + behind).run(columns[:, wanted], known)
@@ -99,7 +99,7 @@ class Rebuild:
         return self._history.snapshot(slots) | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
 
     def restore(self, arrays: Arrays) -> None:
-        """Take over a snapshot. Rules, which may have changed since, decide which columns are kept besides and what codes stand for."""
+        """Restore a snapshot. Rules may have changed since; they decide which other columns are kept and what codes mean."""
         kept, exact, codes = json.loads(arrays["about"].tobytes())
         count = arrays["values"].shape[1]
         values, whole = np.full((len(self._kept), count), np.nan), np.full((len(self._exact), count), NULL_INT)
@@ -117,5 +117,5 @@ class Rebuild:
 
 
 def _begin(first: I64, rows: int) -> I64:
-    """The last row at which a window of `rows` rows began anew early enough to be the same from row `first` on."""
+    """The last row at which a window of `rows` rows restarted early enough to be the same from row `first` on."""
     return np.maximum((first - rows - 2) // (rows + 1) * (rows + 1) + 1, 1)

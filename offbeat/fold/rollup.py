@@ -44,7 +44,7 @@ class Touched:
     """n rows that were folded into a shard's windows, and what those windows were before."""
 
     rows: RollupRows | None
-    """None where they came as windows of their own, so that no row can be told from another."""
+    """None if they came as ready windows, in which rows cannot be told apart."""
     places: I64
     """(n,) of each row's window in the shard's table, -1 for rows not selected."""
     before_places: I64
@@ -106,7 +106,7 @@ class RollupFold:
         return self.table.fold(rows.targets, rows.starts, rows.exact, rows.arguments)
 
     def before(self, rows: RollupRows) -> tuple[I64, Partials]:
-        """The windows that n rows will fall into, as far as they are there: their places, in rising order, and what they hold."""
+        """The existing windows that n rows will fall into: their places, in rising order, and contents."""
         places = self.table.find(rows.targets, rows.starts)
         places = np.unique(places[(places >= 0) & (rows.targets >= 0)])
         return places, self.table.at(places)
@@ -159,7 +159,7 @@ class RollupFold:
         return {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats}, names
 
     def restore(self, arrays: Arrays, names: list[str], keys: KeyTable) -> None:
-        """Take over a snapshot."""
+        """Restore a snapshot."""
         self._keys = keys
         self.targets = keys if self._plan.key_source else KeyTable(names)
         self._mapped = 0

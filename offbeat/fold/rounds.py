@@ -21,7 +21,7 @@ class Rounds:
     """The rows of a batch by round, then by key; and what detectors explained of them, round by round."""
 
     def __init__(self, batch: DetectorInput, numbers: I32, *, ordered: bool) -> None:
-        """numbers: of the rounds (n,); ordered: rows stand by round, then by key."""
+        """numbers: of the rounds (n,); ordered: rows are sorted by round, then by key."""
         order = np.arange(len(batch))
         if not ordered:
             order = _sorted(numbers, batch.slots)
@@ -53,7 +53,7 @@ class Rounds:
 
 
 def rounds_of(batch: DetectorInput, cuts: Sequence[I32]) -> Rounds | None:
-    """The rounds of a batch; None where it is one as it stands. `cuts` as `Detector.cuts` gives them, of those that gave any."""
+    """The rounds of a batch; None if it is a single round. `cuts` are the results of `Detector.cuts` that are not None."""
     # Those that are trained at the same time give the same array.
     different = list({id(cut): cut for cut in cuts}.values())
     numbers = sum(different[1:], start=different[0])
@@ -63,7 +63,7 @@ def rounds_of(batch: DetectorInput, cuts: Sequence[I32]) -> Rounds | None:
 
 @compiled
 def _in_order(rounds: I32, slots: I32) -> tuple[bool, bool]:
-    """Whether rows stand by round, then by key, as those of a single key always do; and whether there is more than one round."""
+    """Whether rows are sorted by round, then by key, as those of a single key always are; and whether there is more than one round."""
     ordered, changes = True, False
     for i in range(1, len(rounds)):
         ordered = ordered and (rounds[i] > rounds[i - 1] or (rounds[i] == rounds[i - 1] and slots[i] >= slots[i - 1]))

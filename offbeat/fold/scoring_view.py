@@ -1,4 +1,4 @@
-"""Which view's windows say whether rows were scored, where one view alone can say it [S6]."""
+"""The view whose windows alone decide whether rows were scored, if there is one [S6]."""
 
 from __future__ import annotations
 

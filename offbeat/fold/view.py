@@ -30,7 +30,7 @@ from offbeat.fold.local_time import local_time
 from offbeat.fold.rebuild import Rebuild, can_rebuild
 
 _FEW = 256
-"""For so many keys their names are picked one by one."""
+"""Up to this many keys, names are picked one by one."""
 _NOBODY: Bools = np.zeros(0, np.bool_)
 _DETECTORS, _RAW = "(detectors)", "(raw rows)"
 """Stand among the names of windows in the state, where no window can be called so."""
@@ -71,7 +71,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class ViewResult:
-    """What a view says of n rows."""
+    """A view's result for n rows."""
 
     block: AlertBlock | None
     """m alerts; None for none."""
@@ -122,9 +122,9 @@ class View:
         self._names = pl.Series([], dtype=pl.String)
 
     def fix(self, as_of_ns: int) -> int:
-        """Judge windows as of a moment that is the same for all of them [S16].
+        """Judge all windows as of the same moment [S16].
 
-        Returns the time from which on they must come in one batch, as there models learn from the very windows that they judge.
+        Returns the time from which on windows must come in one batch, because models learn from the windows that they judge.
         """
         for window in self._windows:
             if isinstance(window, ExpandingFold) and window.plan.lag_ns and self.plan.rollup is not None:
@@ -173,7 +173,7 @@ class View:
 
     @property
     def misses_windows(self) -> bool:
-        """Whether some detector speaks of windows that are not there."""
+        """Whether some detector judges missing windows."""
         return self._detectors.judging(Kind.MISSING) > 0
 
     def ahead(self, keys: KeyTable, rows: Rows) -> tuple[list[WindowRows], F64]:

@@ -23,7 +23,7 @@ class Delta:
     watermark_ns: int
     """The shard's watermark; NULL_INT before its first row."""
     floor_ns: int
-    """No row before this will come in the shard; NULL_INT where nobody said so."""
+    """No row before this will come in the shard; NULL_INT if nothing is known."""
     last_ns: int
     """Greatest time of a row folded."""
     windows: Mapping[str, tuple[list[str], Partials]]

@@ -180,7 +180,7 @@ class Absence(Detector):
         return {name: array[:slots].copy() for name, array in kept.items()}
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
-        """Take over a snapshot."""
+        """Restore a snapshot."""
         del names
         self._counts, self._chances, self._first, self._last = (arrays[name].copy() for name in ("counts", "chances", "first", "last"))
 

@@ -35,7 +35,7 @@ def grow_half_spaces(
     score: F32,
     states: I8,
 ) -> None:  # fmt: skip
-    """Fit model i on rows[starts[i] : starts[i] + counts[i]] into pool place places[i]; states[i] says what became of it.
+    """Fit model i on rows[starts[i] : starts[i] + counts[i]] into pool place places[i]; states[i] holds the outcome.
 
     Pools (places, trees, NODES): column, split (right iff x >= threshold), left child, score of a row that ends in the node.
     """

@@ -149,7 +149,7 @@ class PopulationSample:
         return {"tick": np.array([self.tick]), **arrays}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over a snapshot."""
+        """Restore a snapshot."""
         self.tick = int(arrays["tick"][0])
         self._past, new = (Sampled(*(arrays[f"{part}.{field}"] for field in Sampled._fields)) for part in ("past", "new"))
         self._ticks = np.unique(self._past.starts).tolist()

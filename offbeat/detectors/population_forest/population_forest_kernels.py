@@ -36,7 +36,7 @@ class Packed(NamedTuple):
 
 
 def packed(forest: Forests, columns: int) -> Packed:
-    """A forest over so many columns, made ready for `path_scores`."""
+    """A forest over that many columns, packed for `path_scores`."""
     trees, nodes = forest.feature.shape
     split = forest.threshold < np.inf
     found = [np.unique(forest.threshold[split & (forest.feature == f)]) for f in range(columns)]
@@ -58,7 +58,7 @@ def packed(forest: Forests, columns: int) -> Packed:
 
 @compiled
 def path_scores(x: F32, node: I32, leaf: F32, cuts: F32, whole: float) -> F64:
-    """(n,) c(ψ) / mean path length of rows x (k, n), as `forest_kernels.score_rows` gives it to the bit."""
+    """(n,) c(ψ) / mean path length of rows x (k, n), bit-equal to `forest_kernels.score_rows`."""
     k, n = x.shape
     trees, nodes = node.shape
     levels = 0

@@ -14,7 +14,7 @@ LANES = 64
 
 @compiled
 def blocks_of(rows: int) -> int:
-    """How many blocks of 64 so many rows take."""
+    """Number of blocks of 64 that hold the rows."""
     return (rows + LANES - 1) // LANES
 
 
@@ -22,7 +22,7 @@ def blocks_of(rows: int) -> int:
 def distances(columns: F64, rows: int, order: I64, rank: int, location: F64, factor: F64, solved: F64, out: F64) -> None:
     """out[r // 64, r % 64] = squared Mahalanobis distance of row r < rows over the columns order[:rank].
 
-    `location` (rank,); `factor` (rank, rank) as `cholesky.factorise` gives it; `solved` (≥ rank, 64) is scratch.
+    `location` (rank,); `factor` (rank, rank) from `cholesky.factorise`; `solved` (≥ rank, 64) is scratch.
     """
     for b in range(blocks_of(rows)):
         for lane in range(LANES):

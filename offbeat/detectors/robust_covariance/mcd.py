@@ -25,7 +25,7 @@ _UNEVEN = 50.0
 STEPS = 100
 """C-steps to convergence never come near it."""
 _SAMPLE = 600
-"""The starts are compared on so many rows."""
+"""Number of rows on which the starts are compared."""
 _STARTS = 13
 _KEPT = 4
 

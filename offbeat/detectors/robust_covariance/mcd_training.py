@@ -13,7 +13,7 @@ from offbeat.detectors.robust_covariance.standardise import robust_scales, stand
 
 COLD_EVERY = 20
 _STEADY = 4
-"""Of columns that depend on each other, those of the model before stay unless another has so many times their pivot."""
+"""Of dependent columns, those of the previous model stay unless another one has this many times their pivot."""
 _MOST = 1.7e308
 _PROGRESS = 0.99
 """C-steps of a warm start end where one lowers the determinant by less: one hundredth in its logarithm."""

@@ -9,10 +9,10 @@ from offbeat.detectors.robust_covariance.distances import LANES, blocks_of, smal
 _ROUNDING = 1e-14
 """Relative to a column's centre, differences up to here are rounding."""
 _WILD = 1e6
-"""Training rows count as no further out than so many scales: one such among 2,000 still leaves the others 1e-9 of the variance."""
+"""Training rows are clipped at this many scales: one such row among 2,000 still leaves the others 1e-9 of the variance."""
 _LEAST, _MOST = 1e-290, 4e307
 FARTHEST = 1e100
-"""Scored rows count as no further out than so many scales, so that their distance is finite."""
+"""Scored rows are clipped at this many scales, so that their distance is finite."""
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Where in a pool of models a key slot's model stands, and whether it speaks."""
+"""The place of a key slot's model in a pool, and whether it can score."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ModelSlots:
         """How many places are taken."""
 
     def grow(self, slots: int) -> None:
-        """Make room for at least so many slots."""
+        """Make room for at least that many slots."""
         self.states, self.of = grown_rows(self.states, slots), grown_rows(self.of, slots, -1)
 
     def allocate(self, slots: I32) -> I64:
@@ -38,7 +38,7 @@ class ModelSlots:
         return self.of[slots].astype(np.int64)
 
     def place(self, slot: int) -> int:
-        """Place of a slot's model. Raises LookupError where it has none that speaks."""
+        """Place of a slot's model. Raises LookupError if it has none that can score."""
         if self.states[slot] != SPEAKS:
             raise LookupError(f"slot {slot} has no trained model")
         return int(self.of[slot])

@@ -191,7 +191,7 @@ class TrainingRows:
         return {"records": r[:, LENGTH:].copy(), "without": without, "rows": self.rows[at], "times": times, "numbers": steps}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> I32:
-        """Take over a snapshot; gives the slots whose rows it does not hold: `fill` brings them."""
+        """Restore a snapshot; returns the slots whose rows it does not hold, which `fill` supplies."""
         kept, without = arrays["records"], arrays["without"]
         slots = len(kept)
         self.records = grown_rows(self.records, slots)
