@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +21,8 @@ from offbeat.errors import UserError
 _EPOCH = date(1970, 1, 1)
 _DEFAULT_FROM, _DEFAULT_TO = "1990-01-01", "2050-12-31"
 """Range asked of a calendar that states no bounds of its own; fixed, because its default depends on today."""
+
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,11 @@ def sessions(code: str) -> Sessions:
     if code not in names:
         near = get_close_matches(code.upper(), names, n=1, cutoff=0.5)
         raise UserError(f"no trading calendar called {code!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # exchange_calendars uses what newer pandas versions deprecate; callers cannot change that
-        probe: Any = calendars.get_calendar(code)
-        first, last = probe.bound_min(), probe.bound_max()
-        start = _DEFAULT_FROM if first is None else str(first.date())
-        end = _DEFAULT_TO if last is None else str(last.date())
-        calendar: Any = calendars.get_calendar(code, start=start, end=end)
+    probe: Any = _quietly(partial(calendars.get_calendar, code))
+    first, last = probe.bound_min(), probe.bound_max()
+    start = _DEFAULT_FROM if first is None else str(first.date())
+    end = _DEFAULT_TO if last is None else str(last.date())
+    calendar: Any = _quietly(partial(calendars.get_calendar, code, start=start, end=end))
     days = (np.asarray(calendar.sessions_nanos, dtype=np.int64) // DAY_NS).astype(np.int32)
     opens = np.asarray(calendar.opens_nanos, dtype=np.int64)
     closes = np.asarray(calendar.closes_nanos, dtype=np.int64)
@@ -67,6 +69,19 @@ def sessions(code: str) -> Sessions:
     piece_day = np.concatenate([days, days[broken]])
     order = np.argsort(piece_open, kind="stable")
     return Sessions(code, piece_open[order], piece_close[order], piece_day[order], day_number(start), day_number(end))
+
+
+def _quietly(make: Callable[[], Any]) -> Any:
+    """Call `make` without warnings: exchange_calendars uses what newer pandas versions deprecate, and callers cannot change that.
+
+    All threads share the filters of warnings. A thread that compiles a kernel sets them back while this one works; where warnings are
+    errors, the call is then repeated.
+    """
+    for _ in range(_TRIES):
+        with warnings.catch_warnings(), suppress(Warning):
+            warnings.simplefilter("ignore")
+            return make()
+    return make()
 
 
 def day_number(day: str) -> int:
