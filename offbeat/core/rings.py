@@ -67,12 +67,16 @@ def grown_rows(array: np.ndarray, rows: int, fill: float | int = 0) -> np.ndarra
     """The array with at least `rows` rows: doubled, the new ones filled."""
     if len(array) >= rows:
         return array
-    size = max(rows, 2 * len(array), 16)
-    # Zeros cost no memory until they are written to.
-    out = np.zeros((size, *array.shape[1:]), array.dtype)
-    out[: len(array)] = array
+    out = grown_by(array, max(rows, 2 * len(array), 16))
     if fill != 0:
         out[len(array) :] = fill
+    return out
+
+
+def grown_by(array: np.ndarray, rows: int) -> np.ndarray:
+    """The array with `rows` rows, at least as many as it has; the new ones zero, which cost no memory until they are written to."""
+    out = np.zeros((rows, *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
     return out
 
 

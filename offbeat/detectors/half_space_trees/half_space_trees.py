@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from offbeat.core.batch import F64, I32
+from offbeat.core.rings import grown_rows
 from offbeat.detectors.half_space_trees.half_space_kernels import DEEPEST, NODES, attribute_half_spaces, grow_half_spaces, score_half_spaces
 from offbeat.detectors.trained.float32 import F32
 from offbeat.detectors.trained.model import Training
 from offbeat.detectors.trained.model_slots import ALIKE, TOO_FEW, U8
-from offbeat.detectors.trained.tree_pool import PooledTrees
+from offbeat.detectors.trained.refitted_trees import RefittedTrees
 
 _NOTES = {
     TOO_FEW: "the half-space trees abstain: they had fewer than two rows to learn from",
@@ -32,7 +33,7 @@ class HalfSpaces(NamedTuple):
     """Score of a row that ends in the node, 1 / (1 + density)."""
 
 
-class HalfSpaceTrees(PooledTrees[HalfSpaces]):
+class HalfSpaceTrees(RefittedTrees):
     """Some half-space trees a slot; a `Model`.
 
     Each tree draws a work range of every column around the training rows' range, as the paper does (a point s uniform in it, and twice its
@@ -53,8 +54,10 @@ class HalfSpaceTrees(PooledTrees[HalfSpaces]):
         """For rows of `features` (1…255) columns; `trees` a model, each of at most `depth` (1…15) levels of splits."""
         if not (1 <= features <= 255 and trees >= 1 and 1 <= depth <= DEEPEST):
             raise ValueError(f"half-space trees have 1…255 features, trees and a depth of 1…15, not {features}, {trees}, {depth}")
+        super().__init__(_NOTES)
         self._depth = depth
-        super().__init__(lambda places: _room(places, trees), _NOTES)
+        of = (0, trees, NODES)
+        self._pool = HalfSpaces(np.zeros(of, np.uint8), np.zeros(of, np.float32), np.zeros(of, np.uint8), np.zeros(of, np.float32))
 
     def trees(self, slot: int) -> HalfSpaces:
         """Trees of the slot: its own row of the pool, (trees, NODES) arrays. Raises LookupError where it has none."""
@@ -63,9 +66,8 @@ class HalfSpaceTrees(PooledTrees[HalfSpaces]):
 
     def train(self, training: Training) -> None:
         """Fit trees on each key's rows."""
-        before = self._places.used
         places = self._places.allocate(training.slots)
-        self._make_room(before)
+        self._pool = HalfSpaces(*(grown_rows(array, self._places.used) for array in self._pool))
         states = np.zeros(len(places), np.int8)
         grow_half_spaces(training.rows, training.starts, training.counts, training.seeds, places, self._depth, *self._pool, states)
         self._places.states[training.slots] = states
@@ -77,10 +79,3 @@ class HalfSpaceTrees(PooledTrees[HalfSpaces]):
     def contributions(self, slots: I32, rows: F64) -> F64:
         """(k, n) parts of raw - 1/2 by column, NaN where the slot has no model."""
         return attribute_half_spaces(slots, rows, self._places.of, self._places.states, *self._pool)
-
-
-
-def _room(places: int, trees: int) -> HalfSpaces:
-    """Pools of so many models. The system gives the memory of a place when it is first used."""
-    shape = (places, trees, NODES)
-    return HalfSpaces(np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.uint8), np.empty(shape, np.float32))

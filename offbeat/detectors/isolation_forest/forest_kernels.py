@@ -1,7 +1,10 @@
 """The compiled isolation forest: growing, scoring and attribution on whole pools of models.
 
-A tree is an implicit heap: node i has the children 2i and 2i + 1, the root is 1, and with depth d the nodes from 2^d on are leaves. A node
-that is not split sends every row left (threshold +inf), so that scoring needs no test for leaves and no pointers.
+A tree is the list of its nodes, level by level, so that the two children of a node stand side by side, at most 255 places after it. A node
+is one word, so that a step costs one load from memory: how far on its left child is, its split, the depth, the rows of the tree's sample in
+it minus 1, and the column. A row goes right iff its value is at least the split; both are compared as integers of the same order. A leaf
+has the split +inf and no way on: who is there stays, and scoring needs no test for leaves. Trees lie in pages, which belong to one model
+each and go from model to model.
 """
 
 from __future__ import annotations
@@ -9,12 +12,15 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from offbeat.core.batch import F64, I32, I64, U64
 from offbeat.core.compiled import compiled
 from offbeat.detectors.trained.float32 import F32, by_column, by_row
 from offbeat.detectors.trained.model_slots import ALIKE, I8, SPEAKS, TOO_FEW, U8
 from offbeat.detectors.trained.random import advance, below, fraction, stream
+
+U32 = npt.NDArray[np.uint32]
 
 
 def _average_paths(largest: int) -> F64:
@@ -28,7 +34,18 @@ def _average_paths(largest: int) -> F64:
 
 AVERAGE_PATH = _average_paths(256)
 """(257,) c(n): expected depth of a leaf of a random binary search tree with n leaves (Liu, Ting, Zhou 2008, equation 1)."""
+DEEPEST = 8
+"""Levels of splits of a tree of 256 rows."""
+PATH_LENGTH: F32 = (np.arange(DEEPEST + 1)[:, None] + AVERAGE_PATH[None, 1:]).astype(np.float32)
+"""(9, 256) by depth and rows minus 1: path length of a row that ends in such a leaf."""
 
+PAGE = 1024
+"""Nodes of a page; the largest tree has 511."""
+NOWHERE = np.uint32(0xFFFFFFFF)
+"""In place of a tree's first node: there is no tree."""
+_LEFT, _SPLIT, _SIZE = np.uint64(56), np.uint64(24), np.uint64(8)
+"""Where in a node these begin, by bits; the depth stands above the size, and the column begins at 0."""
+_BYTE, _SIZE_AND_DEPTH = np.uint64(0xFF), np.uint64(0xFFFF)
 IN_FLIGHT = 64
 """Rows that go down a tree together, or trees that a row goes down: while one waits for a load, others go on."""
 FEW = 8
@@ -36,18 +53,96 @@ FEW = 8
 
 
 @compiled
-def grow_forests(
-    rows: F64, starts: I64, counts: I64, seeds: U64, places: I64, sample: int, feature: U8, threshold: F32, leaf: F32, size: U8, states: I8
-) -> None:
-    """Fit forest i on rows[starts[i] : starts[i] + counts[i]] into pool place places[i]; states[i] says what became of it.
+def _release(trees: U32, pages: I64, free: I64) -> None:
+    """Give back the pages in which a model's trees begin; `free` (1,) counts those in `pages`."""
+    before = free[0]
+    for t in range(len(trees)):
+        if trees[t] == NOWHERE:
+            continue
+        page = np.int64(trees[t]) // PAGE
+        found = False
+        for i in range(before, free[0]):
+            found = found or pages[i] == page
+        if not found:
+            pages[free[0]] = page
+            free[0] += 1
+        trees[t] = NOWHERE
 
-    Pools: feature, threshold, size (places, trees, 2^d), by node: column, split (right iff x >= threshold), sample rows minus 1;
-    leaf (places, trees, 2^d): path length of a row that ends there.
+
+@compiled
+def _in_order(bits: np.uint32) -> np.uint32:
+    """Of the bits of a float32 an integer that compares as the value does; 0.0 has to be one of its two forms."""
+    return bits ^ (np.uint32(0xFFFFFFFF) if bits >> np.uint32(31) else np.uint32(0x80000000))
+
+
+@compiled
+def _comparable(rows: F64) -> U32:
+    """(n · k,) values of (n, k) rows as integers that compare as they do in single precision."""
+    out = (by_row(rows).reshape(-1) + np.float32(0.0)).view(np.uint32)
+    for i in range(len(out)):
+        out[i] = _in_order(out[i])
+    return out
+
+
+@compiled
+def _size(node: np.uint64) -> np.int64:
+    """Rows of the tree's sample in a node, minus 1."""
+    return np.int64((node >> _SIZE) & _BYTE)
+
+
+@compiled
+def _depth(node: np.uint64) -> np.int64:
+    return np.int64((node >> np.uint64(16)) & _BYTE)
+
+
+@compiled
+def _step(node: np.uint64, x: U32, row: np.uint64) -> np.uint64:
+    """How far on from a node the row goes whose values begin at `row` in x."""
+    over = x[row + (node & _BYTE)] >= np.uint32(node >> _SPLIT)
+    return (node >> _LEFT) + np.uint64(over)
+
+
+@compiled
+def _lay_out(split: F32, column: U8, size: I32, queue: I64, begin: int, nodes: U64) -> None:
+    """Write a tree level by level from `begin` on; in its heap node i has the children 2i and 2i + 1, and split +inf for none."""
+    bits = split.view(np.uint32)
+    queue[0] = 1
+    head, tail, depth = np.uint64(0), np.uint64(1), np.uint64(0)
+    first, one, two = np.uint64(begin), np.uint64(1), np.uint64(2)
+    while head < tail:
+        node = np.uint64(queue[head])
+        if node >= two << depth:
+            depth += one
+        # No branch on whether it is split, which a processor guesses wrong half of the time.
+        further = np.uint64(split[node] < np.inf)
+        way = further * (tail - head) << _LEFT
+        rows = np.uint64(size[node] - 1) | depth << np.uint64(8)
+        nodes[first + head] = way | np.uint64(_in_order(bits[node])) << _SPLIT | rows << _SIZE | np.uint64(column[node])
+        queue[tail] = two * node
+        queue[tail + one] = two * node + one
+        tail += two * further
+        head += one
+
+
+@compiled
+def grow_forests(
+    begin: int, rows: F64, starts: I64, counts: I64, seeds: U64, places: I64, sample: int, states: I8,
+    roots: U32, nodes: U64, pages: I64, free: I64,
+) -> int:
+    """Fit forests begin… on rows[starts[i] : starts[i] + counts[i]] as model places[i]; states[i] says what became of it.
+
+    roots (places, trees): where in `nodes` each tree begins; pages[: free[0]]: pages of it to take.
+    Returns how many are done: all, or those before there must be more pages.
     """
     most = np.int64(2)
-    for i in range(len(counts)):
+    for i in range(begin, len(counts)):
         most = max(most, counts[i])
-    trees, bottom = feature.shape[1], feature.shape[2]
+    trees, bottom = roots.shape[1], 1
+    while bottom < sample:
+        bottom *= 2
+    heap_split, heap_column = np.full(2 * bottom, np.float32(np.inf)), np.zeros(2 * bottom, np.uint8)
+    heap_size, queue = np.empty(2 * bottom, np.int32), np.empty(2 * bottom + 1, np.int64)
+    own, filled = np.empty(trees, np.int64), np.empty(trees, np.int64)
     columns = np.empty((rows.shape[1], most), np.float32)
     flat = columns.reshape(-1)
     ends = np.empty((2, rows.shape[1]), np.float32)
@@ -58,8 +153,13 @@ def grow_forests(
     other = np.uint64(sample)
     value = np.empty(sample, np.float32)
     stack = np.empty((64, 4), np.int64)
-    for g in range(len(places)):
+    for g in range(begin, len(places)):
         count, p = counts[g], places[g]
+        # A page has room for any two trees.
+        if free[0] < (trees + 1) // 2:
+            return g
+        _release(roots[p], pages, free)
+        mine = 0
         if count < 2:
             states[g] = TOO_FEW
             continue
@@ -73,25 +173,21 @@ def grow_forests(
             depth_limit += 1
         for i in range(count):
             order[i] = i
-        height = 0
-        while (1 << height) < bottom:
-            height += 1
         for t in range(trees):
-            # What is not split below sends every row left.
-            feature[p, t, :] = 0
-            threshold[p, t, :] = np.inf
             state = stream(seeds[g], t)
             for i in range(drawn):
                 state = advance(state)
                 j = i + below(state, count - i)
                 order[i], order[j] = order[j], order[i]
                 inside[i] = order[i]
+            count_of_nodes = 0
             top = 1
             stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 1, 0, drawn, 0
             while top > 0:
                 top -= 1
                 node, low, high, depth = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
                 n = high - low
+                count_of_nodes += 1
                 # Unsigned indices in the inner loops: a signed one costs a test for a negative at each load.
                 first, many = np.uint64(low), np.uint64(n)
                 least = greatest = np.float32(0.0)
@@ -114,17 +210,17 @@ def grow_forests(
                             value[u] = x
                             least = min(least, x)
                             greatest = max(greatest, x)
-                if node < bottom:
-                    size[p, t, node] = n - 1
+                heap_size[node] = n
                 if not least < greatest:
-                    leaf[p, t, (node << (height - depth)) - bottom] = depth + AVERAGE_PATH[n]
+                    heap_split[node] = np.inf
+                    heap_column[node] = 0
                     continue
                 wide = np.float64(least) + fraction(state) * (np.float64(greatest) - np.float64(least))
                 cut = np.float32(wide)
                 # Rounding must not leave a side without rows.
                 cut = greatest if not least < cut else min(cut, greatest)
-                feature[p, t, node] = column
-                threshold[p, t, node] = cut
+                heap_column[node] = column
+                heap_split[node] = cut + np.float32(0.0)
                 # Each row is written to both ends of what is free, and one end moves on past it: no branch to guess.
                 source, target = (other, np.uint64(0)) if depth % 2 else (np.uint64(0), other)
                 left, right = target + first, target + first + many - np.uint64(1)
@@ -140,20 +236,29 @@ def grow_forests(
                 stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = 2 * node, low, middle, depth + 1
                 top += 2
                 states[g] = SPEAKS
+            # The first page of the model that has room for the tree.
+            i = 0
+            while i < mine and filled[i] + count_of_nodes > PAGE:
+                i += 1
+            if i == mine:
+                free[0] -= 1
+                own[i], filled[i] = pages[free[0]], 0
+                mine += 1
+            at = own[i] * PAGE + filled[i]
+            filled[i] += count_of_nodes
+            _lay_out(heap_split, heap_column, heap_size, queue, at, nodes)
+            roots[p, t] = at
+    return len(places)
 
 
 @compiled
-def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, threshold: F32, leaf: F32, size: U8) -> F64:
+def score_rows(slots: I32, rows: F64, levels: int, places: I32, states: I8, roots: U32, nodes: U64) -> F64:
     """(n,) c(ψ) / mean path length of each row in its slot's forest; NaN where that does not speak."""
-    n = len(slots)
-    trees, bottom = feature.shape[1], feature.shape[2]
-    levels = 0
-    while (1 << levels) < bottom:
-        levels += 1
-    # Flat arrays and unsigned indices: a signed one costs a test for a negative at each of the three loads of a step.
-    x, features, thresholds, leaves = by_row(rows).reshape(-1), feature.reshape(-1), threshold.reshape(-1), leaf.reshape(-1)
-    k, nodes = np.uint64(rows.shape[1]), np.uint64(bottom)
-    at = np.empty(IN_FLIGHT, np.uint32)
+    n, trees = len(slots), roots.shape[1]
+    # Flat arrays and unsigned indices: a signed one costs a test for a negative at each of the loads of a step.
+    x, lengths = _comparable(rows), PATH_LENGTH.reshape(-1)
+    k = np.uint64(rows.shape[1])
+    at = np.empty(IN_FLIGHT, np.uint64)
     paths = np.zeros(n)
     start = 0
     while start < n:
@@ -166,36 +271,41 @@ def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, thre
                 paths[r] = np.nan
             start = stop
             continue
-        p = places[slot]
+        own = roots[places[slot]]
         if stop - start < FEW:
             # One row down many trees, so that the loads of a model that is not in the cache overlap.
             for r in range(start, stop):
                 row = np.uint64(r) * k
                 for first in range(0, trees, IN_FLIGHT):
-                    base = np.uint64(p * trees + first) * nodes
                     lanes = min(IN_FLIGHT, trees - first)
                     for j in range(lanes):
-                        at[j] = 1
+                        at[j] = own[first + j]
                     for _ in range(levels):
                         for j in range(lanes):
-                            node = base + np.uint64(j) * nodes + np.uint64(at[j])
-                            over = x[row + np.uint64(features[node])] >= thresholds[node]
-                            at[j] = np.uint32(2) * at[j] + np.uint32(over)
+                            at[j] += _step(nodes[at[j]], x, row)
                     for j in range(lanes):
-                        paths[r] += leaves[base + np.uint64(j) * nodes + np.uint64(at[j]) - nodes]
+                        paths[r] += lengths[(nodes[at[j]] >> _SIZE) & _SIZE_AND_DEPTH]
         else:
+            begin, lanes = np.uint64(start), np.uint64(stop - start)
             for t in range(trees):
-                base = np.uint64(p * trees + t) * nodes
-                for j in range(stop - start):
-                    at[j] = 1
-                for _ in range(levels):
-                    for j in range(stop - start):
-                        node = base + np.uint64(at[j])
-                        over = x[np.uint64(start + j) * k + np.uint64(features[node])] >= thresholds[node]
-                        at[j] = np.uint32(2) * at[j] + np.uint32(over)
-                for j in range(stop - start):
-                    paths[start + j] += leaves[base + np.uint64(at[j]) - nodes]
-        whole = AVERAGE_PATH[size[p, 0, 1] + 1]
+                # All take the first step from one node, and the last one with what they find there: that saves loads and stores.
+                root = np.uint64(own[t])
+                node = nodes[root]
+                row = begin * k
+                for j in range(lanes):
+                    at[j] = root + _step(node, x, row)
+                    row += k
+                for _ in range(levels - 2):
+                    row = begin * k
+                    for j in range(lanes):
+                        at[j] += _step(nodes[at[j]], x, row)
+                        row += k
+                row = begin * k
+                for j in range(lanes):
+                    node = nodes[at[j] + _step(nodes[at[j]], x, row)]
+                    paths[begin + j] += lengths[(node >> _SIZE) & _SIZE_AND_DEPTH]
+                    row += k
+        whole = AVERAGE_PATH[_size(nodes[own[0]]) + 1]
         for r in range(start, stop):
             paths[r] = whole / (paths[r] / trees)
         start = stop
@@ -203,32 +313,62 @@ def score_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, thre
 
 
 @compiled
-def attribute_rows(slots: I32, rows: F64, places: I32, states: I8, feature: U8, threshold: F32, leaf: F32, size: U8) -> F64:
+def attribute_rows(slots: I32, rows: F64, levels: int, places: I32, states: I8, roots: U32, nodes: U64) -> F64:
     """(k, n) parts of 1 - 1/score by column: what each split took off the path length that was expected above it."""
     n, k = rows.shape
-    trees, bottom = feature.shape[1], feature.shape[2]
-    x = by_row(rows)
+    trees = roots.shape[1]
+    x = _comparable(rows)
     out = np.zeros((k, n))
     for r in range(n):
         if states[slots[r]] != SPEAKS:
             for f in range(k):
                 out[f, r] = np.nan
             continue
-        p = places[slots[r]]
+        own = roots[places[slots[r]]]
         for t in range(trees):
-            node, depth = 1, 0
-            expected = AVERAGE_PATH[size[p, t, 1] + 1]
-            while node < bottom:
-                column = feature[p, t, node]
-                split = threshold[p, t, node] < np.inf
-                node = 2 * node + (x[r, column] >= threshold[p, t, node])
-                if not split:
-                    continue
-                depth += 1
-                rest = np.float64(leaf[p, t, node - bottom]) - depth if node >= bottom else AVERAGE_PATH[size[p, t, node] + 1]
+            at = np.uint64(own[t])
+            node = nodes[at]
+            expected = AVERAGE_PATH[_size(node) + 1]
+            while node >> _LEFT:
+                column = np.int64(node & _BYTE)
+                at += _step(node, x, np.uint64(r * k))
+                node = nodes[at]
+                depth, size = _depth(node), _size(node)
+                # Where the tree may not grow on, a path is as long as scoring takes it, in single precision.
+                rest = np.float64(PATH_LENGTH[depth, size]) - depth if depth == levels else AVERAGE_PATH[size + 1]
                 out[column, r] += expected - 1.0 - rest
                 expected = rest
-        whole = AVERAGE_PATH[size[p, 0, 1] + 1]
+        whole = AVERAGE_PATH[_size(nodes[own[0]]) + 1]
         for f in range(k):
             out[f, r] = out[f, r] / trees / whole
     return out
+
+
+@compiled
+def as_heaps(roots: U32, nodes: U64, feature: U8, threshold: F32, leaf: F32, size: U8) -> None:
+    """Trees that begin at `roots` (t,) as implicit heaps, (t, 2^d) arrays [isolation_forest.Forests]."""
+    bottom = feature.shape[1]
+    levels = 0
+    while (1 << levels) < bottom:
+        levels += 1
+    bits = threshold.view(np.uint32)
+    stack = np.empty((64, 2), np.int64)
+    for t in range(len(roots)):
+        stack[0, 0], stack[0, 1] = 1, roots[t]
+        top = 1
+        while top > 0:
+            top -= 1
+            heap, at = stack[top, 0], stack[top, 1]
+            node = nodes[at]
+            left = np.int64(node >> _LEFT)
+            if heap < bottom:
+                size[t, heap] = _size(node)
+            if left == 0:
+                leaf[t, (heap << (levels - _depth(node))) - bottom] = PATH_LENGTH[_depth(node), _size(node)]
+                continue
+            split = np.uint32(node >> _SPLIT)
+            feature[t, heap] = node & _BYTE
+            bits[t, heap] = split ^ (np.uint32(0x80000000) if split >> np.uint32(31) else np.uint32(0xFFFFFFFF))
+            stack[top, 0], stack[top, 1] = 2 * heap + 1, at + left + 1
+            stack[top + 1, 0], stack[top + 1, 1] = 2 * heap, at + left
+            top += 2

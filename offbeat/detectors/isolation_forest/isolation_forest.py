@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32
-from offbeat.detectors.isolation_forest.forest_kernels import attribute_rows, grow_forests, score_rows
+from offbeat.core.batch import F64, I32, I64, U64
+from offbeat.core.rings import grown_by, grown_rows
+from offbeat.detectors.isolation_forest.forest_kernels import NOWHERE, PAGE, U32, as_heaps, attribute_rows, grow_forests, score_rows
 from offbeat.detectors.trained.float32 import F32
 from offbeat.detectors.trained.model import Training
 from offbeat.detectors.trained.model_slots import ALIKE, TOO_FEW, U8
-from offbeat.detectors.trained.tree_pool import PooledTrees
+from offbeat.detectors.trained.refitted_trees import RefittedTrees
 
 _NOTES = {
     TOO_FEW: "the isolation forest abstains: it had fewer than two rows to learn from",
@@ -20,7 +21,10 @@ _NOTES = {
 
 
 class Forests(NamedTuple):
-    """Trees of a pool of forests: (places, trees, 2^depth) arrays, by node of an implicit heap whose root is node 1 [forest_kernels]."""
+    """The trees of one forest, to be looked at: (trees, 2^depth) arrays by node of an implicit heap.
+
+    The root is node 1, and node i has the children 2i and 2i + 1. A node that is not split sends every row left. What no row comes to is 0.
+    """
 
     feature: U8
     """Column that the node splits."""
@@ -32,13 +36,7 @@ class Forests(NamedTuple):
     """Rows of the tree's sample in the node, minus 1."""
 
 
-def _room(places: int, trees: int, nodes: int) -> Forests:
-    """Pools of so many forests. The system gives the memory of a place when it is first used."""
-    shape = (places, trees, nodes)
-    return Forests(np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.uint8))
-
-
-class IsolationForest(PooledTrees[Forests]):
+class IsolationForest(RefittedTrees):
     """A forest a slot; a `Model`.
 
     Each tree is grown on ψ = min(sample, rows) rows drawn without replacement, to depth ⌈log₂ ψ⌉: a node draws a column among those that
@@ -58,27 +56,53 @@ class IsolationForest(PooledTrees[Forests]):
         """For rows of `features` (1…255) columns; `trees` a forest, each grown on at most `sample` (2…256) rows."""
         if not (1 <= features <= 255 and trees >= 1 and 2 <= sample <= 256):
             raise ValueError(f"an isolation forest has 1…255 features, trees and a sample of 2…256, not {features}, {trees}, {sample}")
-        self._sample = sample
-        super().__init__(lambda places: _room(places, trees, 1 << (sample - 1).bit_length()), _NOTES)
+        super().__init__(_NOTES)
+        self._sample, self._trees, self._levels = sample, trees, (sample - 1).bit_length()
+        self._roots: U32 = np.zeros((0, trees), np.uint32)
+        """(places, trees) first node of each tree."""
+        self._nodes: U64 = np.zeros(0, np.uint64)
+        """Pages of nodes [forest_kernels]."""
+        self._pages: I64 = np.zeros(0, np.int64)
+        self._free: I64 = np.zeros(1, np.int64)
+        """The first so many of `_pages` belong to no model."""
+
+    def _more_pages(self) -> None:
+        """Room for one more forest at least, and half as many nodes again. The system gives a page's memory when it is first used."""
+        have = len(self._nodes) // PAGE
+        pages = have + have // 2 + (self._trees + 1) // 2
+        self._nodes, self._pages = grown_by(self._nodes, pages * PAGE), grown_by(self._pages, pages)
+        kept = int(self._free[0])
+        new = np.arange(pages - 1, have - 1, -1)
+        self._pages[len(new) : len(new) + kept] = self._pages[:kept].copy()
+        self._pages[: len(new)] = new
+        self._free[0] = kept + len(new)
 
     def forest(self, slot: int) -> Forests:
-        """Trees of the slot's forest: its own row of the pool, (trees, 2^depth) arrays. Raises LookupError where it has none."""
-        place = self._places.place(slot)
-        return Forests(*(array[place] for array in self._pool))
+        """The slot's forest. Raises LookupError where it has none."""
+        of = (self._trees, 1 << self._levels)
+        heaps = Forests(np.zeros(of, np.uint8), np.full(of, np.inf, np.float32), np.zeros(of, np.float32), np.zeros(of, np.uint8))
+        as_heaps(self._roots[self._places.place(slot)], self._nodes, *heaps)
+        return heaps
 
     def train(self, training: Training) -> None:
         """Fit a forest on each key's rows."""
-        before = self._places.used
         places = self._places.allocate(training.slots)
-        self._make_room(before)
+        self._roots = grown_rows(self._roots, self._places.used, int(NOWHERE))
         states = np.zeros(len(places), np.int8)
-        grow_forests(training.rows, training.starts, training.counts, training.seeds, places, self._sample, *self._pool, states)
+        done = 0
+        while (
+            done := grow_forests(
+                done, training.rows, training.starts, training.counts, training.seeds, places, self._sample, states,
+                self._roots, self._nodes, self._pages, self._free,
+            )
+        ) < len(places):  # fmt: skip
+            self._more_pages()
         self._places.states[training.slots] = states
 
     def score(self, slots: I32, rows: F64) -> F64:
         """(n,) c(ψ) / mean path length of (n, k) rows, NaN where the slot has no forest."""
-        return score_rows(slots, rows, self._places.of, self._places.states, *self._pool)
+        return score_rows(slots, rows, self._levels, self._places.of, self._places.states, self._roots, self._nodes)
 
     def contributions(self, slots: I32, rows: F64) -> F64:
         """(k, n) parts of 1 - 1/raw by column, NaN where the slot has no forest."""
-        return attribute_rows(slots, rows, self._places.of, self._places.states, *self._pool)
+        return attribute_rows(slots, rows, self._levels, self._places.of, self._places.states, self._roots, self._nodes)

@@ -15,6 +15,7 @@ from offbeat.core.compiled import compiled
 from offbeat.detectors.isolation_forest.forest_kernels import AVERAGE_PATH
 from offbeat.detectors.isolation_forest.isolation_forest import Forests
 from offbeat.detectors.trained.float32 import F32, single
+from offbeat.detectors.trained.model_slots import U8
 
 BLOCK = 512
 """Rows that take a step together; their ranks and places fit into the first cache beside a tree."""
@@ -104,6 +105,29 @@ def path_scores(x: F32, node: I32, leaf: F32, cuts: F32, whole: float) -> F64:
                 path[j] += leaves[base + at[j] - size]
         for j in range(lanes):
             out[start + j] = whole / (path[j] / trees)
+    return out
+
+
+@compiled
+def path_contributions(x: F32, feature: U8, threshold: F32, leaf: F32, size: U8) -> F64:
+    """(k, n) parts of 1 - 1/score of (n, k) rows by column, as `forest_kernels.attribute_rows` gives them to the bit."""
+    n, k = x.shape
+    trees, bottom = feature.shape
+    out = np.zeros((k, n))
+    for r in range(n):
+        for t in range(trees):
+            node, depth = 1, 0
+            expected = AVERAGE_PATH[size[t, 1] + 1]
+            while node < bottom and threshold[t, node] < np.inf:
+                column = feature[t, node]
+                node = 2 * node + (x[r, column] >= threshold[t, node])
+                depth += 1
+                rest = np.float64(leaf[t, node - bottom]) - depth if node >= bottom else AVERAGE_PATH[size[t, node] + 1]
+                out[column, r] += expected - 1.0 - rest
+                expected = rest
+        whole = AVERAGE_PATH[size[0, 1] + 1]
+        for f in range(k):
+            out[f, r] = out[f, r] / trees / whole
     return out
 
 
