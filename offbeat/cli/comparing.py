@@ -6,6 +6,7 @@ import json
 import re
 import resource
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.text import Text
@@ -14,6 +15,8 @@ from offbeat.cli.first_start import prepare
 from offbeat.cli.progress import Meter
 from offbeat.cli.say import put
 from offbeat.cli.terminal import console, show
+from offbeat.core.plan import Plan
+from offbeat.engines.cadence import with_cadence
 from offbeat.engines.compare import Judged, chosen, judge, longest_window, names_of
 from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
@@ -44,16 +47,23 @@ class Wanted:
     overrides: tuple[str, ...]
 
 
+def _with_override(pipeline: str, overrides: tuple[str, ...], more: str) -> Plan:
+    return load_plan(pipeline, (*overrides, more))
+
+
 def carry_out(wanted: Wanted) -> None:
     """Compare and show. Raises UserError for what a person can put right."""
-    plans = [load_plan(wanted.pipeline, wanted.overrides), *(load_plan(other) for other in wanted.others)]
+    named = [(wanted.pipeline, wanted.overrides), *((other, ()) for other in wanted.others)]
+    plans = [load_plan(name, overrides) for name, overrides in named]
+    sources = [open_source(plan.source, list(wanted.sources)) for plan in plans]
+    for number, (name, overrides) in enumerate(named):
+        plans[number] = with_cadence(plans[number], partial(_with_override, name, overrides), sources[number], None)
     names = chosen(names_of(plans), wanted.detectors)
     zone = plans[0].source.time.zone
     events = None if wanted.labels is None else read_labels(wanted.labels, zone).events
     tolerance = longest_window(plans) if wanted.tolerance is None else _tolerance(wanted.tolerance)
     if wanted.plot is not None:
         check_plot(wanted.plot)
-    sources = [open_source(plan.source, list(wanted.sources)) for plan in plans]
     prepare(*plans)
     meter = _Rounds(Meter(console(stderr=True), live=False), len(plans))
     done: list[Judged] = []

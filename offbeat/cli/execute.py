@@ -13,6 +13,7 @@ from offbeat.cli.progress import Meter
 from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
+from offbeat.engines.cadence import with_cadence
 from offbeat.engines.local import LocalEngine, cores
 from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load_plan
@@ -22,6 +23,7 @@ def execute(request: Request) -> int:
     """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
     plan = load_plan(request.pipeline, request.overrides)
     source = open_source(plan.source, list(request.sources))
+    plan = with_cadence(plan, lambda known: load_plan(request.pipeline, (*request.overrides, known)), source, request.state)
     request = replace(request, endless=source.live)
     prepare(plan)
     results, remarks = console(), console(stderr=True)

@@ -84,6 +84,8 @@ class QualityPlan:
     cadence_ns: int | None
     calendar: str
     """exchange_calendars code; ''."""
+    recognise: bool = False
+    """The cadence is a default, which the rows' own takes the place of where they can be looked at first."""
 
 
 @dataclass(frozen=True, slots=True)

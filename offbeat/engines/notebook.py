@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.engines.delivery import table_of
+from offbeat.engines.cadence import with_cadence
 from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, cores
 from offbeat.engines.run_result import Run
 from offbeat.errors import UserError
@@ -92,13 +93,15 @@ def run(
         raise UserError("a table in memory has no position to resume from; pass files, or no `state`")
     else:
         reader = FrameSource(plan.source, source)
+    directory = Path(state) if state is not None else None
+    plan = with_cadence(plan, lambda known: load_plan(pipeline, (*overrides, known)), reader, directory)
     engine = LocalEngine(
         plan,
         reader,
         alerts=outputs,
         tables=_uris(tables),
         quarantine=Path(quarantine) if quarantine is not None else None,
-        state=Path(state) if state is not None else None,
+        state=directory,
         keep=not _files(outputs),
         live=reader.live,
         workers=workers or cores(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from offbeat.core.plan import AsOfPlan, Column, FilterPlan, ModelPlan, Plan, PopulationPlan, QualityPlan, SourcePlan, TimePlan
 from offbeat.spec.calendars import calendar_codes
-from offbeat.spec.duration import calendar_day, duration_ns, instant_ns
+from offbeat.spec.duration import cadence_ns, calendar_day, duration_ns, in_cadences, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
 from offbeat.spec.identity import canonical_json, digest, former_name
 from offbeat.spec.models import ColumnSpec, PipelineSpec, QualitySpec, SourceSpec
@@ -33,7 +33,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     quality, rules = _quality(spec.quality, spec.source, scope, codes, problems)
     _view_names(spec, problems)
     as_of = _as_of(spec, problems)
-    given = Given(spec.source, scope, codes, problems, tuple(parse(text) for text in rules.values()), fills=as_of is None)
+    given = Given(spec.source, scope, codes, problems, tuple(parse(text) for text in rules.values()), fills=as_of is None, cadence_ns=quality.cadence_ns)
     views = [compile_view(name, view, given) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
     tables = compile_tables(spec, {view.view.name: view.view for view in made}, problems)
@@ -160,8 +160,9 @@ def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, 
         not_before_ns=not_before,
         not_after_ns=not_after,
         max_jump_ns=duration_ns(spec.max_jump),
-        cadence_ns=None if spec.cadence is None else duration_ns(spec.cadence),
+        cadence_ns=None if spec.cadence is None else cadence_ns(spec.cadence),
         calendar=spec.calendar or "",
+        recognise=spec.cadence == "auto",
     )
     return plan, texts
 
@@ -217,6 +218,10 @@ def _state_parts(
     }
     if source.where is not None:
         parts["source.where"] = source.where.text
+    lengths = [window.over for view in spec.views.values() for window in view.windows.values()]
+    lengths += [str(getattr(detector, "over", "")) for view in spec.views.values() for detector in view.detectors.values()]
+    if any(map(in_cadences, lengths)):
+        parts["quality.cadence"] = quality.cadence_ns
     if source.type:
         parts["source.type"] = source.type
     for view in views:

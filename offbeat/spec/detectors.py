@@ -9,7 +9,7 @@ from offbeat.core.expression_program import Program
 from offbeat.core.plan import AbsencePlan, DetectorPlan, ModelPlan, PopulationPlan, RulePlan, WindowPlan
 from offbeat.detectors.spec import DetectorSpec
 from offbeat.spec.aggregate import compile_aggregates
-from offbeat.spec.duration import positive_duration_ns, window_length
+from offbeat.spec.duration import over_length, positive_duration_ns, window_length
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, measure
 from offbeat.spec.identity import former_name
 from offbeat.spec.never_negative import Signs
@@ -37,6 +37,7 @@ class DetectorCompiler:
         problems: Problems,
         signs: Signs,
         rising: Rising | None,
+        cadence_ns: int | None = None,
     ) -> None:
         self.features, self.size_ns = features, size_ns
         self.backgrounds: list[WindowPlan] = []
@@ -45,7 +46,7 @@ class DetectorCompiler:
         self.state_parts: dict[str, Any] = {}
         """What kept state depends on."""
         self._at, self._scope, self._codes, self._problems = at, scope, codes, problems
-        self._signs, self._rising = signs, rising
+        self._signs, self._rising, self._cadence_ns = signs, rising, cadence_ns
         self._compiler = Compiler({**scope}, codes)
         self._outputs: list[int] = []
         self._texts: dict[str, str] = {}
@@ -115,7 +116,8 @@ class DetectorCompiler:
         """
         decides, features = list(features), {**features, **(shown or {})}
         try:
-            duration, rows = window_length(over)
+            window_length(over)
+            duration, rows = over_length(over, self._cadence_ns)
         except ValueError as error:
             self.problem(("over",), str(error))
             duration, rows = 0, 1

@@ -18,6 +18,10 @@ UNITS_NS = {
 GREATEST_NS = 2**63 - 1
 PATTERN = r"^[0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h|d)$"
 ROWS_PATTERN = r"^[1-9][0-9]* rows?$"
+CADENCES_PATTERN = r"^[1-9][0-9]* cadences?$"
+DEFAULT_CADENCE = "1m"
+"""Of `cadence: auto`, where nothing is there to recognise it from."""
+_CADENCES = re.compile(r"([1-9][0-9]*) cadences?")
 _ROWS = re.compile(r"(-?[0-9]+) rows?")
 _DURATION = re.compile(r"(-?)([0-9]+(?:\.[0-9]+)?)([a-z]*)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,15 +51,20 @@ def positive_duration_ns(text: str) -> int:
 
 
 def window_length(text: str) -> tuple[int, int]:
-    """(nanoseconds, rows) of a window's `over`: one of the two is 0. Raises ValueError for a window that cannot hold anything."""
+    """(nanoseconds, rows) of a window's `over`: one of the two is 0. Raises ValueError for a window that cannot hold anything.
+
+    Of a number of cadences, which are known only with the whole pipeline (`over_length`), only that it is a duration.
+    """
     match = _ROWS.fullmatch(text.strip())
+    if _CADENCES.fullmatch(text.strip()):
+        return positive_duration_ns(DEFAULT_CADENCE), 0
     if match is None:
         try:
             return positive_duration_ns(text), 0
         except ValueError as error:
             if _DURATION.fullmatch(text.strip()) and text.strip()[-1:].isalpha() and "not a duration" not in str(error):
                 raise
-            raise ValueError(f"{text!r} is neither a duration such as 60s nor a number of rows such as '100 rows'") from None
+            raise ValueError(f"{text!r} is neither a duration such as 60s nor a number of rows such as '100 rows', nor of cadences such as '1 cadence'") from None
     rows = int(match[1])
     if rows < 1:
         raise ValueError(f"a window needs at least one row, not {text!r}")
@@ -67,6 +76,28 @@ def window_length(text: str) -> tuple[int, int]:
 def past_length(text: str) -> tuple[int, int]:
     """As `window_length`; (0, 0) for `all`, the whole past."""
     return (0, 0) if text.strip() == "all" else window_length(text)
+
+
+def cadence_ns(text: str) -> int:
+    """Nanoseconds of a cadence; of `auto` those of its default. Raises ValueError."""
+    return positive_duration_ns(DEFAULT_CADENCE if text.strip() == "auto" else text)
+
+
+def in_cadences(text: str) -> bool:
+    """Whether a length is a number of cadences."""
+    return _CADENCES.fullmatch(text.strip()) is not None
+
+
+def over_length(text: str, cadence: int | None) -> tuple[int, int]:
+    """As `past_length`, with the nanoseconds of `quality.cadence` for lengths such as `1 cadence`. Raises ValueError without one."""
+    match = _CADENCES.fullmatch(text.strip())
+    if match is None:
+        return past_length(text)
+    if cadence is None:
+        raise ValueError(f"`over: {text}` needs `quality.cadence`, such as 5m, or `auto`")
+    if int(match[1]) * cadence > GREATEST_NS:
+        raise ValueError(f"{text!r} is longer than 292 years")
+    return int(match[1]) * cadence, 0
 
 
 def calendar_day(text: str) -> date:

@@ -19,10 +19,11 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
-from offbeat.spec.duration import past_length
+from offbeat.spec.duration import DEFAULT_CADENCE, past_length
 from offbeat.spec.other_detectors import as_plain, of_another_package
 from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
+    Cadence,
     Day,
     Duration,
     FilePattern,
@@ -189,13 +190,16 @@ class QualitySpec(Settings):
         description="A row further than this past its key's last row must be confirmed by the key's next row.",
         examples=["35d"],
     )
-    cadence: PositiveDuration | None = Field(
-        default=None, description="Expected step between rows of a key; larger steps are reported as gaps.", examples=["1m"]
+    cadence: Cadence | None = Field(
+        default=None,
+        description="Expected step between rows of a key; larger steps are reported as gaps, and windows `over: 1 cadence` are as long. "
+        f"`auto`: as the first rows of the files have it, {DEFAULT_CADENCE} where they have none and on standard input.",
+        examples=["1m", "auto"],
     )
     calendar: Text | None = Field(
         default=None,
-        description="Trading calendar (a code of exchange_calendars): gaps are reported only within its sessions.",
-        examples=["XBOM"],
+        description="Trading calendar (a code of exchange_calendars): gaps are reported only within its sessions. `24/7`: always open.",
+        examples=["XBOM", "24/7"],
     )
 
 
@@ -249,9 +253,9 @@ class WindowSpec(Settings):
     former: ClassVar[Mapping[str, str]] = {"at_least": "min_rows"}
 
     over: Past = Field(
-        description="Length: a duration, a number of rows, or `all`, the key's whole past. `all` has count, sum, mean, std, var, min and "
+        description="Length: a duration, a number of rows or of cadences (`quality.cadence`), or `all`, the key's whole past. `all` has count, sum, mean, std, var, min and "
         "max, of columns with a scale, counts and conditions, from exact sums.",
-        examples=["10m", "100 rows", "all"],
+        examples=["10m", "100 rows", "1 cadence", "all"],
     )
     current: bool = Field(default=False, description="Whether the row being scored is itself in the window.")
     lag: PositiveDuration | None = Field(

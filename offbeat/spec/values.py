@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from offbeat.spec.duration import (
+    CADENCES_PATTERN,
     PATTERN,
     ROWS_PATTERN,
+    cadence_ns,
     calendar_day,
     duration_ns,
     instant_ns,
@@ -86,8 +88,9 @@ Name = Annotated[str, _checked(_name), Called("name")]
 Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, _checked(duration_ns), _pattern(PATTERN), Called("duration")]
 PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTERN), Called("duration")]
-Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
-Past = Annotated[str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|^all$"), Called("duration, rows or all")]
+Cadence = Annotated[str, _checked(cadence_ns), _pattern(f"{PATTERN}|^auto$"), Called("duration or auto")]
+Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}"), Called("duration or rows")]
+Past = Annotated[str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}|^all$"), Called("duration, rows or all")]
 Instant = Annotated[str, _checked(instant_ns), Called("date or time")]
 Day = Annotated[str, _checked(calendar_day), Called("date")]
 Zone = Annotated[str, _checked(_zone), Called("zone")]

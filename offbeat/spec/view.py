@@ -11,7 +11,7 @@ from offbeat.core.expression_program import certain
 from offbeat.core.plan import AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
-from offbeat.spec.duration import duration_ns, past_length
+from offbeat.spec.duration import duration_ns, over_length, past_length
 from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.identity import former_name
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
@@ -33,6 +33,7 @@ class Given:
     problems: Problems
     rules: tuple[Node, ...]
     """The quality rules."""
+    cadence_ns: int | None = None
     fills: bool = True
     """Whether windows without a row are judged where `fill` asks for it: not as of one moment [S16]."""
 
@@ -93,9 +94,9 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     rising = None if spec.rollup is None else _rising(meanings, spec.windows, given)
     made_of = _parsed({feature: text for window in spec.windows.values() for feature, text in window.features.items()})
     signs = Signs((made_of, meanings), given.scope, given.rules)
-    compiler = DetectorCompiler(at, visible, tuple(owner), size_ns, codes, problems, signs, rising)
+    compiler = DetectorCompiler(at, visible, tuple(owner), size_ns, codes, problems, signs, rising, given.cadence_ns)
     # What is switched off is checked as the others are, but leaves nothing behind.
-    unused = DetectorCompiler(at, visible, tuple(owner), size_ns, Codes(), problems, signs, rising)
+    unused = DetectorCompiler(at, visible, tuple(owner), size_ns, Codes(), problems, signs, rising, given.cadence_ns)
     made = [(compiler if kind.enabled else unused).detector(detector, kind) for detector, kind in spec.detectors.items()]
     off = {detector for detector, kind in spec.detectors.items() if not kind.enabled}
     plans = [found for found in made if found is not None and found.name not in off]
@@ -194,6 +195,10 @@ def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> Non
 
 def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:
     duration, rows = past_length(spec.over)
+    try:
+        duration, rows = over_length(spec.over, given.cadence_ns)
+    except ValueError as error:
+        given.problems.add((*path, "over"), str(error))
     compiled = compile_aggregates(spec.features, scope, given.codes, kind="window" if duration or rows else "past")
     for feature, found in compiled.problems.items():
         for problem in found:
