@@ -112,7 +112,7 @@ def test_a_state_of_something_else(offbeat: Command, here: Path) -> None:
     assert offbeat("run", "bars", "A_x.csv", "--state", "state").code == 0
     (here / "other.yaml").write_text(PIPELINE.replace("name: bars", "name: others"))
     assert "state of pipeline 'bars', not of 'others'" in offbeat.refused("run", "other.yaml", "A_x.csv", "--state", "state")
-    (here / "longer.yaml").write_text(PIPELINE.replace("over: 10m", "over: 11m"))
+    (here / "longer.yaml").write_text(PIPELINE.replace("over: 10 cadences", "over: 11m"))
     assert "another views.bar.windows.ten_minutes" in offbeat.refused("run", "longer.yaml", "A_x.csv", "--state", "state")
     file = here / "state" / "state.arrow"
     good = file.read_bytes()

@@ -76,7 +76,7 @@ def test_the_schema_is_one_and_takes_the_shipped_pipelines() -> None:
         ("type: rule", "type: rul"),
         ("type: rule", "expected: 0"),
         ("min_rows: 5", "min_rows: 0"),
-        ("over: 10m", "over: 0 rows"),
+        ("over: 10 cadences", "over: 0 rows"),
         ("type: float", "type: flaot"),
         ("name: bars", "title: bars"),
     ],

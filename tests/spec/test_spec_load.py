@@ -239,7 +239,7 @@ def test_what_the_state_depends_on_is_named(change: tuple[Any, ...], part: str) 
     "change",
     [
         ("description", "other words"),
-        ("quality", "cadence", "5m"),
+        ("quality", "cadence", "60s"),
         ("quality", "calendar", "XNYS"),
         ("quality", "max_jump", "840h"),
         ("views", "bar", "windows", "previous_minute", "over", "1m"),
