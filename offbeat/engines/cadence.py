@@ -21,8 +21,9 @@ from offbeat.io.read.file_source import FileSource
 from offbeat.io.read.frame import FrameSource
 
 _USUAL = tuple(
-    seconds * 10**9
-    for seconds in (1, 5, 10, 15, 20, 30, 60, 120, 180, 240, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 28800, 43200, 86400)
+    count * unit * 10**9
+    for unit, counts in ((1, (1, 5, 10, 15, 20, 30)), (60, (1, 2, 3, 4, 5, 10, 15, 20, 30)), (3600, (1, 2, 3, 4, 6, 8, 12, 24)))
+    for count in counts
 )
 """Cadences that bars have, ns."""
 _NEAR = 0.1
@@ -79,10 +80,10 @@ def recognised(samples: Iterable[Iterable[Chunk]]) -> Cadence | None:
 
 def _cadence(chunks: Iterable[Chunk]) -> int | None:
     """The usual step from a row of a key to the next, where at least half of the steps are it."""
-    frames = [
-        pl.DataFrame({"key": chunk.keys.cast(pl.String) if chunk.keys is not None else [chunk.key] * len(chunk.time_ns), "at": chunk.time_ns})
-        for chunk in chunks
-    ]
+    frames = []
+    for chunk in chunks:
+        keys = [chunk.key] * len(chunk.time_ns) if chunk.keys is None else chunk.keys.cast(pl.String)
+        frames.append(pl.DataFrame({"key": keys, "at": chunk.time_ns}))
     if not frames:
         return None
     rows = pl.concat(frames).head(_ROWS).filter(pl.col("at") != NULL_INT).unique().sort("key", "at")

@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from offbeat.engines.delivery import table_of
 from offbeat.engines.cadence import with_cadence
+from offbeat.engines.delivery import table_of
 from offbeat.engines.local import COMMIT_SECONDS, LocalEngine, cores
 from offbeat.engines.run_result import Run
 from offbeat.errors import UserError

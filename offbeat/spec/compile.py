@@ -33,7 +33,8 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     quality, rules = _quality(spec.quality, spec.source, scope, codes, problems)
     _view_names(spec, problems)
     as_of = _as_of(spec, problems)
-    given = Given(spec.source, scope, codes, problems, tuple(parse(text) for text in rules.values()), fills=as_of is None, cadence_ns=quality.cadence_ns)
+    parsed = tuple(parse(text) for text in rules.values())
+    given = Given(spec.source, scope, codes, problems, parsed, cadence_ns=quality.cadence_ns, fills=as_of is None)
     views = [compile_view(name, view, given) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
     tables = compile_tables(spec, {view.view.name: view.view for view in made}, problems)

@@ -64,7 +64,8 @@ def window_length(text: str) -> tuple[int, int]:
         except ValueError as error:
             if _DURATION.fullmatch(text.strip()) and text.strip()[-1:].isalpha() and "not a duration" not in str(error):
                 raise
-            raise ValueError(f"{text!r} is neither a duration such as 60s nor a number of rows such as '100 rows', nor of cadences such as '1 cadence'") from None
+            others = "nor a number of rows such as '100 rows', nor of cadences such as '1 cadence'"
+            raise ValueError(f"{text!r} is neither a duration such as 60s {others}") from None
     rows = int(match[1])
     if rows < 1:
         raise ValueError(f"a window needs at least one row, not {text!r}")

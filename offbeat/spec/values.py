@@ -90,7 +90,9 @@ Duration = Annotated[str, _checked(duration_ns), _pattern(PATTERN), Called("dura
 PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTERN), Called("duration")]
 Cadence = Annotated[str, _checked(cadence_ns), _pattern(f"{PATTERN}|^auto$"), Called("duration or auto")]
 Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}"), Called("duration or rows")]
-Past = Annotated[str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}|^all$"), Called("duration, rows or all")]
+Past = Annotated[
+    str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}|^all$"), Called("duration, rows or all")
+]
 Instant = Annotated[str, _checked(instant_ns), Called("date or time")]
 Day = Annotated[str, _checked(calendar_day), Called("date")]
 Zone = Annotated[str, _checked(_zone), Called("zone")]
