@@ -253,8 +253,8 @@ class WindowSpec(Settings):
     former: ClassVar[Mapping[str, str]] = {"at_least": "min_rows"}
 
     over: Past = Field(
-        description="Length: a duration, a number of rows or of cadences (`quality.cadence`), or `all`, the key's whole past. `all` has count, "
-        "sum, mean, std, var, min and max, of columns with a scale, counts and conditions, from exact sums.",
+        description="Length: a duration, a number of rows or of cadences (`quality.cadence`), or `all`, the key's whole past. `all` has "
+        "count, sum, mean, std, var, min and max, of columns with a scale, counts and conditions, from exact sums.",
         examples=["10m", "100 rows", "1 cadence", "all"],
     )
     current: bool = Field(default=False, description="Whether the row being scored is itself in the window.")
