@@ -147,7 +147,7 @@ def test_bars_of_five_minutes_as_sql_has_them(offbeat: Command, tmp_path: Path) 
             SELECT strftime(t AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M') FROM p
             WHERE before >= t - INTERVAL 5 MINUTE AND abs(c / old - 1) > 0.005
         """  # noqa: S608 (a path and a name of the test's own)
-        wanted += [(key, at) for (at,) in duckdb.sql(query).fetchall()]
+        wanted += [(key, at) for (at,) in duckdb.execute(query).fetchall()]
     assert jumps(tmp_path / "a.jsonl") == sorted(wanted)
     assert len(wanted) > 30
 
