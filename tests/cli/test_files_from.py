@@ -49,7 +49,7 @@ EXPECTED: dict[str, list[Expected]] = {
     "Alpha Vantage": [Expected(3, [("IBM", "2024-03-05T14:32:00")], 1)],
     # 1.09195 / 1.08548 = 1.006 at 00:02 EET (UTC+2); 1.2611 / 1.2692 = 0.9936 at 00:01
     "MetaTrader": [Expected(3, [("EURUSD", "2024-03-04T22:02:00")], 1), Expected(3, [("GBPUSD", "2024-03-04T22:01:00")], 1)],
-    "Databento": [Expected(3, [], 2, 1)],
+    "Databento": [Expected(3, [], 2, 1), Expected(2, [], 2)],
     # 67400 / 68250.5 = 0.9875; the first trade of each symbol has none before it
     "BitMEX": [Expected(4, [("XBTUSD", "2024-03-05T00:00:00.871")], 2)],
     "Tardis": [Expected(3, [("XBTUSD", "2024-03-05T00:00:00.88015")], 1)],
