@@ -33,6 +33,7 @@ class Run:
     seconds: float
     complete: bool
     """Whether the input was read to its end; False after an interruption."""
+    engine: str = "local"
     worst: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     gaps: pl.DataFrame | None = None
@@ -52,7 +53,7 @@ class Run:
         views = ledger.pop("views")
         return {
             "pipeline": self.pipeline,
-            "engine": "local",
+            "engine": self.engine,
             **ledger,
             "alerts": self.alerts,
             "seconds": round(self.seconds, 3),

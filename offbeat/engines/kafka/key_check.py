@@ -1,0 +1,38 @@
+"""Whether a topic's records lie in the partition of the pipeline's key: a key in two partitions would be two keys."""
+
+from __future__ import annotations
+
+from offbeat.engines.kafka.shards import RowShard
+from offbeat.engines.kafka.topics import Topic
+from offbeat.errors import UserError
+from offbeat.io.kafka.payloads import Records
+
+_ALL = 1000
+"""So many records of a partition are looked at,"""
+_EACH = 1000
+"""and of the later ones each so many-th."""
+
+
+class KeyCheck:
+    """Looks at the records' own keys. Raises UserError for the first that is not its row's."""
+
+    def __init__(self, topic: Topic) -> None:
+        self._topic = topic
+
+    def check(self, shard: RowShard, records: Records) -> None:
+        """Look at some of these records."""
+        seen, n = shard.seen, len(records)
+        shard.seen += n
+        if self._topic.partitions == 1:
+            return
+        first = range(max(min(_ALL - seen, n), 0))
+        later = range((-seen) % _EACH, n, _EACH) if seen + n > _ALL else range(0)
+        which = [*first, *(i for i in later if i >= len(first))]
+        for i, (own, key) in zip(which, records.keys(which), strict=True):
+            if key is not None and (own is None or own != key.encode("utf-8", "surrogatepass")):
+                given = "no key" if own is None else f"key {own[:60].decode('utf-8', 'replace')!r}"
+                raise UserError(
+                    f"{self._topic.name}, partition {records.partition}, offset {records.offsets[i]:,}: the record has {given} and its row "
+                    f"belongs to {key[:60]!r}, so rows of one key may lie in several partitions, out of order; give the records the "
+                    "pipeline's key, or let --repartition do it through a topic of its own"
+                )

@@ -1,0 +1,82 @@
+"""What stands in the metadata of a group's offset: what must be atomic with the offset, but is no alert."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from offbeat.core.plan import Plan
+from offbeat.errors import UserError
+
+_VERSION = 1
+_MOST_BYTES = 4096
+"""What a broker takes, by default."""
+
+
+@dataclass(slots=True)
+class Place:
+    """How far a group is in one partition."""
+
+    offset: int
+    """Of the first record that is not folded."""
+    topic_id: str
+    """Of the topic, which a new topic of the same name does not share."""
+    state_hash: str
+    partitions: int
+    """How many the topic had."""
+    first: int
+    """Where the group began in this partition."""
+    ends: list[int] = field(default_factory=list)
+    """Offsets at which the input was said to end, so that what was held back was folded; those that the newest snapshot may not know."""
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """By worker, how far its other outputs are."""
+
+    def text(self) -> str:
+        """As metadata. Raises UserError where it is longer than a broker takes."""
+        kept = {
+            "offbeat": _VERSION,
+            "id": self.topic_id,
+            "state": self.state_hash,
+            "n": self.partitions,
+            "first": self.first,
+            "ends": self.ends,
+            "outputs": self.outputs,
+        }
+        text = json.dumps({name: value for name, value in kept.items() if value not in ([], {})}, separators=(",", ":"))
+        if len(text.encode()) > _MOST_BYTES:
+            raise UserError(f"the places of the outputs take {len(text):,} bytes, more than Kafka keeps ({_MOST_BYTES:,}): write fewer outputs")
+        return text
+
+
+def place_of(offset: int, metadata: str | None, group: str, where: str) -> Place:
+    """What was committed. Raises UserError for offsets that somebody else committed."""
+    try:
+        kept = json.loads(metadata or "")
+        if kept["offbeat"] != _VERSION:
+            raise UserError(f"{where}: the offsets of group {group!r} were committed by another version of offbeat; name a new --group")
+        return Place(offset, kept["id"], kept["state"], kept["n"], kept["first"], kept.get("ends", []), kept.get("outputs", {}))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{where}: the offsets of group {group!r} were not committed by offbeat, so there is no state that belongs to them; "
+            "name a new --group"
+        ) from error
+
+
+def check(place: Place, plan: Plan, topic_id: str, partitions: int, group: str, where: str) -> None:
+    """Raise UserError where what is committed does not belong to this topic or pipeline any more: what was lost, and what to do."""
+    if place.topic_id != topic_id:
+        raise UserError(
+            f"{where}: the topic was deleted and created again since group {group!r} read it up to offset {place.offset:,}; "
+            "name a new --group to read the new topic"
+        )
+    if place.partitions != partitions:
+        raise UserError(
+            f"{where}: the topic has {partitions} partitions and had {place.partitions}: keys have moved between them, away from what is known "
+            "of them; name a new --group, which reads the topic from its beginning"
+        )
+    if place.state_hash != plan.state_hash:
+        raise UserError(
+            f"{where}: the state of group {group!r} was made with another version of the pipeline: its key, order, windows or training have "
+            "changed (thresholds and votes may change); change it back, or name a new --group"
+        )

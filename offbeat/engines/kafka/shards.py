@@ -1,0 +1,186 @@
+"""Shards of a group: a partition of rows, or the merge of what these tell of windows on other keys."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from offbeat.core.chunk import Chunk
+from offbeat.core.ledger import Ledger
+from offbeat.core.plan import Plan
+from offbeat.core.state import decode, encode
+from offbeat.engines.kafka.places import Place
+from offbeat.errors import UserError
+from offbeat.fold.fold import Fold
+from offbeat.fold.merge_fold import MergeFold
+from offbeat.fold.shard import Output
+
+_END = "offbeat.end"
+"""The one field of a record in the topic of partials that says: this shard has come to the end of its input."""
+_CHEAP_SECONDS = 2.0
+_TIMES = 10
+"""A snapshot is due when the rows folded since the last one took so many times as long as it did."""
+
+
+class Shard:
+    """What rows and the merge have in common: where they are, what is to be replayed in silence, and when a snapshot is due."""
+
+    def __init__(self, number: int, place: Place, start: int) -> None:
+        """start: offset of the snapshot that the shard begins with; records up to the committed place are replayed from there."""
+        self.number, self.place = number, place
+        self.next = start
+        """Offset of the first record not yet taken."""
+        self.silent = True
+        """Whether what comes of records was sent before."""
+        self._replayed_ends = sorted(at for at in place.ends if at >= start)
+        self.work_seconds = 0.0
+        self._cost_seconds = 0.0
+        self.snapshot_at = start
+        self.until: int | None = None
+        """Where the run ends, if it does."""
+        self.ended = False
+
+    def stops(self) -> list[int]:
+        """Offsets, rising, before which `arrive` is to be called, as something was done there."""
+        return sorted({self.place.offset, *self._replayed_ends}) if self.silent else []
+
+    def arrive(self) -> None:
+        """During a replay, at `next`: do what was done here, and end the replay where it has come to what is committed."""
+        if not self.silent:
+            return
+        while self._replayed_ends and self._replayed_ends[0] <= self.next:
+            self._replayed_ends.pop(0)
+            self.end()  # what came of it was sent
+        if self.next >= self.place.offset:
+            self.silent = False
+            self._forget_told()
+
+    def _forget_told(self) -> None:
+        """What a replay has gathered to be told was told."""
+
+    def snapshot_due(self) -> bool:
+        """Whether replaying would take so long that a snapshot is worth it; never in the middle of a replay."""
+        return not self.silent and self.next > self.snapshot_at and self.work_seconds >= max(_CHEAP_SECONDS, _TIMES * self._cost_seconds)
+
+    def snapshot(self) -> bytes:
+        """The state, to be kept under the offset `next`."""
+        began = time.monotonic()
+        data = self._state()
+        self._cost_seconds = time.monotonic() - began
+        self.work_seconds, self.snapshot_at = 0.0, self.next
+        self.place.ends = [at for at in self.place.ends if at >= self.next]
+        return data
+
+    def _state(self) -> bytes:
+        raise NotImplementedError
+
+    def end(self) -> Output:
+        """The input has come to its end: fold what is held back."""
+        raise NotImplementedError
+
+    @property
+    def ledger(self) -> Ledger:
+        """The rows of this shard, or what the merge has decided of them."""
+        raise NotImplementedError
+
+
+class RowShard(Shard):
+    """The rows of one partition."""
+
+    def __init__(self, plan: Plan, number: int, place: Place, start: int, snapshot: bytes | None) -> None:
+        super().__init__(number, place, start)
+        self.remote = any(view.rollup is not None for view in plan.views)
+        self._fold = Fold(plan, live=True, remote=self.remote)
+        self._fold.assign(number, snapshot)
+        self.seen = 0
+        """Records looked at for their keys."""
+        self._grown = False
+        self.arrive()
+
+    def feed(self, chunk: Chunk) -> Output:
+        """Fold rows."""
+        began = time.monotonic()
+        out = self._fold.feed(self.number, self._fold.prepare(self.number, chunk))
+        self.work_seconds += time.monotonic() - began
+        self._grown = True
+        return out
+
+    def punctuate(self, time_ns: int) -> Output:
+        """No row before this will come."""
+        self._grown = True
+        return self._fold.punctuate(self.number, time_ns)
+
+    def end(self) -> Output:
+        self._grown = True
+        return self._fold.end()
+
+    def partials(self) -> bytes | None:
+        """For the merge: what has come to windows since this was last asked; None where there is nothing to tell."""
+        if not self.remote or not self._grown:
+            return None
+        self._grown = False
+        return self._fold.partials(self.number)
+
+    def _forget_told(self) -> None:
+        self.partials()
+
+    def _state(self) -> bytes:
+        return self._fold.snapshot(self.number)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._fold.shard_ledger(self.number)
+
+
+class MergeShard(Shard):
+    """The merge of all partitions' windows: one shard, fed from the topic of partials."""
+
+    def __init__(self, plan: Plan, shards: int, place: Place, start: int, snapshot: bytes | None) -> None:
+        super().__init__(0, place, start)
+        self._merge = MergeFold(plan, shards)
+        self._shards = shards
+        self._ends: set[int] = set()
+        if snapshot is not None:
+            arrays, document = decode(snapshot, "snapshot of the merge")
+            self._ends = set(document.pop("ends"))
+            self._merge.restore(arrays, document)
+        self.arrive()
+
+    def feed(self, record: bytes | None, where: str) -> Output:
+        """Take a record of the topic of partials."""
+        if record is None:
+            return Output()
+        if record.startswith(b"{"):
+            return self._told(json.loads(record))
+        began = time.monotonic()
+        try:
+            out = self._merge.feed(record)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        self.work_seconds += time.monotonic() - began
+        return out
+
+    def _told(self, control: dict[str, Any]) -> Output:
+        self._ends.add(int(control[_END]))
+        if len(self._ends) < self._shards:
+            return Output()
+        self._ends.clear()
+        self.ended = True
+        return self._merge.end()
+
+    def end(self) -> Output:
+        return Output()  # it ends when all shards have said so
+
+    def _state(self) -> bytes:
+        arrays, document = self._merge.state()
+        return encode(arrays, document | {"ends": sorted(self._ends)})
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._merge.ledger
+
+
+def end_record(number: int) -> bytes:
+    """The record by which a shard says that its input has ended."""
+    return json.dumps({_END: number}).encode()

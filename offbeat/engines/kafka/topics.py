@@ -1,0 +1,165 @@
+"""Topics as a worker finds them, and where a group stands in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from offbeat.core.plan import Plan
+from offbeat.engines.kafka.places import Place, check, place_of
+from offbeat.errors import UserError
+from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.refusals import LASTING, refused
+
+_SECONDS = 20.0
+_GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+class Start(Enum):
+    """Where a group begins that has read nothing yet."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+    TIME = "time"
+    COMMITTED = "committed"
+    """Nowhere: it must have begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is now."""
+
+    name: str
+    id: str
+    """Never that of another topic, also not of one with the same name."""
+    partitions: int
+
+
+class Cluster:
+    """The brokers behind an address, for questions. Raises UserError, one line, where they do not answer or refuse."""
+
+    def __init__(self, address: KafkaAddress) -> None:
+        self._address = address
+        self._said: list[KafkaError] = []
+        try:
+            self._admin = AdminClient(address.client(error_cb=self._said.append))
+        except KafkaException as error:
+            raise refused(str(address), error.args[0]) from error
+
+    def topic(self, name: str) -> Topic | None:
+        """The topic of a name; None where there is none."""
+        found = self._asked(lambda: self._admin.list_topics(timeout=_SECONDS)).topics.get(name)
+        if found is None or found.error is not None:
+            return None
+        described = self._asked(lambda: self._admin.describe_topics(TopicCollection([name]))[name].result(_SECONDS))
+        return Topic(name, str(described.topic_id), len(found.partitions))
+
+    def create(self, name: str, partitions: int, settings: dict[str, str] | None = None) -> Topic:
+        """The topic of a name, which is made where there is none."""
+        made = self.topic(name)
+        if made is None:
+            new = NewTopic(name, partitions, -1, config=settings or {})
+            try:
+                self._asked(lambda: self._admin.create_topics([new])[name].result(_SECONDS))
+            except UserError:
+                if self.topic(name) is None:  # else another worker was faster
+                    raise
+            made = self.topic(name)
+        if made is None:
+            raise UserError(f"{self._address}: the topic {name!r} was created and is not there; try again")
+        return made
+
+    def _asked(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except KafkaException as error:
+            lasting = next((said for said in self._said if said.code() in LASTING), None)
+            raise refused(str(self._address), lasting or error.args[0]) from error
+
+
+def look_up(address: KafkaAddress) -> Topic:
+    """The topic of rows. Raises UserError where there is none."""
+    found = Cluster(address).topic(address.topic)
+    if found is None:
+        raise UserError(f"{address}: there is no topic {address.topic!r}; create it, or check its name")
+    return found
+
+
+def check_group(group: str) -> None:
+    """Raise UserError for a name that cannot be a group's and a folder's."""
+    if not _GROUP.fullmatch(group) or group in {".", ".."}:
+        raise UserError(f"--group {group}: the name of a group has letters, digits, '.', '_' and '-' only")
+
+
+def partials_topic(address: KafkaAddress, group: str) -> Topic:
+    """The group's topic of partials: one partition, so that the merge is one shard."""
+    return Cluster(address).create(f"{group}.partials", 1, {"retention.ms": str(7 * 86_400_000), "compression.type": "producer"})
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a new group begins."""
+
+    start: Start
+    time_ns: int = 0
+
+
+def places(
+    consumer: Consumer, partitions: Sequence[TopicPartition], group: str, begin: Beginning, plan: Plan, topics: Sequence[Topic]
+) -> list[Place]:
+    """How far the group is in some partitions. Raises UserError where that does not fit what is there any more."""
+    by_name = {topic.name: topic for topic in topics}
+    out = []
+    for partition in _committed(consumer, partitions):
+        topic = by_name[partition.topic]
+        where = f"{partition.topic}, partition {partition.partition}"
+        low, high = consumer.get_watermark_offsets(partition, _SECONDS)
+        if partition.offset < 0:
+            first = _first(consumer, partition, begin if topic is topics[0] else Beginning(Start.EARLIEST), low, high, group)
+            out.append(Place(first, topic.id, plan.state_hash, topic.partitions, first))
+            continue
+        place = place_of(partition.offset, partition.metadata, group, where)
+        check(place, plan, topic.id, topic.partitions, group, where)
+        if low > place.offset:
+            raise UserError(
+                f"{where}: {low - place.offset:,} records that group {group!r} has not read, from offset {place.offset:,} on, are gone from "
+                "the topic (its retention is too short); what is left can be read under a new --group"
+            )
+        out.append(place)
+    return out
+
+
+def _committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+    found = consumer.committed(list(partitions), _SECONDS)
+    for partition in found:
+        if partition.error is not None:
+            raise refused(f"{partition.topic}, partition {partition.partition}", partition.error)
+    return found
+
+
+def _first(consumer: Consumer, partition: TopicPartition, begin: Beginning, low: int, high: int, group: str) -> int:
+    match begin.start:
+        case Start.EARLIEST:
+            return low
+        case Start.LATEST:
+            return high
+        case Start.TIME:
+            return at_time(consumer, partition, begin.time_ns, high)
+        case Start.COMMITTED:
+            raise UserError(
+                f"{partition.topic}, partition {partition.partition}: group {group!r} has read nothing yet; "
+                "leave --from out, or name the group that has"
+            )
+
+
+def at_time(consumer: Consumer, partition: TopicPartition, time_ns: int, high: int) -> int:
+    """Offset of the first record whose timestamp is not before a time; `high` where there is none."""
+    asked = TopicPartition(partition.topic, partition.partition, -(-time_ns // 1_000_000))
+    found = int(consumer.offsets_for_times([asked], _SECONDS)[0].offset)
+    return found if found >= 0 else high

@@ -1,0 +1,1 @@
+"""Apache Kafka: addresses, payloads, and the transactional output. Needs the extra `kafka`."""

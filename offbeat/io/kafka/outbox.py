@@ -1,0 +1,122 @@
+"""What a worker sends: records of one or more topics, in one transaction with the offsets of the rows that they came from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from offbeat.errors import UserError
+from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.refusals import refused
+
+TRANSACTION_MS = 10_000
+"""A dead worker's open transaction holds up readers no longer than this."""
+_START_SECONDS = 60.0
+_WAIT = 0.05
+
+
+class LostTransactionError(Exception):
+    """The transaction did not take place, or nobody can say whether it did: go back to what is committed, with a new outbox."""
+
+
+class Outbox:
+    """A transactional producer. Only one of a `transactional_id` lives: a new one ends the transaction of the one before, and fences it.
+
+    Raises LostTransactionError where a transaction fails: this object is then of no more use.
+    """
+
+    def __init__(self, address: KafkaAddress, transactional_id: str, *, linger_ms: int = 1) -> None:
+        """Raises UserError where the brokers cannot be used."""
+        self._open = False
+        self._producer = Producer(
+            address.client(
+                **{
+                    "transactional.id": transactional_id,
+                    "transaction.timeout.ms": TRANSACTION_MS,
+                    "retry.backoff.ms": 2,
+                    "linger.ms": linger_ms,
+                    "compression.type": "lz4",
+                    "message.max.bytes": 32 << 20,
+                }
+            )
+        )
+        until = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                self._producer.init_transactions(10)
+                return
+            except KafkaException as error:
+                cause = _cause(error)
+                if not cause.retriable() or time.monotonic() > until:
+                    raise refused(str(address), cause) from error
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None) -> None:
+        """Send a record to the partition of its key; it is there for others from the next `commit`."""
+        self._begin()
+        while True:
+            try:
+                self._producer.produce(topic, value, key, headers=list(headers) if headers else None)
+                break
+            except BufferError:
+                self._producer.poll(_WAIT)  # the local queue is full
+            except KafkaException as error:
+                if _cause(error).code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise UserError(f"a record of {len(value or b''):,} bytes is larger than the topic {topic} takes") from error
+                raise LostTransactionError(str(_cause(error))) from error
+
+    def commit(self, offsets: Sequence[TopicPartition], group: Any) -> None:
+        """End the transaction: all records since the last one, and the places of the group, hold together from now on.
+
+        group: `Consumer.consumer_group_metadata()`, so that a worker whose partitions were given to another one is refused.
+        """
+        self._begin()
+        try:
+            if offsets:
+                self._retried(lambda: self._producer.send_offsets_to_transaction(list(offsets), group, TRANSACTION_MS / 1000))
+            self._retried(self._producer.commit_transaction)
+        except KafkaException as error:
+            raise LostTransactionError(str(_cause(error))) from error
+        self._open = False
+
+    def abort(self) -> None:
+        """Take back what was sent since the last commit, as far as that can be said at all."""
+        if self._open:
+            try:
+                self._producer.abort_transaction(5)
+            except KafkaException:
+                pass  # it ends by its timeout, or by the next one of this name
+            self._open = False
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something was sent that is not committed."""
+        return self._open
+
+    def _begin(self) -> None:
+        if self._open:
+            return
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            raise LostTransactionError(str(_cause(error))) from error
+        self._open = True
+
+    @staticmethod
+    def _retried(call: Any) -> None:
+        """A call whose error says that it may simply be made again."""
+        until = time.monotonic() + TRANSACTION_MS / 1000
+        while True:
+            try:
+                call()
+                return
+            except KafkaException as error:
+                if not _cause(error).retriable() or time.monotonic() > until:
+                    raise
+
+
+def _cause(error: KafkaException) -> KafkaError:
+    cause: KafkaError = error.args[0]
+    return cause
