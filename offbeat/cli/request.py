@@ -7,6 +7,19 @@ from pathlib import Path
 
 from offbeat.errors import UserError
 
+KAFKA = "kafka://"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaRequest:
+    """What only a worker on Kafka is asked for."""
+
+    group: str | None = None
+    instance: str | None = None
+    begin: str = "earliest"
+    until: str | None = None
+    dead_letters: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -25,6 +38,12 @@ class Request:
     """Whether the end of the source is the end of the input; None: the engine's default."""
     endless: bool = False
     """Whether the source, once opened, says that it goes on as long as it is asked to."""
+    kafka: KafkaRequest = KafkaRequest()
+
+    @property
+    def from_kafka(self) -> bool:
+        """Whether rows come from a topic."""
+        return any(source.startswith(KAFKA) for source in self.sources)
 
     @property
     def live(self) -> bool:
@@ -49,6 +68,23 @@ def check(request: Request) -> None:
         raise UserError("--alerts names the same output twice")
     if len({uri.removeprefix("delta:").rstrip("/") for uri in request.tables}) < len(request.tables):
         raise UserError("--tables names the same folder twice")
+    if request.from_kafka:
+        _check_kafka(request)
+    elif request.kafka != KafkaRequest():
+        raise UserError(f"--group, --instance, --from, --until and --dead-letters are for a source {KAFKA}HOST:PORT/TOPIC")
+
+
+def _check_kafka(request: Request) -> None:
+    if len(request.sources) > 1:
+        raise UserError(f"a worker reads one topic: {KAFKA}HOST:PORT/TOPIC stands alone as the source")
+    if request.tables:
+        raise UserError("--tables is not written from Kafka in this version; leave it out")
+    if request.quarantine is not None:
+        raise UserError("--quarantine is a file of one run; from Kafka, rows set aside go to --dead-letters TOPIC")
+    if request.ends is not None:
+        raise UserError("--final and --continues are for files and standard input; a topic ends with --until end")
+    if request.workers is not None:
+        raise UserError("--workers is for files; on Kafka start the same command once more for another worker")
 
 
 def quarantine_path(request: Request) -> Path | None:

@@ -23,9 +23,14 @@ Examples:
   tail -f rows.ndjson | offbeat run my.yaml -
   # Change one value
   offbeat run bars data --set bar.volume_surge.when='volume > 3 * mean_volume'
+  # A topic in, alerts out; the same command again is another worker
+  offbeat run trades kafka://broker:9092/trades --alerts kafka://broker:9092/anomalies
   # Figures for a program
   offbeat run bars data --json --alerts out.jsonl
 """
+
+
+_KAFKA = "Kafka"
 
 
 def run(
@@ -78,6 +83,51 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object with the figures of the run.")] = False,
     engine: Annotated[str, typer.Option(metavar="NAME", help="Execution engine.")] = "local",
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Consumer group; workers of one group share the partitions.",
+            show_default="the pipeline's name",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="This worker's own name in its group, also after a restart.",
+            show_default="host and number",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="PLACE",
+            help="Where a new group begins: earliest, latest, a time, or committed (it must not be new).",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = "earliest",
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Stop at the end that the topic has now (end), or at a time.",
+            show_default="never",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
+    dead_letters: Annotated[
+        str | None,
+        typer.Option(
+            "--dead-letters",
+            metavar="TOPIC",
+            help="Send rows that are quarantined or late to this topic, with the reason.",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
 ) -> None:
     """Score every row of a source and emit alerts.
 
@@ -86,7 +136,7 @@ def run(
     """
     if engine != "local":
         raise UserError(f"no engine {engine!r} in this version; use --engine local")
-    from offbeat.cli.request import Request, check
+    from offbeat.cli.request import KafkaRequest, Request, check
 
     request = Request(
         pipeline=pipeline,
@@ -99,8 +149,12 @@ def run(
         as_json=as_json,
         workers=workers,
         ends=ends,
+        kafka=KafkaRequest(group, instance, begin, until, dead_letters),
     )
     check(request)
-    from offbeat.cli.execute import execute
+    if request.from_kafka:
+        from offbeat.cli.execute_kafka import execute
+    else:
+        from offbeat.cli.execute import execute
 
     raise typer.Exit(execute(request))

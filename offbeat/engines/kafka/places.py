@@ -45,7 +45,7 @@ class Place:
         }
         text = json.dumps({name: value for name, value in kept.items() if value not in ([], {})}, separators=(",", ":"))
         if len(text.encode()) > _MOST_BYTES:
-            raise UserError(f"the places of the outputs take {len(text):,} bytes, more than Kafka keeps ({_MOST_BYTES:,}): write fewer outputs")
+            raise UserError(f"the places of the outputs take {len(text):,} bytes, and Kafka keeps {_MOST_BYTES:,}: write fewer outputs")
         return text
 
 
@@ -72,11 +72,11 @@ def check(place: Place, plan: Plan, topic_id: str, partitions: int, group: str, 
         )
     if place.partitions != partitions:
         raise UserError(
-            f"{where}: the topic has {partitions} partitions and had {place.partitions}: keys have moved between them, away from what is known "
-            "of them; name a new --group, which reads the topic from its beginning"
+            f"{where}: the topic has {partitions} partitions and had {place.partitions}: keys have moved between them, away from what is "
+            "known of them; name a new --group, which reads the topic from its beginning"
         )
     if place.state_hash != plan.state_hash:
         raise UserError(
-            f"{where}: the state of group {group!r} was made with another version of the pipeline: its key, order, windows or training have "
-            "changed (thresholds and votes may change); change it back, or name a new --group"
+            f"{where}: the state of group {group!r} was made with another version of the pipeline: its key, order, windows or training "
+            "have changed (thresholds and votes may change); change it back, or name a new --group"
         )

@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from offbeat.core.plan import Plan
 from offbeat.engines.kafka.places import Place, check, place_of
@@ -18,6 +19,8 @@ from offbeat.io.kafka.address import KafkaAddress
 from offbeat.io.kafka.refusals import LASTING, refused
 
 _SECONDS = 20.0
+_URL_SAFE = str.maketrans("+/", "-_")
+"""Kafka's own spelling of ids, which can be names of folders."""
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -48,7 +51,7 @@ class Cluster:
         self._address = address
         self._said: list[KafkaError] = []
         try:
-            self._admin = AdminClient(address.client(error_cb=self._said.append))
+            self._admin = AdminClient(address.client({"error_cb": self._said.append}))
         except KafkaException as error:
             raise refused(str(address), error.args[0]) from error
 
@@ -58,7 +61,7 @@ class Cluster:
         if found is None or found.error is not None:
             return None
         described = self._asked(lambda: self._admin.describe_topics(TopicCollection([name]))[name].result(_SECONDS))
-        return Topic(name, str(described.topic_id), len(found.partitions))
+        return Topic(name, str(described.topic_id).translate(_URL_SAFE), len(found.partitions))
 
     def create(self, name: str, partitions: int, settings: dict[str, str] | None = None) -> Topic:
         """The topic of a name, which is made where there is none."""
@@ -110,6 +113,9 @@ class Beginning:
     time_ns: int = 0
 
 
+EARLIEST = Beginning(Start.EARLIEST)
+
+
 def places(
     consumer: Consumer, partitions: Sequence[TopicPartition], group: str, begin: Beginning, plan: Plan, topics: Sequence[Topic]
 ) -> list[Place]:
@@ -121,15 +127,15 @@ def places(
         where = f"{partition.topic}, partition {partition.partition}"
         low, high = consumer.get_watermark_offsets(partition, _SECONDS)
         if partition.offset < 0:
-            first = _first(consumer, partition, begin if topic is topics[0] else Beginning(Start.EARLIEST), low, high, group)
+            first = _first(consumer, partition, begin if topic is topics[0] else EARLIEST, low, high, group)
             out.append(Place(first, topic.id, plan.state_hash, topic.partitions, first))
             continue
         place = place_of(partition.offset, partition.metadata, group, where)
         check(place, plan, topic.id, topic.partitions, group, where)
         if low > place.offset:
             raise UserError(
-                f"{where}: {low - place.offset:,} records that group {group!r} has not read, from offset {place.offset:,} on, are gone from "
-                "the topic (its retention is too short); what is left can be read under a new --group"
+                f"{where}: {low - place.offset:,} records that group {group!r} has not read, from offset {place.offset:,} on, are gone "
+                "from the topic (its retention is too short); what is left can be read under a new --group"
             )
         out.append(place)
     return out

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
 import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -23,7 +24,7 @@ from offbeat.engines.kafka.key_check import KeyCheck
 from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record
-from offbeat.engines.kafka.topics import Beginning, Start, Topic, at_time, look_up, partials_topic, places
+from offbeat.engines.kafka.topics import EARLIEST, Beginning, Topic, at_time, look_up, partials_topic, places
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.snapshots import Snapshots
@@ -59,7 +60,7 @@ class Job:
     alerts: KafkaAddress | None = None
     dead_letters: str | None = None
     """Topic for rows that are quarantined or late."""
-    begin: Beginning = Beginning(Start.EARLIEST)
+    begin: Beginning = EARLIEST
     until_end: bool = False
     until_ns: int | None = None
 
@@ -114,6 +115,7 @@ class _Session:
     def __init__(self, engine: KafkaEngine, progress: Callable[[Progress], None] | None) -> None:
         self._engine, self._job, self._plan = engine, engine._job, engine._plan
         self._topic, self._merge_topic = engine._topic, engine._merge_topic
+        self._topics = {topic.name: topic for topic in (self._topic, self._merge_topic) if topic is not None}
         self._progress = progress
         self._shards: dict[tuple[str, int], Shard] = {}
         self._payloads = Payloads(self._plan.source)
@@ -128,7 +130,7 @@ class _Session:
         self._output = KafkaOutput(self._plan, self._outbox, job.alerts.topic if job.alerts else None, job.dead_letters, self._topic.name)
         self._consumer = Consumer(
             job.source.client(
-                **{
+                {
                     "group.id": job.group,
                     "group.instance.id": f"{job.group}.{job.instance}",
                     "client.id": f"offbeat-{job.instance}",
@@ -150,8 +152,7 @@ class _Session:
 
     def run(self) -> bool:
         """True where the end that the job names was reached."""
-        topics = [self._topic.name] + ([self._merge_topic.name] if self._merge_topic else [])
-        self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._consumer.subscribe(list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not self._engine._stop.is_set():
             messages = self._poll()
             self._take(messages)
@@ -196,8 +197,8 @@ class _Session:
         if rows:
             for records in self._payloads.read(rows):
                 shard = self._shards[self._topic.name, records.partition]
-                assert isinstance(shard, RowShard)
-                self._fold(shard, records)
+                if isinstance(shard, RowShard):
+                    self._fold(shard, records)
         for shard in self._shards.values():
             if shard in reached or (shard.until is not None and shard.next >= shard.until):
                 self._end(shard)
@@ -310,9 +311,7 @@ class _Session:
 
     def _snapshots(self, place: tuple[str, int]) -> Snapshots:
         topic, number = place
-        known = self._topic if topic == self._topic.name else self._merge_topic
-        assert known is not None
-        return Snapshots(self._job.state / self._job.group, known.id, number)
+        return Snapshots(self._job.state / self._job.group, self._topics[topic].id, number)
 
     def _tell(self) -> None:
         total = Ledger()
@@ -326,8 +325,7 @@ class _Session:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
-            topics = [self._topic] + ([self._merge_topic] if self._merge_topic else [])
-            known = places(consumer, partitions, self._job.group, self._job.begin, self._plan, topics)
+            known = places(consumer, partitions, self._job.group, self._job.begin, self._plan, list(self._topics.values()))
             starts = []
             for partition, place in zip(partitions, known, strict=True):
                 shard = self._restored(partition, place)
@@ -354,8 +352,8 @@ class _Session:
         if low > place.first:
             why = f"; {problems[0]}" if problems else ""
             raise UserError(
-                f"{partition.topic}, partition {partition.partition}: no snapshot of group {self._job.group!r} in {self._job.state}, and the "
-                f"first {low - place.first:,} records that its state is made of are gone from the topic{why}; give it the folder of "
+                f"{partition.topic}, partition {partition.partition}: no snapshot of group {self._job.group!r} in {self._job.state}, and "
+                f"the first {low - place.first:,} records that its state is made of are gone from the topic{why}; give it the folder of "
                 "snapshots that it had, or name a new --group"
             )
         return self._shard(partition, place, place.first, None)

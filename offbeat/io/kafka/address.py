@@ -24,8 +24,20 @@ SECRETS = {
 }
 """Settings that are taken from the environment, and never from an address: that can be seen in lists of processes and in logs."""
 _OURS = frozenset(
-    "bootstrap.servers metadata.broker.list group.id group.instance.id enable.auto.commit enable.auto.offset.store auto.offset.reset "
-    "isolation.level transactional.id enable.idempotence partition.assignment.strategy enable.partition.eof".split()
+    {
+        "bootstrap.servers",
+        "metadata.broker.list",
+        "group.id",
+        "group.instance.id",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "isolation.level",
+        "transactional.id",
+        "enable.idempotence",
+        "partition.assignment.strategy",
+        "enable.partition.eof",
+    }
 )
 """Settings that decide whether rows are lost or doubled."""
 
@@ -43,12 +55,10 @@ class KafkaAddress:
     def __str__(self) -> str:
         return f"{SCHEME}{self.brokers}/{self.topic}"
 
-    def client(self, **more: Any) -> dict[str, Any]:
-        """What a client of librdkafka is made with: the settings, secrets from the environment (see `SECRETS`), and `more`, where `_`
-        stands for a dot."""
+    def client(self, more: Mapping[str, Any]) -> dict[str, Any]:
+        """What a client of librdkafka is made with: `more`, the address's settings, and secrets from the environment (see `SECRETS`)."""
         secrets = {name: os.environ[variable] for name, variable in SECRETS.items() if variable in os.environ}
-        own = {name.replace("_", "."): value for name, value in more.items()}
-        return {"bootstrap.servers": self.brokers, "logger": _LOGGER, **own, **self.settings, **secrets}
+        return {"bootstrap.servers": self.brokers, "logger": _LOGGER, **more, **self.settings, **secrets}
 
 
 def kafka_address(text: str) -> KafkaAddress | None:

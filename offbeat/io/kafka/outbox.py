@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -33,7 +34,7 @@ class Outbox:
         self._open = False
         self._producer = Producer(
             address.client(
-                **{
+                {
                     "transactional.id": transactional_id,
                     "transaction.timeout.ms": TRANSACTION_MS,
                     "retry.backoff.ms": 2,
@@ -84,10 +85,8 @@ class Outbox:
     def abort(self) -> None:
         """Take back what was sent since the last commit, as far as that can be said at all."""
         if self._open:
-            try:
+            with suppress(KafkaException):  # then it ends by its timeout, or by the next one of this name
                 self._producer.abort_transaction(5)
-            except KafkaException:
-                pass  # it ends by its timeout, or by the next one of this name
             self._open = False
 
     @property

@@ -48,7 +48,8 @@ class Records:
 
     def pieces(self, boundaries: Sequence[int]) -> Iterator[tuple[int, int, int | None]]:
         """Stretches of rows that can be fed together, as `low`, `high`, and the time of a punctuation right behind them. None spans one of
-        the offsets `boundaries`, which rise."""
+        the offsets `boundaries`, which rise.
+        """
         edges = np.searchsorted(self.offsets, np.array(boundaries, np.int64)).tolist()
         low = 0
         for at, time_ns in [*self.passed, (len(self), None)]:

@@ -1,0 +1,140 @@
+"""A worker on Kafka from the command line: its job, progress, interruption, report."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offbeat.cli.ending import report
+from offbeat.cli.first_start import prepare
+from offbeat.cli.interruption import Interruption
+from offbeat.cli.live import LiveLines
+from offbeat.cli.progress import Meter
+from offbeat.cli.request import KAFKA, Request
+from offbeat.cli.say import put, say
+from offbeat.cli.terminal import console
+from offbeat.errors import UserError
+from offbeat.io.kafka.address import KafkaAddress, kafka_address
+from offbeat.spec.duration import instant_ns
+from offbeat.spec.load import load_plan
+
+if TYPE_CHECKING:
+    from offbeat.engines.kafka.topics import Beginning
+
+_SLOTS = 256
+
+
+def execute(request: Request) -> int:
+    """Run a worker; the exit code. Raises UserError for what a person can put right."""
+    try:
+        from offbeat.engines.kafka.topics import check_group
+        from offbeat.engines.kafka.worker import Job, KafkaEngine
+    except ModuleNotFoundError as error:
+        raise UserError("Kafka needs confluent-kafka: pip install 'offbeat[kafka]'") from error
+    plan = load_plan(request.pipeline, request.overrides)
+    source = kafka_address(request.sources[0])
+    group = request.kafka.group or plan.name
+    check_group(group)
+    if source is None:
+        raise UserError(f"{request.sources[0]}: expected {KAFKA}HOST:PORT/TOPIC")
+    alerts = _alerts(request, source)
+    prepare(plan)
+    results, remarks = console(), console(stderr=True)
+    meter = Meter(results if results.is_terminal and remarks.is_terminal else remarks, live=True)
+    lines = LiveLines(results, plan.source.time.zone) if not request.alerts and not request.as_json else None
+    state = request.state or _default_state()
+    begin, until_end, until_ns = _bounds(request)
+    with _instance(request.kafka.instance, state, group) as instance:
+        job = Job(
+            source=source,
+            group=group,
+            instance=instance,
+            state=state,
+            alerts=alerts,
+            dead_letters=request.kafka.dead_letters,
+            begin=begin,
+            until_end=until_end,
+            until_ns=until_ns,
+        )
+        engine = KafkaEngine(plan, job, watch=lines)
+        if not request.as_json:
+            say(f"group {group}, worker {instance}; snapshots in {state}")
+        with Interruption(engine.stop, live=False) as interruption:
+            try:
+                done = engine.run(meter)
+            finally:
+                meter.close()
+    if request.as_json:
+        put(json.dumps(done.as_dict()))
+    else:
+        report(request, plan, done, 0, None, results)
+    if done.complete and not interruption.asked:
+        return 0
+    say("interrupted; all work so far is committed, and the same command continues from here")
+    return 130
+
+
+def _alerts(request: Request, source: KafkaAddress) -> KafkaAddress | None:
+    if not request.alerts:
+        return None
+    found = kafka_address(request.alerts[0])
+    if found is None or len(request.alerts) > 1:
+        raise UserError("from Kafka, --alerts is one topic in this version: kafka://HOST:PORT/TOPIC")
+    if found.brokers != source.brokers:
+        raise UserError(
+            f"--alerts {found}: alerts and offsets are committed in one transaction, so they must be on the brokers of the source, "
+            f"{source.brokers}, spelled alike"
+        )
+    return found
+
+
+def _bounds(request: Request) -> tuple[Beginning, bool, int | None]:
+    from offbeat.engines.kafka.topics import Beginning, Start
+
+    text = request.kafka.begin
+    named = {start.value: start for start in (Start.EARLIEST, Start.LATEST, Start.COMMITTED)}
+    begin = Beginning(named[text]) if text in named else Beginning(Start.TIME, _time("--from", text, "earliest, latest, committed"))
+    until = request.kafka.until
+    if until is None or until == "end":
+        return begin, until == "end", None
+    return begin, False, _time("--until", until, "end")
+
+
+def _time(option: str, text: str, others: str) -> int:
+    try:
+        return instant_ns(text)
+    except ValueError as error:
+        raise UserError(f"{option} {text}: expected {others}, or a time such as 2024-01-31T09:15:00Z") from error
+
+
+def _default_state() -> Path:
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "offbeat" / "kafka"
+
+
+@contextmanager
+def _instance(asked: str | None, state: Path, group: str) -> Iterator[str]:
+    """A name that no other worker on this machine has at this time, and that a worker started again after a crash has once more."""
+    if asked is not None:
+        yield asked
+        return
+    folder = state / group
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(_SLOTS):
+            with (folder / f"worker-{number}.lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield f"{socket.gethostname()}-{number}"
+                return
+    except OSError as error:
+        raise UserError(f"cannot use {folder} for snapshots: {error.strerror}; name a folder that can be written with --state") from error
+    raise UserError(f"{_SLOTS} workers run on this machine already in group {group!r}")
