@@ -1,0 +1,87 @@
+"""Topics of the suite's broker: filled with rows, read back as a consumer of committed records sees them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """A cluster under test."""
+
+    bootstrap: str
+    copies: int = 1
+
+    def uri(self, topic: str) -> str:
+        return f"kafka://{self.bootstrap}/{topic}"
+
+    def topic(self, partitions: int = 1, **settings: str) -> str:
+        """A new topic; its name is nobody else's."""
+        name = f"t{uuid.uuid4().hex[:12]}"
+        own = {key.replace("_", "."): value for key, value in settings.items()}
+        admin = self.admin()
+        admin.create_topics([NewTopic(name, partitions, self.copies, config=own)])[name].result(60)
+        return name
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    def fill(self, topic: str, rows: Iterable[bytes], field: str | None) -> None:
+        """Send JSON rows under the key that stands in one of their fields."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "log_level": 0, "queue.buffering.max.messages": 1_000_000})
+        for row in rows:
+            producer.produce(topic, row, None if field is None else str(json.loads(row)[field]))
+        assert producer.flush(60) == 0
+
+    def read(self, topic: str) -> list[Message]:
+        """All committed records, by partition."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "reader",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "log_level": 0,
+            }
+        )
+        try:
+            known = consumer.list_topics(topic, 30).topics[topic].partitions
+            consumer.assign([TopicPartition(topic, number, 0) for number in known])
+            out, open_ones = list[Message](), set(known)
+            while open_ones:
+                message = consumer.poll(30)
+                assert message is not None, "the broker says nothing for 30 s"
+                error = message.error()
+                if error is None:
+                    out.append(message)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    open_ones.discard(message.partition() or 0)
+            return out
+        finally:
+            consumer.close()
+
+    def alerts(self, topic: str) -> list[dict[str, Any]]:
+        """The alerts of a topic."""
+        return [json.loads(message.value() or b"") for message in self.read(topic)]
+
+
+def latest(alerts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each alert the record that counts, by alert_id; retracted ones left out."""
+    rank = {"early": 0, "provisional": 1, "final": 2, "retracted": 3}
+    best: dict[str, dict[str, Any]] = {}
+    for alert in alerts:
+        known = best.get(alert["alert_id"])
+        if known is None or (alert["revision"], rank[alert["status"]]) >= (known["revision"], rank[known["status"]]):
+            best[alert["alert_id"]] = alert
+    return [best[name] for name in sorted(best) if best[name]["status"] != "retracted"]
