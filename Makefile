@@ -1,10 +1,11 @@
 PYTHON ?= python3
 DATA ?= ../shared/data
 DIST ?= dist
+MVN ?= mvn
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup lock dist demo test test-fast lint bench bench-cdr-scale clean
+.PHONY: setup kafka-install kafka lock dist demo test test-fast lint bench bench-cdr-scale clean
 
 setup: $(VENV)/.ready
 
@@ -15,6 +16,19 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+# Apache Kafka, for tests, benchmarks and `make kafka`; a user of offbeat needs only a broker of their own.
+kafka-install: build/kafka/.ready
+
+build/kafka/.ready: deploy/kafka/pom.xml
+	@if ! command -v $(MVN) >/dev/null; then echo "no Maven here: tests of Kafka are skipped"; else \
+	  rm -rf build/kafka && mkdir -p build/kafka && $(MVN) -q -B -f deploy/kafka/pom.xml \
+	    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+	    -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/kafka/libs && touch $@; fi
+
+# A broker on 127.0.0.1:9092 (KAFKA_PORT=… for another port) until Ctrl-C.
+kafka: setup kafka-install
+	@$(BIN)/python deploy/kafka/broker.py
 
 # After a change of dependencies in pyproject.toml; versions that still fit stay as they are.
 lock:
@@ -29,13 +43,14 @@ demo: setup
 	@bash examples/demo.sh $(BIN)/offbeat $(DATA) build/demo
 
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
-test: setup
+test: setup kafka-install
 	@$(BIN)/python -m pytest -q -x tests/fold/test_sql_bars.py tests/fold/test_oracle_trades.py >/dev/null 2>&1 || true
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/kafka
+	$(BIN)/python -m pytest tests/kafka
 
 # What one runs while working.
 test-fast: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --ignore tests/kafka
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,6 +7,8 @@ import os
 from hypothesis import HealthCheck, settings
 from phases import PHASES
 
+pytest_plugins = ["one_broker"]
+
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 settings.register_profile("hunt", parent=settings.get_profile("ci"), derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

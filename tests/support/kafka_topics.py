@@ -36,9 +36,11 @@ class Brokers:
 
     def fill(self, topic: str, rows: Iterable[bytes], field: str | None) -> None:
         """Send JSON rows under the key that stands in one of their fields."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "log_level": 0, "queue.buffering.max.messages": 1_000_000})
+        # Idempotent: a retry of another producer may change the order of records.
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "log_level": 0, "enable.idempotence": True})
         for row in rows:
             producer.produce(topic, row, None if field is None else str(json.loads(row)[field]))
+            producer.poll(0)
         assert producer.flush(60) == 0
 
     def read(self, topic: str) -> list[Message]:
@@ -68,6 +70,18 @@ class Brokers:
                     assert error.code() == KafkaError._PARTITION_EOF, error
                     open_ones.discard(message.partition() or 0)
             return out
+        finally:
+            consumer.close()
+
+    def behind(self, group: str, topic: str) -> int | None:
+        """Records that a group has not committed; None before it has committed anything."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+        try:
+            known = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 30).topics[topic].partitions]
+            places = consumer.committed(known, 30)
+            if all(place.offset < 0 for place in places):
+                return None
+            return sum(consumer.get_watermark_offsets(place, 30)[1] - max(place.offset, 0) for place in places)
         finally:
             consumer.close()
 

@@ -1,0 +1,151 @@
+"""Exactly once: whatever dies, and whenever, readers of committed records see the alerts of an undisturbed run, each once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import DATA, finished, process
+from folders import ROOT
+from kafka_topics import Brokers
+from kafka_worker import STEPS
+
+pytestmark = pytest.mark.heavy
+KILLS = int(os.environ.get("OFFBEAT_KILLS", "5"))
+_WORKER = ROOT / "tests" / "support" / "kafka_worker.py"
+
+
+@dataclass(frozen=True)
+class Trades:
+    """A topic of real trades, and the records of their alerts as files give them."""
+
+    topic: str
+    wanted: list[bytes]
+    lines: list[bytes]
+
+
+@pytest.fixture(scope="module")
+def trades(kafka: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Trades:
+    folder = tmp_path_factory.mktemp("trades")
+    everything, file, out = folder / "all.ndjson", folder / "rows.ndjson", folder / "alerts.jsonl"
+    assert finished("replay", DATA / "trades", everything, "--pipeline", "trades", "--speed", "max").code == 0
+    lines = everything.read_bytes().splitlines()[:6000]
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    assert finished("run", "trades", file, "--alerts", out).code == 0
+    topic = kafka.topic(4)
+    kafka.fill(topic, lines, "symbol")
+    wanted = sorted(out.read_bytes().splitlines())
+    assert len(wanted) >= 10, "too few alerts to lose one"
+    return Trades(topic, wanted, lines)
+
+
+def _job(kafka: Brokers, topic: str, out: str, state: Path, **more: Any) -> dict[str, Any]:
+    group = {"pipeline": "trades", "source": kafka.uri(topic), "alerts": kafka.uri(out), "group": out, "state": str(state)}
+    return {**group, "until_end": True, **more}
+
+
+@contextmanager
+def _worker(job: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, _WORKER, json.dumps(job)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.send_signal(signal.SIGCONT)
+            running.kill()
+
+
+def _run(job: dict[str, Any]) -> tuple[int, str]:
+    with _worker(job) as running:
+        _, err = running.communicate(timeout=240)
+        return running.returncode, err
+
+
+def _until(condition: Any, what: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds:.0f} s until {what}"
+        time.sleep(0.1)
+
+
+def _records(kafka: Brokers, out: str) -> list[bytes]:
+    return sorted(message.value() or b"" for message in kafka.read(out))
+
+
+@pytest.mark.parametrize("at", [1, 3])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_a_step(kafka: Brokers, trades: Trades, step: str, at: int, tmp_path: Path) -> None:
+    out = kafka.topic(2)
+    job = _job(kafka, trades.topic, out, tmp_path)
+    if step == "replayed":  # there must be something to replay: no snapshots, and a death some commits later
+        job["snapshot_seconds"] = 1e9
+        assert _run({**job, "step": "committed", "at": 5})[0] == -signal.SIGKILL
+    code, err = _run({**job, "step": step, "at": at})
+    assert code == -signal.SIGKILL, f"it was not killed: the step is never reached\n{err}"
+    code, err = _run(job)
+    assert code == 0, err
+    assert _records(kafka, out) == trades.wanted
+
+
+def test_killed_at_any_moment(kafka: Brokers, trades: Trades, tmp_path: Path) -> None:
+    out, chance = kafka.topic(2), random.Random(7)
+    command = ["run", "trades", kafka.uri(trades.topic), "--alerts", kafka.uri(out), "--group", out, "--state", tmp_path]
+    for _ in range(KILLS):
+        with process(*command) as running:
+            before = kafka.behind(out, trades.topic)
+            _until(lambda before=before: kafka.behind(out, trades.topic) not in (None, before) or before == 0, "the worker commits")
+            time.sleep(chance.uniform(0, 0.3))
+            running.kill()
+    done = finished(*command, "--until", "end")
+    assert done.code == 0, done.err
+    assert _records(kafka, out) == trades.wanted
+
+
+def test_workers_come_and_go(kafka: Brokers, trades: Trades, tmp_path: Path) -> None:
+    topic, out = kafka.topic(6), kafka.topic(2)
+    rows = [json.loads(line) for line in trades.lines]
+    for row in rows:  # more keys than partitions
+        row["symbol"] += str(row["sequence"] % 12)
+    lines = [json.dumps(row).encode() for row in rows]
+    file, plain = tmp_path / "rows.ndjson", tmp_path / "alerts.jsonl"
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    assert finished("run", "trades", file, "--alerts", plain).code == 0
+    third = len(lines) // 3
+    job = _job(kafka, topic, out, tmp_path / "state", until_end=False, at_once=50)
+    with _worker({**job, "instance": "a"}), _worker({**job, "instance": "b"}) as second, _worker({**job, "instance": "c"}):
+        kafka.fill(topic, lines[:third], "symbol")
+        _until(lambda: kafka.behind(out, topic) == 0, "the first third is read")
+        kafka.fill(topic, lines[third : 2 * third], "symbol")
+        second.kill()
+        _until(lambda: kafka.behind(out, topic) == 0, "two workers have taken over")
+        kafka.fill(topic, lines[2 * third :], "symbol")
+        _until(lambda: kafka.behind(out, topic) == 0, "all is read")
+    assert _run({**job, "until_end": True, "instance": "a"})[0] == 0
+    assert _records(kafka, out) == sorted(plain.read_bytes().splitlines())
+
+
+def test_a_worker_that_slept_cannot_speak(kafka: Brokers, trades: Trades, tmp_path: Path) -> None:
+    topic, out = kafka.topic(2), kafka.topic(2)
+    half = len(trades.lines) // 2
+    job = _job(kafka, topic, out, tmp_path / "state", until_end=False, at_once=50)
+    with _worker({**job, "instance": "sleeper"}) as sleeper:
+        kafka.fill(topic, trades.lines[:half], "symbol")
+        _until(lambda: kafka.behind(out, topic) not in (None, half), "it has begun")
+        sleeper.send_signal(signal.SIGSTOP)
+        kafka.fill(topic, trades.lines[half:], "symbol")
+        with _worker({**job, "instance": "other"}):
+            _until(lambda: kafka.behind(out, topic) == 0, "the other one has taken over")
+            sleeper.send_signal(signal.SIGCONT)
+            time.sleep(3)
+    assert _run({**job, "until_end": True, "instance": "other"})[0] == 0
+    assert _records(kafka, out) == trades.wanted

@@ -1,0 +1,85 @@
+"""A worker that dies at a given step, to be run as a process: `python kafka_worker.py JOB`, the job as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from offbeat.cli.interruption import Interruption
+from offbeat.engines.kafka import shards, worker
+from offbeat.engines.snapshots import Snapshots
+from offbeat.io.kafka.address import kafka_address
+from offbeat.io.kafka.outbox import Outbox
+from offbeat.spec.load import load_plan
+
+STEPS = ("polled", "folded", "sent", "commit", "committed", "snapshot", "kept", "replayed")
+
+
+def _dying(step: str, at: int) -> Callable[[str], None]:
+    left = at
+
+    def here(now: str) -> None:
+        nonlocal left
+        if now == step:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return here
+
+
+def _around(owner: Any, name: str, before: Callable[..., None] | None, after: Callable[..., None] | None) -> None:
+    own = getattr(owner, name)
+
+    def call(*args: Any, **named: Any) -> Any:
+        if before is not None:
+            before(*args)
+        out = own(*args, **named)
+        if after is not None:
+            after(*args)
+        return out
+
+    setattr(owner, name, call)
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    here = _dying(job.get("step", ""), job.get("at", 1))
+    # Small transactions and a snapshot after each, so that there is something between the steps.
+    worker._AT_ONCE = job.get("at_once", 400)
+    worker._BEHIND_COMMIT_SECONDS = 0.0
+    shards._CHEAP_SECONDS, shards._TIMES = job.get("snapshot_seconds", 0.0), 0
+    _around(worker._Session, "_poll", None, lambda *_: here("polled"))
+
+    def folded(_: Any, shard: shards.RowShard, *__: Any) -> None:
+        here("replayed" if shard.silent else "folded")
+
+    _around(worker._Session, "_fold", None, folded)
+    _around(Outbox, "send", None, lambda *_: here("sent"))
+    _around(Outbox, "commit", lambda *_: here("commit"), lambda *_: here("committed"))
+    _around(Snapshots, "put", lambda *_: here("snapshot"), lambda *_: here("kept"))
+    source, alerts = kafka_address(job["source"]), kafka_address(job["alerts"])
+    assert source is not None
+    plan = load_plan(job["pipeline"])
+    own = worker.Job(
+        source=source,
+        group=job["group"],
+        instance=job.get("instance", "a"),
+        state=Path(job["state"]),
+        alerts=alerts,
+        dead_letters=job.get("dead_letters"),
+        until_end=job.get("until_end", False),
+    )
+    engine = worker.KafkaEngine(plan, own)
+    with Interruption(engine.stop, live=False):
+        done = engine.run()
+    sys.stdout.write(json.dumps(done.as_dict()))
+
+
+if __name__ == "__main__":
+    main()
