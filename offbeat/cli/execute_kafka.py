@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from offbeat.cli.ending import report
 from offbeat.cli.first_start import prepare
 from offbeat.cli.interruption import Interruption
+from offbeat.cli.kafka_address import address_of_topic
 from offbeat.cli.live import LiveLines
 from offbeat.cli.progress import Meter
-from offbeat.cli.request import KAFKA, Request
+from offbeat.cli.request import Request
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
 from offbeat.errors import UserError
@@ -32,17 +33,13 @@ _SLOTS = 256
 
 def execute(request: Request) -> int:
     """Run a worker; the exit code. Raises UserError for what a person can put right."""
-    try:
-        from offbeat.engines.kafka.topics import check_group
-        from offbeat.engines.kafka.worker import Job, KafkaEngine
-    except ModuleNotFoundError as error:
-        raise UserError("Kafka needs confluent-kafka: pip install 'offbeat[kafka]'") from error
+    source = address_of_topic(request.sources[0])
+    from offbeat.engines.kafka.topics import check_group
+    from offbeat.engines.kafka.worker import Job, KafkaEngine
+
     plan = load_plan(request.pipeline, request.overrides)
-    source = kafka_address(request.sources[0])
     group = request.kafka.group or plan.name
     check_group(group)
-    if source is None:
-        raise UserError(f"{request.sources[0]}: expected {KAFKA}HOST:PORT/TOPIC")
     alerts = _alerts(request, source)
     prepare(plan)
     results, remarks = console(), console(stderr=True)

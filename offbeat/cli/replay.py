@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.request import KAFKA
 from offbeat.errors import UserError
 
 EXAMPLES = """\b
@@ -16,6 +17,8 @@ Examples:
   offbeat replay data/AIG.dbn.zst --speed max | head -3
   # Merge all files into one, in event-time order
   offbeat replay data/trades trades.ndjson --speed max
+  # Into a topic of Kafka, a minute per second; goes on after an interruption
+  offbeat replay data/trades kafka://broker:9092/trades --speed 60x --resume monday
   # A source of your own, at its own pace
   offbeat replay my.csv --pipeline my.yaml
 """
@@ -23,7 +26,9 @@ Examples:
 
 def replay(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, a folder, or a quoted pattern.", show_default=False)],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new FILE.ndjson or FILE.jsonl, or - for standard output.")] = "-",
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A new FILE.ndjson or FILE.jsonl, kafka://HOST:PORT/TOPIC, or - for standard output.")
+    ] = "-",
     pipeline: Annotated[
         str | None,
         typer.Option(
@@ -33,6 +38,20 @@ def replay(
     speed: Annotated[
         str, typer.Option("--speed", metavar="SPEED", help="1x is real time, 60x plays a minute per second, max does not wait.")
     ] = "1x",
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume", metavar="NAME", help="To a topic: a name for this replay; the same command again goes on where it stopped."
+        ),
+    ] = None,
+    punctuate: Annotated[
+        str,
+        typer.Option(
+            "--punctuate",
+            metavar="DURATION",
+            help="To a topic: how often all partitions are told which time has passed, so that windows become final; 0s for never.",
+        ),
+    ] = "1m",
 ) -> None:
     """Replay a source in event-time order.
 
@@ -42,9 +61,16 @@ def replay(
     pace = _speed(speed)
     if source == "-":
         raise UserError("cannot replay standard input; name a file, a folder or a quoted pattern")
-    from offbeat.cli.replaying import send
+    if resume is not None and not target.startswith(KAFKA):
+        raise UserError(f"--resume is for a replay to {KAFKA}HOST:PORT/TOPIC")
+    from offbeat.cli.replaying import TopicOptions, send
+    from offbeat.spec.duration import duration_ns
 
-    send(source, target, pipeline, pace)
+    try:
+        every_ns = duration_ns(punctuate)
+    except ValueError as error:
+        raise UserError(f"--punctuate: {error}") from error
+    send(source, target, pipeline, pace, TopicOptions(resume, every_ns))
 
 
 def _speed(text: str) -> float | None:

@@ -7,12 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from offbeat.cli.request import KAFKA
 from offbeat.cli.say import say
 from offbeat.core.plan import Plan
-from offbeat.engines.replay import Replayed, replay
+from offbeat.engines.replay import Replayed, floors_of, replay
 from offbeat.errors import UserError
+from offbeat.io.read.by_time import ByTime
 from offbeat.io.read.file_source import FileSource
 from offbeat.io.read.layout import MissingColumnError
 from offbeat.io.report.console import moment
@@ -25,14 +28,45 @@ _REFRESH = 0.2
 """Seconds between two looks at the progress line."""
 
 
-def send(source: str, target: str, pipeline: str | None, speed: float | None) -> None:
+@dataclass(frozen=True, slots=True)
+class TopicOptions:
+    """What only a replay into a topic is asked for."""
+
+    resume: str | None = None
+    """Name of the replay, which goes on where it was stopped."""
+    every_ns: int = 60_000_000_000
+    """How often event time is told by punctuation; 0: never."""
+
+
+def send(source: str, target: str, pipeline: str | None, speed: float | None, topic: TopicOptions) -> None:
     """Replay `source` to `target`. Raises UserError for what a person can put right, BrokenPipeError where nobody reads on."""
     plan, opened = _readable(source, pipeline)
     rows = opened.in_order_of_time()
-    with _opened(target) as descriptor, _Line(plan.source.time.zone, shown=_terminal(target)) as line:
-        done = replay(rows, plan.source, lambda text: _put(descriptor, text, target), speed, line)
+    line = _Line(plan.source.time.zone, shown=_terminal(target))
+    if target.startswith(KAFKA):
+        done = _to_topic(opened, rows, plan, target, speed, topic, line)
+    else:
+        with _opened(target) as descriptor, line:
+            done = replay(rows, plan.source, lambda stretch: _put(descriptor, stretch.text, target), speed, line)
     unread = f"; {rows.left_out:,} skipped that are not rows of {plan.name}" if rows.left_out else ""
     say(f"{done.rows:,} row{'s' * (done.rows != 1)} of {len(opened.files):,} file{'s' * (len(opened.files) != 1)} replayed{unread}")
+
+
+def _to_topic(opened: FileSource, rows: ByTime, plan: Plan, target: str, speed: float | None, topic: TopicOptions, line: _Line) -> Replayed:
+    from offbeat.cli.kafka_address import address_of_topic
+
+    address = address_of_topic(target)
+    from offbeat.engines.kafka.replay_out import TopicWriter
+
+    writer = TopicWriter(address, topic.resume, topic.every_ns)
+    try:
+        if writer.sent:
+            say(f"{writer.sent:,} rows of this replay are in the topic already")
+        floors = floors_of(opened.in_order_of_time()) if topic.every_ns else None
+        with line:
+            return replay(rows, plan.source, writer.write, speed, line, floors=floors, skip=writer.sent)
+    finally:
+        writer.close()
 
 
 def _readable(source: str, pipeline: str | None) -> tuple[Plan, FileSource]:
@@ -61,7 +95,7 @@ def _opened(target: str) -> Iterator[int]:
         yield sys.stdout.fileno()
         return
     if "://" in target:
-        raise UserError(f"cannot replay to {target}: name a new FILE.ndjson, or - for standard output")
+        raise UserError(f"cannot replay to {target}: name a new FILE.ndjson, {KAFKA}HOST:PORT/TOPIC, or - for standard output")
     path = Path(target)
     if path.suffix.lower() not in _TEXT:
         raise UserError(f"cannot replay to {target}: name a new FILE.ndjson or FILE.jsonl, and quote a pattern in SOURCE")

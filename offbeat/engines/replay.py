@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
-from offbeat.core.batch import I64
+from offbeat.core.batch import EVER, I64, NULL_INT
 from offbeat.core.plan import SourcePlan
 from offbeat.io.read.by_time import ByTime
 from offbeat.io.write.row_json import as_read, json_text
@@ -34,6 +35,20 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows that are due together, as JSON lines; n of them."""
+
+    text: memoryview
+    ends: I64
+    """(n,) where in `text` each line ends, its line feed included."""
+    keys: pl.Series
+    """(n,) String."""
+    time_ns: I64
+    floor_ns: int
+    """No row after these is before it; NULL_INT where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """Where the pace comes from."""
 
@@ -44,25 +59,33 @@ class Clock:
 def replay(
     source: ByTime,
     plan: SourcePlan,
-    write: Callable[[memoryview], None],
+    write: Callable[[Stretch], None],
     speed: float | None,
     progress: Callable[[Replayed], None],
     clock: Clock | None = None,
+    *,
+    floors: Sequence[int] | None = None,
+    skip: int = 0,
 ) -> Replayed:
     """Write every row as a JSON line from which `plan` reads exactly the same values.
 
     speed: seconds of event time in a second; None: as fast as `write` takes them. The first row goes out at once. `progress` is called
-    after each writing, and now and then while waiting.
+    after each writing, and now and then while waiting. floors: what `floors_of` gave, so that stretches say which times have passed. skip:
+    so many rows were replayed before and are left out.
     """
     clock = clock or Clock()
     at = Replayed()
     began = clock.now()
     first: int | None = None
-    for rows in source:
+    for number, rows in enumerate(source):
+        if skip >= len(rows.time_ns):
+            skip -= len(rows.time_ns)
+            continue
         text = memoryview(json_text(as_read(plan, rows.frame, rows.keys, rows.time_ns)))
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _LINE_END) + 1
-        first = int(rows.heads[0]) if first is None else first
-        done = 0
+        first = int(rows.heads[skip]) if first is None else first
+        passed = None if floors is None else np.minimum(floors[number], _least_after(rows.time_ns))
+        done, skip = skip, 0
         while done < len(ends):
             if speed is None:
                 end = min(done + _AT_ONCE, len(ends))
@@ -73,13 +96,28 @@ def replay(
                     clock.sleep(min(at.next_in, _LOOK_UP))
                     continue
                 end = _due(rows.heads, first + int((clock.now() - began + _SOON) * speed * 1e9), done)
-            write(text[int(ends[done - 1]) if done else 0 : int(ends[end - 1])])
+            begin = int(ends[done - 1]) if done else 0
+            floor_ns = NULL_INT if passed is None else int(passed[end - 1])
+            own = slice(done, end)
+            write(Stretch(text[begin : int(ends[end - 1])], ends[own] - begin, rows.keys[own], rows.time_ns[own], floor_ns))
             at.rows += end - done
             at.time_ns = int(rows.time_ns[end - 1])
             at.next_in = 0.0
             progress(at)
             done = end
     return at
+
+
+def floors_of(source: ByTime) -> list[int]:
+    """For each batch of a source the least time of a row in a later one; EVER for the last. Reads the source once."""
+    least = [int(rows.time_ns.min()) for rows in source]
+    after = np.minimum.accumulate(np.array([EVER, *least[:0:-1]], np.int64))[::-1]
+    return after.tolist() if least else []
+
+
+def _least_after(time_ns: I64) -> I64:
+    """(n,) of each row the least time of a row behind it in its batch."""
+    return np.minimum.accumulate(np.append(time_ns[1:], EVER)[::-1])[::-1]
 
 
 def _due(heads: I64, until: int, done: int) -> int:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from io_plans import keyed, plan, read, rows_of, source
 
 from offbeat.core.plan import Column, SourcePlan, TimePlan
-from offbeat.engines.replay import Clock, Replayed, replay
+from offbeat.engines.replay import Clock, Replayed, Stretch, replay
 from offbeat.io.read import by_time
 from offbeat.io.read.file_source import FileSource
 
@@ -42,7 +42,7 @@ class Still:
 
 def replayed(s: FileSource, p: SourcePlan) -> list[str]:
     parts: list[bytes] = []
-    done = replay(s.in_order_of_time(), p, lambda text: parts.append(bytes(text)), None, lambda _: None)
+    done = replay(s.in_order_of_time(), p, lambda rows: parts.append(bytes(rows.text)), None, lambda _: None)
     lines = b"".join(parts).decode().split("\n")[:-1]
     assert done.rows == len(lines)
     return lines
@@ -152,8 +152,9 @@ def test_the_pace(tmp_path: Path) -> None:
     sent: list[tuple[float, int]] = []
     seen: list[float] = []
 
-    def write(text: memoryview) -> None:
-        sent.append((round(still.time, 6), bytes(text).count(b"\n")))
+    def write(rows: Stretch) -> None:
+        assert len(rows.ends) == len(rows.keys) == len(rows.time_ns)
+        sent.append((round(still.time, 6), bytes(rows.text).count(b"\n")))
 
     def progress(at: Replayed) -> None:
         seen.append(at.next_in)

@@ -8,9 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+
+_BUSY = {KafkaError._TIMED_OUT, KafkaError._WAIT_COORD, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+"""A broker that is just starting, or moving a group."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,11 @@ class Brokers:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0})
         try:
             known = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 30).topics[topic].partitions]
-            places = consumer.committed(known, 30)
+            try:
+                places = consumer.committed(known, 30)
+            except KafkaException as error:
+                assert error.args[0].retriable() or error.args[0].code() in _BUSY, error
+                return None
             if all(place.offset < 0 for place in places):
                 return None
             return sum(consumer.get_watermark_offsets(place, 30)[1] - max(place.offset, 0) for place in places)

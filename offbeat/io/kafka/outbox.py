@@ -15,6 +15,8 @@ from offbeat.io.kafka.refusals import refused
 
 TRANSACTION_MS = 10_000
 """A dead worker's open transaction holds up readers no longer than this."""
+ANY = -1
+"""The partition of the record's key."""
 _START_SECONDS = 60.0
 _WAIT = 0.05
 
@@ -54,12 +56,24 @@ class Outbox:
                 if not cause.retriable() or time.monotonic() > until:
                     raise refused(str(address), cause) from error
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None) -> None:
-        """Send a record to the partition of its key; it is there for others from the next `commit`."""
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] | None = None,
+        *,
+        partition: int = ANY,
+        time_ms: int = 0,
+    ) -> None:
+        """Send a record; it is there for others from the next `commit`.
+
+        partition: by default that of its key. time_ms: the record's timestamp, by default now.
+        """
         self._begin()
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=list(headers) if headers else None)
+                self._producer.produce(topic, value, key, partition, timestamp=time_ms, headers=list(headers) if headers else None)
                 break
             except BufferError:
                 self._producer.poll(_WAIT)  # the local queue is full
