@@ -46,8 +46,19 @@ def why_not() -> str | None:
 class Broker:
     """One node of a cluster, broker and controller in one."""
 
-    def __init__(self, folder: Path, node: int, nodes: int, ports: Mapping[int, tuple[int, int]], settings: Mapping[str, str]) -> None:
-        """ports: by node, those of the listener for clients and of the one for controllers."""
+    def __init__(
+        self,
+        folder: Path,
+        node: int,
+        nodes: int,
+        ports: Mapping[int, tuple[int, int]],
+        settings: Mapping[str, str],
+        secure: Mapping[str, str] | None = None,
+    ) -> None:
+        """ports: by node, those of the listener for clients and of the one for controllers.
+
+        secure: settings of another listener, with TLS and passwords; without the `listener.name.secure.` before their names.
+        """
         self.node, self.port = node, ports[node][0]
         self._folder = folder / f"node-{node}"
         copies = str(min(nodes, 3))
@@ -69,6 +80,13 @@ class Broker:
             **_DEFAULTS,
             **settings,
         }
+        self.secure_port: int | None = None
+        if secure is not None:
+            self.secure_port = free_ports(1)[0]
+            for name in ("listeners", "advertised.listeners"):
+                self._settings[name] += f",SECURE://127.0.0.1:{self.secure_port}"
+            self._settings["listener.security.protocol.map"] += ",SECURE:SASL_SSL"
+            self._settings |= {f"listener.name.secure.{name}": value for name, value in secure.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
     def format(self, *extra: str) -> None:
@@ -140,11 +158,20 @@ Configuration:
 class Cluster:
     """Brokers that belong together."""
 
-    def __init__(self, folder: Path, nodes: int = 1, settings: Mapping[str, str] | None = None, ports: list[int] | None = None) -> None:
-        """settings: of `server.properties`, besides ours. ports: of the clients' listeners, by node; free ones by default."""
+    def __init__(
+        self,
+        folder: Path,
+        nodes: int = 1,
+        settings: Mapping[str, str] | None = None,
+        ports: list[int] | None = None,
+        secure: Mapping[str, str] | None = None,
+    ) -> None:
+        """settings: of `server.properties`, besides ours. ports: of the clients' listeners, by node; free ones by default. secure: as of
+        `Broker`.
+        """
         chosen = ports or free_ports(nodes)
         pairs = dict(zip(range(1, nodes + 1), zip(chosen, free_ports(nodes), strict=True), strict=True))
-        self.brokers = [Broker(folder, node, nodes, pairs, settings or {}) for node in pairs]
+        self.brokers = [Broker(folder, node, nodes, pairs, settings or {}, secure) for node in pairs]
 
     @property
     def bootstrap(self) -> str:
@@ -167,10 +194,16 @@ class Cluster:
 
 
 @contextmanager
-def running(nodes: int = 1, settings: Mapping[str, str] | None = None, *extra: str, ports: list[int] | None = None) -> Iterator[Cluster]:
-    """A cluster in a folder of its own, which goes with it."""
+def running(
+    nodes: int = 1,
+    settings: Mapping[str, str] | None = None,
+    *extra: str,
+    ports: list[int] | None = None,
+    secure: Mapping[str, str] | None = None,
+) -> Iterator[Cluster]:
+    """A cluster in a folder of its own, which goes with it. extra: arguments of the storage tool, such as users."""
     with TemporaryDirectory(prefix="offbeat-kafka-", ignore_cleanup_errors=True) as folder:
-        cluster = Cluster(Path(folder), nodes, settings, ports)
+        cluster = Cluster(Path(folder), nodes, settings, ports, secure)
         try:
             cluster.start(*extra)
             yield cluster

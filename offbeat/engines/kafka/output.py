@@ -14,6 +14,9 @@ from offbeat.io.write.jsonl_sink import json_lines
 ORIGIN = "offbeat-origin"
 """Header of an alert or a row set aside: TOPIC/PARTITION/OFFSET of the record it came from."""
 REASON = "offbeat-reason"
+SIZE = "offbeat-size"
+"""Header of a row set aside that was cut, as it is larger than many topics take: its bytes in the topic it came from."""
+_LARGEST = 512 << 10
 
 
 class KafkaOutput:
@@ -47,6 +50,9 @@ class KafkaOutput:
             own = message.key() if message is not None else key.encode("utf-8", "surrogatepass") if key is not None else None
             given = (message.headers() or []) if message is not None else []
             added = [(REASON, reason.encode()), (ORIGIN, self._origin(partition, offset))]
+            if value is not None and len(value) > _LARGEST:
+                added.append((SIZE, str(len(value)).encode()))
+                value = value[:_LARGEST]
             self._outbox.send(self._dead_letters, own, value, [*given, *added])
 
     def _origin(self, partition: int, offset: int) -> bytes:

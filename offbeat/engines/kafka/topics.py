@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +22,8 @@ from offbeat.io.kafka.refusals import LASTING, refused
 _SECONDS = 20.0
 _URL_SAFE = str.maketrans("+/", "-_")
 """Kafka's own spelling of ids, which can be names of folders."""
+_MOVING = frozenset({KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS})
+"""A broker takes over a group from another one."""
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -82,6 +85,7 @@ class Cluster:
         try:
             return question()
         except KafkaException as error:
+            self._admin.poll(0.5)  # what the connection itself says comes that way
             lasting = next((said for said in self._said if said.code() in LASTING), None)
             raise refused(str(self._address), lasting or error.args[0]) from error
 
@@ -142,7 +146,16 @@ def places(
 
 
 def _committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-    found = consumer.committed(list(partitions), _SECONDS)
+    until = time.monotonic() + _SECONDS
+    while True:
+        try:
+            found = consumer.committed(list(partitions), _SECONDS)
+            break
+        except KafkaException as error:
+            cause: KafkaError = error.args[0]
+            if time.monotonic() > until or not (cause.retriable() or cause.code() in _MOVING):
+                raise refused(f"the committed offsets of {partitions[0].topic}", cause) from error
+            time.sleep(0.2)
     for partition in found:
         if partition.error is not None:
             raise refused(f"{partition.topic}, partition {partition.partition}", partition.error)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ from offbeat.engines.kafka.key_check import KeyCheck
 from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record
-from offbeat.engines.kafka.topics import EARLIEST, Beginning, Topic, at_time, look_up, partials_topic, places
+from offbeat.engines.kafka.topics import EARLIEST, Beginning, Cluster, Topic, at_time, look_up, partials_topic, places
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.snapshots import Snapshots
@@ -42,6 +42,8 @@ _BEHIND_COMMIT_SECONDS = 0.25
 """How long a transaction is open while records are waiting; else each poll is committed."""
 _STOP_SECONDS = 8.0
 """What is left of ten seconds for snapshots when the worker is asked to stop."""
+_TRIES = 10
+"""Transactions lost in a row after which it is not the brokers' bad hour."""
 _AGAIN_SECONDS = 1.0
 """Before another try where a transaction was lost."""
 _WORST = 10
@@ -77,6 +79,9 @@ class KafkaEngine:
         self._stop = threading.Event()
         self.result = Run(plan.name, Ledger(), 0, 0.0, complete=False, engine="kafka")
         self._topic: Topic = look_up(job.source)
+        for output in (job.alerts, replace(job.source, topic=job.dead_letters) if job.dead_letters else None):
+            if output is not None:
+                Cluster(output).create(output.topic, self._topic.partitions)
         self._merge_topic: Topic | None = None
         if any(view.rollup is not None for view in plan.views):
             self._merge_topic = partials_topic(job.source, job.group)
@@ -90,15 +95,18 @@ class KafkaEngine:
     def run(self, progress: Callable[[Progress], None] | None = None) -> Run:
         """Read, judge, send, until asked to stop or until the end that the job names."""
         began = time.monotonic()
-        complete = False
+        complete, lost = False, 0
         while not complete and not self._stop.is_set():
             session = _Session(self, progress)
             try:
                 complete = session.run()
             except LostTransactionError as error:
                 # Nothing of it took place, or it all did: the committed offsets will say.
-                self.result.notes = [f"a transaction was lost and its rows folded again: {error}"]
                 session.drop()
+                lost = 0 if session.commits else lost + 1
+                if lost == _TRIES:
+                    raise UserError(f"{self._job.source}: no transaction goes through, the last one because: {error}") from error
+                self.result.notes = [f"a transaction was lost and its rows folded again: {error}"]
                 self._stop.wait(_AGAIN_SECONDS)
             except BaseException:
                 session.drop()
@@ -125,6 +133,7 @@ class _Session:
         self._failed: BaseException | None = None
         self._committed_at = time.monotonic()
         self._leaving = False
+        self.commits = 0
         job = self._job
         self._outbox = Outbox(job.source, f"{job.group}.{job.instance}")
         self._output = KafkaOutput(self._plan, self._outbox, job.alerts.topic if job.alerts else None, job.dead_letters, self._topic.name)
@@ -298,6 +307,7 @@ class _Session:
         offsets = [TopicPartition(*place, shard.next, shard.place.text()) for place, shard in self._shards.items() if not shard.silent]
         self._outbox.commit(offsets, self._consumer.consumer_group_metadata())
         self._moved = False
+        self.commits += bool(moved)
         self._committed_at = time.monotonic()
         for place, shard in self._shards.items():
             if shard.snapshot_due():
