@@ -115,6 +115,14 @@ class RowShard(Shard):
         self._grown = True
         return self._fold.end()
 
+    def untrained(self) -> list[str]:
+        """As `Fold.untrained`."""
+        return self._fold.untrained()
+
+    def unanswered(self) -> str:
+        """As `Fold.unanswered`."""
+        return self._fold.unanswered()
+
     def partials(self) -> bytes | None:
         """For the merge: what has come to windows since this was last asked; None where there is nothing to tell."""
         if not self.remote or not self._grown:

@@ -86,6 +86,7 @@ class KafkaEngine:
         if any(view.rollup is not None for view in plan.views):
             self._merge_topic = partials_topic(job.source, job.group)
         self._worst = Worst(_WORST)
+        self._words: list[str] = []
         self.lag = 0
 
     def stop(self) -> None:
@@ -112,7 +113,7 @@ class KafkaEngine:
                 session.drop()
                 raise
         self.result.seconds, self.result.complete = time.monotonic() - began, complete
-        self.result.notes = [*self._plan.notes, *self.result.notes, *remarks(self.result.ledger, (), None)]
+        self.result.notes = [*self._plan.notes, *self.result.notes, *self._words]
         self.result.worst = self._worst.records(self._plan)
         return self.result
 
@@ -134,6 +135,7 @@ class _Session:
         self._committed_at = time.monotonic()
         self._leaving = False
         self.commits = 0
+        self._first_aside: str | None = None
         job = self._job
         self._outbox = Outbox(job.source, f"{job.group}.{job.instance}")
         self._output = KafkaOutput(self._plan, self._outbox, job.alerts.topic if job.alerts else None, job.dead_letters, self._topic.name)
@@ -286,6 +288,9 @@ class _Session:
             if self._engine._watch is not None:
                 self._engine._watch(table)
         for aside in out.quarantined:
+            if self._first_aside is None:
+                where = f"{self._topic.name}, partition {aside.files[0]}, offset {aside.rows[0]}"
+                self._first_aside = f"{where} ({aside.reasons[0]}): {aside.raw[0][:100]}"
             self._output.put_aside(aside, records)
 
     def _tell_merge(self, shard: RowShard) -> None:
@@ -408,12 +413,21 @@ class _Session:
         """Commit, keep snapshots as far as time allows, and let go of everything."""
         self._commit()
         self._tell()
+        self._engine._words = self._remarks()
         until = time.monotonic() + _STOP_SECONDS
         for place, shard in self._shards.items():
             if not shard.silent and shard.next > shard.snapshot_at and time.monotonic() < until:
                 self._keep(place, shard)
         self._leaving = True
         self._consumer.close()
+
+    def _remarks(self) -> list[str]:
+        shards = [shard for shard in self._shards.values() if isinstance(shard, RowShard)]
+        most = max(shards, key=lambda shard: shard.ledger.rows_in, default=None)
+        if most is None:
+            return []
+        unanswered = [shard.unanswered() for shard in shards]
+        return remarks(self._engine.result.ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else "")
 
     def drop(self) -> None:
         """Let go of everything, and leave the rest to the next start."""
