@@ -86,6 +86,8 @@ class QualityPlan:
     """exchange_calendars code; ''."""
     recognise: bool = False
     """The cadence is a default, which the rows' own takes the place of where they can be looked at first."""
+    keep_last: bool = False
+    """Of several versions of a row (equal on `unique`, other content) the last one counts, else the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,7 +268,7 @@ class LocalEngine:
         result.ledger = self._fold.ledger
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
-        words = remarks(self.result.ledger, self._fold.untrained(), self._first_aside, self._fold.unanswered())
+        words = remarks(self._plan.quality, self.result.ledger, self._fold.untrained(), self._first_aside, self._fold.unanswered())
         if self._tables is not None and self._checkpoint is None:
             words += self._tables.left()  # with a state, earlier days are its own
         if complete and not self._ends and result.ledger.pending:

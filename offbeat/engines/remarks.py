@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from offbeat.core.ledger import Ledger
+from offbeat.core.plan import QualityPlan
 
 _MANY_LATE = 0.01
 """Above this share of late rows, the input is hardly in order."""
 
 
-def remarks(ledger: Ledger, untrained: Sequence[str], first_aside: str | None, unanswered: str) -> list[str]:
-    """A remark where many rows were late, where no row was scored, and where the source's condition had nothing to go by.
+def remarks(quality: QualityPlan, ledger: Ledger, untrained: Sequence[str], first_aside: str | None, unanswered: str) -> list[str]:
+    """Remarks where many rows were late, where rows had several versions, where no row was scored, and where the source's condition had
+    nothing to go by.
 
     `untrained`: why models were never trained; `first_aside`: the first quarantined row, in words; `unanswered`: see `Fold.unanswered`.
     """
-    return [*_filter(ledger, unanswered), *_late(ledger), *_nothing_judged(ledger, untrained, first_aside)]
+    return [*_filter(ledger, unanswered), *_late(ledger), *_versions(quality, ledger), *_nothing_judged(ledger, untrained, first_aside)]
 
 
 def _filter(ledger: Ledger, unanswered: str) -> list[str]:
@@ -31,6 +33,17 @@ def _late(ledger: Ledger) -> list[str]:
         return []
     late = f"{ledger.late:,} rows ({ledger.late / ledger.rows_in:.0%}) were late: newer rows of their key came first"
     return [f"{late}; sort the files by time, or wait for such rows with --set quality.lateness=1h"]
+
+
+def _versions(quality: QualityPlan, ledger: Ledger) -> list[str]:
+    rows = ledger.quarantined["conflict"]
+    if not rows:
+        return []
+    equal = f"{rows:,} row{'s are' if rows > 1 else ' is'} another version of a row that came before (equal on {', '.join(quality.unique)})"
+    if quality.keep_last:
+        return [f"{equal}, but came after a later row, when that one was scored: quarantined as `conflict`"]
+    instead = "; to score the last version instead: --set quality.keep=last" if "time" in quality.unique else ""
+    return [f"{equal}: the first version counts, the others are quarantined as `conflict`{instead}"]
 
 
 def _nothing_judged(ledger: Ledger, untrained: Sequence[str], first_aside: str | None) -> list[str]:

@@ -13,7 +13,8 @@ from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.core.reorder_buffer import ReorderBuffer
-from offbeat.core.row_order import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, NEWEST, Admitted, Order, RowOrder
+from offbeat.core.row_order import Admitted, Order, RowOrder
+from offbeat.core.row_walk import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, NEWEST
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import Quarantined
 from offbeat.fold.intake import Prepared, aside
@@ -38,7 +39,7 @@ class Ordering:
     def __init__(self, plan: Plan, columns: Columns) -> None:
         q = plan.quality
         self._columns, self._unique = columns, bool(q.unique)
-        self._order = RowOrder(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique))
+        self._order = RowOrder(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique, q.keep_last))
         self._held = ReorderBuffer(len(columns.numbers), len(columns.fixed), len(columns.texts))
         self.floor_ns = NULL_INT
         """No row before this is to come: the shard was told so. One that comes all the same is late."""
@@ -75,6 +76,8 @@ class Ordering:
         if len(ordered.batch) < len(batch) or len(self._held):
             self._account(chunk, index, admitted.status, ledger, turned_away)
             self._refute(admitted.refuted, keys, ledger, turned_away)
+            ledger.duplicate += len(admitted.replaced)
+            self._held.drop(admitted.replaced)
             self._hold(chunk, index, batch, admitted)
         ordered.whole, ordered.quarantined = ordered.whole and whole, turned_away
         return ordered

@@ -164,11 +164,14 @@ def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, 
         cadence_ns=None if spec.cadence is None else cadence_ns(spec.cadence),
         calendar=spec.calendar or "",
         recognise=spec.cadence == "auto",
+        keep_last=spec.keep == "last",
     )
     return plan, texts
 
 
 def _unique(spec: QualitySpec, source: SourceSpec, problems: Problems) -> None:
+    if spec.keep == "last" and "time" not in spec.unique:
+        problems.add(("quality", "keep"), "`keep: last` needs `unique` with `time` in it: versions of a row have one time")
     for place, name in enumerate(spec.unique):
         path = ("quality", "unique", str(place))
         if name in spec.unique[:place]:
@@ -217,6 +220,8 @@ def _state_parts(
         "quality.not_after": quality.not_after_ns,
         "quality.max_jump": quality.max_jump_ns,
     }
+    if quality.keep_last:
+        parts["quality.keep"] = "last"
     if source.where is not None:
         parts["source.where"] = source.where.text
     lengths = [window.over for view in spec.views.values() for window in view.windows.values()]

@@ -177,6 +177,13 @@ class QualitySpec(Settings):
         description="Columns that identify a row of a key: a second row with the same values is a duplicate. `time` is the event time.",
         examples=[["time", "sequence"]],
     )
+    keep: Literal["first", "last"] = Field(
+        default="first",
+        description="Which of several versions of a row counts (equal on `unique`, other content). `first`: the others are quarantined as "
+        "`conflict`. `last`: a row waits until its key has one of a later time, and a newer version takes its place meanwhile; it needs "
+        "`time` in `unique`.",
+        examples=["last"],
+    )
     lateness: Duration = Field(
         default="0s", description="How far a row's time may lie behind its key's newest row and still be put in order.", examples=["5s"]
     )

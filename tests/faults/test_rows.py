@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from command import BARS, DATA, Command, adds_up, offbeat
+from command import BARS, DATA, Command, adds_up, offbeat, process
 
 import offbeat as package
 from offbeat.io.read.alert_files import latest, read_alerts
@@ -222,3 +223,66 @@ def test_a_billionth_is_no_mistake(tmp_path: Path, offbeat: Command, factor: flo
     close = 123.45 * factor
     (tmp_path / "A.csv").write_text(f"{BARS}2024-03-01 10:00,{close!r},{close * (1 - off)!r},{close!r},{close!r},0\n")
     assert report(offbeat, "bars", tmp_path / "A.csv", code=0)["quarantined"] == wrong
+
+
+# -- R6: which of several versions --------------------------------------------------------------------------------------------
+
+FEED = """
+name: feed
+source: {key: k, time: t, columns: {v: float}}
+quality: {unique: [time], keep: KEEP, max_jump: 1d}
+views: {v: {detectors: {high: {type: rule, when: v > 5}}}}
+"""
+VERSIONS = (
+    ("A", "10:00", 9.0),  # the key's first row is a candidate, and is replaced as one
+    ("A", "10:00", 1.0),
+    ("A", "10:01", 1.0),
+    ("B", "10:00", 9.0),
+    ("A", "10:01", 9.0),  # replaces 1.0: alert
+    ("A", "10:01", 9.0),  # the same again
+    ("A", "10:02", 9.0),
+    ("A", "10:01", 2.0),  # too late: a later row has come
+    ("A", "10:02", 3.0),  # replaces 9.0
+)
+LAST = {"scored": 4, "duplicate": 4, "quarantined": {"conflict": 1}, "alerts": 2}  # A 10:01, B 10:00
+FIRST = {"scored": 4, "duplicate": 0, "quarantined": {"conflict": 5}, "alerts": 3}  # A 10:00, A 10:02, B 10:00
+
+
+def _lines(rows: Sequence[tuple[str, str, float]]) -> str:
+    return "".join(json.dumps({"k": k, "t": f"2024-03-01T{t}:00Z", "v": v}) + "\n" for k, t, v in rows)
+
+
+@pytest.mark.parametrize(("keep", "right"), [("last", LAST), ("first", FIRST)])
+def test_which_version_counts(tmp_path: Path, offbeat: Command, keep: str, right: dict[str, Any]) -> None:
+    (tmp_path / "feed.yaml").write_text(FEED.replace("KEEP", keep))
+    (tmp_path / "feed.ndjson").write_text(_lines(VERSIONS))
+    figures = report(offbeat, tmp_path / "feed.yaml", tmp_path / "feed.ndjson")
+    assert {name: figures[name] for name in right} == right
+    assert said(figures, "quality.keep=last") == (keep == "first")
+
+
+@pytest.mark.parametrize("after", [1, 5, 7])
+def test_versions_on_both_sides_of_a_pause(tmp_path: Path, after: int) -> None:
+    """A feed that pauses anywhere: a row goes on waiting for its last version."""
+    (tmp_path / "feed.yaml").write_text(FEED.replace("KEEP", "last"))
+    begun = ("run", tmp_path / "feed.yaml", "-", "--state", tmp_path / "state", "--alerts", tmp_path / "a.jsonl", "--json")
+    parts = (VERSIONS[:after], VERSIONS[after:])
+    for rows, more in zip(parts, ((), ("--final",)), strict=True):
+        running = process(*begun, *more, stdin=subprocess.PIPE)
+        out, err = running.communicate(_lines(rows), timeout=300)
+        assert running.returncode == 0, err
+    figures = json.loads(out)
+    assert {name: figures[name] for name in LAST if name != "alerts"} == {name: LAST[name] for name in LAST if name != "alerts"}
+    assert alerts(tmp_path / "a.jsonl").height == 2
+
+
+def test_an_unfinished_bar_is_replaced_before_it_is_scored(offbeat: Command) -> None:
+    partial = FAULTS / "market" / "PARTIAL.csv"
+    figures = report(offbeat, "bars", partial, "--set", "quality.keep=last")
+    assert (figures["alerts"], figures["quarantined"], figures["duplicate"]) == (0, {}, 1)
+    assert said(report(offbeat, "bars", partial), "1 row is another version", "quality.keep=last")
+
+
+def test_keeping_the_last_needs_a_time(tmp_path: Path, offbeat: Command) -> None:
+    (tmp_path / "feed.yaml").write_text(FEED.replace("KEEP", "last").replace("[time]", "[v]"))
+    assert "quality.keep" in offbeat.refused("lint", tmp_path / "feed.yaml")

@@ -175,7 +175,11 @@ class Oracle:
         candidate = state.candidate
         if candidate is not None:
             if self.pipeline.unique and candidate.identity == row.identity:
-                self._same_again(row, candidate)
+                if self.pipeline.keep_last and candidate.content != row.content:
+                    self.outcome[candidate.number] = "duplicate"
+                    state.candidate = row
+                else:
+                    self._same_again(row, candidate)
                 return
             state.candidate = None
             if row.time_ns >= candidate.time_ns - self.pipeline.max_jump_ns:
@@ -193,6 +197,8 @@ class Oracle:
     def _on_its_own(self, row: _Accepted, state: _Key) -> None:
         """Step 4."""
         p = self.pipeline
+        if p.keep_last and self._takes_the_place(row, state):
+            return
         if p.unique:
             for earlier in reversed(state.recent):
                 if earlier.identity == row.identity:
@@ -207,13 +213,25 @@ class Oracle:
         else:
             self._accept(row, state)
 
+    def _takes_the_place(self, row: _Accepted, state: _Key) -> bool:
+        """Step 4 of `keep: last`: whether a version of the row waits, which it replaces or repeats."""
+        waiting = [held for held in state.buffer if held.identity == row.identity]
+        for held in waiting:
+            if held.content == row.content:
+                self.outcome[row.number] = "duplicate"
+            else:
+                self.outcome[held.number] = "duplicate"
+                state.buffer = [other for other in state.buffer if other is not held] + [row]
+                state.recent = [row if each.identity == row.identity else each for each in state.recent]
+        return bool(waiting)
+
     def _accept(self, row: _Accepted, state: _Key) -> None:
         """Step 5."""
         state.recent = [*state.recent, row][-self.pipeline.dedup_rows :]
         state.greatest = row.time_ns if state.greatest is None else max(state.greatest, row.time_ns)
         state.buffer.append(row)
         passed = state.greatest - self.pipeline.lateness_ns
-        self._release(state, [held for held in state.buffer if held.time_ns <= passed])
+        self._release(state, [held for held in state.buffer if held.time_ns < passed + (not self.pipeline.keep_last)])
 
     def _release(self, state: _Key, rows: list[_Accepted]) -> None:
         released = {row.number for row in rows}

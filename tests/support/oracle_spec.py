@@ -160,6 +160,8 @@ class Pipeline:
     not_before_ns: int = 946_684_800 * SECOND
     not_after_ns: int | None = None
     max_jump_ns: int = 35 * DAY
+    keep_last: bool = False
+    """Of versions of a row the last counts; needs `time` in `unique`."""
     order: str = ""
     zone: str = "UTC"
     seed: int = 0

@@ -338,6 +338,7 @@ quality:
     price: price > 0
     side: side IN ('A', 'B', 'N')
   unique: [time, seq, side]
+  keep: last
   dedup_rows: 3
   max_jump: 30s
 views:
@@ -371,6 +372,7 @@ views:
             "side": lambda e: any_of(*(same_text(e["side"], each) for each in "ABN")),
         },
         unique=("time", "seq", "side"),
+        keep_last=True,
         dedup_rows=3,
         max_jump_ns=30 * SECOND,
         order="seq",

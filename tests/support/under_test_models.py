@@ -28,7 +28,7 @@ source:
     n: {type: decimal, scale: 2, required: false}
     side: {type: text, required: false}
     seq: {type: decimal, scale: 0, required: false}
-quality: {unique: [time, seq], lateness: 2s, dedup_rows: 5, max_jump: 40s}
+quality: {unique: [time, seq], keep: last, lateness: 2s, dedup_rows: 5, max_jump: 40s}
 views:
   all:
     windows:
@@ -83,6 +83,7 @@ views:
         seed=7,
         columns=(Column("x", allow_nan=True), Column("n", "decimal", 2), Column("side", "text"), Column("seq", "decimal")),
         unique=("time", "seq"),
+        keep_last=True,
         lateness_ns=2 * SECOND,
         dedup_rows=5,
         max_jump_ns=40 * SECOND,
