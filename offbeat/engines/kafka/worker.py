@@ -427,7 +427,9 @@ class _Session:
         if most is None:
             return []
         unanswered = [shard.unanswered() for shard in shards]
-        return remarks(self._engine.result.ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else "")
+        return remarks(
+            self._plan.quality, self._engine.result.ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else ""
+        )
 
     def drop(self) -> None:
         """Let go of everything, and leave the rest to the next start."""
