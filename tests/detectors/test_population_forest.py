@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -235,13 +235,32 @@ def test_evidence() -> None:
 
 
 @pytest.mark.parametrize("features", [(3.0, -1.0), (nan, 2.0)])
-def test_a_forest_that_cannot_speak_says_so(features: tuple[float, float]) -> None:
+def test_what_never_varied(features: tuple[float, float]) -> None:
+    """Customers who are all alike: nobody is odd but the one who is not; a null is no value."""
     run = Run()
     same = [replace(w, features=features) for w in windows()]
-    assert run.judge(same) == [Verdict()] * len(same)
+    if any(isnan(value) for value in features):
+        assert run.judge(same) == [Verdict()] * len(same)
+        assert run.forest.untrained()
+        assert run.forest.model() is None
+    else:
+        same[-1] = replace(same[-1], features=(features[0], features[1] + 1e-3))
+        found = run.judge(same)
+        assert found == rolling(PLAN, VIEW, SEED, same)
+        assert [v.voted for v in found] == [False] * (len(same) - 1) + [True]
+        assert found[-1].score == 1.0
     assert all(run.evidence.notes)
-    assert run.forest.untrained()
-    assert run.forest.model() is None
+
+
+def test_a_saved_model_of_what_never_varied(tmp_path: Path) -> None:
+    run = Run()
+    run.judge([replace(w, features=(2.0, 5.0)) for w in windows()])
+    file = tmp_path / "model.arrow"
+    file.write_bytes(run.forest.model() or b"")
+    given = Run(replace(PLAN, model=str(file)))
+    here = windows()[0]
+    found = given.judge([replace(here, features=(2.0, 5.0)), replace(here, features=(2.0, 6.0))])
+    assert [(v.score, v.voted) for v in found] == [(0.0, False), (1.0, True)]
 
 
 def test_a_restart_remembers_that_it_spoke() -> None:

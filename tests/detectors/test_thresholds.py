@@ -59,7 +59,7 @@ def after(scores: list[float], contamination: float = 0.01, training: list[float
     waiting = thresholds.begin(SLOT)
     assert len(waiting) == (len([s for s in scores if s == s]) < ENOUGH)
     for slot in waiting.tolist():
-        thresholds.stand_in(slot, np.array(training or [np.nan]))
+        thresholds.own(slot, np.array(training or [np.nan]), live=False)
     return float(thresholds.values[thresholds.places[0]])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,7 +13,7 @@ from oracle_logic import MASK, Num, compare, finite, mul, sub
 from oracle_spec import Model, Range, Rule, Term, Verdict
 from oracle_windows import Agg, Env, Window
 
-LIVE, ENOUGH = 2000, 500
+LIVE, ENOUGH, DRAWN = 2000, 500, 64
 """S17: scores that were given live, and how many of them make a threshold."""
 Getter = Callable[[Env], Num]
 
@@ -40,8 +41,10 @@ class Said:
     """How many times the threshold was reached; None without a verdict."""
     ratios: dict[str, Num] = field(default_factory=dict)
     """By term of a range detector."""
+    live: bool = True
+    """Whether a model gave the raw score."""
     no_spread: list[str] = field(default_factory=list)
-    """Terms whose value and center are known, and the reach is not, or 0."""
+    """Terms whose value and center are known, and the reach is not."""
 
 
 def calibrated(r: float) -> float:
@@ -93,7 +96,11 @@ def _ratio(value: Num, center: Num, below: Num, above: Num) -> Num:
         return None
     distance = value - center
     reach = above if distance >= 0 else below
-    return None if reach is None or reach <= 0 else distance / reach
+    if reach is None or reach < 0:
+        return None
+    if reach == 0:
+        return 0.0 if abs(distance) <= 1e-9 * abs(center) else math.copysign(math.inf, distance)
+    return distance / reach
 
 
 def judge_range(detector: Range, env: Env) -> Said:
@@ -108,6 +115,9 @@ def judge_range(detector: Range, env: Env) -> Said:
         if r is None or value is None or center is None:
             continue
         raw = abs(r) if raw is None else max(raw, abs(r))
+        if math.isinf(r) and (below, above)[r > 0] == 0:
+            joined = f"{said.note}; " if said.note else ""
+            said.note = f"{joined}{term.name} never varied before: usual is {center:.6g} exactly"
         if abs(r) > 1:
             low, high = sub(center, below), None if above is None else finite(center + above)
             said.out_of_range.append((number, value, center, not_below_zero(low, term.least(env)), high))
@@ -242,6 +252,8 @@ class Life:
         self.count = self.number = 0
         self.live: list[float] = []
         self.threshold: Num = None
+        self.constant: dict[int, tuple[float, float, float]] = {}
+        """Features that next to never varied in the rows learnt: their value, the least and the greatest of all."""
         self.learnt: list[list[float]] = []
         self.times: list[int] = []
         """Of `rows`; and of those learnt the first and the last."""
@@ -261,6 +273,8 @@ class Life:
         else:
             said.version, said.raw = self.number, self.model.score(row)
             said.window = {"from": self.span[0], "to": self.span[1], "n": len(self.learnt)}
+            if self.constant and self._beside(said, row):
+                return said
             if said.raw is not None and len(row) == 1:
                 said.observed = row[0]
             if said.raw is not None and self.threshold is not None:
@@ -269,12 +283,37 @@ class Life:
                 said.threshold = self.threshold
         return said
 
+    def _changed(self, row: list[float]) -> list[int]:
+        same = self.model.same
+        beyond = {f: (low - same * abs(value), high + same * abs(value)) for f, (value, low, high) in self.constant.items()}
+        return [f for f, (low, high) in beyond.items() if not low <= row[f] <= high]
+
+    def _beside(self, said: Said, row: list[float]) -> bool:
+        """A constant that changes is infinitely odd; where nothing varies, what is the same is not odd at all."""
+        changed = bool(self._changed(row))
+        if not changed and sum(low == high for _, low, high in self.constant.values()) < len(row):
+            return False
+        said.raw, said.threshold, said.voted, said.live = None if changed else 0.0, self.threshold, changed, False
+        said.r, said.score = (math.inf, 1.0) if changed else (0.0, 0.0)
+        said.observed = row[0] if len(row) == 1 else None
+        return True
+
     def explain(self, env: Env, said: Said) -> None:
         """What only alerts show: before the model learns the row."""
         row = [value for value in (value(env) for value in self.detector.features.values()) if value is not None]
         if said.version:
             said.note, said.out_of_range = self.model.note(), self._out_of_range(row)
-            if said.raw is not None:
+            if not said.live:
+                names = list(self.detector.features)
+                was = []
+                for f in self._changed(row):
+                    value, low, high = self.constant[f]
+                    of = "all" if low == high else f"nearly all (from {low:.6g} to {high:.6g} in the others)"
+                    was.append(f"{names[f]} never varied before: it was {value:.6g} in {of} training rows")
+                said.note = "; ".join(was)
+                if not was:
+                    said.note = "no feature ever varied in the training rows, nor does one here"
+            elif said.raw is not None:
                 said.contributions = self.model.contributions(row)
 
     def _calibrate(self, said: Said, raw: float, threshold: float) -> None:
@@ -306,7 +345,7 @@ class Life:
         if len(kept) < len(row):
             return
         d = self.detector
-        if said.raw is not None:
+        if said.raw is not None and said.live:
             self.live = [*self.live, said.raw][-LIVE:]
         self.rows, self.times = [*self.rows, kept][-d.train_on :], [*self.times, time_ns][-d.train_on :]
         self.count += 1
@@ -315,11 +354,40 @@ class Life:
         self.number += 1
         self.learnt, self.span = self.rows, (self.times[0], self.times[-1])
         self.model.train(self.rows, seed_of(self.seed, d.name, self.key, self.number), self.number)
-        if d.contamination is None:
-            self.threshold = d.limit
-        else:
-            given = self.live if len(self.live) >= ENOUGH else [s for s in map(self.model.score, self.rows) if s is not None]
-            self.threshold = threshold_of(given, d.contamination)
+        self.constant = {}
+        allowed = 0 if d.contamination is None else _may_exceed(len(self.rows), d.contamination)
+        for f in range(len(self.rows[0])):
+            values = [each[f] for each in self.rows]
+            value, _ = Counter(values[: 2 * allowed + 1]).most_common(1)[0]
+            others = [x for x in values if not abs(x - value) <= self.model.same * abs(value)]
+            if len(others) <= allowed:
+                self.constant[f] = (value, min([value, *others]), max([value, *others]))
+        self.threshold = d.limit if d.contamination is None else self._threshold(d.contamination)
+
+    def _threshold(self, contamination: Fraction) -> Num:
+        """From live scores, but not below the new model's own where too many of its rows would lie above it [R15]."""
+        if len(self.live) < ENOUGH:
+            return threshold_of(self._own(), contamination)
+        live = threshold_of(self.live, contamination)
+        assert live is not None
+        m = len(self.rows)
+        seed = seed_of(self.seed, self.detector.name, self.key, self.number)
+        often = [(row, n) for row, n in Counter(map(tuple, self.rows)).items() if n > 1]
+        mass = sum(n for row, n in often if (self.model.score(list(row)) or 0.0) > live)
+        lots = [(split_mix(seed, (1 << 20) + i) >> 32) * m >> 32 for i in range(DRAWN)]
+        above = sum((self.model.score(self.rows[lot]) or 0.0) > live for lot in lots)
+        if m > DRAWN and mass <= _may_exceed(m, contamination) and above <= 2 * max(1, _may_exceed(DRAWN, contamination)):
+            return live
+        own = threshold_of(self._own(), contamination)
+        return live if own is None else max(live, own)
+
+    def _own(self) -> list[float]:
+        return [score for score in map(self.model.score, self.rows) if score is not None]
+
+
+def _may_exceed(m: int, contamination: Fraction) -> int:
+    """How many of m scores may lie above their ⌈(1 - c)·m⌉-th smallest."""
+    return m - max(math.ceil((1 - contamination) * m), 1)
 
 
 # -- vote -----------------------------------------------------------------------------------------------------------------------------

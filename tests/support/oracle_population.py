@@ -5,11 +5,12 @@ Only the growing of the trees is offbeat's, which has tests of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import blake2b
-from math import ceil, isnan
+from math import ceil, inf, isnan
 
 import numpy as np
 from oracle_forest import forest_scores
@@ -81,16 +82,30 @@ def _judged(plan: PopulationPlan, chosen: list[tuple[Window, float | None]], see
     grown.grow(1)
     one = np.ones(1, np.int64)
     grown.train(Training(np.zeros(1, np.int32), one - 1, one * len(rows), rows, one, np.array([seed], np.uint64)))
-    if grown.note(0):
-        return {}
-    forest = grown.forest(0)
-    live = [score for _, score in chosen if score is not None]
-    if len(live) < 500:
-        live = forest_scores(forest, rows[:8192])
-    threshold = sorted(live)[ceil((1 - Fraction(repr(plan.contamination))) * len(live)) - 1]
+    share = 1 - Fraction(repr(plan.contamination))
+    allowed = len(chosen) - ceil(share * len(chosen))
+    still: dict[int, tuple[float, float]] = {}
+    for f in range(rows.shape[1]):
+        values = [w.features[f] for w, _ in chosen]
+        value, _ = Counter(values[: 2 * allowed + 1]).most_common(1)[0]
+        others = [x for x in values if abs(x - value) > 2.0**-23 * abs(value)]
+        if len(others) <= allowed:
+            still[f] = (min([value, *others]) - 2.0**-23 * abs(value), max([value, *others]) + 2.0**-23 * abs(value))
+    alike = len(still) == rows.shape[1] and not any(len({w.features[f] for w, _ in chosen}) > 1 for f in still)
     whole = [w for w in windows if not any(isnan(x) for x in w.features)]
-    found = {}
-    for window, raw in zip(whole, forest_scores(forest, np.array([w.features for w in whole])) if whole else [], strict=True):
+    changed = {w for w in whole if any(not low <= w.features[f] <= high for f, (low, high) in still.items())}
+    found = {w: Verdict(inf, None, 1.0, voted=True) if w in changed else Verdict(0.0, None, 0.0) for w in whole}
+    if alike or grown.note(0):
+        return found if alike else {}
+    forest = grown.forest(0)
+    own = sorted(forest_scores(forest, rows[:8192]))
+    live = sorted(score for _, score in chosen if score is not None)
+    threshold = own[ceil(share * len(own)) - 1]
+    if len(live) >= 500:
+        threshold = max(threshold, live[ceil(share * len(live)) - 1])
+    found |= {w: Verdict(inf, threshold, 1.0, voted=True) for w in changed}
+    usual = [w for w in whole if w not in changed]
+    for window, raw in zip(usual, forest_scores(forest, np.array([w.features for w in usual])) if usual else [], strict=True):
         r = raw / threshold
         found[window] = Verdict(raw, threshold, r / (1 + r), raw > threshold)
     return found
@@ -104,7 +119,8 @@ def rolling(plan: PopulationPlan, view: str, pipeline_seed: int, windows: Sequen
         tick = [w for w in windows if w.start == start]
         chosen = _lowest(past, start - plan.over_ns, start, plan.sample_rows)
         found = _judged(plan, chosen, _seed(pipeline_seed, f"{view}.{plan.name}", start), tick)
-        past += [(w, found[w].raw if w in found else None) for w in tick]
+        # What no model gave is no live score.
+        past += [(w, found[w].raw if w in found and found[w].threshold and found[w].raw != inf else None) for w in tick]
         verdicts |= found
     return [verdicts.get(w, Verdict()) for w in windows]
 

@@ -76,6 +76,9 @@ class Range:
 
 
 class Fit(Protocol):
+    same: float
+    """Relative difference up to which it takes two values for one."""
+
     """A model of one key: how it is fitted is the package's business, how it scores is done by hand."""
 
     def train(self, rows: list[list[float]], seed: int, number: int) -> None:

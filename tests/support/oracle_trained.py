@@ -48,6 +48,8 @@ def _one(row: list[float]) -> F64:
 
 
 class ForestFit:
+    same = 2.0**-23
+
     def __init__(self, features: int, trees: int, sample: int) -> None:
         self.model = IsolationForest(features, trees, sample)
 
@@ -85,6 +87,8 @@ class ForestFit:
 
 
 class HalfSpaceFit:
+    same = 2.0**-23
+
     def __init__(self, features: int, trees: int, depth: int) -> None:
         self.model = HalfSpaceTrees(features, trees, depth)
 
@@ -110,6 +114,8 @@ class HalfSpaceFit:
 
 class CovarianceFit:
     """Works on the model's own arrays: order of columns, location, scale and the inverse of a triangular root of the scatter."""
+
+    same = 1e-9
 
     def __init__(self, features: int) -> None:
         self.model = RobustCovariance(features)

@@ -147,6 +147,7 @@ class OneByOne:
     """A `TrainedDetector` as a model: one object per key, fitted again after a restart."""
 
     refits = True
+    tolerance = None
 
     def __init__(self, type_: str, detector: TrainedDetector, features: int) -> None:
         self._type, self._detector, self._features = type_, detector, features
@@ -213,6 +214,8 @@ class FittedScorer:
 
 class Fitted:
     """A `PopulationDetector` as a `Method`."""
+
+    tolerance = None
 
     def __init__(self, type_: str, detector: PopulationDetector, settings: str) -> None:
         self.settings = f"{type_} {settings}"

@@ -23,9 +23,10 @@ from offbeat.core.plan import PopulationPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays
 from offbeat.detectors.detector import Detector, DetectorInput, Verdicts
-from offbeat.detectors.population.population_kernels import calibrate, complete_rows
+from offbeat.detectors.population.population_kernels import beside_constants, calibrate, complete_rows
 from offbeat.detectors.population.population_model import Method, PopulationModel, load, model_seed, save, train
 from offbeat.detectors.population.population_sample import PopulationSample, Sampled
+from offbeat.detectors.trained.constants import NOTHING, changes
 from offbeat.detectors.trained.shared_training import key_hash
 from offbeat.detectors.trained.thresholds import rank
 
@@ -70,6 +71,7 @@ class Population(Detector):
         n, outputs, slots = len(batch), batch.outputs, batch.slots
         self._outputs, self._time = outputs, batch.time_ns
         self._raw, self._limit, self._version = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
+        self._beside = np.zeros(n, np.uint8)
         score, voted, exceedance = np.full(n, np.nan), np.zeros(n, np.bool_), np.full(n, np.nan)
         self._models = {start: model for start, model in self._models.items() if start == self._sample.tick}
         self._grow(batch.names)
@@ -79,7 +81,11 @@ class Population(Detector):
             if isinstance(model, PopulationModel):
                 limit = self._threshold(model)
                 live = model.scorer.score(outputs, self._inputs, rows)
-                calibrate(rows, live, limit, self._raw, score, voted, exceedance)
+                beside = np.zeros(len(rows), np.uint8)
+                if self._method.tolerance is not None and not np.isnan(model.constants).all():
+                    beside = beside_constants(outputs, self._inputs, rows, model.constants, self._method.tolerance)
+                self._beside[rows] = beside
+                calibrate(rows, live, beside, limit, self._raw, score, voted, exceedance)
                 self._limit[rows], self._version[rows] = limit, model.version
                 self._spoke = self._spoke or len(rows) > 0
             if self._learns and start == self._sample.tick:
@@ -148,7 +154,8 @@ class Population(Detector):
         return model
 
     def _threshold(self, model: PopulationModel) -> float:
-        return float(model.scores[rank(len(model.scores), *self._share)])
+        limits = [float(scores[rank(len(scores), *self._share)]) for scores in (model.scores, model.own) if len(scores)]
+        return max(limits, default=np.nan)
 
     def _grow(self, names: Sequence[str]) -> None:
         """Hash the names of new slots."""
@@ -179,6 +186,9 @@ class Population(Detector):
                 notes[own] = model
                 continue
             contributions[:, own], spans[:, own] = model.scorer.contributions(rows[own]), np.array(model.span)[:, None]
+            for place in own[self._beside[index[own]] != NOTHING].tolist():
+                contributions[:, place] = np.nan
+                notes[place] = changes(self._plan.features, rows[place], model.constants, self._method.tolerance or 0.0)
             usual[:, own] = model.usual[:, None]
             odd[own] = (rows[own] < model.usual[1]) | (rows[own] > model.usual[2])
         notes[null] = _NULL

@@ -7,6 +7,7 @@ import numpy as np
 from offbeat.core.batch import F64, I32, I64, U64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.hashing import extended
+from offbeat.detectors.trained.constants import CHANGED, NOTHING, U8, compared
 
 
 @compiled
@@ -24,16 +25,38 @@ def complete_rows(outputs: F64, inputs: I64, first: int, last: int) -> I64:
 
 
 @compiled
-def calibrate(rows: I64, found: F64, limit: float, raw: F64, score: F64, voted: Bools, exceedance: F64) -> None:
-    """Write the verdicts on rows whose raw scores are `found`, NaN for none, by a threshold of 0 or more [S17, S18]."""
+def calibrate(rows: I64, found: F64, beside: U8, limit: float, raw: F64, score: F64, voted: Bools, exceedance: F64) -> None:
+    """Write the verdicts on rows whose raw scores are `found`, NaN for none, by a threshold of 0 or more [S17, S18].
+
+    `beside` as `Constants` has it; what no model gave becomes NaN in `found`.
+    """
     for p in range(len(rows)):
         i = rows[p]
+        if beside[p] != NOTHING:
+            changed = beside[p] == CHANGED
+            found[p] = np.nan
+            raw[i] = exceedance[i] = np.inf if changed else 0.0
+            score[i] = 1.0 if changed else 0.0
+            voted[i] = changed
+            continue
         # Where all scores are the same, even 0, the threshold is that score.
         r = found[p] / limit if limit > 0.0 or found[p] != found[p] else (1.0 if found[p] <= limit else np.inf)
         raw[i] = found[p]
         exceedance[i] = r
         score[i] = 1.0 if r > 1e300 else r / (1.0 + r)
         voted[i] = found[p] > limit
+
+
+@compiled
+def beside_constants(outputs: F64, inputs: I64, rows: I64, known: F64, tolerance: float) -> U8:
+    """(m,) what is to say of some rows of outputs (o, n) beside the constants (k,) of a model; see `Constants`."""
+    out = np.empty(len(rows), np.uint8)
+    row = np.empty(len(inputs))
+    for p in range(len(rows)):
+        for f in range(len(inputs)):
+            row[f] = outputs[inputs[f], rows[p]]
+        out[p] = compared(row, known, tolerance)
+    return out
 
 
 @compiled

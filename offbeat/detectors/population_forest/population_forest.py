@@ -11,7 +11,7 @@ from offbeat.core.batch import F64, I64
 from offbeat.core.state import Arrays
 from offbeat.detectors.isolation_forest.isolation_forest import Forests, IsolationForest
 from offbeat.detectors.population_forest.population_forest_kernels import packed, path_contributions, path_scores, singles
-from offbeat.detectors.trained.float32 import by_row
+from offbeat.detectors.trained.float32 import SINGLE, by_row
 from offbeat.detectors.trained.model import Training
 
 
@@ -32,6 +32,8 @@ class ForestScorer:
 
 class PopulationForest:
     """A `Method` of population models: `trees` trees, each grown on `sample` of the rows."""
+
+    tolerance = SINGLE
 
     def __init__(self, features: int, trees: int, sample: int) -> None:
         self._features, self._trees, self._sample = features, trees, sample

@@ -28,6 +28,7 @@ class BandSpec(RangeSpec):
         center, spread = f"{name}.center", f"{name}.spread"
         shown = self.least_value(view, f"{name}.least", self.value)
         view.background(name, self.over, {center: enough.format("mean"), spread: enough.format("std")}, shown)
-        reach = f'{self.width!r} * "{spread}"'
+        unit = self.floored(f'"{spread}"', f'"{center}"')
+        reach = f"{self.width!r} * {unit}"
         term = self.term(view, ("value",), self.value, (f'"{center}"', reach, reach), self.width, *shown)
         return None if term is None else RangePlan(name, self.type, (term,))

@@ -31,6 +31,7 @@ class QuantileSpec(RangeSpec):
         shown = self.least_value(view, f"{name}.least", self.value)
         view.background(name, self.over, parts, shown)
         center = f'"{name}.center"'
-        usual = (center, f'{self.factor!r} * ({center} - "{name}.low")', f'{self.factor!r} * ("{name}.high" - {center})')
+        below, above = (self.floored(side, center) for side in (f'({center} - "{name}.low")', f'("{name}.high" - {center})'))
+        usual = (center, f"{self.factor!r} * {below}", f"{self.factor!r} * {above}")
         term = self.term(view, ("value",), self.value, usual, self.factor, *shown)
         return None if term is None else RangePlan(name, self.type, (term,))

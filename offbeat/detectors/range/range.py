@@ -7,24 +7,47 @@ from collections.abc import Mapping
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, Bools
-from offbeat.core.compiled import compiled
+from offbeat.core.compiled import compiled, compiled_inner
 from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.out_of_range import OutOfRange
 from offbeat.core.plan import RangePlan
 from offbeat.detectors.detector import Detector, DetectorInput, Kind, Verdicts
 
+_SAME = 1e-9
+"""Relative difference up to which a value is its center, where nothing else ever was: rounding is no news."""
+
+
+@compiled_inner
+def _reach(outputs: F64, terms: I64, t: int, i: int) -> float:
+    """The tolerance of a value on its side."""
+    distance = outputs[terms[t, 0], i] - outputs[terms[t, 1], i]
+    return float(outputs[terms[t, 3], i] if distance >= 0.0 else outputs[terms[t, 2], i])
+
+
+@compiled_inner
+def _ratio(outputs: F64, terms: I64, t: int, i: int, above: bool, fixed: bool) -> float:
+    """How far a value lies from its center, in tolerances; NaN where that cannot be said [S7]."""
+    center = outputs[terms[t, 1], i]
+    distance = outputs[terms[t, 0], i] - center
+    reach = _reach(outputs, terms, t, i)
+    if distance != distance or (above and not distance >= 0.0):
+        return np.nan
+    if reach > 0.0:
+        return float(distance / reach)
+    if reach != 0.0 or fixed:
+        return np.nan
+    # Without any spread what is usual is 0 away, and anything else infinitely far.
+    if abs(distance) <= _SAME * abs(center):
+        return 0.0
+    return np.inf if distance > 0.0 else -np.inf
+
 
 @compiled
-def _judge(outputs: F64, terms: I64, above: bool, ratios: F64, score: F64, voted: Bools, exceedance: F64) -> None:
+def _judge(outputs: F64, terms: I64, above: bool, fixed: bool, ratios: F64, score: F64, voted: Bools, exceedance: F64) -> None:
     for i in range(outputs.shape[1]):
         raw = -1.0
         for t in range(terms.shape[0]):
-            value = outputs[terms[t, 0], i]
-            center = outputs[terms[t, 1], i]
-            distance = value - center
-            reach = outputs[terms[t, 3], i] if distance >= 0.0 else outputs[terms[t, 2], i]
-            # A value or what is usual may be null, and without any spread nothing can be said [S7].
-            r = distance / reach if reach > 0.0 and distance == distance and (distance >= 0.0 or not above) else np.nan
+            r = _ratio(outputs, terms, t, i, above, fixed)
             ratios[t, i] = r
             raw = max(raw, abs(r))  # a NaN on the right does not win
         if raw < 0.0:
@@ -39,12 +62,11 @@ def _judge(outputs: F64, terms: I64, above: bool, ratios: F64, score: F64, voted
 
 
 @compiled
-def _without_spread(outputs: F64, terms: I64, found: I64) -> None:
+def _without_spread(outputs: F64, terms: I64, ratios: F64, found: I64) -> None:
     for t in range(terms.shape[0]):
         for i in range(outputs.shape[1]):
             distance = outputs[terms[t, 0], i] - outputs[terms[t, 1], i]
-            reach = outputs[terms[t, 3], i] if distance >= 0.0 else outputs[terms[t, 2], i]
-            if distance == distance and not reach > 0.0:
+            if distance == distance and ratios[t, i] != ratios[t, i]:
                 found[t] += 1
 
 
@@ -77,7 +99,8 @@ class Range(Detector):
 
     raw = max |value - center| / tolerance over the values, threshold 1 [S18]. With one value the evidence shows it as `observed`, the end
     of the range on its side as `threshold` and the center as `expected`; with several it shows `raw`. Contributions are the values'
-    distances in the detector's unit (standard deviations for a z-score), signed. Of open windows only values above what is usual count, as
+    distances in the detector's unit (standard deviations for a z-score), signed. Where there is no spread at all, a value other than the
+    center is infinitely far out. Of open windows only values above what is usual count, as
     what lies below may yet rise.
     """
 
@@ -87,21 +110,27 @@ class Range(Detector):
         self._terms = np.array([[term.value, term.center, term.below, term.above, term.least] for term in plan.terms], np.int64)
         self._positive = np.array([term.positive for term in plan.terms])
         self._limits = np.array([term.limit for term in plan.terms])
+        self._fixed = False
         if plan.early:
             self.judges = frozenset({Kind.ROWS, Kind.OPEN})
+
+    def as_of(self, time_ns: int) -> int:
+        """As of one moment, a value without any spread has no verdict, as in the batch jobs that this mode repeats [S16]."""
+        self._fixed = True
+        return time_ns
 
     def judge(self, batch: DetectorInput) -> Verdicts:
         """Verdicts on n rows; none where no value has a ratio."""
         n = len(batch)
         score, voted, exceedance, ratios = np.empty(n), np.empty(n, np.bool_), np.empty(n), np.empty((len(self._terms), n))
-        _judge(batch.outputs, self._terms, batch.kind is Kind.OPEN, ratios, score, voted, exceedance)
+        _judge(batch.outputs, self._terms, batch.kind is Kind.OPEN, self._fixed, ratios, score, voted, exceedance)
         self._outputs, self._verdicts = batch.outputs, Verdicts(score, voted, exceedance, ratios)
         return self._verdicts
 
     def left_out(self) -> Mapping[str, int]:
-        """Values that are known, as their center is, but whose tolerance is not, or is 0: there is no ratio then."""
+        """Values that are known, as their center is, but have no ratio, as their tolerance is not known, or says nothing."""
         found = np.zeros(len(self._terms), np.int64)
-        _without_spread(self._outputs, self._terms, found)
+        _without_spread(self._outputs, self._terms, self._verdicts.ratios, found)
         return {value: n for value, n in zip(self._features, found.tolist(), strict=True) if n}
 
     def explain(self, index: I64) -> Evidence:
@@ -133,7 +162,19 @@ class Range(Detector):
             features=self._features,
             contributions=contributions,
             out_of_range=OutOfRange(offsets, feature[:found], values[:, :found]),
-            notes=(),
+            notes=self._notes(ratios, index),
             version=np.zeros(m, np.int64),
             window=WindowSpan.none(m),
         )
+
+    def _notes(self, ratios: F64, index: I64) -> tuple[str, ...]:
+        """By row, which values were the same all the time before; () where there is no such row."""
+        center, below, above = (self._outputs[self._terms[:, column]][:, index] for column in (1, 2, 3))
+        still = np.isinf(ratios) & (np.where(ratios > 0.0, above, below) == 0.0)
+        if not still.any():
+            return ()
+        notes = [""] * len(index)
+        for t, p in zip(*(found.tolist() for found in np.nonzero(still)), strict=True):
+            joined = f"{notes[p]}; " if notes[p] else ""
+            notes[p] = f"{joined}{self._features[t]} never varied before: usual is {center[t, p]:.6g} exactly"
+        return tuple(notes)

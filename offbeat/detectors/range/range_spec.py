@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from offbeat.core.plan import Term
 from offbeat.detectors.spec import DetectorSpec, Expressions
+
+
+def _as_floor(value: Any) -> Any:
+    """`0.1%` and `0.1 %` are a share of the center."""
+    if isinstance(value, str):
+        number = value.removesuffix("%").strip()
+        try:
+            share = float(number)
+        except ValueError:
+            share = -1.0
+        if not value.endswith("%") or not 0 < share < float("inf"):
+            raise ValueError(f"a floor is a number above 0 or a share of the center such as `0.1%`, not `{value}`")
+        return f"{number}%"
+    if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
+        raise ValueError(f"a floor is a number above 0 or a share of the center such as `0.1%`, not {value}")
+    return value
+
+
+Floor = Annotated[float | str, BeforeValidator(_as_floor)]
+"""The least spread: in the value's unit, or as a share of the center."""
+
+
+def floored(spread: str, center: str, floor: float | str | None) -> str:
+    """A spread, as expression, that is not below the floor; null where it is null."""
+    if floor is None:
+        return spread
+    least = f"{float(floor.removesuffix('%')) / 100!r} * abs({center})" if isinstance(floor, str) else repr(floor)
+    return f"CASE WHEN {spread} IS NOT NULL THEN greatest({spread}, {least}) END"
+
 
 _LEAST = 30
 """Default for windows of time: the spread of fewer values means little."""
@@ -30,6 +59,17 @@ class RangeSpec(DetectorSpec):
         description="How many values the window must hold for a verdict. Default: half its rows, 30 for a duration.",
         examples=[50],
     )
+
+    floor: Floor | None = Field(
+        default=None,
+        description="Least spread to count with: a number, in the value's unit, or a share of the center, such as `0.1%`. For prices "
+        "that move by ticks, and for counts: without it, any change after equal values is infinitely far out.",
+        examples=[0.01, "0.1%"],
+    )
+
+    def floored(self, spread: str, center: str) -> str:
+        """A spread, as expression, that is not below the floor; null where it is null."""
+        return floored(spread, center, self.floor)
 
     def least(self) -> int:
         """How many values the window must hold."""

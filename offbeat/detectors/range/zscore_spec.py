@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from offbeat.core.plan import DetectorPlan, RangePlan
-from offbeat.detectors.range.range_spec import RangeSpec
+from offbeat.detectors.range.range_spec import Floor, RangeSpec, floored
 from offbeat.detectors.spec import Early, Expression, Expressions, Settings
 
 _MAD_TO_SIGMA = "1.482602218505602"
@@ -18,7 +18,10 @@ class BaselineSpec(Settings):
     """A mean and a standard deviation of your own."""
 
     mean: Expression = Field(description="The expected value.", examples=["mean_volume"])
-    std: Expression = Field(description="Its standard deviation; if it is null or 0, there is no verdict.", examples=["std_volume"])
+    std: Expression = Field(
+        description="Its standard deviation; if it is null, there is no verdict; if it is 0, any value but the mean is infinitely far out.",
+        examples=["std_volume"],
+    )
 
 
 class ZScoreSpec(RangeSpec):
@@ -36,6 +39,11 @@ class ZScoreSpec(RangeSpec):
         description="Values that are compared with a mean and a standard deviation of your own instead of the window.",
         examples=[{"sessions": {"mean": "mean_sessions", "std": "std_sessions"}}],
     )
+    floors: dict[Expression, Floor] | None = Field(
+        default=None,
+        description="As `floor`, by value, which goes before it.",
+        examples=[{"price": 0.01, "size": "5%"}],
+    )
     early: Early = False
 
     def expressions(self) -> list[str] | None:
@@ -50,6 +58,10 @@ class ZScoreSpec(RangeSpec):
         for text, limit in self.limits.items():
             if not limit > 0:
                 view.problem(("limits", text), f"a limit must be above 0, not {limit:g}")
+        floors = self.floors or {}
+        for text in floors:
+            if text not in self.limits:
+                view.problem(("floors", text), f"`{text}` has no limit in `limits`")
         windowed = [text for text in self.limits if text not in self.baseline]
         center, spread = ("median({})", f"{_MAD_TO_SIGMA} * mad({{}})") if self.robust else ("mean({})", "std({})")
         features, shown = {}, dict[str, str]()
@@ -67,7 +79,7 @@ class ZScoreSpec(RangeSpec):
                 middle, unit, field, least = f'"{name}.center.{i}"', f'"{name}.spread.{i}"', ("limits", text), f"{name}.least.{i}"
             else:
                 middle, unit, field, least = given.mean, f"({given.std})", ("baseline", text), ""
-            reach = f"{limit!r} * {unit}"
+            reach = f"{limit!r} * {floored(unit, middle, floors.get(text, self.floor))}"
             terms.append(self.term(view, field, text, (middle, reach, reach), limit, least if least in shown else ""))
             if self.early and terms[-1] is not None:
                 view.rises(field, text, () if given is None else (given.mean, given.std))

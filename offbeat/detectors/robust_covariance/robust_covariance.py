@@ -38,10 +38,11 @@ class RobustCovariance:
     `MinCovDet.covariance_` carries the same factors.
 
     Columns that are constant or linear in others are dropped and take no part: p counts the kept ones. A row that breaks such a
-    dependency, or changes a constant, has no distance in that direction, as the training rows say nothing of how far is odd there: the
-    other columns alone judge it. Where the h rows are singular although all rows are not, the covariance is regularised (MRCD, Boudt et
-    al. 2020) towards the columns' own scales by the smallest rho of {0.001, 0.01, 0.1} that is at least a 50th of the mean variance (their
-    bound of the condition number), else by 0.1. It abstains where all columns are constant, or 0.1 is not enough.
+    dependency has no distance in that direction, as the training rows say nothing of how far is odd there: the other columns alone judge
+    it. (One that changes a constant is judged beside the model, see `Constants`.) Where the h rows are singular although all rows are
+    not, the covariance is regularised (MRCD, Boudt et al. 2020) towards the columns' own scales by the smallest rho of
+    {0.001, 0.01, 0.1} that is at least a 50th of the mean variance (their bound of the condition number), else by 0.1. It abstains where
+    all columns are constant, or 0.1 is not enough.
 
     Scores do not depend on the order of columns, but for rounding (1e-9 relative), where no columns are dropped and rho is 0.
 
@@ -49,6 +50,7 @@ class RobustCovariance:
     """
 
     refits = False
+    tolerance = 1e-9
 
     def __init__(self, features: int) -> None:
         self._features = features

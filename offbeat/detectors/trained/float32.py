@@ -10,6 +10,8 @@ from offbeat.core.compiled import compiled
 
 F32 = npt.NDArray[np.float32]
 
+SINGLE = 2.0**-23
+"""Relative difference between neighbours in single precision."""
 _LARGEST = float(np.finfo(np.float32).max)
 
 

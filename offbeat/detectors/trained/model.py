@@ -38,6 +38,13 @@ class Model(Protocol):
     refits: bool
     """Whether a model follows from its training rows and seed alone: it is then not kept in a snapshot but fitted again when needed."""
 
+    @property
+    def tolerance(self) -> float | None:
+        """Relative difference up to which it takes values of a feature for the same.
+
+        A feature that was constant in training says nothing to it; `Constants` judge rows in which it has changed. None: it judges them.
+        """
+
     def grow(self, slots: int) -> None:
         """Make room for at least so many slots."""
 

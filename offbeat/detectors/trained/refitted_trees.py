@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from offbeat.detectors.trained.float32 import SINGLE
 from offbeat.detectors.trained.model_slots import ModelSlots
 
 
@@ -13,6 +14,7 @@ class RefittedTrees:
     """The part of a `Model` that does not depend on how its trees are kept."""
 
     refits = True
+    tolerance = SINGLE
 
     def __init__(self, notes: Mapping[int, str]) -> None:
         """notes: by what became of a training, why there are no trees that speak."""

@@ -20,6 +20,7 @@ from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays
 from offbeat.detectors.detector import DetectorInput, RawRows
 from offbeat.detectors.trained.model import Training
+from offbeat.detectors.trained.plateaus import Twins, twins_of
 from offbeat.detectors.trained.random import stream
 from offbeat.detectors.trained.training_rows import OFFSET, SEEN, TRAINED, TRAINING, TrainingRows
 
@@ -156,6 +157,8 @@ class SharedTraining:
         """Slots whose turn came with the rows taken up last."""
         self.turns = 0
         """How often slots were due."""
+        self._twins: tuple[int, Twins] | None = None
+        """Of the slots due last, and by which turn."""
 
     def cuts(self, batch: DetectorInput) -> I32:
         """As `Detector.cuts`, the same for every detector that asks for a batch."""
@@ -203,6 +206,16 @@ class SharedTraining:
         seeds = np.empty(len(slots), np.uint64)
         _seeds(np.uint64(pipeline_seed), np.uint64(detector), self._hashes, slots, numbers, seeds)
         return Training(slots, records[:, OFFSET], records[:, TRAINED], self.kept.rows, numbers, seeds)
+
+    def twins(self) -> Twins:
+        """Training rows of the slots due last that stand there more than once."""
+        if self._twins is None or self._twins[0] != self.turns:
+            self._twins = self.turns, twins_of(self.kept.rows, *self._stretches(self.due))
+        return self._twins[1]
+
+    def _stretches(self, slots: I32) -> tuple[I64, I64]:
+        records = self.kept.records[slots]
+        return records[:, OFFSET].copy(), records[:, TRAINED].copy()
 
     def rows_of(self, slot: int) -> F64:
         """(r, k) rows of a slot's last training."""

@@ -1,4 +1,4 @@
-"""Thresholds from the scores that were given live: a key's last 2,000, by earlier models [S17]."""
+"""Thresholds from the scores that were given live: a key's last 2,000, by earlier models [S17, R15]."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ class Thresholds:
         self._scores: F64 = np.zeros((0, KEPT))
         self._used = 0
 
+    @property
+    def live(self) -> bool:
+        """Whether thresholds follow from scores; False: one limit is given."""
+        return self._limit is None
+
     def grow(self, slots: int) -> None:
         """Make room for at least so many slots."""
         self.places = grown_rows(self.places, slots, -1)
@@ -79,11 +84,21 @@ class Thresholds:
         _from_live(slots, self.places, self._counts, self._scores, self._ranks, self.values)
         return slots[self._counts[self.places[slots]] < ENOUGH]
 
-    def stand_in(self, slot: int, raw: F64) -> None:
-        """Take the threshold from the scores of the rows the model was trained on."""
+    def own(self, slot: int, raw: F64, *, live: bool) -> None:
+        """The scores of all rows that the model was trained on: no threshold is below theirs, and it is theirs where none is `live`."""
         known = raw[~np.isnan(raw)]
         place = rank(len(known), self._odd, self._of)
-        self.values[self.places[slot]] = smallest(known, len(known), place, np.empty(len(known))) if len(known) else np.nan
+        least = smallest(known, len(known), place, np.empty(len(known))) if len(known) else np.nan
+        before = self.values[self.places[slot]] if live else np.nan
+        self.values[self.places[slot]] = least if np.isnan(before) else max(before, least)
+
+    def above(self, m: int) -> int:
+        """How many of m scores may lie above a threshold."""
+        return m - 1 - rank(m, self._odd, self._of)
+
+    def of(self, slots: I32) -> F64:
+        """Thresholds of some slots that have one."""
+        return self.values[self.places[slots]]
 
     def _grow_places(self, places: int) -> None:
         self.values = grown_rows(self.values, places)

@@ -19,7 +19,9 @@ from offbeat.detectors.detector import Detector, DetectorInput, Verdicts
 from offbeat.detectors.extension.adapters import OneByOne, instance
 from offbeat.detectors.implementation import implementation
 from offbeat.detectors.spec import detector_types
-from offbeat.detectors.trained.model import Model
+from offbeat.detectors.trained.constants import CHANGED, NOTHING, U8, Constants
+from offbeat.detectors.trained.model import Model, Training
+from offbeat.detectors.trained.plateaus import DRAWN, drawn, exceeded
 from offbeat.detectors.trained.shared_training import SharedTraining, key_hash
 from offbeat.detectors.trained.thresholds import Thresholds
 from offbeat.detectors.trained.training_rows import TRAINING
@@ -61,6 +63,17 @@ def _verdicts(
         voted[i] = value > t
 
 
+@compiled
+def _over_constants(beside: U8, values: F64, voted: Bools) -> None:
+    """Verdicts on rows of which something is to be said `beside` (n,) their models: infinitely odd, or not at all."""
+    for i in range(len(beside)):
+        if beside[i] != NOTHING:
+            changed = beside[i] == CHANGED
+            values[_RAW, i] = values[_EXCEEDANCE, i] = np.inf if changed else 0.0
+            values[_SCORE, i] = 1.0 if changed else 0.0
+            voted[i] = changed
+
+
 class Trained(Detector):
     """A detector with a model for each key of a shard, and the threshold that its live scores make."""
 
@@ -70,6 +83,7 @@ class Trained(Detector):
         self._features, self._shared, self._keeps_rows = plan.features, shared, keeps_rows
         self._seed, self._hash = pipeline_seed, key_hash(plan.name)
         self._model, self._thresholds = model_of(plan), Thresholds(plan.contamination, plan.limit)
+        self._constants = None if self._model.tolerance is None else Constants(len(plan.inputs), self._model.tolerance)
         self._known = self._turns = 0
         self._live: tuple[I32, F64] | None = None
         """Slots and raw scores of the last batch that the thresholds have not seen."""
@@ -89,13 +103,22 @@ class Trained(Detector):
         if self._waiting:
             self._refit(rows.slots)
         found = self._model.score(rows.slots, rows.rows)
+        beside = None if self._constants is None else self._constants.compare(rows.slots, rows.rows)
+        if beside is not None:
+            # What no model gave is no live score.
+            found[beside != NOTHING] = np.nan
         self._live = rows.slots, found
         n = len(batch)
         values, voted, version = np.empty((4, n)), np.empty(n, np.bool_), np.empty(n, np.int64)
         thresholds, records = self._thresholds, self._shared.kept.records
         _verdicts(batch.slots, rows.complete, found, thresholds.places, thresholds.values, records, values, voted, version)
+        said = np.zeros(n, np.uint8)
+        if beside is not None:
+            said[rows.complete] = beside
+            _over_constants(said, values, voted)
         self._verdicts = Verdicts(values[_SCORE], voted, values[_EXCEEDANCE], np.empty((0, n)))
         self._judged = batch.slots, rows, values[_RAW], values[_LIMIT], version
+        self._beside = said
         return self._verdicts
 
     def _catch_up(self, slots: int) -> None:
@@ -104,6 +127,8 @@ class Trained(Detector):
             self._known = slots
             self._model.grow(slots)
             self._thresholds.grow(slots)
+            if self._constants is not None:
+                self._constants.grow(slots)
             self._stale = grown_rows(self._stale, slots)
         if self._live is not None:
             self._thresholds.keep(*self._live)
@@ -114,10 +139,38 @@ class Trained(Detector):
 
     def _train(self, slots: I32) -> None:
         self._stale[slots] = False
-        self._model.train(self._shared.training(slots, self._seed, self._hash))
-        for slot in self._thresholds.begin(slots).tolist():
-            rows = self._shared.rows_of(slot)
-            self._thresholds.stand_in(slot, self._model.score(np.full(len(rows), slot, np.int32), rows))
+        training = self._shared.training(slots, self._seed, self._hash)
+        self._model.train(training)
+        if self._constants is not None:
+            self._constants.learn(slots, training.starts, training.counts, self._may_exceed(training.counts), training.rows)
+        if not self._thresholds.live:
+            self._thresholds.begin(slots)
+            return
+        few = self._thresholds.begin(slots)
+        for slot in few.tolist():
+            self._thresholds.own(slot, self._own_scores(slot), live=False)
+        for slot in slots[self._exceeded(training) & ~np.isin(slots, few)].tolist():
+            self._thresholds.own(slot, self._own_scores(slot), live=True)
+
+    def _may_exceed(self, counts: I64) -> I64:
+        """(g,) how many of so many rows the contamination allows to be odd."""
+        return np.array([self._thresholds.above(n) for n in counts.tolist()], np.int64)
+
+    def _own_scores(self, slot: int) -> F64:
+        """Scores of a slot's training rows by its model."""
+        rows = self._shared.rows_of(slot)
+        return self._model.score(np.full(len(rows), slot, np.int32), rows)
+
+    def _exceeded(self, training: Training) -> Bools:
+        """(g,) whether more of a new model's own training rows may lie above its threshold than should."""
+        twins, lots = self._shared.twins(), drawn(training.seeds, training.starts, training.counts)
+        index = np.concatenate([twins.rows, lots.reshape(-1)])
+        slots = np.concatenate([np.repeat(training.slots, np.diff(twins.ends)), np.repeat(training.slots, DRAWN)])
+        scores = self._model.score(slots, training.rows[index])
+        limits, lot_scores = self._thresholds.of(training.slots), scores[len(twins.rows) :].reshape(lots.shape)
+        most, most_drawn = self._may_exceed(training.counts), 2 * max(1, self._thresholds.above(DRAWN))
+        beyond = exceeded(scores, twins.weight, twins.ends, lot_scores, limits, most, most_drawn)
+        return beyond | (training.counts <= DRAWN)
 
     def _refit(self, slots: I32) -> None:
         """Fit models again that a snapshot does not hold: the same rows and seeds give the same models."""
@@ -133,14 +186,14 @@ class Trained(Detector):
         slots, x, complete, raw = all_slots[index], rows.x[index], rows.complete[index], all_raw[index]
         m, k = x.shape
         trained = complete & (version[index] > 0)
-        speaks = ~np.isnan(raw)
+        speaks = ~np.isnan(raw) & (self._beside[index] == NOTHING)
         if speaks.all():
             contributions = self._model.contributions(slots, x)
         else:
             contributions = np.full((k, m), np.nan)
             if speaks.any():
                 contributions[:, speaks] = self._model.contributions(slots[speaks], x[speaks])
-        notes = tuple(self._note(slot, whole) for slot, whole in zip(slots.tolist(), complete.tolist(), strict=True))
+        notes = tuple(self._note(*row) for row in zip(slots.tolist(), complete.tolist(), self._beside[index].tolist(), x, strict=True))
         return Evidence(
             name=self.name,
             type=self.type,
@@ -148,7 +201,7 @@ class Trained(Detector):
             voted=self._verdicts.voted[index],
             raw=raw,
             threshold=limit[index],
-            observed=np.where(speaks, x[:, 0], np.nan) if k == 1 else np.full(m, np.nan),
+            observed=np.where(np.isnan(raw), np.nan, x[:, 0]) if k == 1 else np.full(m, np.nan),
             expected=np.full(m, np.nan),
             features=self._features,
             contributions=contributions,
@@ -158,12 +211,14 @@ class Trained(Detector):
             window=self._shared.kept.span(slots, trained),
         )
 
-    def _note(self, slot: int, complete: bool) -> str:
+    def _note(self, slot: int, complete: bool, beside: int, row: F64) -> str:
         if not complete:
             return "no verdict: a feature is null"
         if not self._shared.kept.records[slot, TRAINING]:
             first = self._shared.kept.first_training(slot)
             return f"no verdict: waits for its first training, after {first:,} rows without a null"
+        if beside != NOTHING and self._constants is not None:
+            return self._constants.changes(slot, self._features, row)
         return self._model.note(slot)
 
     def untrained(self) -> str:
@@ -175,7 +230,8 @@ class Trained(Detector):
         self._shared.take_up()
         self._catch_up(self._known)
         rows = prefixed("rows", self._shared.snapshot(slots)) if self._keeps_rows else {}
-        return rows | prefixed("model", self._model.snapshot(slots)) | prefixed("scores", self._thresholds.snapshot(slots))
+        own = rows | prefixed("model", self._model.snapshot(slots)) | prefixed("scores", self._thresholds.snapshot(slots))
+        return own if self._constants is None else own | prefixed("constants", self._constants.snapshot(slots))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot: equal scores from here on."""
@@ -184,6 +240,8 @@ class Trained(Detector):
         self._catch_up(len(names))
         self._model.restore(under("model", arrays))
         self._thresholds.restore(under("scores", arrays))
+        if self._constants is not None:
+            self._constants.restore(under("constants", arrays), len(names))
         if self._model.refits:
             self._stale[: len(names)] = self._thresholds.places[: len(names)] >= 0
             self._waiting = bool(self._stale.any())

@@ -67,7 +67,8 @@ class Said:
         if not isinstance(detector, RangePlan):
             raise TypeError(f"{detector.name} has no values of its own")
         distances: F64 = verdicts.ratios[value.term] * detector.terms[value.term].limit
-        return distances
+        # Infinitely far, where the value never varied before: no number, as in alerts.
+        return np.where(np.isinf(distances), np.nan, distances)
 
     def _decided(self, kind: str) -> F64 | I8:
         decisions = self._sitting.decisions

@@ -142,6 +142,8 @@ def _said(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
     """What was compared with what; ratios are those that the score is made of."""
     observed, raw, voted, kind = detector["observed"], detector.get("raw"), bool(detector["voted"]), detector.get("type")
     measure = safe(_measure(detector, rule), _LONG)
+    if raw is None and observed is None and voted and kind != "rule":
+        return "a value that never varied before has changed."
     if raw is not None and kind in DISTANCES:
         return f"the greatest distance was {_of_limit(raw, voted)} its limit."
     if raw is not None:

@@ -1,0 +1,199 @@
+"""Verdicts that were wrong on real files: plateaus, constants that change, from file to alerts. Right values by hand."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from command import DATA, Command, offbeat
+
+__all__ = ["offbeat"]
+FAULTS = DATA / "faults"
+
+
+def ran(offbeat: Command, tmp_path: Path, *args: object) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What `run … --json` says, and the alerts."""
+    out = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
+    done = offbeat("run", *args, "--alerts", out, "--json")
+    assert done.code == 0, done
+    alerts = [json.loads(line, parse_constant=_no_number) for line in out.read_text().splitlines()] if out.exists() else []
+    return json.loads(done.out), alerts
+
+
+def _no_number(text: str) -> float:
+    raise AssertionError(f"{text} is no JSON")
+
+
+def votes(alerts: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(d["name"] for alert in alerts for d in alert["detectors"] if d["voted"])
+
+
+MODELS = ("isolation_forest", "half_space_trees", "robust_covariance")
+ALL = """
+name: all
+source: {{key: k, time: {{column: t, format: s}}, columns: {{v: float, w: float}}}}
+views:
+  row:
+    detectors:
+{detectors}
+"""
+
+
+def pipeline(folder: Path, detectors: dict[str, str]) -> Path:
+    file = folder / "all.yaml"
+    file.write_text(ALL.format(detectors="\n".join(f"      {name}: {{{settings}}}" for name, settings in detectors.items())))
+    return file
+
+
+def table(folder: Path, values: list[tuple[float, float]], form: str = "csv") -> Path:
+    rows = pl.DataFrame(
+        {"k": ["a"] * len(values), "t": [1_700_000_000 + i for i in range(len(values))]},
+    ).with_columns(v=pl.Series([v for v, _ in values], dtype=pl.Float64), w=pl.Series([w for _, w in values], dtype=pl.Float64))
+    file = folder / f"rows.{form}"
+    getattr(rows, f"write_{form}")(file)
+    return file
+
+
+# -- plateaus ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plateau_of_rows(offbeat: Command, tmp_path: Path) -> None:
+    """7,497 times 5.0, three times 6.0: the three are odd, whatever the tree; nothing else."""
+    figures, alerts = ran(offbeat, tmp_path, FAULTS / "telecom/plateau_rows.yaml", FAULTS / "telecom/plateau_rows.csv.gz")
+    assert figures["rows_in"] == 7500
+    assert {alert["row"]["v"] for alert in alerts} == {6.0}
+    assert votes(alerts) == {"forest": 3, "hst": 3}
+
+
+def test_a_plateau_of_days(offbeat: Command, tmp_path: Path) -> None:
+    """60 customers, 98 % of whose days are alike: on no day more than a few of them are flagged."""
+    _, alerts = ran(offbeat, tmp_path, FAULTS / "telecom/plateau_days.yaml", FAULTS / "telecom/plateau_days.csv.gz")
+    by_day = Counter(alert["time"] for alert in alerts)
+    assert max(by_day.values(), default=0) <= 5
+    usual = Counter(alert["row"]["calls"] for alert in alerts)
+    assert usual[1] == 0
+
+
+def levels(weights: dict[float, float], n: int = 6000, seed: int = 1) -> list[tuple[float, float]]:
+    drawn = random.Random(seed).choices(list(weights), list(weights.values()), k=n)
+    return [(v, 0.0) for v in drawn]
+
+
+SERIES: dict[str, Callable[[], list[tuple[float, float]]]] = {
+    "one outlier in the training rows": lambda: [(6.0 if i in (400, 2100) else 5.0, 0.0) for i in range(6000)],
+    "two levels": lambda: levels({5.0: 0.9, 6.0: 0.1}),
+    "two levels, one of them rare": lambda: levels({5.0: 0.97, 6.0: 0.03}),
+    "counts": lambda: levels({0.0: 0.6, 1.0: 0.25, 2.0: 0.1, 3.0: 0.04, 4.0: 0.01}),
+    "a die": lambda: levels({float(i): 1.0 for i in range(33)}),
+    "levels by turns": lambda: [(float(i // 100 % 4), 0.0) for i in range(6000)],
+    "a plateau beside noise": lambda: [(5.0 if i % 50 else 6.0 + i % 7, 0.0) for i in range(6000)],
+}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_few_distinct_rows(offbeat: Command, tmp_path: Path, name: str) -> None:
+    """Of a series of few distinct rows no more than 2 c are flagged, by any trained detector."""
+    features = "features: [v, w], contamination: 0.01"
+    file = pipeline(tmp_path, {kind: f"type: {kind}, {features}" for kind in MODELS})
+    _, alerts = ran(offbeat, tmp_path, file, table(tmp_path, SERIES[name]()))
+    assert all(n <= 0.02 * 6000 for n in votes(alerts).values()), votes(alerts)
+
+
+def test_a_plateau_that_begins_after_a_shift(offbeat: Command, tmp_path: Path) -> None:
+    """From row 3,000 on all is 7 instead of 5: new until a model has learnt it, by row 3,500 at the latest, and usual from there on."""
+    file = pipeline(tmp_path, {kind: f"type: {kind}, features: [v, w]" for kind in MODELS})
+    _, alerts = ran(offbeat, tmp_path, file, table(tmp_path, [(5.0 if i < 3000 else 7.0, 0.0) for i in range(9000)]))
+    numbers = [int(pl.Series([alert["time"][:19]]).str.to_datetime().dt.epoch("s")[0]) - 1_700_000_000 for alert in alerts]
+    assert min(numbers) == 3000
+    assert max(numbers) < 3500
+    assert votes(alerts) == dict.fromkeys(MODELS, len(alerts))
+
+
+def test_a_restart_in_the_middle_of_a_plateau(offbeat: Command, tmp_path: Path) -> None:
+    """Thresholds and constants are in the state: in two parts the alerts are those of one run."""
+    file = pipeline(tmp_path, {kind: f"type: {kind}, features: [v, w]" for kind in MODELS})
+    values = [(5.0 if i % 700 else 6.0, 1.0) for i in range(1, 4000)]
+    values[2000] = (5.0, 1.5)
+    whole = table(tmp_path, values)
+    _, alerts = ran(offbeat, tmp_path, file, whole)
+    lines = whole.read_text().splitlines(keepends=True)
+    first, second = tmp_path / "1.csv", tmp_path / "2.csv"
+    first.write_text("".join(lines[:1990]))
+    second.write_text("".join([lines[0], *lines[1990:]]))
+    state, out = tmp_path / "state", tmp_path / "parts.jsonl"
+    for part in (first, second):
+        assert offbeat("run", file, part, "--state", state, "--alerts", out).code == 0
+    assert [json.loads(line) for line in out.read_text().splitlines()] == alerts
+    assert any(alert["row"]["w"] == 1.5 for alert in alerts)
+
+
+# -- constants --------------------------------------------------------------------------------------------------------------------------
+
+
+def _said_of(alerts: list[dict[str, Any]], value: float) -> dict[str, tuple[float, bool]]:
+    (alert,) = (alert for alert in alerts if alert["row"]["v"] == value)
+    return {d["name"]: (d["score"], d["voted"]) for d in alert["detectors"]}
+
+
+def test_a_constant_that_jumps(offbeat: Command, tmp_path: Path) -> None:
+    """Value 5 for 420 minutes, then 500: all seven say so, with the greatest score there is."""
+    _, alerts = ran(offbeat, tmp_path, FAULTS / "detectors/const.yaml", FAULTS / "detectors/const.csv")
+    assert _said_of(alerts, 500.0) == dict.fromkeys(["z", "zr", "band", "q", "forest", "cov", "hst"], (1.0, True))
+    jump = next(alert for alert in alerts if alert["row"]["v"] == 500.0)
+    assert jump["severity"] == 1.0
+    assert all("never varied before" in d["note"] for d in jump["detectors"])
+    assert all(part["value"] in (None, 0.0) for d in jump["detectors"] for part in d["contributions"])
+    done = offbeat("explain", "worst", "--alerts", next(tmp_path.glob("*.jsonl")))
+    assert "never varied before" in done.out
+
+
+def test_a_constant_that_jumps_with_a_wiggle_long_before(offbeat: Command, tmp_path: Path) -> None:
+    lines = (FAULTS / "detectors/const.csv").read_text().splitlines()
+    lines[101] = lines[101].replace(",5,", ",5.001,")
+    rows = tmp_path / "wiggle.csv"
+    rows.write_text("\n".join(lines) + "\n")
+    _, alerts = ran(offbeat, tmp_path, FAULTS / "detectors/const.yaml", rows)
+    assert {name for name, (_, voted) in _said_of(alerts, 500.0).items() if voted} == {"z", "zr", "band", "q", "forest", "cov", "hst"}
+
+
+def test_a_baseline_without_spread(offbeat: Command, tmp_path: Path) -> None:
+    figures, alerts = ran(offbeat, tmp_path, FAULTS / "detectors/zero_std.yaml", FAULTS / "detectors/const.csv")
+    assert [(alert["time"][:16], alert["severity"], alert["row"]["s"]) for alert in alerts] == [("2024-01-01T07:00", 1.0, 500.0)]
+    assert figures["views"]["day"]["no_spread"] == {}
+
+
+RANGES = {
+    "z": "type: zscore, over: 50 rows, limits: {v: 3}",
+    "band": "type: band, over: 50 rows, value: v",
+    "q": "type: quantile, over: 50 rows, value: v",
+}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "ndjson"])
+def test_one_tick_after_equal_prices(offbeat: Command, tmp_path: Path, form: str) -> None:
+    """A price that stood still for 60 rows moves by a tick of 0.01: infinitely far, unless a floor says what a tick is."""
+    values = [(48.2, 0.0)] * 60 + [(48.21, 0.0)]
+    bare = {f"bare_{name}": settings for name, settings in RANGES.items()}
+    floored = {f"tick_{name}": f"{settings}, floor: 0.01" for name, settings in RANGES.items()}
+    share = {f"share_{name}": f"{settings}, floor: 0.1%" for name, settings in RANGES.items()}
+    _, alerts = ran(offbeat, tmp_path, pipeline(tmp_path, {**bare, **floored, **share}), table(tmp_path, values, form))
+    assert set(votes(alerts)) == set(bare)
+    assert alerts[0]["severity"] == 1.0
+
+
+def test_nulls_are_no_spread(offbeat: Command, tmp_path: Path) -> None:
+    """One value among nulls is too few for a verdict, however the others are spelled."""
+    file = pipeline(tmp_path, RANGES)
+    file.write_text(file.read_text().replace("v: float", "v: {type: float, required: false, allow_nan: true}"))
+    rows = tmp_path / "rows.csv"
+    cells = ["" if i % 2 else "nan" for i in range(60)]
+    cells[10] = "5"
+    rows.write_text("k,t,v,w\n" + "".join(f"a,{1_700_000_000 + i},{cell},0\n" for i, cell in enumerate([*cells, "7"])))
+    figures, alerts = ran(offbeat, tmp_path, file, rows)
+    assert (figures["rows_in"], alerts) == (61, [])
