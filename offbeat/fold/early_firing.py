@@ -81,7 +81,7 @@ class EarlyFiring:
             block = self._fire(others(windows.take(crossed)), places[crossed])
         else:
             history = _History(windows.take(crossed), places[crossed], touched, touched.rows, table)
-            block = self._fire(*self._states_at(history, self._events(history, news[:, crossed], others), others))
+            block = self._fire(*self._states_at(history, *self._events(history, news[:, crossed], others), others))
         full = np.bitwise_count(fired.masks(windows.targets, windows.starts)) == view.view.fires_early
         self._states[places[full]] = _DONE
         return block
@@ -91,8 +91,8 @@ class EarlyFiring:
         rows = self._view.columns.rows(self._view.stage, windows, windows.ints[:, ROWS])
         return self._view.view.early_votes(self._view.stage.keys, rows, self._features[places].T)
 
-    def _events(self, history: _History, news: Bools, others: Others) -> list[tuple[int, int]]:
-        """(window, n-th row of it in the batch) at which a detector that is `news` (d, w) first votes on an alert."""
+    def _events(self, history: _History, news: Bools, others: Others) -> tuple[I64, I64]:
+        """Where a detector that is `news` (d, w) first votes on an alert: windows, and which of their rows in the batch; in row order."""
 
         def first(holds: Callable[[Bools, Bools], Bools], wanted: Bools) -> I64:
             """(w,) the least number of rows after which it holds, for the windows wanted."""
@@ -106,17 +106,27 @@ class EarlyFiring:
 
         every = np.ones(len(history), np.bool_)
         reached = first(lambda _, alert: alert, every)
-        events = set()
+        windows, numbers = [], []
         for d in np.flatnonzero(news.any(axis=1)).tolist():
-            at = np.maximum(first(partial(_of, d), news[d]), reached)
-            events |= {(w, int(at[w])) for w in np.flatnonzero(news[d]).tolist()}
-        return sorted(events, key=lambda event: history.row(*event))
+            windows.append(np.flatnonzero(news[d]))
+            numbers.append(np.maximum(first(partial(_of, d), news[d]), reached)[windows[-1]])
+        window, number = np.concatenate(windows), np.concatenate(numbers)
+        _, once = np.unique(history.rows(window, number), return_index=True)
+        return window[once], number[once]
 
-    def _states_at(self, history: _History, events: list[tuple[int, int]], others: Others) -> tuple[Partials, I64]:
-        """The windows of (window, n-th row) as they are after that row, and their places."""
-        states = [others(history.after(np.full(len(history), n))).take(np.array([w])) for w, n in events]
+    def _states_at(self, history: _History, window: I64, number: I64, others: Others) -> tuple[Partials, I64]:
+        """Windows as they are after so many of their rows in the batch, one of them perhaps at several moments, and their places."""
+        order = np.lexsort((number, window))
+        turn = np.empty(len(order), np.int64)
+        turn[order] = np.arange(len(order)) - np.searchsorted(window[order], window[order])
+        states, index = [], []
+        for k in range(int(turn.max()) + 1):
+            here, counts = np.flatnonzero(turn == k), np.ones(len(history), np.int64)
+            counts[window[here]] = number[here]
+            states.append(others(history.after(counts)).take(window[here]))
+            index.append(here)
         windows = Partials(*(np.concatenate([getattr(s, name) for s in states]) for name in ("targets", "starts", "ints", "floats")))
-        return windows, history.places[[w for w, _ in events]]
+        return windows.take(np.argsort(np.concatenate(index))), history.places[window]
 
     def _fire(self, windows: Partials, places: I64) -> AlertBlock | None:
         view = self._view
@@ -155,7 +165,8 @@ class _History:
         """Rows by window, in their order."""
         self._of = of[self._rows]
         self.lengths: I64 = np.bincount(self._of, minlength=len(places)).astype(np.int64)
-        self._ordinal = np.arange(len(self._rows)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        self._begins = np.cumsum(self.lengths) - self.lengths
+        self._ordinal = np.arange(len(self._rows)) - np.repeat(self._begins, self.lengths)
         self._folded = rows
         at = np.searchsorted(touched.before_places, places)
         at[at == len(touched.before_places)] = 0
@@ -167,9 +178,10 @@ class _History:
     def __len__(self) -> int:
         return len(self.places)
 
-    def row(self, window: int, number: int) -> int:
-        """Place in the batch of a window's n-th row, from 1."""
-        return int(self._rows[np.flatnonzero((self._of == window) & (self._ordinal == number - 1))[0]])
+    def rows(self, windows: I64, numbers: I64) -> I64:
+        """Places in the batch of n-th rows of windows, from 1."""
+        rows: I64 = self._rows[self._begins[windows] + numbers - 1]
+        return rows
 
     def after(self, counts: I64) -> Partials:
         """The windows after so many of their rows each, (w,) from 1."""
