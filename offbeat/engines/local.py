@@ -325,6 +325,7 @@ class LocalEngine:
             self._tables.settle()
         sinks = self._delivery.commit()
         if self._checkpoint is None:
+            self._fold.tidy()
             return
         merge, merged = self._fold.merge_state()
         arrays, shards = prefixed("merge", merge), []

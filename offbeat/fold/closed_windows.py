@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -47,68 +47,56 @@ class Closed:
         return Closed(self.windows.take(index), self.standing[index], self.missing.take(self.missing.starts >= time_ns), linked)
 
 
-class ClosedWindows(Protocol):
-    """Keeps the closed windows of one view, in the order of their time."""
+class ClosedWindows(ABC):
+    """Keeps the closed windows of one view, in the order of their time.
 
-    entries: list[tuple[int, int, str]]
-    """(first start, last start, name) of what is kept."""
-
-    def keep(self, closed: Closed) -> None:
-        """Take windows later than all that are here; durable when this returns."""
-
-    def load(self, number: int) -> Closed:
-        """The windows of an entry."""
-
-    def replace(self, number: int, closed: Closed) -> None:
-        """Put other windows in place of an entry."""
-
-    def cut(self, from_ns: int) -> None:
-        """Forget windows that start at a time or later."""
-
-    def drop_before(self, until_ns: int) -> None:
-        """Forget windows that start before a time."""
-
-    def tidy(self) -> None:
-        """A state was saved that no longer names what was replaced or forgotten."""
-
-    def restore(self, entries: list[list[int | str]]) -> None:
-        """Go on with the entries of a state."""
-
-
-class ClosedInMemory:
-    """`ClosedWindows` of a process that will not go on after its end."""
+    What was replaced or forgotten is removed by `tidy`, as the last state still names it.
+    """
 
     def __init__(self) -> None:
         self.entries: list[tuple[int, int, str]] = []
-        self._kept: dict[str, Closed] = {}
+        """(first start, last start, name) of what is kept; no two overlap."""
         self._unused: list[str] = []
-        self._made = 0
 
-    def _put(self, closed: Closed) -> tuple[int, int, str]:
-        self._made += 1
-        name = str(self._made)
-        self._kept[name] = closed
-        return int(closed.windows.starts[0]), int(closed.windows.starts[-1]), name
+    @abstractmethod
+    def write(self, closed: Closed) -> str:
+        """Store windows; durable when this returns the name, which nothing here had."""
+
+    @abstractmethod
+    def read(self, name: str) -> Closed:
+        """What was stored under a name."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Forget what was stored under a name."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Of all that is stored."""
+
+    def _stored(self, closed: Closed) -> tuple[int, int, str]:
+        starts = closed.windows.starts
+        return int(starts[0]), int(starts[-1]), self.write(closed)
 
     def keep(self, closed: Closed) -> None:
-        """Take windows later than all that are here."""
-        self.entries.append(self._put(closed))
+        """Take windows later than all that are here; durable when this returns."""
+        self.entries.append(self._stored(closed))
 
     def load(self, number: int) -> Closed:
         """The windows of an entry."""
-        return self._kept[self.entries[number][2]]
+        return self.read(self.entries[number][2])
 
     def replace(self, number: int, closed: Closed) -> None:
         """Put other windows in place of an entry."""
         self._unused.append(self.entries[number][2])
-        self.entries[number] = self._put(closed)
+        self.entries[number] = self._stored(closed)
 
     def cut(self, from_ns: int) -> None:
         """Forget windows that start at a time or later."""
         while self.entries and self.entries[-1][0] >= from_ns:
             self._unused.append(self.entries.pop()[2])
         if self.entries and self.entries[-1][1] >= from_ns:
-            self.replace(len(self.entries) - 1, self.load(-1).before(from_ns))
+            self.replace(-1, self.load(-1).before(from_ns))
 
     def drop_before(self, until_ns: int) -> None:
         """Forget windows that start before a time."""
@@ -120,10 +108,39 @@ class ClosedInMemory:
     def tidy(self) -> None:
         """A state was saved that no longer names what was replaced or forgotten."""
         for name in self._unused:
-            del self._kept[name]
+            self.remove(name)
         self._unused.clear()
 
     def restore(self, entries: list[list[int | str]]) -> None:
-        """Go on with the entries of a state."""
+        """Go on with the entries of a state; anything else is left over from a crash."""
         self.entries = [(int(low), int(high), str(name)) for low, high, name in entries]
-        self._unused = [name for name in self._kept if name not in {entry[2] for entry in self.entries}]
+        known = {name for _, _, name in self.entries}
+        self._unused = [name for name in self.names() if name not in known]
+
+
+class ClosedInMemory(ClosedWindows):
+    """Those of a process that will not go on after its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[str, Closed] = {}
+        self._made = 0
+
+    def write(self, closed: Closed) -> str:
+        """Keep windows under a new name."""
+        self._made += 1
+        name = str(self._made)
+        self._kept[name] = closed
+        return name
+
+    def read(self, name: str) -> Closed:
+        """What is kept under a name."""
+        return self._kept[name]
+
+    def remove(self, name: str) -> None:
+        """Forget what is kept under a name."""
+        del self._kept[name]
+
+    def names(self) -> list[str]:
+        """Of all that is kept."""
+        return list(self._kept)

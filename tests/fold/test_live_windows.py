@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +20,7 @@ from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
 from offbeat.engines.local import LocalEngine
-from offbeat.engines.run_result import Run
+from offbeat.engines.run_result import Progress, Run
 from offbeat.evaluate.generate_cdr import generate_cdr
 from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.io.read.file_source import FileSource
@@ -269,6 +271,23 @@ def test_withdrawn_when_the_past_turns_out_otherwise(tmp_path: Path) -> None:
     early, provisional = (at[2], "early", 3.0), (at[2], "retracted", 3.01)
     assert here.select("time", "status", pl.col("row").struct.field("total")).rows() == [early, provisional]
     assert standing(said) == standing(bounded(plan, path, tmp_path / "bounded.jsonl"))
+
+
+def test_a_live_run_without_a_state_keeps_no_old_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On each of nine days a late call opens the windows of the first one again: of what they were before nothing stays on the disk."""
+    late: list[Call] = [(DAY_ZERO + timedelta(hours=10, minutes=day), "b", 100, "p") for day in range(9)]
+    rows = [call for day in range(9) for call in (*_filler(range(day, day + 1)), late[day])]
+    plan, path = plan_of(), written(tmp_path / "rows.csv", rows)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    versions = Counter[int]()
+
+    def count(_: Progress) -> None:
+        names = [file.name.partition("+")[0].removesuffix(".windows") for file in tmp_path.glob("offbeat-*/*.windows")]
+        versions[max(Counter(names).values(), default=0)] += 1
+
+    LocalEngine(plan, Pieces(plan, path, [1]), live=True).run(count)
+    assert versions[2] > 5, "those of the batch before stay until it is committed"
+    assert max(versions) == 2
 
 
 @pytest.mark.parametrize("seed", [11, 12])
