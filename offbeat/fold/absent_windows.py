@@ -11,9 +11,6 @@ from offbeat.core.batch import I32, I64, Bools
 from offbeat.core.partials import PartialLayout, PartialTable
 from offbeat.core.state import Arrays
 
-THERE = "no verdict: the window is not missing"
-_NO_ROW = "no verdict: the window has no row"
-
 
 @dataclass(frozen=True, slots=True)
 class Missing:

@@ -175,9 +175,9 @@ class Fold:
         others = [shard.watermark.time_ns for other, shard in self._shards.items() if other != number]
         marks = np.minimum(judged.watermarks, min((time_ns for time_ns in others if time_ns != NULL_INT), default=judged.watermarks[-1]))
         times = np.where(marks > NULL_INT + self._behind_ns, marks - self._behind_ns, NULL_INT)
-        edges = self._merge.boundaries(self._shards, times)
+        edges = np.maximum(self._merge.boundaries(self._shards, times), self._merge.taken_ns)
         rises = np.flatnonzero(edges > np.append(self._merge.taken_ns, edges[:-1]))
-        cuts = [(row + 1, int(times[row])) for row in rises.tolist() if edges[row] > self._merge.taken_ns]
+        cuts = [(row + 1, int(times[row])) for row in rises.tolist()]
         return cuts if cuts and cuts[-1][0] == n else [*cuts, (n, NULL_INT)]
 
     def _close(self, until_ns: int, out: Output) -> None:
@@ -296,9 +296,8 @@ class Fold:
         `rows_in`; the others are counted here. Returns the days on which windows were that are gone; see `WindowCollector.expect`.
         """
         days = self._merge.rewind(self._shards, starts)
-        for shard in self._shards.values():
-            shard.rewind(starts, Ledger())
-        next(iter(self._shards.values())).rewind(starts, ledger)
+        for number, shard in enumerate(self._shards.values()):
+            shard.rewind(starts, Ledger() if number else ledger)
         # Rows of windows that stay count with these, and those among them that are read again once more, as not selected.
         ledger.warming_up = ledger.rows_in - ledger.late - ledger.duplicate - ledger.filtered - ledger.quarantined.total()
         ledger.warming_up -= self._merge.folded_rows() + sum(shard.ledger.pending for shard in self._shards.values())

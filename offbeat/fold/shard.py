@@ -36,11 +36,6 @@ class Output:
     alerts: list[AlertBlock] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
 
-    def add(self, other: Output) -> None:
-        """Append what a later step gave."""
-        self.alerts += other.alerts
-        self.quarantined += other.quarantined
-
 
 @dataclass(slots=True)
 class Judged:
@@ -138,20 +133,22 @@ class Shard:
             return None
         ordered = self._ordering.admit(prepared, self.keys, self._ledger)
         out.quarantined += ordered.quarantined
-        if len(ordered.batch):
-            self.newest_ns = max(self.newest_ns, int(ordered.batch.time_ns.max()))
-        return self._judge(ordered, prepared.rollups if ordered.whole else None, out)
+        return self._go_on(ordered, prepared.rollups if ordered.whole else None, out)
 
     def pass_until(self, floor_ns: int, out: Output) -> Judged | None:
         """As `admit`, of rows held back for others that may have come before `floor_ns`: none will."""
-        ordered = self._ordering.pass_until(floor_ns, self.keys)
-        if len(ordered.batch):
-            self.newest_ns = max(self.newest_ns, int(ordered.batch.time_ns.max()))
-        return self._judge(ordered, None, out)
+        return self._go_on(self._ordering.pass_until(floor_ns, self.keys), None, out)
 
     def drain(self, out: Output) -> Judged | None:
         """As `admit`, at the end of bounded input, of all rows held back. The shard can be fed again afterwards."""
         return self._judge(self._ordering.finish(self.keys), None, out)
+
+    def _go_on(self, ordered: Ordered, rows_of: dict[str, RollupRows] | None, out: Output) -> Judged | None:
+        """As `_judge`, of rows whose turn came before the input's end."""
+        judged = self._judge(ordered, rows_of, out)
+        if judged is not None:
+            self.newest_ns = max(self.newest_ns, int(judged.batch.time_ns.max()))
+        return judged
 
     def _judge(self, ordered: Ordered, rows_of: dict[str, RollupRows] | None, out: Output) -> Judged | None:
         """Rows in fold order through the windows, detectors and votes of views of rows; `rows_of` as the rollups take them, if known."""

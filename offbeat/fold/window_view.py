@@ -113,19 +113,8 @@ class WindowView:
 
     def settled(self, windows: Partials) -> Bools:
         """(w,) of which windows nothing is to be said while they are open: they were judged already, or wait to be opened again."""
-        standing = self._stands(windows)
-        settled: Bools = standing | (windows.starts < self.until_ns)
+        settled: Bools = self._last_said(windows).standing | (windows.starts < self.until_ns)
         return settled
-
-    def _stands(self, windows: Partials) -> Bools:
-        """Windows on which an alert stands that is no early one."""
-        standing = np.zeros(len(windows), np.bool_)
-        if len(self._known):
-            place = self._known.find(windows.targets, windows.starts)
-            standing[place >= 0] = self._standing[place[place >= 0]]
-        if len(self._missed):
-            standing |= self._missed.places(windows.targets, windows.starts) >= 0
-        return standing
 
     def early_revisions(self, windows: Partials) -> I64:
         """Revisions of open windows: at most those with which they will be judged, and above those of earlier judgements."""
@@ -198,7 +187,16 @@ class WindowView:
         return outcome, copy.view.counts
 
     def _said(self, windows: Partials) -> Before:
-        """What was said of windows while they were open."""
+        """What was said of windows while they were open, be it early."""
+        said = self._last_said(windows)
+        if len(self.fired):
+            # What was said early is settled by the judgement, whatever its revision.
+            early = self.fired.has(windows.targets, windows.starts)
+            said.revisions[early], said.standing[early] = -1, True
+        return said
+
+    def _last_said(self, windows: Partials) -> Before:
+        """What was said of windows when all that were open were last judged."""
         revisions, standing = np.full(len(windows), -1, np.int64), np.zeros(len(windows), np.bool_)
         if len(self._known):
             before = self._known.find(windows.targets, windows.starts)
@@ -207,10 +205,6 @@ class WindowView:
         if len(self._missed):
             place = self._missed.places(windows.targets, windows.starts)
             revisions[place >= 0], standing[place >= 0] = self._missed.revisions[place[place >= 0]], True
-        if len(self.fired):
-            # What was said early is settled by the judgement, whatever its revision.
-            early = self.fired.has(windows.targets, windows.starts)
-            revisions[early], standing[early] = -1, True
         return Before(revisions, standing, Missing.none())
 
     def _judge(
