@@ -63,9 +63,9 @@ class LocalEngine:
 
     alerts: outputs (see `open_sink`). tables: outputs of the plan's tables (see `open_tables`). quarantine: where rows set aside go. state:
     a directory, for runs that can be continued. live: the source has no end that could be waited for, so every batch is committed at once.
-    workers: shards that keys are spread over, each folded on threads of its own; 1 for a live source and where tables are written, and
-    as many as a state has where there is one. ends: whether rows held back are folded, and open windows judged, when the source has no
-    more; False: they wait for the next run with this state. Default: False for a live source with a state, else True.
+    workers: shards that keys are spread over, each folded on threads of its own; 1 for a live source, and as many as a state has where
+    there is one. ends: whether rows held back are folded, and open windows judged, when the source has no more; False: they wait for the
+    next run with this state. Default: False for a live source with a state, else True.
     keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them.
     """
 
@@ -103,8 +103,7 @@ class LocalEngine:
             closed=partial(ClosedWindowFiles, archive) if archive is not None else None,
             submit=None if live else lambda judging: self._judge.submit(judging).result,
         )
-        # In what order a table lists the windows that a row fell into depends on the shards, so tables are written by one.
-        self._workers = 1 if live or tables else max(workers, 1)
+        self._workers = 1 if live else max(workers, 1)
         self._tables: Tables | None = None
         self._position: Position | None = None
         self._manifest = FileManifest()

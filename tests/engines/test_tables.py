@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,33 @@ def test_a_late_file_and_further_days_leave_what_one_run_leaves(uri: str, tmp_pa
     for table in PIPELINE["tables"]:
         assert written(uri, table) == written(whole, table)
         assert written(uri, table)
+
+
+def test_any_number_of_workers_writes_the_same(tmp_path: Path) -> None:
+    """Each caller was in up to five regions in any order, all of them loud at some hours: a row lists them by time, then name."""
+    chance, regions = random.Random(4), ["west", "east", "north", "South", "Ödland"]
+    calls = [
+        (f"c{chance.randrange(9)}", f"2024-03-{day:02d}T{hour:02d}:{minute:02d}:00Z", chance.randrange(60), chance.choice(regions))
+        for day in (1, 2, 3) for hour in range(24) for minute in range(20)
+    ]  # fmt: skip
+    rows(*calls).write_parquet(tmp_path / "rows.parquet")
+    found = []
+    for workers in (1, 2, 3):
+        out = tmp_path / str(workers)
+        run(PIPELINE, tmp_path / "rows.parquet", tables=out, workers=workers)
+        found.append({table: written(out, table) for table in PIPELINE["tables"]})
+    # Tokyo's 1st of March is the UTC day before from 15 h on.
+    lists = {(row["who"], row["day"]): [(flag["start"], flag["region"]) for flag in row["hour"]] for row in found[0]["days"]}
+    wanted: dict[tuple[str, date], set[tuple[datetime, str]]] = {}
+    loud: dict[tuple[datetime, str], int] = {}
+    for who, at, mb, region in calls:
+        start = datetime.fromisoformat(at).replace(minute=0)
+        wanted.setdefault((who, (start + timedelta(hours=9)).date()), set()).add((start, region))
+        loud[start, region] = loud.get((start, region), 0) + mb
+    assert lists == {key: sorted(hour for hour in hours if loud[hour] > 100 or loud[hour] < 2) for key, hours in wanted.items()}
+    assert any(len({start for start, _ in hours}) < len(hours) for hours in lists.values()), "some hours of several regions"
+    assert found[1] == found[0]
+    assert found[2] == found[0]
 
 
 def test_a_state_without_links_is_refused(tmp_path: Path) -> None:

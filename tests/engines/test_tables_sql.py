@@ -153,7 +153,7 @@ def test_consolidated(written: Path, expected: dict[str, pl.DataFrame]) -> None:
     for row in found.iter_rows(named=True):
         key = row["customer_id"], row["day"]
         listed = [(f["start"].replace(tzinfo=None), f["wilaya_code"], f["upper"], f["lower"]) for f in row["region_hour"]]
-        assert sorted(listed) == sorted(wanted.get(key, []))
+        assert listed == wanted.get(key, [])
         assert row["region_hour_upper"] == any(upper for _, _, upper, _ in listed)
         assert row["region_hour_lower"] == any(lower for _, _, _, lower in listed)
         assert [bool(row["zscore_voted"]), row["night_owls_voted"], row["spike_ratio_voted"]] == own[key]

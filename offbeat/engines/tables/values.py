@@ -42,6 +42,14 @@ class Names:
         """(m,) names of these slots."""
         return gathered(self.texts(), slots)
 
+    def ranks(self, slots: I64) -> I64:
+        """(m,) numbers that order slots by name, equal ones for equal slots. Slots stand as keys came, and so depend on the shards."""
+        distinct, which = np.unique(slots, return_inverse=True)
+        names = [str(name) for name in self.of(distinct.astype(np.int32)).to_pylist()]
+        ranks = np.empty(len(names), np.int64)
+        ranks[sorted(range(len(names)), key=lambda place: names[place])] = np.arange(len(names))
+        return ranks[which]
+
 
 class Said:
     """What a view said of a batch of windows, value by value: doubles with NaN for null, or int8 with -1 for null."""
@@ -164,7 +172,7 @@ class Within:
         return out
 
     def listed(self, linked: CoOccurring, names: Names, kind: pa.DataType) -> Array:
-        """(m,) lists of the linked windows with an alert, in order of time, then slot."""
+        """(m,) lists of the linked windows with an alert, in order of time, then name."""
         m = len(linked.offsets) - 1
         hits, owners = self._hits(linked, _ALERT), linked.owners()
         rows, slots, starts, votes = [_NONE], [_NONE], [_NONE], [np.zeros(0, np.uint64)]
@@ -179,7 +187,7 @@ class Within:
                 starts.append(np.full(len(chosen), start, np.int64))
                 votes.append(by_slot[targets])
         row, slot, start_ns = np.concatenate(rows), np.concatenate(slots), np.concatenate(starts)
-        order = np.lexsort((slot, start_ns, row))
+        order = np.lexsort((names.ranks(slot), start_ns, row))
         # Several shards may have noted the same.
         again = (np.diff(row[order]) == 0) & (np.diff(start_ns[order]) == 0) & (np.diff(slot[order]) == 0)
         order = order[np.append(True, ~again)] if len(order) else order
