@@ -21,6 +21,9 @@ from offbeat.spec.problems import Problems
 from offbeat.spec.rising import Rising
 from offbeat.spec.sql import ExpressionError, Node, parse
 
+_MOST_DETECTORS = 63
+"""Of a view of windows: which of them fired or voted is kept as bits of one integer, and tables need one bit more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -106,6 +109,9 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         problems.add((*at, "detectors"), "all detectors of the view are switched off")
     elif spec.vote.quorum > able:
         problems.add((*at, "vote", "quorum"), f"{spec.vote.quorum} votes can never be reached with {able} detector(s)")
+    if rollup is not None and able > _MOST_DETECTORS:
+        most = f"a view of windows takes at most {_MOST_DETECTORS} detectors, not {able}"
+        problems.add((*at, "detectors"), f"{most}: put some into another view with the same `rollup`")
     absences = sum(isinstance(plan, AbsencePlan) for plan in plans)
     if absences and rollup is not None and rollup.fill:
         problems.add((*at, "rollup", "fill"), "with `fill: zero` no window is missing, so `absence` never votes: leave one of them out")

@@ -235,6 +235,16 @@ def test_mistake(before: str, after: str, said: str) -> None:
         assert any(tells(problem, expected) for problem in found), found
 
 
+def test_a_view_of_windows_has_less_than_64_detectors() -> None:
+    def many(count: int) -> str:
+        rules = "\n".join(f"      busy_{i}: {{type: rule, when: trades > {i}}}" for i in range(1, count + 1))
+        return GOOD.replace("      busy: {type: rule, when: trades > 100}", rules)
+
+    assert len(load_text(many(63), "p.yaml").plan.views[1].detectors) == 63
+    (problem,) = problems(many(64))
+    assert tells(problem, "p.yaml:25: views.minute.detectors: a view of windows takes at most 63 detectors, not 64")
+
+
 def test_all_mistakes_are_told_in_the_order_of_the_file() -> None:
     text = GOOD.replace("format: csv", "fromat: csv").replace("price > 0", "prize > 0").replace("2 * usual,", "2 * usaul,")
     assert problems(text) == [
