@@ -39,7 +39,7 @@ PIPELINE: dict[str, Any] = {
             "detectors": {"more": {"type": "rule", "when": "mb > last"}},
         },
         "hour": {
-            "rollup": {"key": "region", "size": "1h", "columns": {"mb": "sum(mb)"}},
+            "rollup": {"key": "region", "size": "1h", "columns": {"mb": "sum(mb)"}, "fill": "none"},
             "detectors": {"much": {"type": "rule", "when": "mb > 100"}, "few": {"type": "rule", "when": "mb < 2"}},
         },
     },
