@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -97,9 +96,9 @@ class DetectorSet:
         """Windows that detectors miss, as `Detector.missing` has it."""
         return [detector.missing(slots, starts, keys, until_ns) for detector in self._detectors if Kind.MISSING in detector.judges]
 
-    def no_spread(self) -> Counter[str]:
+    def no_spread(self) -> dict[str, int]:
         """DETECTOR.VALUE → rows of the last batch in which the value was left out, as what is usual for it had no spread."""
-        return Counter({f"{detector.name}.{value}": n for detector in self._detectors for value, n in detector.left_out().items()})
+        return {f"{detector.name}.{value}": n for detector in self._detectors for value, n in detector.left_out().items()}
 
     def as_of(self, time_ns: int) -> int:
         """As `Detector.as_of`, of all detectors."""

@@ -66,10 +66,10 @@ class Intake:
 
     def _faultless(self, chunk: Chunk, rejected: Bools | None, quarantined: list[Quarantined]) -> I64 | None:
         """Indices of the rows that the source could read and that are not filtered; None for all of them."""
+        if rejected is None and not np.count_nonzero(chunk.faults):
+            return None
         wrong = chunk.faults != 0
         faulty = np.flatnonzero(wrong if rejected is None else wrong & ~rejected)
-        if not len(faulty) and rejected is None:
-            return None
         if len(faulty):
             quarantined.append(aside(chunk, faulty, [FAULTS[code] for code in chunk.faults[faulty].tolist()]))
         return np.flatnonzero(~wrong if rejected is None else ~(wrong | rejected))

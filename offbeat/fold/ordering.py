@@ -61,9 +61,9 @@ class Ordering:
         """Take prepared rows, in their order."""
         chunk, index, batch = prepared.chunk, prepared.index, prepared.batch
         turned_away: list[Quarantined] = []
-        late = batch.time_ns < self.floor_ns
-        whole = not late.any()
-        if not whole:
+        whole = True
+        if self.floor_ns != NULL_INT and (late := batch.time_ns < self.floor_ns).any():
+            whole = False
             self._turn_away(chunk, index[late], "late", turned_away)
             ledger.late += int(late.sum())
             stay = np.flatnonzero(~late)

@@ -133,30 +133,28 @@ class Shard:
             return None
         ordered = self._ordering.admit(prepared, self.keys, self._ledger)
         out.quarantined += ordered.quarantined
-        return self._go_on(ordered, prepared.rollups if ordered.whole else None, out)
+        return self._judge(ordered, prepared.rollups if ordered.whole else None, out)
 
     def pass_until(self, floor_ns: int, out: Output) -> Judged | None:
         """As `admit`, of rows held back for others that may have come before `floor_ns`: none will."""
-        return self._go_on(self._ordering.pass_until(floor_ns, self.keys), None, out)
+        return self._judge(self._ordering.pass_until(floor_ns, self.keys), None, out)
 
     def drain(self, out: Output) -> Judged | None:
         """As `admit`, at the end of bounded input, of all rows held back. The shard can be fed again afterwards."""
-        return self._judge(self._ordering.finish(self.keys), None, out)
+        return self._judge(self._ordering.finish(self.keys), None, out, at_end=True)
 
-    def _go_on(self, ordered: Ordered, rows_of: dict[str, RollupRows] | None, out: Output) -> Judged | None:
-        """As `_judge`, of rows whose turn came before the input's end."""
-        judged = self._judge(ordered, rows_of, out)
-        if judged is not None:
-            self.newest_ns = max(self.newest_ns, int(judged.batch.time_ns.max()))
-        return judged
-
-    def _judge(self, ordered: Ordered, rows_of: dict[str, RollupRows] | None, out: Output) -> Judged | None:
+    def _judge(
+        self, ordered: Ordered, rows_of: dict[str, RollupRows] | None, out: Output, *, at_end: bool = False
+    ) -> Judged | None:
         """Rows in fold order through the windows, detectors and votes of views of rows; `rows_of` as the rollups take them, if known."""
         batch = ordered.batch
         n = len(batch)
         if not n:
             return None
-        self.last_ns = max(self.last_ns, int(batch.time_ns.max()))
+        newest_ns = int(batch.time_ns.max())
+        self.last_ns = max(self.last_ns, newest_ns)
+        if not at_end:
+            self.newest_ns = max(self.newest_ns, newest_ns)
         if self.gaps is not None:
             self.gaps.add(batch.slots, batch.time_ns)
         rows = Rows(
@@ -195,16 +193,17 @@ class Shard:
             _, starts = self.rollups[name].table.addresses()
             links.fold(places[name], starts, places[other], *self.rollups[other].table.addresses())
         scored = judged.judged[begin:end]
-        waiting: Bools = np.zeros(n, np.bool_)
+        decided, pending = int(np.count_nonzero(scored)), 0
         if self._decider is not None:
-            waiting = places[self._decider] >= 0
+            pending = int(np.count_nonzero(places[self._decider] >= 0))
         elif places:
             waiting = ~scored & np.any([p >= 0 for p in places.values()], axis=0)
-            if waiting.any():
+            pending = int(np.count_nonzero(waiting))
+            if pending:
                 rows = parts.values()
                 self.undecided.add([part.targets[waiting] for part in rows], [part.starts[waiting] for part in rows])
-        self._ledger.scored += int(scored.sum())
-        self._ledger.warming_up += n - int(scored.sum()) - int(waiting.sum())
+        self._ledger.scored += decided
+        self._ledger.warming_up += n - decided - pending
         return touched
 
     def hand_over(self, number: int) -> Delta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -157,7 +158,8 @@ class View:
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained
-        self.counts.no_spread = self.counts.no_spread + self._detectors.no_spread()
+        if left_out := self._detectors.no_spread():
+            self.counts.no_spread = self.counts.no_spread + Counter(left_out)
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
         statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
