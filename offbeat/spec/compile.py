@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -31,6 +32,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     scope = _scope(spec.source)
     source = _source(spec.source, scope, problems)
     quality, rules = _quality(spec.quality, spec.source, scope, codes, problems)
+    source = replace(source, max_jump_ns=quality.max_jump_ns)
     _view_names(spec, problems)
     as_of = _as_of(spec, problems)
     parsed = tuple(parse(text) for text in rules.values())

@@ -50,6 +50,12 @@ def _warned(loaded: Loaded) -> Lint:
         _rules(plan, warnings)
     for at, said in (*costs(loaded.plan), *missed(spec, loaded.plan)):
         warnings.add(at, said)
+    if loaded.plan.quality.lateness_ns > loaded.plan.quality.max_jump_ns:
+        warnings.add(
+            ("quality", "lateness"),
+            f"`lateness` ({spec.quality.lateness}) exceeds `max_jump` ({spec.quality.max_jump}): rows in disorder of more than that "
+            "are taken for rows from the future; set `max_jump` as great",
+        )
     if spec.quality.calendar is not None and spec.quality.cadence is None:
         warnings.add(("quality", "calendar"), "gaps are reported only with a `cadence`")
     return Lint(warnings=warnings.listed(), plan=loaded.plan)

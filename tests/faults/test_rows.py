@@ -286,3 +286,39 @@ def test_an_unfinished_bar_is_replaced_before_it_is_scored(offbeat: Command) -> 
 def test_keeping_the_last_needs_a_time(tmp_path: Path, offbeat: Command) -> None:
     (tmp_path / "feed.yaml").write_text(FEED.replace("KEEP", "last").replace("[time]", "[v]"))
     assert "quality.keep" in offbeat.refused("lint", tmp_path / "feed.yaml")
+
+
+# -- R18: rows from the future ------------------------------------------------------------------------------------------------
+
+CLOCK = """
+name: clock
+source: {key: k, time: t, columns: {v: float}}
+quality: {max_jump: 2d}
+views: {v: {detectors: {high: {type: rule, when: v > 5}}}}
+"""
+
+
+def _day(folder: Path, day: int, *, skewed: bool = False) -> str:
+    """Three rows of a day; of the second day the clock of the first row is ten days ahead."""
+    times = [f"2024-03-{day + (10 if skewed and not n else 0):02}T1{n}:00:00Z" for n in range(3)]
+    text = "k,t,v\n" + "".join(f"A,{t},1\n" for t in times)
+    (folder / f"d{day:02}.csv").write_text(text)
+    return text.split("\n", 1)[1]
+
+
+def test_a_clock_ahead_in_one_of_many_files(tmp_path: Path, offbeat: Command) -> None:
+    """Files that its time makes overlap, and the same rows from one file: one row from the future, none late."""
+    (tmp_path / "clock.yaml").write_text(CLOCK)
+    folder = tmp_path / "days"
+    folder.mkdir()
+    whole = "k,t,v\n" + "".join(_day(folder, day, skewed=day == 2) for day in range(1, 16))
+    (tmp_path / "whole.csv").write_text(whole)
+    for source in (folder, tmp_path / "whole.csv"):
+        figures = report(offbeat, tmp_path / "clock.yaml", source)
+        assert (figures["scored"], figures["late"], figures["quarantined"]) == (44, 0, {"future": 1})
+
+
+def test_lateness_above_max_jump_is_warned_of(offbeat: Command) -> None:
+    done = offbeat("lint", FAULTS / "telecom" / "lateness_over_jump.yaml")
+    assert done.code == 0
+    assert any("max_jump" in line and "lateness" in line for line in done.err.splitlines())

@@ -295,8 +295,11 @@ class FileSource:
         ranges = {m.index: self._range(m.index) for m in ordered}
         for group in clusters(ordered, [ranges[m.index] for m in ordered]):
             indices = tuple(m.index for m in group)
-            merged: Reader = self._readers[indices[0]] if len(group) == 1 else Merged(group, self._where)
+            merged: Reader = self._readers[indices[0]] if len(group) == 1 else self._merged(group)
             yield Unit(indices, tuple(prints[i] for i in indices), merged, min(ranges[i][0] for i in indices) if alone else NULL_INT)
+
+    def _merged(self, group: Sequence[Member]) -> Merged:
+        return Merged(group, self._where, self._plan.max_jump_ns)
 
     def _member(self, index: int) -> Member:
         file = self._found[index]
@@ -326,7 +329,7 @@ class FileSource:
                     f"{name}: changed since the last run stopped in the middle of it; restore it, or start with a new state directory"
                 )
             indices.append(index)
-        reader: Reader = self._readers[indices[0]] if len(indices) == 1 else Merged([self._member(i) for i in indices], self._where)
+        reader: Reader = self._readers[indices[0]] if len(indices) == 1 else self._merged([self._member(i) for i in indices])
         return Unit(tuple(indices), tuple(current["prints"]), reader)
 
 

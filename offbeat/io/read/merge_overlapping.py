@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.batch import EVER, NULL_INT
+from offbeat.io.read.head_times import head_times
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.quality.row_filter import RowFilter
 
@@ -92,9 +93,11 @@ class Merged:
     def statistics(self) -> None:
         """See `Reader`."""
 
-    def __init__(self, members: Sequence[Member], where: RowFilter | None = None) -> None:
-        """members: in the order of their paths. where: rows that it rejects have no say in the order of others."""
-        self._members, self._where = members, where
+    def __init__(self, members: Sequence[Member], where: RowFilter | None = None, max_jump_ns: int | None = None) -> None:
+        """members: in the order of their paths. where: rows that it rejects have no say in the order of others, nor have those that
+        jump ahead (see `head_times`).
+        """
+        self._members, self._where, self._max_jump_ns = members, where, max_jump_ns
         size = sum(m.size for m in members)
         self._buckets = 1 if size <= IN_MEMORY else min(256, -(-size // IN_MEMORY) * 2)
         self._on_disk = sum(m.on_disk for m in members)
@@ -116,7 +119,7 @@ class Merged:
         if self._buckets == 1:
             parts = list(self._tables(raws))
             if parts:
-                yield _in_order(pl.concat(parts))
+                yield _in_order(pl.concat(parts), self._max_jump_ns)
             return
         with tempfile.TemporaryDirectory(prefix="offbeat-merge-") as folder:
             paths = [Path(folder) / f"{b}.arrow" for b in range(self._buckets)]
@@ -134,7 +137,7 @@ class Merged:
                 with _ipc.open_stream(str(paths[number])) as stream:
                     frame = pl.DataFrame(stream.read_all())
                 paths[number].unlink()
-                yield _in_order(frame)
+                yield _in_order(frame, self._max_jump_ns)
 
     def _tables(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
         """A table a block; its rows have their text, or with `raws` the place of it: a number of a block there and a row in it."""
@@ -171,11 +174,15 @@ class Merged:
                 row += n
 
 
-def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """A file's row cannot come before the rows above it, so its place is the greatest time of its key in that file so far."""
-    time = pl.col(_TIME) if _REJECTED not in frame.columns else pl.when(~pl.col(_REJECTED)).then(pl.col(_TIME))
-    head = time.cum_max().forward_fill().over(_RANK, _KEY).fill_null(NULL_INT)
-    return frame.with_columns(head.alias(_HEAD)).sort(_HEAD, _RANK, _ROW).drop(_HEAD, _RANK)
+def _in_order(frame: pl.DataFrame, max_jump_ns: int | None) -> pl.DataFrame:
+    """A file's row cannot come before the rows above it; see `head_times`."""
+    times = frame[_TIME].fill_null(NULL_INT).to_numpy()
+    if _REJECTED in frame.columns:
+        times = np.where(frame[_REJECTED].to_numpy(), NULL_INT, times)
+    keys = frame[_KEY].fill_null("").cast(pl.Categorical).to_physical().cast(pl.Int64).to_numpy()
+    ranks = frame[_RANK].to_numpy().astype(np.int64)
+    heads = head_times(keys * (int(ranks.max(initial=0)) + 1) + ranks, times, max_jump_ns)
+    return frame.with_columns(pl.Series(_HEAD, heads)).sort(_HEAD, _RANK, _ROW).drop(_HEAD, _RANK)
 
 
 def _parsed(frame: pl.DataFrame, mark: int, done: int, raws: Sequence[Raw]) -> Parsed:
