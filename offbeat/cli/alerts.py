@@ -12,6 +12,8 @@ Examples:
   offbeat alerts alerts.jsonl
   offbeat alerts out.parquet --limit 50
   offbeat alerts out.parquet --key AARTIIND --key TCS
+  # What is in a topic, and what comes
+  offbeat alerts kafka://broker:9092/anomalies
 """
 EXPLAIN_EXAMPLES = """\b
 Examples:
@@ -28,14 +30,21 @@ _Pipeline = Annotated[
 
 
 def alerts(
-    uri: Annotated[str, typer.Argument(metavar="URI", help="A file or folder that `offbeat run --alerts` wrote.", show_default=False)],
+    uri: Annotated[
+        str, typer.Argument(metavar="URI", help="A file, folder or topic that `offbeat run --alerts` wrote to.", show_default=False)
+    ],
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Number of alerts to show.")] = 20,
     key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only alerts of this key. Repeatable.")] = None,
     pipeline: _Pipeline = None,
+    follow: Annotated[
+        bool | None,
+        typer.Option("--follow/--no-follow", help="Of a topic, go on with alerts as they come.", show_default="--follow on a terminal"),
+    ] = None,
 ) -> None:
-    """List the worst alerts of a run.
+    """List the worst alerts of a run, or of a topic.
 
-    Sorted by severity, then votes, then score. Times are in the zone of the pipeline, in UTC where the pipeline is not known.
+    Sorted by severity, then votes, then score. Times are in the zone of the pipeline, in UTC where the pipeline is not known. Of a topic,
+    new alerts follow, a line each, until Ctrl-C.
     """
     import polars as pl
 
@@ -43,9 +52,17 @@ def alerts(
     from offbeat.cli.say import say
     from offbeat.cli.terminal import console, show
     from offbeat.errors import UserError
+    from offbeat.io.address import KAFKA
     from offbeat.io.read.alert_files import latest, read_alerts
     from offbeat.io.report.run_report import ranked, worst_table
 
+    if uri.startswith(KAFKA) and (console().is_terminal if follow is None else follow):
+        from offbeat.cli.following import follow_topic
+
+        follow_topic(uri, limit, key or [], pipeline)
+        return
+    if follow:
+        raise UserError(f"--follow is for topics, {KAFKA}HOST:PORT/TOPIC; a file is listed as it is")
     found = latest(read_alerts(uri))
     if key:
         found, lacking = of_keys(found, key)

@@ -21,6 +21,7 @@ from offbeat.cli.request import Request
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
 from offbeat.errors import UserError
+from offbeat.io.address import KAFKA
 from offbeat.io.kafka.address import KafkaAddress, kafka_address
 from offbeat.spec.duration import instant_ns
 from offbeat.spec.load import load_plan
@@ -80,7 +81,7 @@ def execute(request: Request) -> int:
 def _alerts(request: Request, source: KafkaAddress) -> KafkaAddress | None:
     if not request.alerts:
         return None
-    found = kafka_address(request.alerts[0])
+    found = kafka_address(request.alerts[0]) if request.alerts[0].startswith(KAFKA) else None
     if found is None or len(request.alerts) > 1:
         raise UserError("from Kafka, --alerts is one topic in this version: kafka://HOST:PORT/TOPIC")
     if found.brokers != source.brokers:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from offbeat.cli.request import KAFKA
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress, kafka_address
 
 
 def address_of_topic(text: str) -> KafkaAddress:
-    """The parts of `kafka://HOST:PORT/TOPIC`. Raises UserError for anything else, and where the Kafka client is not installed."""
+    """The parts of an address. Raises UserError for one that cannot be used, and where the Kafka client is not installed."""
     try:
         import confluent_kafka  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError("Kafka needs confluent-kafka: pip install 'offbeat[kafka]'") from error
-    found = kafka_address(text)
-    if found is None:
-        raise UserError(f"{text}: expected {KAFKA}HOST:PORT/TOPIC")
-    return found
+    return kafka_address(text)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from offbeat.cli.request import KAFKA
 from offbeat.errors import UserError
+from offbeat.io.address import KAFKA
 
 EXAMPLES = """\b
 Examples:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offbeat.errors import UserError
-
-KAFKA = "kafka://"
+from offbeat.io.address import KAFKA
 
 
 @dataclass(frozen=True, slots=True)

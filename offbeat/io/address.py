@@ -14,6 +14,8 @@ from offbeat.core.extensions import Class, Extension, find, made, settings_of
 from offbeat.detectors.spec import Settings
 from offbeat.errors import UserError
 
+KAFKA = "kafka://"
+"""Begins the address of a topic; see `offbeat.io.kafka.address`."""
 LOCATION = "location"
 """The setting that stands before the question mark."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -37,6 +39,8 @@ def address_of(text: str) -> Address | None:
     """The parts of an address; None where `text` is none, but a path (or `file://` and a path). Raises UserError for a setting twice."""
     name, scheme_ends, rest = text.partition("://")
     named = _CLASS.fullmatch(name) and (scheme_ends or not Path(name).exists())
+    if text.startswith(KAFKA):
+        return None
     if not named and not (scheme_ends and _SCHEME.fullmatch(name) and name != "file"):
         return None
     location, _, query = rest.partition("?")

@@ -64,7 +64,6 @@ def main() -> None:
     _around(Outbox, "commit", lambda *_: here("commit"), lambda *_: here("committed"))
     _around(Snapshots, "put", lambda *_: here("snapshot"), lambda *_: here("kept"))
     source, alerts = kafka_address(job["source"]), kafka_address(job["alerts"])
-    assert source is not None
     plan = load_plan(job["pipeline"])
     own = worker.Job(
         source=source,

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from offbeat.errors import UserError
+from offbeat.io.address import KAFKA
 
-SCHEME = "kafka://"
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 SECRETS = {
@@ -53,7 +53,7 @@ class KafkaAddress:
     """librdkafka's settings from the address: no secrets."""
 
     def __str__(self) -> str:
-        return f"{SCHEME}{self.brokers}/{self.topic}"
+        return f"{KAFKA}{self.brokers}/{self.topic}"
 
     def client(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """What a client of librdkafka is made with: `more`, the address's settings, and secrets from the environment (see `SECRETS`)."""
@@ -61,30 +61,30 @@ class KafkaAddress:
         return {"bootstrap.servers": self.brokers, "logger": _LOGGER, **more, **self.settings, **secrets}
 
 
-def kafka_address(text: str) -> KafkaAddress | None:
-    """The parts of an address; None where `text` is not of Kafka. Raises UserError, one line, for one that cannot be used."""
-    if not text.startswith(SCHEME):
-        return None
-    place, _, query = text.removeprefix(SCHEME).partition("?")
+def kafka_address(text: str) -> KafkaAddress:
+    """The parts of an address. Raises UserError, one line, for one that cannot be used."""
+    if not text.startswith(KAFKA):
+        raise UserError(f"{text}: expected {KAFKA}HOST:PORT/TOPIC")
+    place, _, query = text.removeprefix(KAFKA).partition("?")
     brokers, slash, topic = place.partition("/")
     if "@" in brokers:
         names = " and ".join(SECRETS[name] for name in ("sasl.username", "sasl.password"))
-        raise UserError(f"{SCHEME}…: user and password do not belong into an address; set {names} in the environment")
+        raise UserError(f"{KAFKA}…: user and password do not belong into an address; set {names} in the environment")
     if not all(_BROKER.fullmatch(broker) for broker in brokers.split(",")):
-        raise UserError(f"{text}: expected {SCHEME}HOST:PORT/TOPIC, and {brokers or 'nothing'!r} is no HOST:PORT")
+        raise UserError(f"{text}: expected {KAFKA}HOST:PORT/TOPIC, and {brokers or 'nothing'!r} is no HOST:PORT")
     topic = unquote(topic)
     if not slash or not _TOPIC.fullmatch(topic) or topic in {".", ".."}:
-        raise UserError(f"{text}: expected {SCHEME}HOST:PORT/TOPIC; the name of a topic has letters, digits, '.', '_' and '-' only")
+        raise UserError(f"{text}: expected {KAFKA}HOST:PORT/TOPIC; the name of a topic has letters, digits, '.', '_' and '-' only")
     settings: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in SECRETS or "password" in name or "secret" in name or name.endswith(".pem"):
             known = SECRETS.get(name)
             where = f"set {known} in the environment" if known else "name a file that holds it instead"
-            raise UserError(f"{SCHEME}{place}: {name} is a secret and does not belong into an address; {where}")
+            raise UserError(f"{KAFKA}{place}: {name} is a secret and does not belong into an address; {where}")
         if name in _OURS:
-            raise UserError(f"{SCHEME}{place}: {name} is set by offbeat, as alerts could be lost or doubled otherwise; leave it out")
+            raise UserError(f"{KAFKA}{place}: {name} is set by offbeat, as alerts could be lost or doubled otherwise; leave it out")
         if name in settings:
-            raise UserError(f"{SCHEME}{place}: the setting {name!r} stands twice")
+            raise UserError(f"{KAFKA}{place}: the setting {name!r} stands twice")
         settings[name] = value
     return KafkaAddress(brokers, topic, settings)
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
-from offbeat.io.address import address_of, shown
+from offbeat.io.address import KAFKA, address_of, shown
 from offbeat.io.read.old_alerts import has_old, renewed
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import json_lines
@@ -29,6 +29,8 @@ def read_alerts(uri: str | Path) -> pl.DataFrame:
     Columns as in the Contract, times as Datetime("ns", "UTC"). A last line that is still being written is left out. Windows that were
     revised occur more than once: see `latest`. Raises UserError where there is nothing to read.
     """
+    if str(uri).startswith(KAFKA):
+        return _of_topic(str(uri))
     if address_of(str(uri)) is not None:
         raise UserError(f"{shown(str(uri))}: alerts are read back from files only; ask the system behind that output")
     path = Path(str(uri).removeprefix("file://"))
@@ -37,7 +39,7 @@ def read_alerts(uri: str | Path) -> pl.DataFrame:
             return _parts(part_files(path))
         if not path.is_file():
             raise UserError(f"no alerts at {path}: it does not exist")
-        return _parts([path]) if path.suffix.lower() in {".parquet", ".pq"} else _lines(path)
+        return _parts([path]) if path.suffix.lower() in {".parquet", ".pq"} else from_lines(path.read_bytes(), str(path))
     except OSError as error:
         raise UserError(f"cannot read alerts from {path}: {error.strerror or error}") from error
     except (pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
@@ -69,6 +71,18 @@ def find_alert(uri: str | Path, alert_id: str) -> dict[str, Any]:
     return record
 
 
+def _of_topic(uri: str) -> pl.DataFrame:
+    from offbeat.io.kafka.address import kafka_address  # noqa: PLC0415 - the client is an extra
+    from offbeat.io.kafka.reading import AlertReader  # noqa: PLC0415
+
+    address = kafka_address(uri)
+    reader = AlertReader(address)
+    try:
+        return from_lines(reader.there(), str(address))
+    finally:
+        reader.close()
+
+
 def _parts(files: list[Path]) -> pl.DataFrame:
     tables = [pq.ParquetFile(file).read() for file in files]
     schema = reduce(widened, [table.schema for table in tables], EMPTY)
@@ -76,11 +90,11 @@ def _parts(files: list[Path]) -> pl.DataFrame:
     return typed(frame)
 
 
-def _lines(path: Path) -> pl.DataFrame:
-    data = path.read_bytes()
+def from_lines(data: bytes, where: str) -> pl.DataFrame:
+    """Alerts as JSON lines; `where` is what an error calls them. Raises UserError where they are something else."""
     whole = data[: data.rfind(b"\n") + 1]
     if data[:1] not in {b"", b"{"}:
-        raise UserError(f"cannot read alerts from {path}: it does not hold JSON lines")
+        raise UserError(f"cannot read alerts from {where}: it does not hold JSON lines")
     if not whole:
         return typed(pl.DataFrame(EMPTY.empty_table()))
     return typed(_ordered(pl.read_ndjson(whole, infer_schema_length=None), whole))
