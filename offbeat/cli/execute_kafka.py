@@ -35,6 +35,7 @@ _SLOTS = 256
 def execute(request: Request) -> int:
     """Run a worker; the exit code. Raises UserError for what a person can put right."""
     source = address_of_topic(request.sources[0])
+    from offbeat.engines.kafka.metrics import served
     from offbeat.engines.kafka.topics import check_group
     from offbeat.engines.kafka.worker import Job, KafkaEngine
 
@@ -63,7 +64,7 @@ def execute(request: Request) -> int:
         engine = KafkaEngine(plan, job, watch=lines)
         if not request.as_json:
             say(f"group {group}, worker {instance}; snapshots in {state}")
-        with Interruption(engine.stop, live=False) as interruption:
+        with served(engine, request.kafka.metrics_port), Interruption(engine.stop, live=False) as interruption:
             try:
                 done = engine.run(meter)
             finally:

@@ -35,7 +35,8 @@ class Meter:
             self._bar.start()
         since, before = self._first
         rate = f", {(at.rows - before) / (now - since):,.0f} rows/s" if now > since else ""
-        counts = f"{at.rows:,} rows{rate}, {at.alerts:,} {self._found}"
+        behind = "" if at.behind is None else f", {at.behind:,} behind"
+        counts = f"{at.rows:,} rows{rate}{behind}, {at.alerts:,} {self._found}"
         self._bar.update(self._bar.task_ids[0], completed=at.done_bytes, counts=counts)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ class KafkaRequest:
     begin: str = "earliest"
     until: str | None = None
     dead_letters: str | None = None
+    metrics_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def check(request: Request) -> None:
     if request.from_kafka:
         _check_kafka(request)
     elif request.kafka != KafkaRequest():
-        raise UserError(f"--group, --instance, --from, --until and --dead-letters are for a source {KAFKA}HOST:PORT/TOPIC")
+        raise UserError(f"--group, --instance, --from, --until, --dead-letters and --metrics-port are for a source {KAFKA}HOST:PORT/TOPIC")
 
 
 def _check_kafka(request: Request) -> None:

@@ -119,6 +119,18 @@ def run(
             rich_help_panel=_KAFKA,
         ),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            min=1,
+            max=65_535,
+            metavar="PORT",
+            help="Serve /metrics for Prometheus and /health on 127.0.0.1.",
+            show_default="none",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
     dead_letters: Annotated[
         str | None,
         typer.Option(
@@ -149,7 +161,7 @@ def run(
         as_json=as_json,
         workers=workers,
         ends=ends,
-        kafka=KafkaRequest(group, instance, begin, until, dead_letters),
+        kafka=KafkaRequest(group, instance, begin, until, dead_letters, metrics_port),
     )
     check(request)
     if request.from_kafka:

@@ -20,6 +20,8 @@ class Progress:
     alerts: int
     done_bytes: int
     size_bytes: int | None
+    behind: int | None = None
+    """Records that wait in the topic; None where there is no such thing."""
 
 
 @dataclass(slots=True)

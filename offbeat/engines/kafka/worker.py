@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +46,8 @@ _TRIES = 10
 """Transactions lost in a row after which it is not the brokers' bad hour."""
 _AGAIN_SECONDS = 1.0
 """Before another try where a transaction was lost."""
+_TELL_SECONDS = 0.2
+"""Between two looks at the ledger for the progress and the metrics."""
 _WORST = 10
 
 
@@ -65,6 +67,18 @@ class Job:
     begin: Beginning = EARLIEST
     until_end: bool = False
     until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a worker is, for those who watch it."""
+
+    at: float
+    """When it was seen, on the monotonic clock."""
+    ledger: Ledger
+    alerts: int
+    lags: Mapping[tuple[str, int], int]
+    """Records that wait, by topic and partition, of those that are this worker's."""
 
 
 class KafkaEngine:
@@ -87,7 +101,7 @@ class KafkaEngine:
             self._merge_topic = partials_topic(job.source, job.group)
         self._worst = Worst(_WORST)
         self._words: list[str] = []
-        self.lag = 0
+        self.status = Status(time.monotonic(), Ledger(), 0, {})
 
     def stop(self) -> None:
         """Ask the worker to commit and end; safe from a signal handler."""
@@ -170,7 +184,7 @@ class _Session:
             behind = len(messages) >= _AT_ONCE
             if not behind or time.monotonic() - self._committed_at >= _BEHIND_COMMIT_SECONDS:
                 self._commit()
-            self._tell()
+            self._tell_now_and_then()
             if self._finished():
                 self._leave()
                 return True
@@ -328,13 +342,22 @@ class _Session:
         topic, number = place
         return Snapshots(self._job.state / self._job.group, self._topics[topic].id, number)
 
+    def _tell_now_and_then(self) -> None:
+        if time.monotonic() - self._engine.status.at >= _TELL_SECONDS:
+            self._tell()
+
     def _tell(self) -> None:
         total = Ledger()
         for shard in self._shards.values():
             total.add(shard.ledger)
         self._engine.result.ledger = total
+        lags = {}
+        for (topic, number), shard in self._shards.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
+            lags[topic, number] = max(high - shard.next, 0)
+        self._engine.status = Status(time.monotonic(), total, self._engine.result.alerts, lags)
         if self._progress is not None:
-            self._progress(Progress(total.rows_in, self._engine.result.alerts, 0, None))
+            self._progress(Progress(total.rows_in, self._engine.result.alerts, 0, None, sum(lags.values())))
 
     # -- who owns what --------------------------------------------------------------------------------------------------------
 
