@@ -14,7 +14,7 @@ from offbeat.cli.request import Request
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.run_result import Run
-from offbeat.io.address import address_of, shown
+from offbeat.io.address import KAFKA, address_of, shown
 from offbeat.io.report.run_report import run_report
 from offbeat.io.write.sinks import local_path
 
@@ -64,7 +64,7 @@ def next_steps(request: Request, run: Run, quarantine: Path | None, width: int) 
             f"quarantine: {_rows(aside)} in {quarantine}", f"offbeat quarantine list {shlex.quote(str(quarantine))}", width
         )
     files = [uri for uri in request.alerts if local_path(uri) is not None]
-    others = [shown(uri) for uri in request.alerts if address_of(uri) is not None]
+    others = [shown(uri) for uri in request.alerts if uri.startswith(KAFKA) or address_of(uri) is not None]
     if kept and others and run.alerts:
         lines.append(f"alerts: {', '.join(others)}")
     if kept and files and run.alerts:

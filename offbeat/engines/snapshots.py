@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,3 +72,20 @@ class Snapshots:
             for path in sorted(self._folder.iterdir()):
                 if match := _NAME.fullmatch(path.name):
                     yield int(match["at"]), match["hash"]
+
+
+def register(folder: Path, sources: Iterable[str]) -> bool:
+    """Note that snapshots of these sources are kept in a folder from now on; False where it has others, and lacks one of these.
+
+    Raises UserError where the folder cannot be used.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = {path.name for path in folder.iterdir() if path.is_dir()}
+        if known and not known >= set(sources):
+            return False
+        for source in sources:
+            (folder / source).mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot keep snapshots in {folder}: {error.strerror}; name another folder") from error
+    return True

@@ -176,3 +176,25 @@ def test_a_replay_goes_on_where_it_was_killed(kafka: Brokers, tmp_path: Path) ->
     assert len({tuple(times) for times in told.values()}) == 1
     assert len(told) == 3
     assert all(times == sorted(set(times)) for times in told.values())
+
+
+@pytest.mark.heavy
+def test_files_to_a_topic(kafka: Brokers, tmp_path: Path) -> None:
+    """Also where the run is killed again and again: each alert is there once."""
+    plain, out = tmp_path / "plain.jsonl", kafka.topic(2)
+    assert finished("run", "trades", DATA / "trades", "--alerts", plain).code == 0
+    command = ["run", "trades", DATA / "trades", "--alerts", kafka.uri(out)]
+    for _ in range(2):
+        with process(*command, "--state", tmp_path / "state") as running:
+            before, until = len(kafka.read(out)), time.monotonic() + 60
+            while len(kafka.read(out)) <= before and running.poll() is None and time.monotonic() < until:
+                pass
+            running.kill()
+    done = finished(*command, "--state", tmp_path / "state")
+    assert done.code == 0, done.err
+    wanted = sorted(plain.read_bytes().splitlines())
+    assert sorted(message.value() or b"" for message in kafka.read(out)) == wanted
+    # Without a state, one transaction.
+    once = kafka.topic(1)
+    assert finished("run", "trades", DATA / "trades", "--alerts", kafka.uri(once)).code == 0
+    assert sorted(message.value() or b"" for message in kafka.read(once)) == wanted

@@ -66,10 +66,7 @@ def place_of(offset: int, metadata: str | None, group: str, where: str) -> Place
 def check(place: Place, plan: Plan, topic_id: str, partitions: int, group: str, where: str) -> None:
     """Raise UserError where what is committed does not belong to this topic or pipeline any more: what was lost, and what to do."""
     if place.topic_id != topic_id:
-        raise UserError(
-            f"{where}: the topic was deleted and created again since group {group!r} read it up to offset {place.offset:,}; "
-            "name a new --group to read the new topic"
-        )
+        raise recreated(where, group)
     if place.partitions != partitions:
         raise UserError(
             f"{where}: the topic has {partitions} partitions and had {place.partitions}: keys have moved between them, away from what is "
@@ -80,3 +77,11 @@ def check(place: Place, plan: Plan, topic_id: str, partitions: int, group: str, 
             f"{where}: the state of group {group!r} was made with another version of the pipeline: its key, order, windows or training "
             "have changed (thresholds and votes may change); change it back, or name a new --group"
         )
+
+
+def recreated(where: str, group: str) -> UserError:
+    """The error for a topic that is another one than the group has read."""
+    return UserError(
+        f"{where}: the topic was deleted and created again since group {group!r} read it, so what the group knows belongs to records that "
+        "are gone; name a new --group to read the new topic"
+    )

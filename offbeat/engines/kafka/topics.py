@@ -121,7 +121,12 @@ EARLIEST = Beginning(Start.EARLIEST)
 
 
 def places(
-    consumer: Consumer, partitions: Sequence[TopicPartition], group: str, begin: Beginning, plan: Plan, topics: Sequence[Topic]
+    consumer: Consumer,
+    partitions: Sequence[TopicPartition],
+    group: str,
+    begin: Beginning,
+    plan: Plan,
+    topics: Sequence[Topic],
 ) -> list[Place]:
     """How far the group is in some partitions. Raises UserError where that does not fit what is there any more."""
     by_name = {topic.name: topic for topic in topics}

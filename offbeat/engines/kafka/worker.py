@@ -22,12 +22,12 @@ from offbeat.core.plan import Plan
 from offbeat.engines.delivery import Worst
 from offbeat.engines.kafka.key_check import KeyCheck
 from offbeat.engines.kafka.output import KafkaOutput
-from offbeat.engines.kafka.places import Place
+from offbeat.engines.kafka.places import Place, recreated
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record
 from offbeat.engines.kafka.topics import EARLIEST, Beginning, Cluster, Topic, at_time, look_up, partials_topic, places
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
-from offbeat.engines.snapshots import Snapshots
+from offbeat.engines.snapshots import Snapshots, register
 from offbeat.errors import UserError
 from offbeat.fold.shard import Output
 from offbeat.io.kafka.address import KafkaAddress
@@ -99,6 +99,10 @@ class KafkaEngine:
         self._merge_topic: Topic | None = None
         if any(view.rollup is not None for view in plan.views):
             self._merge_topic = partials_topic(job.source, job.group)
+        topics = [topic for topic in (self._topic, self._merge_topic) if topic is not None]
+        if not register(job.state / job.group, [topic.id for topic in topics]):
+            # With a topic the brokers forget how far a group was in it: only the snapshots tell that there was another one.
+            raise recreated(", ".join(topic.name for topic in topics), job.group)
         self._worst = Worst(_WORST)
         self._words: list[str] = []
         self.status = Status(time.monotonic(), Ledger(), 0, {})
@@ -148,6 +152,7 @@ class _Session:
         self._failed: BaseException | None = None
         self._committed_at = time.monotonic()
         self._leaving = False
+        self._state = engine._job.state / engine._job.group
         self.commits = 0
         self._first_aside: str | None = None
         job = self._job
@@ -340,7 +345,7 @@ class _Session:
 
     def _snapshots(self, place: tuple[str, int]) -> Snapshots:
         topic, number = place
-        return Snapshots(self._job.state / self._job.group, self._topics[topic].id, number)
+        return Snapshots(self._state, self._topics[topic].id, number)
 
     def _tell_now_and_then(self) -> None:
         if time.monotonic() - self._engine.status.at >= _TELL_SECONDS:

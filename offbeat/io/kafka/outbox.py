@@ -31,14 +31,14 @@ class Outbox:
     Raises LostTransactionError where a transaction fails: this object is then of no more use.
     """
 
-    def __init__(self, address: KafkaAddress, transactional_id: str, *, linger_ms: int = 1) -> None:
+    def __init__(self, address: KafkaAddress, transactional_id: str, *, linger_ms: int = 1, transaction_ms: int | None = None) -> None:
         """Raises UserError where the brokers cannot be used."""
         self._open = False
         self._producer = Producer(
             address.client(
                 {
                     "transactional.id": transactional_id,
-                    "transaction.timeout.ms": TRANSACTION_MS,
+                    "transaction.timeout.ms": transaction_ms or TRANSACTION_MS,
                     "retry.backoff.ms": 2,
                     "linger.ms": linger_ms,
                     "compression.type": "lz4",

@@ -9,13 +9,14 @@ import pyarrow as pa
 from offbeat.core.chunk import Position
 from offbeat.core.extensions import SINKS, installed
 from offbeat.errors import UserError
-from offbeat.io.address import Address, address_of, opened
+from offbeat.io.address import KAFKA, Address, address_of, opened
 from offbeat.io.contract import Opening, Sink
+from offbeat.io.kafka.address import kafka_address
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import JsonlSink
 from offbeat.io.write.parquet_sink import ParquetSink
 
-SUPPORTED = "*.jsonl, *.ndjson, *.parquet, or - for JSON lines on standard output"
+SUPPORTED = f"*.jsonl, *.ndjson, *.parquet, {KAFKA}HOST:PORT/TOPIC, or - for JSON lines on standard output"
 _JSONL = {".jsonl", ".ndjson"}
 _PARQUET = {".parquet", ".pq"}
 
@@ -29,6 +30,8 @@ def open_sink(uri: str, *, position: Position | None = None, bounded: bool = Tru
     `schema_union.plan_schema`) names the columns of all views beforehand, which saves a Parquet file of several views a rewriting. Raises
     UserError for an output of an unknown kind or one that cannot be written.
     """
+    if uri.startswith(KAFKA):
+        return _of_kafka(uri, position, bounded=bounded)
     address = address_of(uri)
     if address is not None:
         return _of_others(address, Opening(address.text, position, bounded, schema))
@@ -40,12 +43,20 @@ def open_sink(uri: str, *, position: Position | None = None, bounded: bool = Tru
 
 def local_path(uri: str) -> Path | None:
     """The file or folder of an output; None for `-` and for sinks of other packages. Raises UserError for a kind that we cannot write."""
-    if uri == "-" or address_of(uri) is not None:
+    if uri == "-" or uri.startswith(KAFKA) or address_of(uri) is not None:
         return None
     path = Path(uri.removeprefix("file://"))
     if path.suffix.lower() not in _JSONL | _PARQUET:
         raise UserError(f"cannot tell the format of {uri!r}; supported are {SUPPORTED}")
     return path
+
+
+def _of_kafka(uri: str, position: Position | None, *, bounded: bool) -> Sink:
+    try:
+        from offbeat.io.kafka.sink import KafkaSink  # noqa: PLC0415 - the client is an extra
+    except ModuleNotFoundError as error:
+        raise UserError("Kafka needs confluent-kafka: pip install 'offbeat[kafka]'") from error
+    return KafkaSink(kafka_address(uri), position, bounded=bounded)
 
 
 def _of_others(address: Address, opening: Opening) -> Sink:
