@@ -36,6 +36,7 @@ from offbeat.fold.as_of import check_batch, left_out
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
 from offbeat.fold.fold import Fold
 from offbeat.fold.shard import Output
+from offbeat.io.address import KAFKA
 from offbeat.io.contract import Source
 from offbeat.io.read.file_source import FileSource
 from offbeat.io.read.prefetch import Ahead
@@ -131,7 +132,9 @@ class LocalEngine:
         remembers = self._checkpoint is not None and not live and self._fold.remembers
         self._correctable = source if remembers and isinstance(source, FileSource) else None
         """The source, where its files may come late or be corrected."""
-        self._joined, self._read_all = places.joined, False
+        # A topic cannot be cut back to what a run before has left of it, so the first state is stored before the first alert.
+        first = kept is None and self._checkpoint is not None and any(uri.startswith(KAFKA) for uri in alerts)
+        self._joined, self._read_all = places.joined or first, False
         self._committed = 0.0
         self._stop = threading.Event()
         self.result = Run(plan.name, self._fold.ledger, 0, 0.0, complete=False)
