@@ -67,6 +67,8 @@ class SourcePlan:
     """That source's own settings, as its class types them."""
     where: FilterPlan | None = None
     """None: every row is one of this pipeline."""
+    sort: bool = False
+    """Files are read in the order of their times, not of their rows."""
     max_jump_ns: int | None = None
     """As in `QualityPlan`: a row further ahead must not move the rows of its file among those of others. None: any may."""
 

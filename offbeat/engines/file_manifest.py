@@ -75,8 +75,8 @@ def rows_by_file(chunk: Chunk) -> dict[int, int]:
     """How many of a chunk's rows each file has, by their numbers; the first file of what is read as one is always there."""
     if chunk.files is None:
         return {chunk.file: chunk.frame.height}
-    places, rows = np.unique(chunk.files, return_counts=True)
-    return {chunk.file: 0} | dict(zip(places.tolist(), rows.tolist(), strict=True))
+    rows = np.bincount(chunk.files)
+    return {chunk.file: 0} | {place: int(rows[place]) for place in np.flatnonzero(rows).tolist()}
 
 
 def counted(ledger: Ledger) -> Ledger:

@@ -26,6 +26,7 @@ from offbeat.engines.closed_window_files import ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
 from offbeat.engines.delivery import Delivery, Worst, check_apart
 from offbeat.engines.file_manifest import FileManifest, rows_by_file
+from offbeat.engines.late_words import late_words
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.shard_pool import Fed, ShardPool, feed
@@ -139,6 +140,8 @@ class LocalEngine:
         self._stop = threading.Event()
         self.result = Run(plan.name, self._fold.ledger, 0, 0.0, complete=False)
         self._first_aside: str | None = None
+        self._rows_of = Counter[int]()
+        """Rows read, by number of their file."""
         self._worst = Worst(WORST)
 
     def stop(self) -> None:
@@ -258,6 +261,7 @@ class LocalEngine:
     def _note(self, step: _Step, source: FileSource | None) -> None:
         """Deliver what came of a chunk, and remember which files of `source` it is of; None: where none may be corrected."""
         self.result.rows_read += step.chunk.frame.height
+        self._rows_of.update(rows_by_file(step.chunk))
         for fed in step.fed:
             self._deliver(fed.output)
             if source is not None:
@@ -270,7 +274,9 @@ class LocalEngine:
         result.ledger = self._fold.ledger
         result.alerts = self._delivery.alerts
         result.seconds, result.complete = seconds, complete
-        words = remarks(self._plan.quality, self.result.ledger, self._fold.untrained(), self._first_aside, self._fold.unanswered())
+        sortable = not self._live and not self._plan.source.sort
+        words = late_words(dict(enumerate(self._files)), self._rows_of, self._fold.late_files(), sortable=sortable)
+        words += remarks(self._plan.quality, self.result.ledger, self._fold.untrained(), self._first_aside, self._fold.unanswered())
         if self._tables is not None and self._checkpoint is None:
             words += self._tables.left()  # with a state, earlier days are its own
         if complete and not self._ends and result.ledger.pending:

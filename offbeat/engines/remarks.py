@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import QualityPlan
 
-_MANY_LATE = 0.01
-"""Above this share of late rows, the input is hardly in order."""
-
 
 def remarks(quality: QualityPlan, ledger: Ledger, untrained: Sequence[str], first_aside: str | None, unanswered: str) -> list[str]:
-    """Remarks where many rows were late, where rows had several versions, where no row was scored, and where the source's condition had
+    """Remarks where rows had several versions, where no row was scored, and where the source's condition had
     nothing to go by.
 
     `untrained`: why models were never trained; `first_aside`: the first quarantined row, in words; `unanswered`: see `Fold.unanswered`.
     """
-    return [*_filter(ledger, unanswered), *_late(ledger), *_versions(quality, ledger), *_nothing_judged(ledger, untrained, first_aside)]
+    return [*_filter(ledger, unanswered), *_versions(quality, ledger), *_nothing_judged(ledger, untrained, first_aside)]
 
 
 def _filter(ledger: Ledger, unanswered: str) -> list[str]:
@@ -26,13 +23,6 @@ def _filter(ledger: Ledger, unanswered: str) -> list[str]:
     if ledger.rows_in and ledger.filtered == ledger.rows_in:
         return ["no row is one of this pipeline: `source.where` is false for all of them, so all are filtered"]
     return []
-
-
-def _late(ledger: Ledger) -> list[str]:
-    if ledger.late <= _MANY_LATE * ledger.rows_in:
-        return []
-    late = f"{ledger.late:,} rows ({ledger.late / ledger.rows_in:.0%}) were late: newer rows of their key came first"
-    return [f"{late}; sort the files by time, or wait for such rows with --set quality.lateness=1h"]
 
 
 def _versions(quality: QualityPlan, ledger: Ledger) -> list[str]:

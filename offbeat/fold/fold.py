@@ -17,6 +17,7 @@ from offbeat.decide.block import AlertBlock
 from offbeat.fold.closed_windows import ClosedInMemory, ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
 from offbeat.fold.intake import Prepared
+from offbeat.fold.late_files import Lateness
 from offbeat.fold.merge_stage import MergeStage, WindowCollector
 from offbeat.fold.shard import Judged, Output, Shard
 from offbeat.fold.view import Observer
@@ -258,6 +259,13 @@ class Fold:
         shards = sorted(self._shards.values(), key=lambda shard: -shard.rows_in)
         said = [{why.partition(":")[0]: why for view in shard.views for why in view.untrained()} for shard in shards]
         return [why for names, why in said[0].items() if all(names in other for other in said)] if said else []
+
+    def late_files(self) -> dict[int, Lateness]:
+        """By number of the file: late rows that this process saw."""
+        found: dict[int, Lateness] = {}
+        for shard in self._shards.values():
+            shard.late_files.add_to(found)
+        return found
 
     def unanswered(self) -> str:
         """The source's condition `where`, if it was null for all rows that this process saw, so that it filtered none; else empty."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from offbeat.core.batch import I8, I64, NULL_INT, Batch
+from offbeat.core.batch import I64, NULL_INT, Batch
 from offbeat.core.chunk import Chunk
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger
@@ -18,6 +18,7 @@ from offbeat.core.row_walk import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LAT
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import Quarantined
 from offbeat.fold.intake import Prepared, aside
+from offbeat.fold.late_files import LateFiles
 from offbeat.fold.row_columns import Columns
 
 
@@ -41,6 +42,7 @@ class Ordering:
         self._columns, self._unique = columns, bool(q.unique)
         self._order = RowOrder(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique, q.keep_last))
         self._held = ReorderBuffer(len(columns.numbers), len(columns.fixed), len(columns.texts))
+        self.late = LateFiles()
         self.floor_ns = NULL_INT
         """No row before this is to come: the shard was told so. One that comes all the same is late."""
 
@@ -74,7 +76,7 @@ class Ordering:
         )
         ordered = self._ordered(batch, admitted)
         if len(ordered.batch) < len(batch) or len(self._held):
-            self._account(chunk, index, admitted.status, ledger, turned_away)
+            self._account(chunk, index, batch, admitted, ledger, turned_away)
             self._refute(admitted.refuted, keys, ledger, turned_away)
             ledger.duplicate += len(admitted.replaced)
             self._held.drop(admitted.replaced)
@@ -91,10 +93,15 @@ class Ordering:
         """End of bounded input: everything held back is folded."""
         return self._let_go(self._order.finish(len(keys), len(self._held), unique=self._unique))
 
-    def _account(self, chunk: Chunk, index: I64, status: I8, ledger: Ledger, turned_away: list[Quarantined]) -> None:
+    def _account(
+        self, chunk: Chunk, index: I64, batch: Batch, admitted: Admitted, ledger: Ledger, turned_away: list[Quarantined]
+    ) -> None:
+        status = admitted.status
         ledger.duplicate += int((status == DUPLICATE).sum())
         late = np.flatnonzero(status == LATE)
         ledger.late += len(late)
+        if len(late):
+            self.late.note(batch, late, admitted.behind_ns[late])
         self._turn_away(chunk, index[late], "late", turned_away)
         for code, reason in ((CONFLICT, "conflict"), (FUTURE, "future")):
             wrong = np.flatnonzero(status == code)

@@ -19,6 +19,7 @@ from offbeat.decide.block import AlertBlock, Quarantined
 from offbeat.errors import UserError
 from offbeat.fold.as_of import as_of_ns
 from offbeat.fold.intake import Intake, Prepared
+from offbeat.fold.late_files import LateFiles
 from offbeat.fold.ordering import Ordered, Ordering
 from offbeat.fold.rollup import RollupFold, RollupRows, Touched
 from offbeat.fold.scoring_view import scoring_view
@@ -91,6 +92,11 @@ class Shard:
     def views(self) -> list[View]:
         """The views on the rows themselves."""
         return self._views
+
+    @property
+    def late_files(self) -> LateFiles:
+        """Files that late rows came from, as far as this process saw them."""
+        return self._ordering.late
 
     def unanswered(self) -> str:
         """The source's condition `where`, if there were rows and it was null for all of them; else empty."""

@@ -114,7 +114,7 @@ def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
     return SourcePlan(
         spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns,
         type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
-        where=None if spec.where is None else _filter(spec.where, scope, problems),
+        where=None if spec.where is None else _filter(spec.where, scope, problems), sort=spec.sort,
     )  # fmt: skip
 
 
@@ -224,6 +224,8 @@ def _state_parts(
     }
     if quality.keep_last:
         parts["quality.keep"] = "last"
+    if source.sort:
+        parts["source.sort"] = True
     if source.where is not None:
         parts["source.where"] = source.where.text
     lengths = [window.over for view in spec.views.values() for window in view.windows.values()]

@@ -148,6 +148,12 @@ class SourceSpec(Settings):
         default=None, description="A `decimal` column that orders rows of equal time, such as a sequence number.", examples=["sequence"]
     )
     columns: dict[Name, ColumnSpec] = Field(min_length=1, description="The columns that the pipeline uses, by the names it gives them.")
+    sort: bool = Field(
+        default=False,
+        description="Read each file in the order of its times, as for files with their newest rows first. Rows of one time stay in the "
+        "order of the file. Not for standard input.",
+        examples=[True],
+    )
     where: Expression | None = Field(
         default=None,
         description="Which rows are rows of this pipeline: one for which this is false is counted as `filtered`, and nothing else is asked "

@@ -34,8 +34,8 @@ def test_many_late_rows_get_a_word() -> None:
     assert (few.ledger["late"], few.notes) == (1, [])
     assert many.ledger["late"] == 2
     (note,) = many.notes
-    assert note.startswith("2 rows (2%) were late")
-    assert "--set quality.lateness=" in note
+    assert note.startswith("table: 2 rows (2%) were late")
+    assert "--set quality.lateness=1001ms would" in note
 
 
 def test_a_parquet_file_without_rows(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from offbeat.core.state import decode, encode
 from offbeat.engines.kafka.places import Place
 from offbeat.errors import UserError
 from offbeat.fold.fold import Fold
+from offbeat.fold.late_files import Lateness
 from offbeat.fold.merge_fold import MergeFold
 from offbeat.fold.shard import Output
 
@@ -118,6 +119,10 @@ class RowShard(Shard):
     def untrained(self) -> list[str]:
         """As `Fold.untrained`."""
         return self._fold.untrained()
+
+    def late_files(self) -> dict[int, Lateness]:
+        """As `Fold.late_files`."""
+        return self._fold.late_files()
 
     def unanswered(self) -> str:
         """As `Fold.unanswered`."""

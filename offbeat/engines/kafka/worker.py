@@ -25,10 +25,12 @@ from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place, recreated
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record
 from offbeat.engines.kafka.topics import EARLIEST, Beginning, Cluster, Topic, at_time, look_up, partials_topic, places
+from offbeat.engines.late_words import late_words
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.snapshots import Snapshots, register
 from offbeat.errors import UserError
+from offbeat.fold.late_files import Lateness
 from offbeat.fold.shard import Output
 from offbeat.io.kafka.address import KafkaAddress
 from offbeat.io.kafka.outbox import LostTransactionError, Outbox
@@ -455,7 +457,12 @@ class _Session:
         if most is None:
             return []
         unanswered = [shard.unanswered() for shard in shards]
-        return remarks(
+        late = Lateness()
+        for shard in shards:
+            for of in shard.late_files().values():
+                late.add(of)
+        rows = self._engine.result.ledger.rows_in
+        return late_words({0: self._topic.name}, {0: rows}, {0: late} if late.rows else {}, sortable=False) + remarks(
             self._plan.quality, self._engine.result.ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else ""
         )
 

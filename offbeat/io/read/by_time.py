@@ -63,7 +63,7 @@ class Timed:
 
 
 @dataclass(slots=True)
-class _Stream:
+class SortedRun:
     """Frames in order of `_PLACE`, the one at hand and those to come."""
 
     rank: int
@@ -113,15 +113,15 @@ class ByTime:
     def __iter__(self) -> Iterator[Timed]:
         with ExitStack() as stack:
             streams = [s for rank, file in enumerate(self._files) for s in self._streams(rank, file, stack)]
-            for frame in _merged(sorted(streams, key=lambda s: (s.low, s.rank))):
+            for frame in merged_runs(sorted(streams, key=lambda s: (s.low, s.rank))):
                 columns = frame.drop(_KEY, _TIME, *_PLACE)
                 yield Timed(columns, frame[_KEY], frame[_TIME].to_numpy(), frame[_HEAD].to_numpy())
 
-    def _streams(self, rank: int, file: TimedFile, stack: ExitStack) -> list[_Stream]:
+    def _streams(self, rank: int, file: TimedFile, stack: ExitStack) -> list[SortedRun]:
         alone = len(self._files) == 1 and file.key is not None
         low, rising = (NULL_INT, True) if alone else _look(file.times)
         if rising or file.key is not None:
-            return [_Stream(rank, low, self._in_order(rank, file))]
+            return [SortedRun(rank, low, self._in_order(rank, file))]
         return self._sorted_runs(rank, file, stack)
 
     def _in_order(self, rank: int, file: TimedFile) -> Iterator[pl.DataFrame]:
@@ -132,9 +132,9 @@ class ByTime:
             high = int(heads[-1])
             yield self._usable(frame.with_columns(pl.Series(_HEAD, heads)))
 
-    def _sorted_runs(self, rank: int, file: TimedFile, stack: ExitStack) -> list[_Stream]:
+    def _sorted_runs(self, rank: int, file: TimedFile, stack: ExitStack) -> list[SortedRun]:
         """Of any other file: sorted stretches of it, all but a single one on disk."""
-        runs: list[_Stream] = []
+        runs: list[SortedRun] = []
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offbeat-replay-")))
         highs = pl.DataFrame({_KEY: [], _HEAD: []}, schema={_KEY: pl.String, _HEAD: pl.Int64})
         waiting: list[pl.DataFrame] = []
@@ -144,11 +144,11 @@ class ByTime:
             rows += len(frame)
             if rows >= RUN_ROWS:
                 run, highs = _with_heads(pl.concat(waiting), highs)
-                runs.append(_spilled(self._usable(run), rank, folder / f"{len(runs)}.arrow", stack))
+                runs.append(spilled_run(self._usable(run), rank, folder / f"{len(runs)}.arrow", stack))
                 waiting, rows = [], 0
         if waiting:
             run = self._usable(_with_heads(pl.concat(waiting), highs)[0])
-            runs.append(_Stream(rank, _low(run), iter([run])))
+            runs.append(SortedRun(rank, _low(run), iter([run])))
         return runs
 
     def _usable(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -199,22 +199,22 @@ def _with_heads(run: pl.DataFrame, highs: pl.DataFrame) -> tuple[pl.DataFrame, p
     return run.sort(*_PLACE), highs
 
 
-def _spilled(run: pl.DataFrame, rank: int, path: Path, stack: ExitStack) -> _Stream:
+def spilled_run(run: pl.DataFrame, rank: int, path: Path, stack: ExitStack) -> SortedRun:
     table = run.to_arrow(compat_level=pl.CompatLevel.oldest())
     with _ipc.new_stream(str(path), table.schema) as out:
         out.write_table(table, max_chunksize=_BATCH_ROWS)
     stream = stack.enter_context(_ipc.open_stream(str(path)))
-    return _Stream(rank, _low(run), (pl.DataFrame(batch) for batch in stream))
+    return SortedRun(rank, _low(run), (pl.DataFrame(batch) for batch in stream))
 
 
 def _low(run: pl.DataFrame) -> int:
     return int(run[_HEAD][0]) if len(run) else NULL_INT
 
 
-def _merged(streams: list[_Stream]) -> Iterator[pl.DataFrame]:
+def merged_runs(streams: list[SortedRun]) -> Iterator[pl.DataFrame]:
     """Frames in order of `_PLACE` from streams that are. streams: in order of `low`; each is begun when its time has come."""
     waiting = streams[::-1]
-    active: list[_Stream] = []
+    active: list[SortedRun] = []
     while active or waiting:
         place = min((s.last() for s in active), default=None)
         while waiting and (place is None or waiting[-1].low <= place[0]):

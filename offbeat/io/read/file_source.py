@@ -17,10 +17,12 @@ from offbeat.io.contract import Arrival, Source
 from offbeat.io.read.by_time import ByTime, TimedFile
 from offbeat.io.read.csv import BLOCK
 from offbeat.io.read.files import find_files, fingerprint
-from offbeat.io.read.merge_overlapping import Member, Merged, clusters, time_range
+from offbeat.io.read.merge_overlapping import Merged, clusters, time_range
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.prefetch import Ahead
 from offbeat.io.read.readers import Reader, absences, mixtures, open_all, reader_of
+from offbeat.io.read.row_tables import Member
+from offbeat.io.read.sorted_file import SortedFile
 from offbeat.io.read.timestamps import zone_of
 from offbeat.quality.row_filter import RowFilter
 
@@ -69,6 +71,10 @@ class FileSource:
         self.notes = [*absences(self._found, self._readers, plan), *mixtures(self._found, self._readers, plan)]
         self.headers = [r.header for r in self._readers]
         self.live = "-" in self.files
+        if plan.sort and not self.live:
+            self._readers = [SortedFile(self._member(index)) for index in range(len(self._found))]
+        elif plan.sort:
+            self.notes.append("standard input is taken as it comes: `source.sort` is for files")
         self._where = None if plan.where is None else RowFilter(plan.where, plan.columns)
         self._done = 0
         self._prints: dict[int, str] = {}

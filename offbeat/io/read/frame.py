@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from offbeat.core.batch import I64
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.read.layout import lay_out
-from offbeat.io.read.parse_table import check_types, parse_table
+from offbeat.io.read.parse_table import check_types, parse_table, times_of
 from offbeat.io.read.timestamps import zone_of
 
 ROWS = 1 << 17
@@ -70,6 +72,12 @@ class FrameSource:
         places = (self._layout.time, self._layout.key, *self._layout.columns)
         self._frame = frame.select(list(dict.fromkeys(frame.columns[i] for i in places if i >= 0)))
         check_types(name, dict(self._frame.schema), self._layout, plan)
+        self._numbers: I64 | None = None
+        """Row numbers, where rows are not in the table's own order."""
+        if plan.sort:
+            time_ns, _ = times_of(self._frame[self._layout.fields[self._layout.time]], plan)
+            order = np.argsort(time_ns, kind="stable")
+            self._frame, self._numbers = self._frame[order], order + 1
         self._done = 0
 
     def size_bytes(self) -> int | None:
@@ -92,7 +100,8 @@ class FrameSource:
             end = at + len(part)
             p = parse_table(part, self._layout, self._plan, end, end)
             self._done = int(self._frame.estimated_size() * end / total)
-            yield Chunk(p.frame, self._key, p.keys, p.time_ns, p.faults, 0, at + 1, None, None, p.raw, {"rows": end})
+            rows = None if self._numbers is None else self._numbers[at:end]
+            yield Chunk(p.frame, self._key, p.keys, p.time_ns, p.faults, 0, at + 1, rows, None, p.raw, {"rows": end})
 
 
 def with_key(plan: SourcePlan) -> SourcePlan:

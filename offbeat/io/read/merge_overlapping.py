@@ -5,19 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.batch import EVER, NULL_INT
 from offbeat.io.read.head_times import head_times
 from offbeat.io.read.parse_columns import Parsed
+from offbeat.io.read.row_tables import HEAD, KEY, RANK, REJECTED, ROW, TIME, Blocks, Member, Raw, parsed_rows, tables
 from offbeat.quality.row_filter import RowFilter
 
 IN_MEMORY = 64 << 20
@@ -26,37 +25,14 @@ IN_MEMORY = 64 << 20
 ROWS = 1 << 17
 """Rows of a merged block."""
 
-_KEY, _TIME, _FAULT, _FILE, _RANK, _ROW, _RAW, _HEAD = "@key", "@time", "@fault", "@file", "@rank", "@row", "@raw", "@head"
-_KEYED, _BUCKET, _BLOCK, _AT, _REJECTED = "@keyed", "@bucket", "@block", "@at", "@rejected"
-_OWN = frozenset({_KEY, _TIME, _FAULT, _FILE, _ROW, _RAW, _KEYED, _BLOCK, _AT, _REJECTED})
-"""Columns of a merged table that are not the plan's."""
+_BUCKET = "@bucket"
 _ipc: Any = import_module("pyarrow.ipc")
-
-
-Raw = Callable[[npt.NDArray[np.intp]], list[str]]
-"""See `Chunk.raw`."""
-
-
-class _Blocks(Protocol):
-    def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One file of those that are put in order."""
-
-    index: int
-    path: str
-    size: int
-    """Bytes of its text, as far as known without unpacking."""
-    on_disk: int
-    reader: _Blocks
 
 
 _ALWAYS = NULL_INT + 1, EVER
 
 
-def time_range(reader: _Blocks, within: tuple[int, int] = _ALWAYS) -> tuple[int, int]:
+def time_range(reader: Blocks, within: tuple[int, int] = _ALWAYS) -> tuple[int, int]:
     """Least and greatest time of the rows `within` a range; of no such rows: the beginning of all time, so that the file comes first."""
     low, high = EVER, NULL_INT
     for work in reader.blocks():
@@ -113,7 +89,11 @@ class Merged:
                 done += len(part)
                 if done > mark:
                     keep = part.tail(min(len(part), done - mark))
-                    yield partial(_parsed, keep, done, self._on_disk, raws or [])
+                    yield partial(parsed_rows, keep, done, self._on_disk, raws or [])
+
+    def _tables(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
+        for rank, member in enumerate(self._members):
+            yield from tables(member, rank, self._where, raws)
 
     def _sorted_buckets(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
         if self._buckets == 1:
@@ -126,7 +106,7 @@ class Merged:
             with ExitStack() as stack:
                 writers: dict[int, Any] = {}
                 for table in self._tables(raws):
-                    bucket = (table[_KEY].hash(0) % self._buckets).fill_null(0)
+                    bucket = (table[KEY].hash(0) % self._buckets).fill_null(0)
                     for b, part in table.with_columns(bucket.alias(_BUCKET)).partition_by(_BUCKET, include_key=False, as_dict=True).items():
                         number = int(cast("int", b[0]))
                         arrow = part.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -139,74 +119,13 @@ class Merged:
                 paths[number].unlink()
                 yield _in_order(frame, self._max_jump_ns)
 
-    def _tables(self, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
-        """A table a block; its rows have their text, or with `raws` the place of it: a number of a block there and a row in it."""
-        for rank, member in enumerate(self._members):
-            row = 0
-            for work in member.reader.blocks():
-                parsed = work()
-                n = len(parsed.time_ns)
-                if n == 0:
-                    continue
-                # As text, since one file may have as integers what another has as text.
-                key = parsed.keys.cast(pl.String) if parsed.keys is not None else pl.Series([""]).new_from_index(0, n)
-                time = pl.Series(parsed.time_ns)
-                about = pl.DataFrame(
-                    {
-                        _KEY: key,
-                        _TIME: time.set(time == NULL_INT, None),
-                        _FAULT: parsed.faults,
-                        _FILE: np.full(n, member.index, dtype=np.int32),
-                        _RANK: np.full(n, rank, dtype=np.int32),
-                        _ROW: np.arange(row + 1, row + n + 1, dtype=np.int64),
-                        _KEYED: np.full(n, parsed.keys is not None),
-                    }
-                )
-                if self._where is not None:
-                    rejected = self._where.rejected(parsed.frame, parsed.faults)
-                    about = about.with_columns(pl.Series(_REJECTED, np.zeros(n, np.bool_) if rejected is None else rejected))
-                if raws is None:
-                    about = about.with_columns(pl.Series(_RAW, parsed.raw(np.arange(n)), dtype=pl.String))
-                else:
-                    about = about.with_columns(pl.Series(_BLOCK, np.full(n, len(raws), dtype=np.int32)), pl.Series(_AT, np.arange(n)))
-                    raws.append(parsed.raw)
-                yield about.hstack(parsed.frame.get_columns())
-                row += n
-
 
 def _in_order(frame: pl.DataFrame, max_jump_ns: int | None) -> pl.DataFrame:
     """A file's row cannot come before the rows above it; see `head_times`."""
-    times = frame[_TIME].fill_null(NULL_INT).to_numpy()
-    if _REJECTED in frame.columns:
-        times = np.where(frame[_REJECTED].to_numpy(), NULL_INT, times)
-    keys = frame[_KEY].fill_null("").cast(pl.Categorical).to_physical().cast(pl.Int64).to_numpy()
-    ranks = frame[_RANK].to_numpy().astype(np.int64)
+    times = frame[TIME].fill_null(NULL_INT).to_numpy()
+    if REJECTED in frame.columns:
+        times = np.where(frame[REJECTED].to_numpy(), NULL_INT, times)
+    keys = frame[KEY].fill_null("").cast(pl.Categorical).to_physical().cast(pl.Int64).to_numpy()
+    ranks = frame[RANK].to_numpy().astype(np.int64)
     heads = head_times(keys * (int(ranks.max(initial=0)) + 1) + ranks, times, max_jump_ns)
-    return frame.with_columns(pl.Series(_HEAD, heads)).sort(_HEAD, _RANK, _ROW).drop(_HEAD, _RANK)
-
-
-def _parsed(frame: pl.DataFrame, mark: int, done: int, raws: Sequence[Raw]) -> Parsed:
-    def lines(rows: npt.NDArray[np.intp]) -> list[str]:
-        if not raws:
-            return cast("list[str]", frame[_RAW].gather(rows).to_list())
-        chosen = frame.select(_BLOCK, _AT)[rows]
-        out = [""] * len(rows)
-        for block in chosen[_BLOCK].unique():
-            where = np.flatnonzero((chosen[_BLOCK] == block).to_numpy())
-            for i, text in zip(where.tolist(), raws[block](chosen[_AT].to_numpy()[where]), strict=True):
-                out[i] = text
-        return out
-
-    keyed = bool(frame[_KEYED][0])
-    columns = [name for name in frame.columns if name not in _OWN]
-    return Parsed(
-        frame=frame.select(columns),
-        keys=frame[_KEY] if keyed else None,
-        time_ns=np.require(frame[_TIME].fill_null(NULL_INT).to_numpy(), requirements="W"),
-        faults=frame[_FAULT].to_numpy(),
-        raw=lines,
-        mark=mark,
-        done=done,
-        rows=frame[_ROW].to_numpy(),
-        files=frame[_FILE].to_numpy(),
-    )
+    return frame.with_columns(pl.Series(HEAD, heads)).sort(HEAD, RANK, ROW).drop(HEAD, RANK)
