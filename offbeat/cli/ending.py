@@ -15,6 +15,7 @@ from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.run_result import Run
 from offbeat.io.address import KAFKA, address_of, shown
+from offbeat.io.report.console import safe
 from offbeat.io.report.run_report import run_report
 from offbeat.io.write.sinks import local_path
 
@@ -44,6 +45,8 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     stopped = "" if run.complete else " (interrupted)"
     title = f"{plan.name}{stopped}: {_rows(run.ledger.rows_in)} in {run.seconds:.1f} s, peak memory {run.peak_memory_mb:,.0f} MB"
     show(Text(title, style="bold"), to)
+    for warning in run.warnings:
+        show(Text(f"! {safe(warning, 300)}", style="yellow"), to)
     show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.source.time.zone), to)
     for line in next_steps(request, run, quarantine, to.width):
         show(Text(line), to, whole=True)

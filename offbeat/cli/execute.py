@@ -18,6 +18,9 @@ from offbeat.engines.local import LocalEngine, cores
 from offbeat.io.read.file_source import open_source
 from offbeat.spec.load import load_plan
 
+BELOW_QUALITY = 3
+"""Exit code of a run that did its work on input worse than `quality.tolerate` allows [R21]."""
+
 
 def execute(request: Request) -> int:
     """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
@@ -55,6 +58,6 @@ def execute(request: Request) -> int:
     else:
         report(request, plan, done, before, kept, remarks if request.stdout_is_taken else results)
     if done.complete and not interruption.asked:
-        return 0
+        return BELOW_QUALITY if done.below_quality else 0
     say(how_to_go_on(request))
     return 130

@@ -74,6 +74,14 @@ class SourcePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TolerancePlan:
+    """Shares of a run's rows up to which its input is good enough; None: whatever comes."""
+
+    quarantined: float | None = None
+    late: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QualityPlan:
     rules: tuple[str, ...]
     """Names of the row rules; `program` has one output for each."""
@@ -90,6 +98,7 @@ class QualityPlan:
     """exchange_calendars code; ''."""
     recognise: bool = False
     """The cadence is a default, which the rows' own takes the place of where they can be looked at first."""
+    tolerate: TolerancePlan = TolerancePlan()
     keep_last: bool = False
     """Of several versions of a row (equal on `unique`, other content) the last one counts, else the first."""
 

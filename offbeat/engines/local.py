@@ -25,8 +25,10 @@ from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.closed_window_files import ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
 from offbeat.engines.delivery import Delivery, Worst, check_apart
-from offbeat.engines.file_manifest import FileManifest, rows_by_file
+from offbeat.engines.file_faults import FileFaults, pair_words
+from offbeat.engines.file_manifest import FileManifest, counted, rows_by_file
 from offbeat.engines.late_words import late_words
+from offbeat.engines.quality_gate import below
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.shard_pool import Fed, ShardPool, feed
@@ -140,6 +142,7 @@ class LocalEngine:
         self._stop = threading.Event()
         self.result = Run(plan.name, self._fold.ledger, 0, 0.0, complete=False)
         self._first_aside: str | None = None
+        self._faults, self._before = FileFaults(), counted(self._fold.ledger)
         self._rows_of = Counter[int]()
         """Rows read, by number of their file."""
         self._worst = Worst(WORST)
@@ -286,6 +289,10 @@ class LocalEngine:
             )
         words = [*left_out(self._plan, self._fold.last_ns), *words]
         result.notes = [*self._plan.notes, *self._corrections.notes, *self._source.notes, *words]
+        unfit = below(self._plan.quality.tolerate, self._before, result.ledger)
+        result.below_quality = bool(unfit)
+        names = self._delivery.files
+        result.warnings = [*unfit, *pair_words(names, self._fold.file_pairs()), *self._faults.words(names, self._rows_of)]
         result.worst = self._worst.records(self._plan)
         result.gaps = self._fold.gaps()
         return result
@@ -296,6 +303,7 @@ class LocalEngine:
     def _deliver(self, output: Output) -> None:
         for block in output.alerts:
             self._worst.add(block)
+        self._faults.note(output.quarantined)
         for rows in output.quarantined if self._first_aside is None else ():
             self._first_aside = f"{self._delivery.files[rows.files[0]]}, row {rows.rows[0]} ({rows.reasons[0]}): {rows.raw[0][:100]}"
             break

@@ -52,7 +52,7 @@ class Result:
     @property
     def notes(self) -> list[str]:
         """What else the run has to say, such as files that were left out."""
-        return self.run.notes
+        return [*self.run.warnings, *self.run.notes]
 
     @property
     def gaps(self) -> pl.DataFrame | None:

@@ -37,6 +37,10 @@ class Run:
     """Whether the input was read to its end; False after an interruption."""
     engine: str = "local"
     worst: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What a person should see first; part of the notes that `--json` prints."""
+    below_quality: bool = False
+    """Whether more rows were unfit than `quality.tolerate` allows."""
     notes: list[str] = field(default_factory=list)
     gaps: pl.DataFrame | None = None
     blocks: list[AlertBlock] = field(default_factory=list, repr=False)
@@ -62,5 +66,5 @@ class Run:
             "peak_memory_mb": round(self.peak_memory_mb, 1),
             "complete": self.complete,
             "views": views,
-            "notes": self.notes,
+            "notes": [*self.warnings, *self.notes],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -266,6 +267,10 @@ class Fold:
         for shard in self._shards.values():
             shard.late_files.add_to(found)
         return found
+
+    def file_pairs(self) -> Counter[tuple[int, int, str]]:
+        """(file, file, key) → rows of equal times and different content that this process saw."""
+        return sum((shard.file_pairs() for shard in self._shards.values()), Counter[tuple[int, int, str]]())
 
     def unanswered(self) -> str:
         """The source's condition `where`, if it was null for all rows that this process saw, so that it filtered none; else empty."""

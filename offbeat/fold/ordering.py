@@ -17,6 +17,7 @@ from offbeat.core.row_order import Admitted, Order, RowOrder
 from offbeat.core.row_walk import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, NEWEST
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import Quarantined
+from offbeat.fold.file_pairs import FilePairs
 from offbeat.fold.intake import Prepared, aside
 from offbeat.fold.late_files import LateFiles
 from offbeat.fold.row_columns import Columns
@@ -42,7 +43,7 @@ class Ordering:
         self._columns, self._unique = columns, bool(q.unique)
         self._order = RowOrder(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique, q.keep_last))
         self._held = ReorderBuffer(len(columns.numbers), len(columns.fixed), len(columns.texts))
-        self.late = LateFiles()
+        self.late, self.pairs = LateFiles(), FilePairs()
         self.floor_ns = NULL_INT
         """No row before this is to come: the shard was told so. One that comes all the same is late."""
 
@@ -103,6 +104,9 @@ class Ordering:
         if len(late):
             self.late.note(batch, late, admitted.behind_ns[late])
         self._turn_away(chunk, index[late], "late", turned_away)
+        conflicts = status == CONFLICT
+        if conflicts.any():
+            self.pairs.note(batch, conflicts)
         for code, reason in ((CONFLICT, "conflict"), (FUTURE, "future")):
             wrong = np.flatnonzero(status == code)
             if len(wrong):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -97,6 +98,10 @@ class Shard:
     def late_files(self) -> LateFiles:
         """Files that late rows came from, as far as this process saw them."""
         return self._ordering.late
+
+    def file_pairs(self) -> Counter[tuple[int, int, str]]:
+        """(file, file, key) → rows of equal times and different content that this process saw."""
+        return Counter({(one, other, self.keys.names[slot]): n for (one, other, slot), n in self._ordering.pairs.rows.items()})
 
     def unanswered(self) -> str:
         """The source's condition `where`, if there were rows and it was null for all of them; else empty."""

@@ -7,7 +7,18 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from offbeat.core.plan import AsOfPlan, Column, FilterPlan, ModelPlan, Plan, PopulationPlan, QualityPlan, SourcePlan, TimePlan
+from offbeat.core.plan import (
+    AsOfPlan,
+    Column,
+    FilterPlan,
+    ModelPlan,
+    Plan,
+    PopulationPlan,
+    QualityPlan,
+    SourcePlan,
+    TimePlan,
+    TolerancePlan,
+)
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import cadence_ns, calendar_day, duration_ns, in_cadences, instant_ns
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
@@ -18,6 +29,7 @@ from offbeat.spec.problems import Problems
 from offbeat.spec.sources import own_settings
 from offbeat.spec.sql import ExpressionError, canonical, parse
 from offbeat.spec.table_plans import compile_tables
+from offbeat.spec.values import share_of
 from offbeat.spec.view import CompiledView, Given, compile_view
 
 _QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
@@ -167,6 +179,7 @@ def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, 
         calendar=spec.calendar or "",
         recognise=spec.cadence == "auto",
         keep_last=spec.keep == "last",
+        tolerate=TolerancePlan(*(None if most is None else share_of(most) for most in (spec.tolerate.quarantined, spec.tolerate.late))),
     )
     return plan, texts
 

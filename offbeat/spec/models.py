@@ -33,6 +33,7 @@ from offbeat.spec.values import (
     Past,
     PositiveDuration,
     Separator,
+    Share,
     Text,
     TimeFormat,
     Zone,
@@ -170,6 +171,13 @@ class SourceSpec(Settings):
         return self
 
 
+class ToleranceSpec(Settings):
+    """How bad the input of a run may be. Beyond that the command ends with exit code 3; its outputs are written all the same."""
+
+    quarantined: Share | None = Field(default=None, description="Share of the rows that may be quarantined.", examples=["5 %"])
+    late: Share | None = Field(default=None, description="Share of the rows that may be late.", examples=["1 %"])
+
+
 class QualitySpec(Settings):
     """Which rows are fit to be scored. The others are quarantined with a reason."""
 
@@ -202,6 +210,9 @@ class QualitySpec(Settings):
         default="35d",
         description="A row further than this past its key's last row must be confirmed by the key's next row.",
         examples=["35d"],
+    )
+    tolerate: ToleranceSpec = Field(
+        default=ToleranceSpec(), description="Shares of quarantined and late rows beyond which a run ends with exit code 3."
     )
     cadence: Cadence | None = Field(
         default=None,

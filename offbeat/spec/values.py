@@ -27,6 +27,7 @@ from offbeat.spec.nearest import suggestion
 WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
 """Words of the expression language: no name may be one of them."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 TIME_FORMATS = ("auto", "s", "ms", "us", "ns")
 
 
@@ -52,6 +53,14 @@ def _zone(value: str) -> None:
     except (KeyError, OSError, ValueError):
         hint = suggestion(value, sorted(available_timezones())) or "; zones have names such as Africa/Algiers or UTC"
         raise ValueError(f"unknown zone {value!r}{hint}") from None
+
+
+def share_of(value: str) -> float:
+    """`5 %` as 0.05. Raises ValueError for what is no share of a whole."""
+    found = _PERCENT.fullmatch(value.strip())
+    if found is None or float(found[1]) > 100:
+        raise ValueError(f"expected a share such as 5 %, got {value!r}")
+    return float(found[1]) / 100
 
 
 def _time_format(value: str) -> None:
@@ -106,3 +115,4 @@ def _one_or_more(value: Any) -> Any:
 
 
 Names = Annotated[list[Text], BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]), Called("text or list of texts")]
+Share = Annotated[str, _checked(share_of)]

@@ -322,3 +322,71 @@ def test_lateness_above_max_jump_is_warned_of(offbeat: Command) -> None:
     done = offbeat("lint", FAULTS / "telecom" / "lateness_over_jump.yaml")
     assert done.code == 0
     assert any("max_jump" in line and "lateness" in line for line in done.err.splitlines())
+
+
+# -- R21: the quality of the input --------------------------------------------------------------------------------------------
+
+GATE = """
+name: gate
+source: {key: k, time: t, columns: {v: float}}
+quality:
+  rules: {v: v >= 0}
+  tolerate: {quarantined: 10 %, late: 20%}
+views: {v: {detectors: {high: {type: rule, when: v > 5}}}}
+"""
+
+
+def _gate_rows(unfit: int, late: int) -> str:
+    """Twenty rows, of which so many are unfit and so many late."""
+    values = [-1 if n < unfit else 9 for n in range(20)]
+    minutes = [n if n < 20 - late else 0 for n in range(20)]
+    return "k,t,v\n" + "".join(f"A,2024-03-01T10:{m:02}:00Z,{v}\n" for m, v in zip(minutes, values, strict=True))
+
+
+@pytest.mark.parametrize(("unfit", "late", "code"), [(0, 0, 0), (2, 4, 0), (3, 0, 3), (0, 5, 3), (20, 0, 3)])
+def test_input_that_is_worse_than_tolerated(tmp_path: Path, offbeat: Command, unfit: int, late: int, code: int) -> None:
+    """10 % of twenty rows are two, 20 % are four. Alerts are written in any case."""
+    (tmp_path / "gate.yaml").write_text(GATE)
+    (tmp_path / "x.csv").write_text(_gate_rows(unfit, late))
+    figures = report(offbeat, tmp_path / "gate.yaml", tmp_path / "x.csv", "--alerts", tmp_path / "a.jsonl", code=code)
+    assert said(figures, "quality.tolerate") == (code == 3)
+    assert (figures["quarantined"].get("v", 0), figures["late"], figures["alerts"]) == (unfit, late, 20 - unfit - late)
+    if figures["alerts"]:
+        assert alerts(tmp_path / "a.jsonl").height == figures["alerts"]
+
+
+def test_the_quality_of_a_night_is_its_own(tmp_path: Path, offbeat: Command) -> None:
+    """Good nights before do not make up for a bad one, nor does a bad one spoil those after it."""
+    (tmp_path / "gate.yaml").write_text(GATE)
+    for night, unfit in enumerate((0, 0, 5, 0)):
+        (tmp_path / f"{night}.csv").write_text(_gate_rows(unfit, 0).replace("03-01", f"03-0{night + 1}"))
+        job = (tmp_path / "gate.yaml", *(tmp_path / f"{n}.csv" for n in range(night + 1)), "--state", tmp_path / "state")
+        report(offbeat, *job, code=3 if unfit else 0)
+
+
+@pytest.mark.parametrize("wrong", ["5", "120 %", "-1 %", "some"])
+def test_a_share_is_a_percentage(tmp_path: Path, offbeat: Command, wrong: str) -> None:
+    (tmp_path / "gate.yaml").write_text(GATE.replace("10 %", f"'{wrong}'"))
+    assert "quality.tolerate.quarantined" in offbeat.refused("lint", tmp_path / "gate.yaml")
+
+
+def test_what_is_mostly_wrong_stands_at_the_top(tmp_path: Path, offbeat: Command) -> None:
+    """A reason that takes more than half of a file; of a good file beside it nothing is said."""
+    (tmp_path / "gate.yaml").write_text(GATE)
+    (tmp_path / "bad.csv").write_text(_gate_rows(11, 0))
+    (tmp_path / "good.csv").write_text(_gate_rows(9, 0).replace("03-01", "03-02"))
+    done = offbeat("run", tmp_path / "gate.yaml", tmp_path / "bad.csv", tmp_path / "good.csv")
+    first = done.out.splitlines()[:4]
+    assert any("bad.csv: 11 of 20 rows" in line and "`v`" in line for line in first), done.out
+    assert "good.csv" not in done.out
+
+
+def test_two_files_of_one_key(tmp_path: Path, offbeat: Command) -> None:
+    """As share classes were before keys kept their dots: named at the top with both files."""
+    for name, price in (("BRK.A", 600000), ("BRK.B", 400)):
+        (tmp_path / f"{name}.csv").write_text(BARS + "".join(f"2024-03-01 10:{m:02},{price},{price},{price},{price},0\n" for m in range(5)))
+    both = (tmp_path / "BRK.A.csv", tmp_path / "BRK.B.csv")
+    figures = report(offbeat, "bars", *both, "--set", "source.key={file: '^(?P<key>[^.]+)'}")
+    assert figures["quarantined"] == {"conflict": 5}
+    assert all(word in figures["notes"][0] for word in ("BRK.A.csv", "BRK.B.csv", "key BRK"))
+    assert not said(report(offbeat, "bars", *both), "BRK.A.csv", "BRK.B.csv")
