@@ -122,7 +122,7 @@ def same_features(source: Path, loop: np.ndarray) -> float:
     frame = pl.concat([chunk.frame for chunk in chunks])[:rows]
     times = np.concatenate([chunk.time_ns for chunk in chunks])[:rows]
     columns = Columns(plan)
-    numbers, integers, _, _ = columns.read(frame)
+    numbers, integers, _, _ = columns.read(frame, lambda: pl.Series([], dtype=pl.String))
     fold = WindowFold(plan.views[0].windows[0], columns.numbers, columns.fixed)
     found = fold.fold(np.zeros(rows, np.int32), times, numbers, integers, 1).features[:, 99:].T
     both_null = np.isnan(found) & np.isnan(loop)

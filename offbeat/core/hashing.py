@@ -40,6 +40,19 @@ def _fmix(k: np.uint64) -> np.uint64:
 
 
 @compiled
+def _mixed(words: U64, out: U64) -> None:
+    for i in range(len(words)):
+        out[i] = _fmix(words[i])
+
+
+def mixed(words: U64) -> U64:
+    """(n,) hashes of words; different ones for different words."""
+    out = np.empty(len(words), np.uint64)
+    _mixed(words, out)
+    return out
+
+
+@compiled
 def _put(out: npt.NDArray[np.uint8], at: int, x: np.uint64) -> None:
     for b in range(8):
         out[at + b] = np.uint8((x >> np.uint64(56 - 8 * b)) & np.uint64(255))

@@ -7,15 +7,17 @@ since the last time, and the carrier must deliver each delta exactly once [R31].
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
+from offbeat.core.distinct_sets import Sets, SetTable
 from offbeat.core.int128_sums import add128
 from offbeat.core.plan import Aggregate
 from offbeat.core.rings import grown_rows
+from offbeat.core.state import Arrays
 
 ROWS = 0
 """Column of `ints` that every view has: rows in the window."""
@@ -39,12 +41,15 @@ class PartialLayout:
     ints: int
     floats: int
     reads: tuple[tuple[str, int, int, int], ...]
-    """Per aggregate: function, its value's column, its count's column, scale."""
+    """Per aggregate: function, its value's column (of a set, which one), its count's column, scale."""
+    sets: tuple[int, ...] = ()
+    """Rows of the doubles whose distinct values are kept."""
 
     def empty(self, targets: I32, starts: I64) -> Partials:
         """Windows (w,) without a row."""
         n = len(starts)
-        return Partials(targets, starts, np.zeros((n, self.ints), np.int64), np.full((n, self.floats), np.nan))
+        ints, floats = np.zeros((n, self.ints), np.int64), np.full((n, self.floats), np.nan)
+        return Partials(targets, starts, ints, floats, tuple(Sets.none(n) for _ in self.sets))
 
     @classmethod
     def of(cls, aggregates: tuple[Aggregate, ...], sure: tuple[bool, ...] = ()) -> PartialLayout:
@@ -55,6 +60,7 @@ class PartialLayout:
         parts: dict[tuple[int, int], int] = {}
         ints, floats = 1, 0
         reads = []
+        sets: list[int] = []
 
         def part(kind: int, argument: int) -> int:
             nonlocal ints, floats
@@ -80,6 +86,9 @@ class PartialLayout:
                 reads.append((f, part(_SUM, a), counted(a), aggregate.scale))
             elif f == "distinct":
                 reads.append((f, part(BITS, a), ROWS, 0))
+            elif f == "distinct_set":
+                sets += [a] if a not in sets else []
+                reads.append((f, sets.index(a), ROWS, 0))
             elif f in ("min", "max"):
                 reads.append((f, part(_MIN if f == "min" else _MAX, a), ROWS, 0))
             else:
@@ -87,7 +96,7 @@ class PartialLayout:
         keys = list(parts)
         return cls(
             np.array([kind for kind, _ in keys], np.int64), np.array([a for _, a in keys], np.int64),
-            np.array([parts[key] for key in keys], np.int64), ints, floats, tuple(reads),
+            np.array([parts[key] for key in keys], np.int64), ints, floats, tuple(reads), tuple(sets),
         )  # fmt: skip
 
 
@@ -103,6 +112,8 @@ class Partials:
     """(w, i); 128-bit sums as (low, high) pairs."""
     floats: F64
     """(w, f)"""
+    sets: tuple[Sets, ...] = ()
+    """Distinct values, of each window."""
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -111,11 +122,32 @@ class Partials:
     def together(parts: Sequence[Partials]) -> Partials:
         """The windows of several, one after the other; there must be one at least."""
         targets, starts = np.concatenate([part.targets for part in parts]), np.concatenate([part.starts for part in parts])
-        return Partials(targets, starts, np.concatenate([part.ints for part in parts]), np.concatenate([part.floats for part in parts]))
+        ints, floats = np.concatenate([part.ints for part in parts]), np.concatenate([part.floats for part in parts])
+        sets = zip(*(part.sets for part in parts), strict=True)
+        return Partials(targets, starts, ints, floats, tuple(Sets.together(each) for each in sets))
 
     def take(self, index: I64) -> Partials:
         """The windows at `index`."""
-        return Partials(self.targets[index], self.starts[index], self.ints.take(index, axis=0), self.floats.take(index, axis=0))
+        sets = tuple(sets.take(index) for sets in self.sets)
+        return Partials(self.targets[index], self.starts[index], self.ints.take(index, axis=0), self.floats.take(index, axis=0), sets)
+
+    def of(self, targets: I32) -> Partials:
+        """The same windows of other targets (w,), or with these numbered anew."""
+        return replace(self, targets=targets)
+
+    def arrays(self) -> Arrays:
+        """As part of a state."""
+        arrays: Arrays = {"targets": self.targets, "starts": self.starts, "ints": self.ints, "floats": self.floats}
+        for k, sets in enumerate(self.sets):
+            arrays |= {f"sets/{k}/offsets": sets.offsets, f"sets/{k}/words": sets.words}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Partials:
+        """What `arrays` gave."""
+        count = sum(name.startswith("sets/") for name in arrays) // 2
+        sets = tuple(Sets(arrays[f"sets/{k}/offsets"], arrays[f"sets/{k}/words"]) for k in range(count))
+        return cls(arrays["targets"], arrays["starts"], arrays["ints"], arrays["floats"], sets)
 
 
 @compiled
@@ -278,6 +310,7 @@ class PartialTable:
         self._recent: I64 = np.zeros((0, 2), np.int64)
         self._targets, self._starts = np.zeros(0, np.int32), np.zeros(0, np.int64)
         self._ints, self._floats = np.zeros((0, layout.ints), np.int64), np.zeros((0, layout.floats))
+        self._sets = [SetTable() for _ in layout.sets]
 
     def __len__(self) -> int:
         return self._count
@@ -287,6 +320,13 @@ class PartialTable:
 
         Returns (n,) the place of each row's window in the table, -1 for rows not selected.
         """
+        places = self._fold(target, start, exact, doubles)
+        for sets, argument in zip(self._sets, self.layout.sets, strict=True):
+            sets.fold(places, doubles[argument])
+        return places
+
+    def _fold(self, target: I32, start: I64, exact: I64, doubles: F64) -> I64:
+        """All but the sets."""
         places: I64 = np.empty(len(target), np.int64)
         lay, done, progress = self.layout, 0, np.zeros(2, np.int64)
         self._recent = grown_rows(self._recent, int(target.max(initial=-1)) + 1, NULL_INT)
@@ -315,10 +355,12 @@ class PartialTable:
     def add(self, windows: Partials) -> I64:
         """Add windows, none of them twice, to those that are here; returns (w,) their places."""
         n, inputs = len(windows), int(self.layout.arguments.max(initial=-1)) + 1
-        places = self.fold(windows.targets, windows.starts, np.full((inputs, n), NULL_INT), np.full((inputs, n), np.nan))
+        places = self._fold(windows.targets, windows.starts, np.full((inputs, n), NULL_INT), np.full((inputs, n), np.nan))
         self._ints[places, ROWS] -= 1
         _add(places, windows.ints, windows.floats, self.layout.kinds, self.layout.at, self._ints, self._floats)
         self._rows += int(windows.ints[:, ROWS].sum()) - n
+        for mine, theirs in zip(self._sets, windows.sets, strict=True):
+            mine.add(places, theirs, self._count)
         return places
 
     def find(self, target: I32, start: I64) -> I64:
@@ -343,7 +385,8 @@ class PartialTable:
     def partials(self) -> Partials:
         """All windows as they stand."""
         n = self._count
-        return Partials(self._targets[:n].copy(), self._starts[:n].copy(), self._ints[:n].copy(), self._floats[:n].copy())
+        sets = tuple(each.sets(n) for each in self._sets)
+        return Partials(self._targets[:n].copy(), self._starts[:n].copy(), self._ints[:n].copy(), self._floats[:n].copy(), sets)
 
     def remove_before(self, until_ns: int) -> Partials:
         """Remove and return the windows that start before `until_ns`. Places change."""
@@ -359,18 +402,24 @@ class PartialTable:
         self._ints[: len(kept)], self._floats[: len(kept)] = kept.ints, kept.floats
         self._recent[:] = NULL_INT
         self._table[:] = _EMPTY
+        for mine, sets in zip(self._sets, kept.sets, strict=True):
+            mine.restore(sets)
         _index(self._count, self._table, self._targets, self._starts)
         return taken
 
     def at(self, places: I64) -> Partials:
         """The windows at these places."""
-        return Partials(self._targets[places], self._starts[places], self._ints.take(places, axis=0), self._floats.take(places, axis=0))
+        sets = tuple(each.sets(self._count).take(places) for each in self._sets)
+        ints, floats = self._ints.take(places, axis=0), self._floats.take(places, axis=0)
+        return Partials(self._targets[places], self._starts[places], ints, floats, sets)
 
     def restore(self, partials: Partials) -> None:
         """Take over what `partials` gave; from then on the arrays belong to this table."""
         self._count, self._rows = len(partials), int(partials.ints[:, ROWS].sum())
         self._targets, self._starts = partials.targets, partials.starts
         self._ints, self._floats = partials.ints, partials.floats
+        for mine, sets in zip(self._sets, partials.sets, strict=True):
+            mine.restore(sets)
         self._recent[:] = NULL_INT
         size = 64
         while size <= 2 * self._count:

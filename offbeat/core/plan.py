@@ -34,6 +34,36 @@ class TimePlan:
     """IANA zone of times without an offset, and of days in rollups."""
 
 
+KEY = "key"
+"""What the key of a row, or of a window, is called in expressions."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """What expressions read of a text besides its own codes."""
+
+    name: str
+    """`like`, `hash`: the name of the input. `prefix`: what it is called among the texts with codes."""
+    column: str
+    """A text column, or `key`."""
+    kind: Literal["prefix", "like", "hash"]
+    """prefix: its first characters, as a text. like: whether it matches a pattern. hash: a whole number below 2^53 that stands for it."""
+    length: int = 0
+    """prefix: how many characters. hash: of so many characters; 0: of all."""
+    pattern: str = ""
+    """like: with % for any text and _ for any character."""
+
+
+TextCodes = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def text_inputs(codes: TextCodes, parts: tuple[TextPart, ...], column: str) -> tuple[str, ...]:
+    """Names of the inputs that are made of one text column."""
+    of = {part.name: part.column for part in parts}
+    coded = [f"{name}@code" for name, _ in codes if of.get(name, name) == column]
+    return (*coded, *(part.name for part in parts if part.kind != "prefix" and part.column == column))
+
+
 @dataclass(frozen=True, slots=True)
 class FilterPlan:
     """Which rows are rows of this pipeline [R1]: complete by itself, so that whoever reads rows can ask."""
@@ -44,6 +74,7 @@ class FilterPlan:
     """One output, false (0) for a row that is filtered; over number columns and `COLUMN@code`s."""
     codes: tuple[tuple[str, tuple[str, ...]], ...]
     """Text columns of the condition and their literals, as in `Plan.codes`."""
+    parts: tuple[TextPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +140,7 @@ class Aggregate:
 
     function: str
     """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, mad, distinct, span, rate.
-    A rollup has only count_rows, count, sum_exact, min, max, distinct (of hour@ and weekday@) and mean_exact:
+    A rollup has only count_rows, count, sum_exact, min, max, distinct (of hour@ and weekday@), distinct_set (of all else), mean_exact:
     (S1 / n) / 10^scale with S1 the exact sum of the n values."""
     argument: int = -1
     q: float = 0.5
@@ -399,7 +430,7 @@ class Plan:
     views: tuple[ViewPlan, ...]
     codes: tuple[tuple[str, tuple[str, ...]], ...]
     """Text columns used in expressions and their literals. Expressions see the column as the number `COLUMN@code`: the literal's index,
-    -1 for any other text, null for null."""
+    -1 for any other text, null for null. The columns may also be `prefix`es among `parts`, and `key`."""
     plan_hash: str
     """32 hex digits over everything that decides an alert."""
     state_hash: str
@@ -415,6 +446,8 @@ class Plan:
     """Tables that a run can write; they decide nothing."""
     as_of: AsOfPlan | None = None
     """None: each window is scored as of its own end."""
+    parts: tuple[TextPart, ...] = ()
+    """What else is read of texts."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """Notes for the pipeline's author, such as former names of settings; part of a run's notes."""
 

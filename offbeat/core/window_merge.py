@@ -11,6 +11,7 @@ import numpy as np
 
 from offbeat.core.batch import F64, I32, I64
 from offbeat.core.compiled import compiled
+from offbeat.core.distinct_sets import Sets
 from offbeat.core.int128_sums import add128, double128
 from offbeat.core.keys import KeyTable
 from offbeat.core.partials import BITS, TRUTH, PartialLayout, Partials
@@ -85,7 +86,7 @@ class WindowMerge:
     def update(self, shard: int, names: list[str], partials: Partials) -> None:
         """Take a shard's windows, in place of what it handed over before; `names` are the target keys that `partials.targets` counts."""
         slots = self.known(shard, names)
-        self._shards[shard] = Partials(slots[partials.targets], partials.starts, partials.ints, partials.floats)
+        self._shards[shard] = partials.of(slots[partials.targets])
 
     def known(self, shard: int, names: list[str]) -> I32:
         """A shard's target keys, `names` so far, as slots of `keys`."""
@@ -126,7 +127,19 @@ class WindowMerge:
         first: I64 = np.empty(len(order), np.int64)
         out_ints, out_floats = np.empty_like(ints), np.empty_like(floats)
         n = _combine(order, targets, starts, ints, floats, lay.kinds, lay.at, self._is_min, self._is_sum, first, out_ints, out_floats)
-        return Partials(targets[first[:n]], starts[first[:n]], out_ints[:n], out_floats[:n])
+        sets: tuple[Sets, ...] = ()
+        if lay.sets:
+            sets = self._united(parts, order, targets, starts, n)
+        return Partials(targets[first[:n]], starts[first[:n]], out_ints[:n], out_floats[:n], sets)
+
+    def _united(self, parts: Sequence[Partials], order: I64, targets: I32, starts: I64, count: int) -> tuple[Sets, ...]:
+        """The sets of (w,) windows, of which those that are equal are adjacent in `order`."""
+        fresh = np.zeros(len(order), np.bool_)
+        fresh[1:] = (targets[order[1:]] != targets[order[:-1]]) | (starts[order[1:]] != starts[order[:-1]])
+        owners: I64 = np.empty(len(order), np.int64)
+        owners[order] = np.cumsum(fresh)
+        together = [Sets.together([part.sets[k] for part in parts]) for k in range(len(self.layout.sets))]
+        return tuple(sets.united(owners, count) for sets in together)
 
     def aggregates(self, windows: Partials) -> F64:
         """(aggregates, w) values as expressions see them."""
@@ -136,6 +149,8 @@ class WindowMerge:
                 _sums(windows.ints, at, count, float(10**scale), function == "mean_exact", out[row])
             elif function == "sum_truth":
                 out[row] = np.where(windows.ints[:, count] > 0, windows.ints[:, at], np.nan)
+            elif function == "distinct_set":
+                out[row] = windows.sets[at].counts()
             elif function == "distinct":
                 out[row] = np.bitwise_count(windows.ints[:, at])
             else:

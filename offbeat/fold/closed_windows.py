@@ -27,8 +27,7 @@ class Closed:
     @classmethod
     def none(cls, layout: PartialLayout) -> Closed:
         """No windows."""
-        ints, floats = np.zeros((0, layout.ints), np.int64), np.zeros((0, layout.floats))
-        nothing = Partials(np.zeros(0, np.int32), np.zeros(0, np.int64), ints, floats)
+        nothing = layout.empty(np.zeros(0, np.int32), np.zeros(0, np.int64))
         return cls(nothing, np.zeros(0, np.bool_), Missing.none())
 
     def before(self, time_ns: int) -> Closed:

@@ -125,8 +125,7 @@ class EarlyFiring:
             counts[window[here]] = number[here]
             states.append(others(history.after(counts)).take(window[here]))
             index.append(here)
-        windows = Partials(*(np.concatenate([getattr(s, name) for s in states]) for name in ("targets", "starts", "ints", "floats")))
-        return windows.take(np.argsort(np.concatenate(index))), history.places[window]
+        return Partials.together(states).take(np.argsort(np.concatenate(index))), history.places[window]
 
     def _fire(self, windows: Partials, places: I64) -> AlertBlock | None:
         view = self._view
@@ -191,10 +190,11 @@ class _History:
         of, at, folded = self._of[rows].astype(np.int32), self._rows[rows], self._folded
         if len(self._there):
             kept = self._before
-            table.restore(Partials(targets[self._there], kept.starts.copy(), kept.ints.copy(), kept.floats.copy()))
+            own = Partials(targets[self._there], kept.starts.copy(), kept.ints.copy(), kept.floats.copy(), kept.sets)
+            table.restore(own)
         table.fold(of, starts[of], np.ascontiguousarray(folded.exact[:, at]), np.ascontiguousarray(folded.arguments[:, at]))
         found = table.at(table.find(targets, starts))
-        return Partials(self._windows.targets, starts, found.ints, found.floats)
+        return Partials(self._windows.targets, starts, found.ints, found.floats, found.sets)
 
 
 def _of(d: int, voted: Bools, _: Bools) -> Bools:
@@ -204,7 +204,7 @@ def _of(d: int, voted: Bools, _: Bools) -> Bools:
 
 
 def _on(windows: Partials, slots: I32) -> Partials:
-    return Partials(slots[windows.targets], windows.starts, windows.ints, windows.floats)
+    return windows.of(slots[windows.targets])
 
 
 def _ordered(windows: Partials) -> tuple[Partials, I64]:

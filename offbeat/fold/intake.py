@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -52,7 +53,7 @@ class Intake:
         frame = chunk.frame if good is None else chunk.frame[good]
         time_ns = chunk.time_ns if good is None else chunk.time_ns[good]
         index: I64 = np.arange(chunk.frame.height) if good is None else good
-        numbers, integers, nullable, texts = self.columns.read(frame)
+        numbers, integers, nullable, texts = self.columns.read(frame, partial(_keys, chunk, index))
         codes, bad = self._checks.check(numbers, nullable, time_ns)
         if bad:
             wrong = np.flatnonzero(codes)
@@ -97,6 +98,13 @@ class Intake:
             files=np.full(len(index), chunk.file, np.int32) if chunk.files is None else chunk.files[index],
             rows=(index + chunk.first_row) if chunk.rows is None else chunk.rows[index],
         )
+
+
+def _keys(chunk: Chunk, index: I64) -> pl.Series:
+    """(n,) keys of some rows of a chunk."""
+    if chunk.keys is None:
+        return pl.repeat(chunk.key, len(index), dtype=pl.String, eager=True)
+    return chunk.keys.gather(index).cast(pl.String)
 
 
 def aside(chunk: Chunk, index: I64, reasons: list[str]) -> Quarantined:

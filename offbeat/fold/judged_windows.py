@@ -85,4 +85,5 @@ def news(result: ViewResult, changed: Bools, standing: Bools) -> list[AlertBlock
 
 
 def part(windows: Partials, begin: int, end: int) -> Partials:
-    return Partials(windows.targets[begin:end], windows.starts[begin:end], windows.ints[begin:end], windows.floats[begin:end])
+    sets = tuple(each.take(np.arange(begin, end)) for each in windows.sets)
+    return Partials(windows.targets[begin:end], windows.starts[begin:end], windows.ints[begin:end], windows.floats[begin:end], sets)

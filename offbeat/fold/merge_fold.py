@@ -53,7 +53,7 @@ class _Inbox:
         for v, (view, side) in enumerate(self.rollups.items()):
             names, windows = delta.windows[view]
             slots = np.array([side.targets.slot(name) for name in names], np.int32)
-            places = side.table.add(Partials(slots[windows.targets], windows.starts, windows.ints, windows.floats))
+            places = side.table.add(windows.of(slots[windows.targets]))
             if view in early:
                 nothing = side.table.at(places[:0])
                 touched[view] = Touched(None, places, places[:0], nothing)
@@ -66,8 +66,7 @@ class _Inbox:
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         arrays = prefixed("groups", self.undecided.groups().arrays())
         for view, side in self.rollups.items():
-            p = side.table.partials()
-            arrays |= prefixed(f"windows/{view}", {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats})
+            arrays |= prefixed(f"windows/{view}", side.table.partials().arrays())
         times = [self.watermark_ns, self.floor_ns, self.newest_ns, self.last_ns]
         return arrays, {"targets": {view: side.targets.names for view, side in self.rollups.items()}, "times": times}
 
@@ -76,7 +75,7 @@ class _Inbox:
         self.undecided.restore(RowGroups(**under("groups", arrays)))
         for view, side in self.rollups.items():
             side.targets = KeyTable(document["targets"][view])
-            side.table.restore(Partials(**under(f"windows/{view}", arrays)))
+            side.table.restore(Partials.from_arrays(under(f"windows/{view}", arrays)))
 
 
 class MergeFold:

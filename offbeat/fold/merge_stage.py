@@ -141,7 +141,7 @@ class MergeStage:
                 place = fold.table.find(mine, windows.starts)
                 there = np.flatnonzero((mine >= 0) & (place >= 0))
                 theirs = fold.table.at(place[there])
-                parts.append(Partials(windows.targets[there], theirs.starts, theirs.ints, theirs.floats))
+                parts.append(theirs.of(windows.targets[there]))
         return stage.combined(parts)
 
     def close(self, shards: Shards, until_ns: int, *, final: bool = True) -> list[AlertBlock]:

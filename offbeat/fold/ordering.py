@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -205,9 +206,10 @@ class Ordering:
         arrays = prefixed("order", self._order.snapshot(keys)) | prefixed("held", self._held.arrays())
         return arrays | {"floor": np.array([self.floor_ns])}, self._held.words()
 
-    def restore(self, arrays: Arrays, words: dict[str, list[list[str | None]]]) -> None:
-        """Take over what `state` gave."""
+    def restore(self, arrays: Arrays, words: dict[str, list[list[str | None]]], names: Sequence[str]) -> None:
+        """Take over what `state` gave; `names` of keys by slot."""
         self._order.restore(under("order", arrays))
         self._held.restore(under("held", arrays), words)
-        self._held.numbers = self._columns.recoded(self._held.numbers, self._held.texts)
+        keys = [names[slot] for slot in self._held.slots.tolist()]
+        self._held.numbers = self._columns.recoded(self._held.numbers, self._held.texts, keys)
         self.floor_ns = int(arrays["floor"][0])

@@ -139,7 +139,7 @@ class RollupFold:
         """Add the windows of another fold of the same view; returns by slot its targets' slots here, and by place its windows' places."""
         theirs = other.table.partials()
         slots = np.array([self.targets.slot(name) for name in other.targets.names], np.int32)
-        moved = Partials(slots[theirs.targets], theirs.starts, theirs.ints, theirs.floats)
+        moved = theirs.of(slots[theirs.targets])
         both = WindowMerge(self.table.layout).combined([self.table.partials(), moved])
         at = self.table.find(both.targets, both.starts)
         at[at < 0] = len(self.table) + np.arange(int((at < 0).sum()))
@@ -154,13 +154,12 @@ class RollupFold:
 
     def snapshot(self) -> tuple[Arrays, list[str]]:
         """Arrays and target names, unless those are the source's keys."""
-        p = self.table.partials()
         names = [] if self._plan.key_source else list(self.targets.names)
-        return {"targets": p.targets, "starts": p.starts, "ints": p.ints, "floats": p.floats}, names
+        return self.table.partials().arrays(), names
 
     def restore(self, arrays: Arrays, names: list[str], keys: KeyTable) -> None:
         """Restore a snapshot."""
         self._keys = keys
         self.targets = keys if self._plan.key_source else KeyTable(names)
         self._mapped = 0
-        self.table.restore(Partials(arrays["targets"], arrays["starts"], arrays["ints"], arrays["floats"]))
+        self.table.restore(Partials.from_arrays(arrays))

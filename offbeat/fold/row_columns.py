@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, words_of
-from offbeat.core.plan import Column, Plan
-from offbeat.core.text_codes import literal_codes
+from offbeat.core.plan import KEY, Column, Plan
+from offbeat.core.text_inputs import TextInputs
 
 _EXACT = 2**53
 _FEW = 256
@@ -27,12 +29,11 @@ class Columns:
         self._numeric = tuple(c for c in columns if c.kind != "text")
         self._fixed = tuple(c for c in columns if c.kind == "decimal")
         self._texts = tuple(c for c in columns if c.kind == "text")
-        self._codes = plan.codes
-        self.numbers = (*(c.name for c in self._numeric), *(f"{name}@code" for name, _ in plan.codes))
+        self._inputs = TextInputs(plan.codes, plan.parts)
+        self.numbers = (*(c.name for c in self._numeric), *self._inputs.names)
         self.fixed = tuple(c.name for c in self._fixed)
         self.texts = tuple(c.name for c in self._texts)
-        self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | {f"{name}@code" for name, _ in plan.codes}
-        self._literals = [{literal: float(code) for code, literal in enumerate(literals)} for _, literals in plan.codes]
+        self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | set(self._inputs.names)
         self._scaled = [(row, c) for row, c in enumerate(self._numeric) if c.kind == "decimal"]
         self._scaled_rows = np.array([row for row, _ in self._scaled], np.int64)
         self._divisors = np.array([10**c.scale for c in self._fixed], np.float64)
@@ -55,9 +56,10 @@ class Columns:
                 found.append((NUMBER, self.numbers.index(name)))
         return np.array([kind for kind, _ in found], np.int64), np.array([place for _, place in found], np.int64)
 
-    def read(self, frame: pl.DataFrame) -> tuple[F64, I64, Bools, tuple[pl.Series, ...]]:
+    def read(self, frame: pl.DataFrame, keys: Callable[[], pl.Series]) -> tuple[F64, I64, Bools, tuple[pl.Series, ...]]:
         """The rows of a frame: (c, n) numbers, (i, n) exact values of the fixed-point columns, (c,) which numbers have nulls; the texts.
 
+        keys: gives their keys.
         Where a number column has nulls, a NaN of the input is given as an infinity.
         """
         out, integers = np.empty((len(self.numbers), frame.height)), np.empty((len(self._fixed), frame.height), np.int64)
@@ -75,17 +77,20 @@ class Columns:
             nullable[row] = series.null_count() > 0
             out[row] = series.cast(pl.Float64).to_numpy() if column.kind == "bool" else _doubles(series, column)
         texts = tuple(frame.get_column(name) for name in self.texts)
-        for row, (name, _) in enumerate(self._codes):
-            out[len(self._numeric) + row] = literal_codes(texts[self.texts.index(name)], self._literals[row])
+        if len(self._inputs):
+            self._inputs.read(lambda name: keys() if name == KEY else texts[self.texts.index(name)], out[len(self._numeric) :])
         return out, integers, nullable, texts
 
-    def recoded(self, numbers: F64, texts: np.ndarray) -> F64:
-        """Kept rows (n, c) with the codes of their texts (n, t) as this plan has them: its rules may name other literals than before."""
-        plain = numbers[:, : len(self._numeric)]
+    def recoded(self, numbers: F64, texts: np.ndarray, keys: Sequence[str]) -> F64:
+        """Kept rows (n, c) with what is read of their texts (n, t) and keys (n,) in this plan; its rules may be others than before."""
         place = {name: t for t, name in enumerate(self.texts)}
-        series = [pl.Series(texts[:, place[name]].tolist(), dtype=pl.String) for name, _ in self._codes]
-        codes = [literal_codes(text, literals) for text, literals in zip(series, self._literals, strict=True)]
-        return np.concatenate([plain, *(code[:, None] for code in codes)], axis=1)
+
+        def text(name: str) -> pl.Series:
+            return pl.Series(list(keys) if name == KEY else texts[:, place[name]].tolist(), dtype=pl.String)
+
+        read = np.empty((len(self._inputs), len(numbers)))
+        self._inputs.read(text, read)
+        return np.concatenate([numbers[:, : len(self._numeric)], read.T], axis=1)
 
     def hashes(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], time_ns: I64) -> tuple[U64, U64]:
         """(n,) hashes of the `unique` columns and of all columns; both empty where the plan names none."""

@@ -31,5 +31,5 @@ def _always(view: ViewPlan, rollup: RollupPlan) -> bool:
 
 def _sure(aggregate: Aggregate, arguments: tuple[bool, ...]) -> bool:
     """Whether an aggregate of a window is never null; a window has at least one row."""
-    counts = aggregate.function in ("count_rows", "count", "distinct")
+    counts = aggregate.function in ("count_rows", "count", "distinct", "distinct_set")
     return counts or (aggregate.function in ("sum_exact", "min", "max") and arguments[aggregate.argument])

@@ -302,7 +302,7 @@ class Shard:
         self.keys = KeyTable(document["keys"])
         self._ledger = Ledger.from_dict(document["ledger"])
         self.newest_ns, self._handed_over = document["newest_ns"], document["handed_over"]
-        self._ordering.restore(under("ordering", arrays), document["held"])
+        self._ordering.restore(under("ordering", arrays), document["held"], self.keys.names)
         self.watermark.restore(under("watermark", arrays))
         for view in self._views:
             view.restore(under(f"view/{view.plan.name}", arrays), self.keys.names)

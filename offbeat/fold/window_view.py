@@ -11,8 +11,9 @@ import numpy as np
 from offbeat.core.batch import EVER, I64, NULL_INT, Bools
 from offbeat.core.ledger import ViewCounts
 from offbeat.core.partials import PartialLayout, Partials, PartialTable
-from offbeat.core.plan import AbsencePlan, Plan, PopulationPlan, RollupPlan, ViewPlan
+from offbeat.core.plan import KEY, AbsencePlan, Plan, PopulationPlan, RollupPlan, ViewPlan
 from offbeat.core.state import Arrays, Document, prefixed, under
+from offbeat.core.text_inputs import TextInputs
 from offbeat.core.window_merge import WindowMerge
 from offbeat.decide.block import FINAL, PROVISIONAL, AlertBlock
 from offbeat.errors import UserError
@@ -46,7 +47,7 @@ class WindowView:
         self._plan, self.view_plan, self._rollup = plan, view, rollup
         self.closed, self._live = closed, live
         self.stage = WindowMerge(PartialLayout.of(rollup.aggregates, rollup.sure))
-        self.columns = WindowColumns(rollup)
+        self.columns = WindowColumns(rollup, TextInputs(plan.codes, plan.parts, KEY))
         self.observer: Observer | None = None
         self.linking: CoOccurrenceFeed | None = None
         """Where tables ask for it: keeps the links of closed windows with them."""
@@ -70,7 +71,7 @@ class WindowView:
         """Windows on which an alert stands, and which were not there when all was looked at or are to come again."""
 
     def _empty(self) -> Folded:
-        view = View(self._plan, self.view_plan, self._rollup.columns, ())
+        view = View(self._plan, self.view_plan, self.view_plan.columns, ())
         if self._as_of_ns is not None:
             view.fix(self._as_of_ns)
         filling = self._filling.copy() if self._filling is not None else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offbeat.core.partials import Partials
-from offbeat.core.state import Arrays, decode, encode, prefixed, under
+from offbeat.core.state import decode, encode, prefixed, under
 from offbeat.fold.undecided import RowGroups
 
 
@@ -38,8 +38,7 @@ def pack(delta: Delta) -> bytes:
     names = {}
     for view, (known, windows) in delta.windows.items():
         names[view] = known
-        own: Arrays = {"targets": windows.targets, "starts": windows.starts, "ints": windows.ints, "floats": windows.floats}
-        arrays |= prefixed(f"windows/{view}", own)
+        arrays |= prefixed(f"windows/{view}", windows.arrays())
     times = {"shard": delta.shard, "watermark_ns": delta.watermark_ns, "floor_ns": delta.floor_ns, "last_ns": delta.last_ns}
     return encode(arrays, times | {"names": names})
 
@@ -48,7 +47,7 @@ def unpack(data: bytes) -> Delta:
     """What `pack` was given. Raises UserError where the record is damaged."""
     arrays, document = decode(data, "partials")
     names = document.pop("names")
-    windows = {view: (known, Partials(**under(f"windows/{view}", arrays))) for view, known in names.items()}
+    windows = {view: (known, Partials.from_arrays(under(f"windows/{view}", arrays))) for view, known in names.items()}
     return Delta(**document, windows=windows, groups=RowGroups(**under("groups", arrays)))
 
 
@@ -59,4 +58,4 @@ def named(names: list[str], windows: Partials, groups: RowGroups, view: int) -> 
     known = [names[slot] for slot in used.tolist()]
     targets = np.searchsorted(used, windows.targets).astype(np.int32)
     among = np.where(here >= 0, np.searchsorted(used, here), -1).astype(np.int32)
-    return known, Partials(targets, windows.starts, windows.ints, windows.floats), among
+    return known, windows.of(targets), among

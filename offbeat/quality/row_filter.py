@@ -10,7 +10,7 @@ from offbeat.core.batch import F64, Bools
 from offbeat.core.chunk import FAULTS
 from offbeat.core.expression_machine import Machine
 from offbeat.core.plan import Column, FilterPlan
-from offbeat.core.text_codes import literal_codes
+from offbeat.core.text_inputs import TextInputs
 
 _APART = np.array([FAULTS.index("encoding"), FAULTS.index("ragged")], np.int8)
 """Faults of rows whose fields cannot be told apart: what stands in a column is not known."""
@@ -28,7 +28,7 @@ class RowFilter:
         self.text = plan.text
         self._kinds = {column.name: column for column in columns}
         self._inputs = plan.program.inputs
-        self._literals = {name: {literal: float(code) for code, literal in enumerate(literals)} for name, literals in plan.codes}
+        self._texts = TextInputs(plan.codes, plan.parts)
         self._machine = Machine(plan.program, self._inputs)
         self.asked = self.answered = False
         """Whether there were rows, and whether the condition was true or false for any."""
@@ -48,9 +48,11 @@ class RowFilter:
     def _verdict(self, frame: pl.DataFrame) -> F64:
         """(n,) 1 true, 0 false, NaN null."""
         values = np.empty((len(self._inputs), frame.height))
+        texts = np.empty((len(self._texts), frame.height))
+        self._texts.read(frame.get_column, texts)
+        of_texts = dict(zip(self._texts.names, texts, strict=True))
         for row, name in enumerate(self._inputs):
-            column = name.removesuffix("@code")
-            values[row] = literal_codes(frame[column], self._literals[column]) if column != name else self._numbers(frame[name])
+            values[row] = of_texts[name] if name in of_texts else self._numbers(frame[name])
         verdict: F64 = self._machine.run(values)[0]
         return verdict
 

@@ -131,10 +131,10 @@ class _AggregateCompiler(Compiler):
             return self._read(Aggregate("count_rows"))
         distinct = argument.op == "distinct"
         argument = argument.args[0] if distinct else argument
-        value = self._row(argument)
+        value = self._row(argument, distinct=distinct)
         if value.type == "any":
             return Value(self.builder.constant(nan), "any")
-        if value.type == "literal" or (value.type == "text" and (name != "count" or distinct)):
+        if value.type == "literal" or (value.type == "text" and name != "count"):
             return self.wrong(f"{node.value}() needs a number or a truth value, but `{canonical(argument)}` is text")
         place = self._place(value.handle)
         if name == "count":
@@ -142,7 +142,7 @@ class _AggregateCompiler(Compiler):
                 return self.wrong("count(DISTINCT x) would need every row of the past; count(*) and count(x) do not")
             clocked = chosen(argument)
             if distinct and self.rollup and (clocked.op != "call" or clocked.value not in CLOCK):
-                return self.wrong("count(DISTINCT x) cannot be merged exactly, except of hour() and weekday(); count(*) and count(x) can")
+                return self._read(Aggregate("distinct_set", place))
             return self._read(Aggregate("distinct" if distinct else "count", place))
         if name == "share" and value.type != "truth":
             return self.wrong(f"share() needs a condition, but `{canonical(argument)}` is a number")
@@ -209,9 +209,9 @@ class _AggregateCompiler(Compiler):
             return self.wrong(f"the second argument of quantile() is a number from 0 to 1, not `{canonical(node)}`")
         return self._read(Aggregate("quantile", place, q=float(node.value)))
 
-    def _row(self, node: Node) -> Value:
+    def _row(self, node: Node, *, distinct: bool = False) -> Value:
         before = len(self.rows.problems)
-        value = self.rows.value(node)
+        value = self.rows.distinct(node) if distinct else self.rows.value(node)
         self.problems.extend(self.rows.problems[before:])
         return value
 
@@ -258,6 +258,23 @@ class _RowCompiler(Compiler):
         if handle not in self.changed:
             self.changed.append(handle)
         return Value(self.builder.input(f"diff@{self.changed.index(handle)}"), "number")
+
+    def distinct(self, node: Node) -> Value:
+        """A value of which only equality counts: a text by its hash, also one that is chosen by CASE."""
+        if node.op == "case":
+            values = [self.distinct(part) for part in (*node.args[1:-1:2], node.args[-1])]
+            kinds = {value.type for value in values} - {"null", "any"}
+            if "text" not in kinds:
+                return self.value(node)
+            if kinds != {"text"}:
+                return self.wrong(f"`{canonical(node)}` mixes text columns and other values")
+            conditions = [self.truth(condition, "CASE WHEN") for condition in node.args[0:-1:2]]
+            result = values[-1].handle
+            for condition, value in reversed(list(zip(conditions, values[:-1], strict=True))):
+                result = self.builder.pick(condition, value.handle, result)
+            return Value(result, "text")
+        value = self.value(node)
+        return Value(self.hashed(value), "text") if value.type == "text" else value
 
     def unknown_function(self, name: str) -> Value:
         if canonical_name(name) in AGGREGATES:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from offbeat.core.plan import (
+    KEY,
     AsOfPlan,
     Column,
     FilterPlan,
@@ -18,6 +19,7 @@ from offbeat.core.plan import (
     SourcePlan,
     TimePlan,
     TolerancePlan,
+    text_inputs,
 )
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import cadence_ns, calendar_day, duration_ns, in_cadences, instant_ns
@@ -35,7 +37,7 @@ from offbeat.spec.view import CompiledView, Given, compile_view
 _QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
 REASONS = frozenset((*_QUARANTINE, "late", "duplicate", "filtered", "pending", "scored", "warming_up"))
 """Reasons that the ledger and the quarantine have of their own: no rule may have such a name."""
-RESERVED_COLUMNS = ("time", "key")
+RESERVED_COLUMNS = ("time", KEY)
 
 
 def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
@@ -61,8 +63,9 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
         name=spec.name,
         source=source,
         quality=quality,
-        views=tuple(view.plan(numeric) for view in made),
+        views=tuple(view.plan(numeric, text_inputs(codes.table(), codes.parts(), KEY)) for view in made),
         codes=table,
+        parts=codes.parts(),
         plan_hash=digest(_decides(spec, source, parts, made, as_of)),
         state_hash=digest(parts),
         state_parts={name: canonical_json(part) for name, part in parts.items()},
@@ -74,7 +77,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
 
 
 def _scope(source: SourceSpec) -> Scope:
-    kinds: dict[str, Named] = {}
+    kinds: dict[str, Named] = {KEY: Named("text")}
     for name, column in source.columns.items():
         if column.type == "text":
             kinds[name] = Named("text")
@@ -87,7 +90,7 @@ def _scope(source: SourceSpec) -> Scope:
 
 def _numeric(source: SourceSpec, codes: Codes) -> tuple[str, ...]:
     numbers = [name for name, column in source.columns.items() if column.type != "text"]
-    return (*numbers, *(codes.use(name) for name, _ in codes.table()))
+    return (*numbers, *(codes.use(name) for name, _ in codes.table()), *(part.name for part in codes.parts() if part.kind != "prefix"))
 
 
 def _spellings(name: str, headers: Iterable[str]) -> tuple[str, ...]:
@@ -132,14 +135,15 @@ def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
 
 def _filter(where: str, scope: Scope, problems: Problems) -> FilterPlan | None:
     codes = Codes()
-    compiler = Compiler(scope, codes)
+    # What is asked before a row has a key knows none.
+    compiler = Compiler({name: named for name, named in scope.items() if name != KEY}, codes)
     try:
         value, tree = compiler.expression(where, "truth")
     except ExpressionError as error:
         for problem in error.problems:
             problems.add(("source", "where"), problem)
         return None
-    return FilterPlan(canonical(tree), compiler.builder.finish([value.handle]), codes.table())
+    return FilterPlan(canonical(tree), compiler.builder.finish([value.handle]), codes.table(), codes.parts())
 
 
 def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, problems: Problems) -> tuple[QualityPlan, dict[str, str]]:

@@ -11,6 +11,7 @@ from math import nan
 from typing import Literal
 
 from offbeat.core.expression_program import Op, Program
+from offbeat.core.plan import TextPart
 from offbeat.spec.builder import Builder
 from offbeat.spec.functions import AGGREGATES, ALIASES, SCALARS, Scalar
 from offbeat.spec.nearest import nearest
@@ -41,6 +42,7 @@ class Named:
     """Decimal digits of an exact column; None for every other number."""
 
 
+_LONGEST = 2**31 - 1
 Scope = Mapping[str, Named]
 
 
@@ -49,6 +51,15 @@ class Codes:
 
     def __init__(self) -> None:
         self._literals: dict[str, dict[str, int]] = {}
+        self._parts: dict[str, TextPart] = {}
+
+    def part(self, part: TextPart) -> str:
+        """The name of what is read of a text besides its codes."""
+        return self._parts.setdefault(part.name, part).name
+
+    def parts(self) -> tuple[TextPart, ...]:
+        """All of them, as in the Plan."""
+        return tuple(self._parts.values())
 
     def use(self, column: str) -> str:
         """The name of the input that holds the codes of `column`."""
@@ -143,6 +154,8 @@ class Compiler:
             return Value(self.builder.apply(Op.AND, self.builder.apply(Op.GE, x, low), self.builder.apply(Op.LE, x, high)), "truth")
         if op == "in":
             return self._in(node)
+        if op == "like":
+            return self._like(node)
         if op == "case":
             return self._case(node)
         return self.wrong("* is only for count(*)" if op == "star" else "DISTINCT is only for count(DISTINCT x)")
@@ -165,6 +178,8 @@ class Compiler:
     def call(self, node: Node) -> Value:
         """A function of values of the row."""
         spec = SCALARS.get(node.value)
+        if node.value == "prefix":
+            return self._prefix(node)
         if spec is None:
             return self.unknown_function(node.value)
         if len(node.args) < spec.least or (spec.most and len(node.args) > spec.most):
@@ -244,9 +259,43 @@ class Compiler:
                 f"{_quoted(node)} compares {_SPOKEN[a.type]} with {_SPOKEN[b.type]}; a text column is compared with texts in quotes"
             )
         if op not in {"=", "<>"}:
-            return self.wrong(f"{_quoted(node)}: text is compared only by =, <>, IN and IS NULL")
+            return self.wrong(f"{_quoted(node)}: text is compared only by =, <>, IN, LIKE and IS NULL")
         code = self.builder.constant(float(self.codes.code(text.column, literal.literal)))
         return Value(self.builder.apply(_COMPARISON[op], text.handle, code), "truth")
+
+    def hashed(self, text: Value) -> int:
+        """Handle of a number that stands for a text."""
+        prefix = next((part for part in self.codes.parts() if part.name == text.column), None)
+        of, length = (prefix.column, prefix.length) if prefix is not None else (text.column, 0)
+        return self.builder.input(self.codes.part(TextPart(f"{text.column}@hash", of, "hash", length)))
+
+    def _prefix(self, node: Node) -> Value:
+        text, length = self._text(node.args[0], "prefix()") if node.args else None, node.args[1] if len(node.args) == 2 else None
+        if length is None or length.op != "number" or not float(length.value).is_integer() or not 1 <= float(length.value) <= _LONGEST:
+            return self.wrong("prefix() is written prefix(x, n), with a text column and a whole number of characters from 1 on")
+        if text is None:
+            return Value(self.builder.constant(nan), "any")
+        characters = int(float(length.value))
+        name = self.codes.part(TextPart(f"prefix({text}, {characters})", text, "prefix", characters))
+        return Value(self.builder.input(self.codes.use(name)), "text", column=name)
+
+    def _like(self, node: Node) -> Value:
+        text, pattern = self._text(node.args[0], "LIKE"), node.args[1]
+        if pattern.op != "text":
+            return self.wrong(f"{_quoted(node)}: LIKE needs a pattern in quotes, such as '07%'")
+        if text is None:
+            return Value(self.builder.constant(nan), "any")
+        return Value(self.builder.input(self.codes.part(TextPart(canonical(node), text, "like", pattern=pattern.value))), "truth")
+
+    def _text(self, node: Node, user: str) -> str | None:
+        """The text column that a part names; None after a mistake."""
+        named = self.scope.get(node.value) if node.op in {"name", "quoted"} else None
+        if named is not None and named.type == "text":
+            return node.value
+        value = self.value(node)
+        if value.type != "any":
+            self.wrong(f"{user} needs a text column, but {_quoted(node)} is {'not one' if value.type == 'text' else _SPOKEN[value.type]}")
+        return None
 
     def _in(self, node: Node) -> Value:
         subject = self.value(node.args[0])

@@ -51,7 +51,7 @@ SCALARS: dict[str, Scalar] = {
 AGGREGATES: dict[str, Aggregated] = {
     "count": Aggregated(
         "", 1, True, False, "count(*), count(x), count(DISTINCT x)",
-        "rows; rows where x is not null; distinct values (in rollups of hour() and weekday() only)",
+        "rows; rows where x is not null; distinct values, also of a text (in rollups exact up to 256, then to 2.3 %)",
     ),
     "sum": Aggregated("", 1, True, False, "sum(x)", "exact for a column with a scale and for truth values; null without any value"),
     "mean": Aggregated("mean", 1, True, False, "mean(x), avg(x)", "average of the values that are not null"),

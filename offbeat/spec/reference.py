@@ -44,6 +44,8 @@ _OPERATORS = (
     ("`= <> < <= > >=`", "comparison; text only by `=` and `<>`, with a text in single quotes"),
     ("`AND OR NOT`", "three-valued, as in SQL"),
     ("`x BETWEEN a AND b`, `x IN (…)`", "also with `NOT`"),
+    ("`x LIKE 'pattern'`", "of a text; `%` is any text, `_` any character; also with `NOT`"),
+    ("`key`", "the key of the row, or of the window of a rollup, as a text"),
     ("`x IS NULL`, `x IS NOT NULL`", "the only way to test for null"),
     ("`CASE WHEN … THEN … ELSE … END`", "null without `ELSE`"),
 )
@@ -147,6 +149,7 @@ def _type_name(annotation: Any) -> str:
 def _language() -> list[str]:
     rows = "\n".join(f"| {usage} | {meaning} |" for usage, meaning in _OPERATORS)
     scalars = "\n".join(f"| `{spec.usage}` | {spec.meaning} |" for spec in SCALARS.values())
+    scalars += "\n| `prefix(x, n)` | the first n characters of a text, as a text |"
     inside = "\n".join(f"| `{usage}` | {meaning} |" for usage, meaning in (*NEIGHBOURS.values(), *CLOCK.values()))
     aggregates = "\n".join(f"| `{spec.usage}` | {spec.meaning} | {'yes' if spec.rollup else ''} |" for spec in AGGREGATES.values())
     return [

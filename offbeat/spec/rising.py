@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from offbeat.spec.expression import Named
-from offbeat.spec.functions import canonical_name
+from offbeat.spec.functions import CLOCK, canonical_name
 from offbeat.spec.sql import Node, canonical, chosen
 
 _MIRRORED = {"<": ">", "<=": ">="}
@@ -80,6 +80,10 @@ class Rising:
     def _call(self, tree: Node, *, positive: bool) -> str:
         name = canonical_name(tree.value)
         if name == "count":
+            argument = tree.args[0]
+            clocked = chosen(argument.args[0]) if argument.op == "distinct" else argument
+            if argument.op == "distinct" and not (clocked.op == "call" and clocked.value in CLOCK):
+                return f"`{canonical(tree)}` is estimated for more than 256 values, so it may fall as rows come"
             return ""
         if name == "nullif" and tree.args[1].op == "number" and float(tree.args[1].value) == 0:
             return self._rises(tree.args[0], positive=True)  # from below zero it would be null on its way

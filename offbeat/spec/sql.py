@@ -18,7 +18,7 @@ from sqlglot.parser import Parser as SqlParser
 from sqlglot.tokenizer_core import TokenType
 from sqlglot.tokens import Tokenizer as SqlTokenizer
 
-_WORDS = "AND BETWEEN CASE DISTINCT ELSE END FALSE IN IS NOT NULL OR THEN TRUE WHEN <> != >= <= || ::"
+_WORDS = "AND BETWEEN CASE DISTINCT ELSE END FALSE IN IS LIKE NOT NULL OR THEN TRUE WHEN <> != >= <= || ::"
 _KEYWORDS = frozenset(_WORDS.split())
 _BINARY: dict[type[exp.Expression], str] = {
     exp.Add: "+",
@@ -35,7 +35,7 @@ _BINARY: dict[type[exp.Expression], str] = {
     exp.And: "and",
     exp.Or: "or",
 }
-_STRENGTH = {"or": 1, "and": 2, "not": 3, "=": 4, "<>": 4, "<": 5, "<=": 5, ">": 5, ">=": 5, "is null": 6, "between": 6, "in": 6}
+_STRENGTH = {"or": 1, "and": 2, "not": 3, "=": 4, "<>": 4, "<": 5, "<=": 5, ">": 5, ">=": 5, "is null": 6, "between": 6, "in": 6, "like": 6}
 _STRENGTH |= {"+": 7, "-": 7, "*": 8, "/": 8, "%": 8, "neg": 9}
 _ATOM = 10
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -135,6 +135,9 @@ def _convert(tree: Any) -> Node:
             raise ExpressionError(["IS is only for IS NULL and IS NOT NULL"])
         case exp.Between() if not tree.args.get("symmetric"):
             return Node("between", (_convert(tree.this), _convert(tree.args["low"]), _convert(tree.args["high"])))
+        case exp.Like():
+            like = Node("like", (_convert(tree.this), _convert(tree.expression)))
+            return Node("not", (like,)) if tree.args.get("negate") else like
         case exp.In():
             if not tree.expressions:
                 raise ExpressionError(["IN needs a list of values in brackets"])
@@ -224,6 +227,8 @@ def _spelled(node: Node, strength: int) -> str:
         return f"{canonical(args[0], 7)} BETWEEN {canonical(args[1], 7)} AND {canonical(args[2], 7)}"
     if op == "in":
         return f"{canonical(args[0], 7)} IN ({', '.join(canonical(arg) for arg in args[1:])})"
+    if op == "like":
+        return f"{canonical(args[0], 7)} LIKE {canonical(args[1], 7)}"
     if op == "case":
         branches = " ".join(f"WHEN {canonical(args[i])} THEN {canonical(args[i + 1])}" for i in range(0, len(args) - 1, 2))
         return f"CASE {branches} ELSE {canonical(args[-1])} END"

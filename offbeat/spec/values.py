@@ -24,7 +24,8 @@ from offbeat.spec.duration import (
 )
 from offbeat.spec.nearest import suggestion
 
-WORDS = frozenset({"and", "between", "case", "distinct", "else", "end", "false", "in", "is", "not", "null", "or", "then", "true", "when"})
+WORDS = frozenset(["and", "between", "case", "distinct", "else", "end", "false", "in", "is", "like", "not", "null", "or"])
+WORDS |= {"then", "true", "when"}
 """Words of the expression language: no name may be one of them."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")

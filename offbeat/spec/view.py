@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from offbeat.core.expression_program import certain
-from offbeat.core.plan import AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
+from offbeat.core.plan import KEY, AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
 from offbeat.spec.duration import duration_ns, over_length, past_length
@@ -49,9 +49,12 @@ class CompiledView:
     state_parts: dict[str, Any]
     decides: dict[str, Any]
 
-    def plan(self, numeric: tuple[str, ...]) -> ViewPlan:
-        """The plan; `numeric` are the number columns of the source and the codes of its texts, known only when all views are compiled."""
-        return self.view if self.view.rollup is not None else replace(self.view, columns=numeric)
+    def plan(self, numeric: tuple[str, ...], keyed: tuple[str, ...]) -> ViewPlan:
+        """The plan. What expressions read of texts is known only when all views are compiled.
+
+        numeric: the number columns of the source and what is read of its texts. keyed: what is read of the key.
+        """
+        return replace(self.view, columns=numeric if self.view.rollup is None else (*self.view.columns, *keyed))
 
 
 def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None:
@@ -67,12 +70,13 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         state[f"views.{name}.rollup"] = part
     # Windows of rows or time fold a rollup's columns as the doubles they are; the whole past takes them as exact numbers.
     inexact = columns if rollup is None else {column: Named(named.type) for column, named in columns.items()}
-    visible = dict(inexact)
+    key = {KEY: Named("text")}
+    visible = {**inexact, **key}
     windows: list[WindowPlan] = []
     owner: dict[str, str] = {}
     for window_name, window in spec.windows.items():
         path = (*at, "windows", window_name)
-        plan, results, texts = _window(path, window, columns if window.over == "all" else inexact, given)
+        plan, results, texts = _window(path, window, {**(columns if window.over == "all" else inexact), **key}, given)
         if plan.season_ns and (rollup is None or plan.season_ns % rollup.size_ns):
             problems.add((*path, "season"), "`season` must be a multiple of the rollup's `size`, such as 1d for windows of 1h")
         windows.append(plan)

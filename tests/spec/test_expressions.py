@@ -6,18 +6,21 @@ import math
 from typing import Any
 
 import numpy as np
+import polars as pl
 from expressions import NUMBERS, Sql, numbers, truths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import MORE
 
 from offbeat.core.expression_machine import Machine
+from offbeat.core.text_inputs import TextInputs
 from offbeat.spec.expression import Codes, Named, compile_expressions
 
-SCOPE = {**{name: Named("number") for name in NUMBERS}, "side": Named("text")}
+SCOPE = {**{name: Named("number") for name in NUMBERS}, "side": Named("text"), "key": Named("text")}
+TEXTS = st.sampled_from(("A", "B", "\u00e9", "", "AB", "ABA", "\u00e9A", "a%", "A\nB", "nobody", ".*", None))
 POOL = (0.0, -0.0, 1.0, -1.0, 2.0, 2.5, -2.5, 0.1, 3.0, 1e300, -1e300, 5e-324, 2.0**53, None)
 ROWS = st.lists(
-    st.fixed_dictionaries({**{name: st.sampled_from(POOL) for name in NUMBERS}, "side": st.sampled_from(("A", "B", "\u00e9", "", None))}),
+    st.fixed_dictionaries({**{name: st.sampled_from(POOL) for name in NUMBERS}, "side": TEXTS, "key": TEXTS}),
     min_size=1,
     max_size=6,
 )
@@ -26,13 +29,12 @@ ROWS = st.lists(
 def _ours(texts: list[str], rows: list[dict[str, Any]]) -> list[list[float]]:
     codes = Codes()
     program = compile_expressions(texts, SCOPE, codes)
-    literals = dict(codes.table()).get("side", ())
+    texts_read = TextInputs(codes.table(), codes.parts())
     nothing = float("nan")
-    matrix = [[nothing if row[name] is None else row[name] for row in rows] for name in NUMBERS]
-    matrix.append(
-        [nothing if row["side"] is None else float(literals.index(row["side"])) if row["side"] in literals else -1.0 for row in rows]
-    )
-    out: list[list[float]] = Machine(program, (*NUMBERS, "side@code")).run(np.array(matrix, np.float64)).tolist()
+    matrix = np.empty((len(NUMBERS) + len(texts_read), len(rows)))
+    matrix[: len(NUMBERS)] = [[nothing if row[name] is None else row[name] for row in rows] for name in NUMBERS]
+    texts_read.read(lambda name: pl.Series([row[name] for row in rows], dtype=pl.String), matrix[len(NUMBERS) :])
+    out: list[list[float]] = Machine(program, (*NUMBERS, *texts_read.names)).run(matrix).tolist()
     return out
 
 

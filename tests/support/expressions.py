@@ -140,6 +140,35 @@ def _text_in(literals: Sequence[str]) -> Sql:
     return Sql(f"side IN ({listed})", COMPARISON, lambda env: any_of(*(same_text(env["side"], literal) for literal in literals)))
 
 
+def _like(column: str, pattern: str, inverted: bool) -> Sql:
+    def matches(text: str, wanted: str) -> bool:
+        if not wanted:
+            return not text
+        if wanted[0] == "%":
+            return any(matches(text[begin:], wanted[1:]) for begin in range(len(text) + 1))
+        return bool(text) and wanted[0] in {"_", text[0]} and matches(text[1:], wanted[1:])
+
+    def value(env: Env) -> Truth:
+        text = env[column]
+        found = None if text is None else matches(text, pattern)
+        return negate(found) if inverted else found
+
+    return Sql(f"{column} {'NOT ' if inverted else ''}LIKE '{pattern}'", COMPARISON, value)
+
+
+def _prefix(column: str, length: int, literals: Sequence[str]) -> Sql:
+    def value(env: Env) -> Truth:
+        first = None if env[column] is None else env[column][:length]
+        return any_of(*(same_text(first, literal) for literal in literals))
+
+    listed = ", ".join(f"'{literal}'" for literal in literals)
+    return Sql(f"prefix({column}, {length}) IN ({listed})", COMPARISON, value)
+
+
+def _key_is(literal: str) -> Sql:
+    return Sql(f"key = '{literal}'", COMPARISON, lambda env: same_text(env["key"], literal))
+
+
 def _column(name: str) -> Sql:
     return Sql(name, ATOM, lambda env: env[name])
 
@@ -156,6 +185,9 @@ SIDES = st.sampled_from(("A", "B", "\u00e9", "nobody"))
 TEXT_TESTS = st.one_of(
     st.builds(_text_test, SIDES, st.booleans()),
     st.builds(_text_in, st.lists(SIDES, min_size=1, max_size=3)),
+    st.builds(_like, st.sampled_from(("side", "key")), st.text("AB\u00e9%_a.\\n", max_size=4), st.booleans()),
+    st.builds(_prefix, st.sampled_from(("side", "key")), st.integers(1, 3), st.lists(SIDES, min_size=1, max_size=2)),
+    st.builds(_key_is, SIDES),
     st.booleans().map(
         lambda inverted: Sql(f"side IS {'NOT ' if inverted else ''}NULL", COMPARISON, lambda e: (e["side"] is None) != inverted)
     ),

@@ -145,7 +145,7 @@ class Oracle:
         p = self.pipeline
         if row.fault or row.key is None or row.time_ns is None:
             return row.fault, None
-        env: Env = {}
+        env: Env = {"key": row.key}
         for column in p.columns:
             value = row.columns[column.name]
             if column.kind == "float" and value is not None and not math.isfinite(float(value)):
@@ -289,10 +289,12 @@ class Oracle:
             if not rows:
                 values |= {name: 0.0 for name, aggregate in rollup.aggregates.items() if aggregate.function == "sum_exact"}
             env: Env = {name: column(values) for name, column in rollup.columns.items()}
+            shown = dict(env)
+            env["key"] = target
             if target not in folded:
                 folded[target] = _Folded(view, self.pipeline.seed, target)
             seen[target] += len(rows)
-            outcome = self._judge(view, folded[target], _Unit(target, start, env, dict(env), 1, seen[target]))
+            outcome = self._judge(view, folded[target], _Unit(target, start, env, shown, 1, seen[target]))
             for row in rows:
                 if outcome == "scored":
                     self.outcome[row.number] = "scored"
@@ -444,6 +446,8 @@ def exact_aggregate(aggregate: Agg, envs: Iterable[Env]) -> Num:
     present = [value for env in rows if (value := aggregate.argument(env)) is not None]
     if aggregate.function == "count":
         return float(len(present))
+    if aggregate.function == "distinct":
+        return float(len(set(present)))
     if not present:
         return None
     if aggregate.function == "sum_exact":

@@ -357,10 +357,12 @@ views:
           turnover: sum(price * size)
           momentum: last(price) / first(price) - 1
           ask_size: sum(CASE WHEN side = 'A' THEN size ELSE 0 END)
+          kinds: count(DISTINCT side)
     detectors:
       one_sided: {type: rule, when: ask >= 0.5 AND side = 'A', expected: 0.25}
       move: {type: rule, when: abs(momentum) > 0.1}
       dear: {type: rule, when: price > price_mean AND side IS NOT NULL, expected: price_mean}
+      mixed: {type: rule, when: "kinds >= 3 AND side NOT LIKE '_%N' AND key LIKE 'k%'"}
     vote: {quorum: 1}
 """,
     Pipeline(
@@ -393,11 +395,12 @@ views:
                             "first": Agg("first", col("price")),
                             "last": Agg("last", col("price")),
                             "ask_size": Agg("sum", lambda e: e["size"] if _is("A")(e) else 0.0),
+                            "kinds": Agg("distinct", col("side")),
                         },
                         {
                             **plain("ask", "bids", "known", "price_mean", "total", "volume", "turnover"),
                             "momentum": lambda a: sub(div(a["last"], a["first"]), 1.0),
-                            **plain("ask_size"),
+                            **plain("ask_size", "kinds"),
                         },
                         rows=5,
                         min_rows=2,
@@ -407,6 +410,15 @@ views:
                     Rule("one_sided", lambda e: measured(e["ask"], ">=", 0.5, 0.25, _is("A")(e))),
                     Rule("move", lambda e: measured(absolute(e["momentum"]), ">", 0.1)),
                     Rule("dear", lambda e: measured(e["price"], ">", e["price_mean"], e["price_mean"], e["side"] is not None)),
+                    Rule(
+                        "mixed",
+                        lambda e: measured(
+                            e["kinds"],
+                            ">=",
+                            3.0,
+                            rest=all_of(None if e["side"] is None else e["side"][1:][-1:] != "N", e["key"][0] == "k"),
+                        ),
+                    ),
                 ),
             ),
         ),
@@ -545,6 +557,18 @@ views:
 
 # -- filled: sparse targets, of which a window without any row counts, in hours and days of a zone whose clock is changed ------------
 
+
+
+def _kind(env: Env) -> str | None:
+    if compare(env["price"], ">", 2.0):
+        return None if env["side"] is None else str(env["side"])[:1]
+    return "k1" if env["key"] == "k1" else None
+
+
+def _group(key: str, env: Env) -> str | None:
+    return {"k0": "one", "k1": "one", "k2": "two"}.get(key) if compare(env["price"], ">", 1.0) and key[:1] == "k" else None
+
+
 FILLED = Case(
     "filled",
     """
@@ -565,14 +589,29 @@ views:
       key: side
       size: 1h
       fill: zero
-      columns: {n: count(*), total: sum(price), asks: sum(side = 'A'), mean_price: mean(price), top: max(price), priced: count(price)}
+      columns:
+        n: count(*)
+        total: sum(price)
+        asks: sum(side = 'A')
+        mean_price: mean(price)
+        top: max(price)
+        priced: count(price)
+        callers: count(DISTINCT key)
+        prices: count(DISTINCT CASE WHEN key LIKE '%0' THEN price END)
+        kinds: "count(DISTINCT CASE WHEN price > 2 THEN prefix(side, 1) WHEN key = 'k1' THEN key END)"
     windows:
       before: {over: 6h, min_rows: 2, features: {usual: mean(n), usual_total: mean(total)}}
     detectors:
       drop: {type: rule, when: n < 0.5 * usual, expected: usual}
       surge: {type: rule, when: total > usual_total AND asks >= 0 AND mean_price IS NOT NULL}
+      many: {type: rule, when: "callers + prices + kinds >= 3 AND key <> 'B'"}
   group_day:
-    rollup: {key: {mapping: {k0: one, k1: one, k2: two}}, size: 1d, fill: zero, where: price > 1, columns: {n: count(*)}}
+    rollup:
+      key: {mapping: {k0: one, k1: one, k2: two}}
+      size: 1d
+      fill: zero
+      where: "price > 1 AND prefix(key, 1) = 'k'"
+      columns: {n: count(*)}
     windows: {week: {over: 4 rows, min_rows: 1, features: {usual: mean(n)}}}
     detectors: {drop: {type: rule, when: n < usual, expected: usual}}
 """,
@@ -596,8 +635,11 @@ views:
                         "mean_price": Agg("mean", exact("price"), scale=2),
                         "top": Agg("max", col("price")),
                         "priced": Agg("count", exact("price")),
+                        "callers": Agg("distinct", col("key")),
+                        "prices": Agg("distinct", lambda e: e["price"] if e["key"].endswith("0") else None),
+                        "kinds": Agg("distinct", _kind),
                     },
-                    plain("n", "total", "asks", "mean_price", "top", "priced"),
+                    plain("n", "total", "asks", "mean_price", "top", "priced", "callers", "prices", "kinds"),
                     fill=True,
                 ),
                 windows=(
@@ -617,12 +659,13 @@ views:
                             e["total"], ">", e["usual_total"], rest=all_of(compare(e["asks"], ">=", 0.0), e["mean_price"] is not None)
                         ),
                     ),
+                    Rule("many", lambda e: measured(e["callers"] + e["prices"] + e["kinds"], ">=", 3.0, rest=e["key"] != "B")),
                 ),
             ),
             View(
                 "group_day",
                 rollup=Rollup(
-                    lambda key, env: {"k0": "one", "k1": "one", "k2": "two"}.get(key) if compare(env["price"], ">", 1.0) else None,
+                    _group,
                     DAY,
                     {"n": Agg("count_rows")},
                     plain("n"),
