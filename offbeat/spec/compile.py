@@ -77,7 +77,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
 
 
 def _scope(source: SourceSpec) -> Scope:
-    kinds: dict[str, Named] = {KEY: Named("text")}
+    kinds: dict[str, Named] = {}
     for name, column in source.columns.items():
         if column.type == "text":
             kinds[name] = Named("text")
@@ -85,7 +85,7 @@ def _scope(source: SourceSpec) -> Scope:
             kinds[name] = Named("truth")
         else:
             kinds[name] = Named("number", column.scale if column.type == "decimal" else None)
-    return kinds
+    return {**kinds, KEY: Named("text")}
 
 
 def _numeric(source: SourceSpec, codes: Codes) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ def test_the_last_truth_value_is_a_truth_value() -> None:
         ("quantile(price, 2)", "the second argument of quantile() is a number from 0 to 1, not `2`"),
         ("quantile(price, price)", "the second argument of quantile() is a number from 0 to 1, not `price`"),
         ("sum(side)", "sum() needs a number or a truth value, but `side` is text"),
-        ("count(DISTINCT side)", "count() needs a number or a truth value, but `side` is text"),
+        ("count(DISTINCT 'x')", "count() needs a number or a truth value, but `'x'` is text"),
         ("last('x')", "last() needs a number or a truth value, but `'x'` is text"),
         ("last(odd_lot) + 1", "+ needs a number, but `last(odd_lot)` is a truth value"),
         ("*", "* is only for count(*)"),
@@ -161,7 +161,6 @@ def test_refused(text: str, problem: str) -> None:
         ),
         ("std(size)", "std() cannot be merged exactly; a rollup has count, sum, mean, min, max"),
         ("last(size)", "last() cannot be merged exactly"),
-        ("count(DISTINCT size)", "count(DISTINCT x) cannot be merged exactly"),
     ],
 )
 def test_refused_in_a_rollup(text: str, problem: str) -> None:

@@ -293,7 +293,7 @@ def test_without_a_file_there_are_keys_but_no_lines() -> None:
                 "views": {"v": {"detectors": {"d": {"type": "rule", "when": "y > 1"}}}},
             }
         )
-    assert caught.value.problems == ["views.v.detectors.d.when: unknown column 'y'; valid here: x"]
+    assert caught.value.problems == ["views.v.detectors.d.when: unknown column 'y'; valid here: x, key"]
 
 
 def test_headerless_names_must_hold_what_is_read() -> None:
