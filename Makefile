@@ -5,7 +5,7 @@ MVN ?= mvn
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup kafka-install kafka lock dist demo test test-fast lint bench bench-cdr-scale clean
+.PHONY: setup kafka-install kafka lock dist demo demo-live test test-fast lint bench bench-cdr-scale clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,10 @@ dist: setup
 # Alerts out of minute bars and of trades, the worst ones explained and drawn.
 demo: setup
 	@bash examples/demo.sh $(BIN)/offbeat $(DATA) build/demo
+
+# Trades into a topic, a worker on it, and its alerts as they appear.
+demo-live: setup kafka-install
+	@bash examples/demo_live.sh $(BIN)/offbeat $(DATA) build/demo-live
 
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
 test: setup kafka-install

@@ -224,7 +224,7 @@ def free_ports(n: int) -> list[int]:
 
 
 def main() -> None:
-    """Start one broker and keep it until Ctrl-C."""
+    """Start one broker and keep it until Ctrl-C. KAFKA_PORT: where it listens."""
     if (why := why_not()) is not None:
         sys.exit(why)
     port = int(os.environ.get("KAFKA_PORT", "9092"))
