@@ -6,6 +6,7 @@ ends with the process that started it or before.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 LIBS = Path(__file__).resolve().parents[2] / "build" / "kafka" / "libs"
 _START_SECONDS = 120
+_PR_SET_PDEATHSIG = 1
 _CLUSTER_ID = "b2ZmYmVhdC1jbHVzdGVyLQ"
 _DEFAULTS = {
     # One machine and few clients: what a broker prepares for many is left out, so that it starts in seconds and topics are small.
@@ -109,6 +111,7 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C ends what uses the broker first
+                preexec_fn=_end_with_parent,
             )
 
     def wait(self, seconds: float = _START_SECONDS) -> None:
@@ -146,6 +149,12 @@ class Broker:
             *os.environ.get("OFFBEAT_KAFKA_JAVA_OPTIONS", "").split(),
             "-cp", str(LIBS / "*"), main, *arguments,
         ]  # fmt: skip
+
+
+def _end_with_parent() -> None:
+    """Linux: the broker is killed when the process that started it is, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 _LOGGING = """
