@@ -22,7 +22,7 @@ from benchmarks.measure import Job, alone, alternate, own_peak_mib, table
 from benchmarks.ours import alerts_of, bars, run_ours
 from benchmarks.results import record
 from offbeat.engines.local import LocalEngine
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.spec.load import load_plan
 from offbeat.spec.models import PipelineSpec
 

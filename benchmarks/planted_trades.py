@@ -20,7 +20,7 @@ from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.evaluate.labels import read_labels
 from offbeat.evaluate.series import flags
 from offbeat.evaluate.trade_process import KINDS
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.spec.load import load, load_plan
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "trades"

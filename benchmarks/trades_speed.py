@@ -23,7 +23,7 @@ from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.features.windows import WindowFold
 from offbeat.fold.fold import Fold
 from offbeat.fold.row_columns import Columns
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.spec.load import load_plan
 
 TRADES = Path(__file__).parents[2] / "shared/data/trades"

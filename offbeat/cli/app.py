@@ -1,4 +1,4 @@
-"""The `offbeat` command: its subcommands, and how errors end it."""
+"""The `offbeat` command, and how errors and interruptions end it. Light: what takes time to load is loaded under `main`'s eyes."""
 
 from __future__ import annotations
 
@@ -6,72 +6,18 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
-from typing import Annotated
 
-import typer
-
-from offbeat._version import __version__
-from offbeat.cli import pipeline, run
-from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
-from offbeat.cli.compare import EXAMPLES as COMPARE_EXAMPLES
-from offbeat.cli.compare import compare
-from offbeat.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
-from offbeat.cli.evaluate import evaluate
-from offbeat.cli.generate import generate
-from offbeat.cli.quarantine import quarantine
-from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
-from offbeat.cli.replay import replay
+from offbeat.cli.say import in_one_line
 from offbeat.errors import OffbeatError, SpecError
-
-EXAMPLES = """\b
-Try it on generated bars:
-  offbeat generate bars --out bars
-  offbeat run bars bars --alerts alerts.jsonl
-  offbeat explain worst --alerts alerts.jsonl --plot worst.html
-\n\n
-Exit codes: 0 done, 1 internal error, 2 wrong input, pipeline or command, 130 interrupted.
-"""
-
-# Without rich: it alone would cost more than the rest of `offbeat --help`.
-app = typer.Typer(
-    name="offbeat",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"offbeat {__version__}")
-        raise typer.Exit
-
-
-@app.callback(epilog=EXAMPLES)
-def offbeat(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error. Works after any command.")] = False,
-) -> None:
-    """Find the events that break the rhythm of a stream, and say why."""
-
-
-app.command(epilog=run.EXAMPLES)(run.run)
-app.command(epilog=REPLAY_EXAMPLES)(replay)
-app.command(epilog=COMPARE_EXAMPLES)(compare)
-app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
-app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
-app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
-app.command(epilog=EXPLAIN_EXAMPLES)(explain)
-app.command(epilog=ALERTS_EXAMPLES)(alerts)
-app.add_typer(quarantine, name="quarantine")
-app.add_typer(generate, name="generate")
 
 
 def main() -> None:
     """Entry point of the command; ends the process with the exit code of the Contract."""
+    # Whoever changes his mind while modules are loaded gets no traceback of where that was.
+    interrupted = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    from offbeat.cli.commands import app
+
+    signal.signal(signal.SIGINT, interrupted)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     # A service manager that stops us is to find everything committed, as after Ctrl-C.
@@ -80,7 +26,7 @@ def main() -> None:
         app(args=[word for word in arguments if word != "--debug"], prog_name="offbeat")
     except OffbeatError as error:
         for line in error.problems if isinstance(error, SpecError) else [str(error)]:
-            _say(f"offbeat: {line}")
+            _say(f"offbeat: {in_one_line(line)}")
         _show(debug)
         code = error.exit_code
     except KeyboardInterrupt:
@@ -89,7 +35,7 @@ def main() -> None:
         code = 1
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        _say(f"offbeat: internal error ({what}); run again with --debug, and report it")
+        _say(f"offbeat: internal error ({in_one_line(what)}); run again with --debug, and report it")
         _show(debug)
         code = 1
     else:
@@ -104,6 +50,8 @@ def _say(text: str) -> None:
 
 def _show(debug: bool) -> None:
     if debug:
+        import traceback
+
         traceback.print_exc()
 
 

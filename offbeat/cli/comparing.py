@@ -23,7 +23,7 @@ from offbeat.errors import UserError
 from offbeat.evaluate.comparison import as_dict, compared
 from offbeat.evaluate.detection_quality import Tolerance
 from offbeat.evaluate.labels import read_labels
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.io.report.compare_plot import check_plot, plot_comparison
 from offbeat.io.report.compare_report import comparison_report
 from offbeat.spec.duration import duration_ns

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from offbeat.cli.request import Request
+from offbeat.cli.say import printable
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.run_result import Run
@@ -49,7 +50,7 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
         show(Text(f"! {safe(warning, 300)}", style="yellow"), to)
     show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.source.time.zone), to)
     for line in next_steps(request, run, quarantine, to.width):
-        show(Text(line), to, whole=True)
+        show(Text(printable(line)), to, whole=True)
 
 
 def next_steps(request: Request, run: Run, quarantine: Path | None, width: int) -> list[str]:

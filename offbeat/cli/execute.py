@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from offbeat.cli.ending import how_to_go_on, report, tidy
 from offbeat.cli.first_start import prepare
@@ -15,11 +16,26 @@ from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
 from offbeat.engines.cadence import with_cadence
 from offbeat.engines.local import LocalEngine, cores
-from offbeat.io.read.file_source import open_source
+from offbeat.engines.rebuild import set_aside
+from offbeat.errors import UserError
+from offbeat.io.read.open_source import open_source
+from offbeat.io.write.provenance import provenance_path
+from offbeat.io.write.sinks import local_path
 from offbeat.spec.load import load_plan
 
 BELOW_QUALITY = 3
 """Exit code of a run that did its work on input worse than `quality.tolerate` allows [R21]."""
+
+
+def put_aside(request: Request) -> None:
+    """What `--rebuild` asks for, before anything is opened."""
+    if request.live:
+        raise UserError("--rebuild reads all sources again, which this one cannot give: name another --state and other outputs")
+    outputs = [path for uri in request.alerts if (path := local_path(uri)) is not None]
+    sidecars = [provenance_path(uri) for uri in request.alerts if local_path(uri) is not None]
+    own = [request.quarantine] if request.quarantine is not None else []
+    for line in set_aside(request.state or Path(), [*outputs, *sidecars, *own]):
+        say(line)
 
 
 def execute(request: Request) -> int:
@@ -29,6 +45,8 @@ def execute(request: Request) -> int:
     plan = with_cadence(plan, lambda known: load_plan(request.pipeline, (*request.overrides, known)), source, request.state)
     request = replace(request, endless=source.live)
     prepare(plan)
+    if request.rebuild:
+        put_aside(request)
     results, remarks = console(), console(stderr=True)
     both = results.is_terminal and remarks.is_terminal
     meter = Meter(results if request.live and both else remarks, live=request.live)
@@ -45,6 +63,8 @@ def execute(request: Request) -> int:
         watch=lines,
         workers=request.workers or cores(),
         ends=request.ends,
+        append=request.append,
+        say=say,
     )
     before = engine.result.ledger.rows_in
     with Interruption(engine.stop, live="-" in request.sources) as interruption:
@@ -54,7 +74,7 @@ def execute(request: Request) -> int:
             meter.close()
     kept = tidy(request, quarantine, done)
     if request.as_json:
-        put(json.dumps(done.as_dict()))
+        put(json.dumps(done.as_dict() | ({"state": engine.of_state()} if request.state is not None else {})))
     else:
         report(request, plan, done, before, kept, remarks if request.stdout_is_taken else results)
     if done.complete and not interruption.asked:

@@ -36,6 +36,10 @@ class Request:
     workers: int | None = None
     ends: bool | None = None
     """Whether the end of the source is the end of the input; None: the engine's default."""
+    append: bool = False
+    """Whether outputs keep what they hold."""
+    rebuild: bool = False
+    """Whether state and outputs are put aside and made again from the sources."""
     endless: bool = False
     """Whether the source, once opened, says that it goes on as long as it is asked to."""
     kafka: KafkaRequest = KafkaRequest()
@@ -62,6 +66,10 @@ def check(request: Request) -> None:
         raise UserError("--json and --alerts - both write to standard output; write the alerts to a file")
     if request.ends is False and request.state is None:
         raise UserError("--continues needs --state DIR: what stays pending has to be kept somewhere")
+    if request.rebuild and request.state is None:
+        raise UserError("--rebuild needs --state DIR: without one every run reads all sources")
+    if request.rebuild and request.append:
+        raise UserError("--rebuild makes the outputs again, and --append adds to them: name one of both")
     if request.quarantine is not None and request.quarantine.suffix.lower() not in {".parquet", ".pq"}:
         raise UserError(f"--quarantine {request.quarantine}: the quarantine is a Parquet file; name it FILE.parquet")
     if len(set(request.alerts)) < len(request.alerts):

@@ -81,6 +81,13 @@ def run(
             show_default="--continues for standard input with --state, else --final",
         ),
     ] = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Make state and outputs again from all sources. What is there is renamed, not removed."),
+    ] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to outputs that already hold something, whoever wrote it. Else they are refused.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object with the figures of the run.")] = False,
     engine: Annotated[str, typer.Option(metavar="NAME", help="Execution engine.")] = "local",
     group: Annotated[
@@ -162,6 +169,8 @@ def run(
         workers=workers,
         ends=ends,
         kafka=KafkaRequest(group, instance, begin, until, dead_letters, metrics_port),
+        append=append,
+        rebuild=rebuild,
     )
     check(request)
     if request.from_kafka:

@@ -120,7 +120,7 @@ def encode(arrays: Mapping[str, np.ndarray], document: Document) -> bytes:
 
 def decode(data: bytes, name: str) -> tuple[Arrays, Document]:
     """Arrays and document of a snapshot; `name` is what an error calls it. Raises UserError when it is damaged or of another format."""
-    again = "restore it, or remove the state directory to start anew"
+    again = "restore it, or read all sources again with --rebuild"
     body, tail = memoryview(data)[:-_TAIL], bytes(data[-_TAIL:])
     if len(tail) < _TAIL or not tail.startswith(_MARK):
         raise UserError(f"{name}: not a whole snapshot of offbeat; {again}")
@@ -132,7 +132,8 @@ def decode(data: bytes, name: str) -> tuple[Arrays, Document]:
         form = (stream.schema.metadata or {}).get(b"offbeat.format", b"?").decode()
         if form != str(FORMAT):
             raise UserError(
-                f"{name}: written by another version of offbeat (format {form}, this one reads {FORMAT}); start with a new state directory"
+                f"{name}: written by another version of offbeat (format {form}, this one reads {FORMAT}); "
+                "read all sources again with --rebuild, or name a new state directory"
             )
         for batch in stream:
             entry, dtype, shape = (batch.column(i)[0].as_py() for i in range(3))

@@ -18,6 +18,25 @@ _MODELS = "models"
 """Folder of models for a detector's `model` [S15]; a run never reads its own."""
 
 
+_NEEDED = ("pipeline", "state_hash", "state_parts", "offbeat_version", "position", "shards", "merge", "sinks", "plans")
+
+
+def stored(directory: Path) -> tuple[Arrays, Document] | None:
+    """The last state in a directory, whatever pipeline it is of; None where there is none. Raises UserError where it is damaged."""
+    path = directory / _NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; restore it, or read all sources again with --rebuild") from error
+    arrays, document = decode(data, str(path))
+    lacks = [name for name in _NEEDED if name not in document]
+    if lacks:
+        raise UserError(f"{path}: not the state of a run (it has no {', '.join(lacks)}); restore it, or run with --rebuild")
+    return arrays, document
+
+
 class Checkpoint:
     """One pipeline's state in a directory of its own; locked against a second run."""
 
@@ -38,13 +57,10 @@ class Checkpoint:
 
     def load(self) -> tuple[Arrays, Document] | None:
         """The last state, or None at the first run. Raises UserError where it belongs to another pipeline or is damaged."""
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
+        found = stored(self._path.parent)
+        if found is None:
             return None
-        except OSError as error:
-            raise UserError(f"cannot read {self._path}: {error.strerror}") from error
-        arrays, document = decode(data, str(self._path))
+        arrays, document = found
         if document["pipeline"] != self._plan.name:
             raise UserError(
                 f"{self._path.parent} holds the state of pipeline {document['pipeline']!r}, not of {self._plan.name!r};"
@@ -95,6 +111,17 @@ class Checkpoint:
                 partial.replace(path)
             except OSError as error:
                 raise UserError(f"cannot write the model to {path}: {error.strerror}") from error
+
+    @staticmethod
+    def free(directory: Path) -> None:
+        """Raise UserError where a run is using a directory."""
+        try:
+            with (directory / "lock").open("a") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{directory} is in use by another run; wait for that run") from error
+        except OSError as error:
+            raise UserError(f"cannot use {directory}: {error.strerror}") from error
 
     def close(self) -> None:
         """Release the directory."""

@@ -15,6 +15,8 @@ from offbeat.errors import UserError
 from offbeat.fold.absent_windows import Missing
 from offbeat.fold.closed_windows import Closed, ClosedWindows
 
+WINDOWS = "windows"
+"""Folder of the state directory for closed windows."""
 _SUFFIX = ".windows"
 
 
@@ -56,7 +58,7 @@ class ClosedWindowFiles(ClosedWindows):
         try:
             arrays, _ = decode(path.read_bytes(), str(path))
         except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}; restore it, or remove the state directory to start over") from error
+            raise UserError(f"cannot read {path}: {error.strerror}; restore it, or read all sources again with --rebuild") from error
         ints, floats = np.ascontiguousarray(arrays["ints"].T), np.ascontiguousarray(arrays["floats"].T)
         others = dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("links/"))
         linked = {other: CoOccurring(**under(f"links/{other}", arrays)) for other in others}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from offbeat.core.batch import EVER, NULL_INT
@@ -16,6 +17,7 @@ from offbeat.errors import UserError
 from offbeat.fold.fold import Fold
 from offbeat.io.contract import Arrival
 from offbeat.io.read.file_source import FileSource
+from offbeat.io.read.known_files import resolved
 
 _NAMED = 3
 """Files that are named one by one."""
@@ -61,6 +63,18 @@ class Corrections:
         self.rewound: Rewound | None = None
         self.notes: list[str] = []
 
+    def regroup(self, source: FileSource, position: Position) -> Position:
+        """See whether files that are no more have their rows in new ones, which then count as read; the place in the source then."""
+        position, told = source.regrouped(position)
+        for before, after in told:
+            olds = self._manifest.of(before)
+            lost = sorted({_short(path) for old in olds for name, path in old.files.items() if name in before})
+            self._manifest.regroup(olds, before, {name: resolved(path) for name, path in after.items()})
+            what = f" ({_listed(lost)})" if lost else ""
+            has = f"{_listed(sorted(after.values()))} {'has' if len(after) == 1 else 'have'}"
+            self.notes.append(f"{has} the rows of {_counted(len(before))} read before{what}; nothing is new")
+        return position
+
     def put_right(
         self, source: FileSource, position: Position, fold: Fold, add: Callable[[FileSource], dict[str, int]]
     ) -> Position:
@@ -75,8 +89,9 @@ class Corrections:
         here = source.contents(position)
         owed = self.rewound.files if self.rewound is not None else {}
         if course.corrected or self.rewound is not None:
-            paths = {arrival.path for arrival in arrivals}
-            lost = [path for name, path in owed.items() if name not in here and path not in paths]
+            # A file that was corrected once more before it was read again, or after that, is there in its newest form.
+            paths = set(map(resolved, source.files))
+            lost = [path for name, path in owed.items() if name not in here and resolved(path) not in paths]
             course.late = [arrival for arrival in course.late if arrival.fingerprint not in owed]
             if not course.corrected and not course.late and not lost:
                 return position
@@ -110,7 +125,8 @@ class Corrections:
         for arrival in late:
             day = self._day(fold, arrival.first_ns)
             self.notes.append(f"{arrival.path}: arrived late; windows from {day} on were scored again")
-        return source.after(position, add(source.alone(late)))
+        besides = source.alone(late)
+        return source.after(position, add(besides), besides)
 
     def _course(self, arrivals: Sequence[Arrival]) -> _Course:
         course = _Course()
@@ -150,7 +166,8 @@ class Corrections:
     def _lost(self, course: _Course, again: Sequence[FileRecord], here: set[str]) -> list[str]:
         """Paths of what has to be read again and is not here."""
         names = {name: path for reading in again for name, path in reading.files.items()}
-        return sorted(path for name, path in names.items() if name not in here and path not in course.corrected)
+        corrected = set(map(resolved, course.corrected))
+        return sorted(_short(path) for name, path in names.items() if name not in here and resolved(path) not in corrected)
 
     def _rewind(
         self,
@@ -204,6 +221,15 @@ class Corrections:
     def restore(self, document: dict[str, Any] | None) -> None:
         """Take over what `document` gave."""
         self.rewound = Rewound(**document) if document is not None else None
+
+
+def _counted(files: int) -> str:
+    return f"{files} file{'s' * (files != 1)}"
+
+
+def _short(path: str) -> str:
+    """A path below the current folder without that."""
+    return path.removeprefix(f"{Path.cwd()}/")
 
 
 def _listed(paths: Sequence[str]) -> str:

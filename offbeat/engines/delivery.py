@@ -19,6 +19,8 @@ from offbeat.io.address import shown
 from offbeat.io.contract import Sink
 from offbeat.io.report.console import alert_records
 from offbeat.io.write.alert_table import alert_table, is_lean
+from offbeat.io.write.jsonl_sink import JsonlSink
+from offbeat.io.write.parquet_sink import ParquetSink
 from offbeat.io.write.provenance import open_provenance, provenance_path, provenance_table
 from offbeat.io.write.quarantine import open_quarantine, quarantine_table
 from offbeat.io.write.schema_union import plan_schema
@@ -33,8 +35,8 @@ def table_of(plan: Plan, block: AlertBlock) -> pa.Table:
 class Delivery:
     """The sinks of one run.
 
-    `uris` are the outputs of alerts; `places` says how far they and the others are; `bounded` as in `open_sink`; `watch` is shown what the
-    sinks get.
+    `uris` are the outputs of alerts; `places` says how far they and the others are; `bounded` and `append` as in `open_sink`; `watch` is
+    shown what the sinks get.
     """
 
     def __init__(
@@ -45,29 +47,36 @@ class Delivery:
         places: SinkOffsets,
         *,
         bounded: bool,
+        append: bool = False,
         watch: Callable[[pa.Table], None] | None = None,
     ) -> None:
         self._plan, self._places, self._watch = plan, places, watch
         self.alerts = 0
+        self.known: Known = {}
+        """What the last `commit` gave."""
         self.files: list[str] = []
         self.headers: list[str | None] = []
         self._sinks: dict[str, Sink] = {}
         self._origins: dict[str, Sink] = {}
         self._quarantine: dict[str, Sink] = {}
         schema = plan_schema(plan)
+
+        def at(name: str, path: Path | None) -> dict[str, Any]:
+            position, whole = places.position(name, path)
+            return {"position": position, "whole": whole, "bounded": bounded, "append": append}
+
         try:
             for uri in uris:
                 path, known = local_path(uri), shown(uri)
                 if known in self._sinks:
                     raise UserError(f"{known} is named twice as an output of alerts")
-                self._sinks[known] = open_sink(uri, position=places.position(known, path), bounded=bounded, schema=schema)
+                self._sinks[known] = open_sink(uri, schema=schema, **at(known, path))
                 if path is not None:
                     name = f"provenance {uri}"
-                    at = places.position(name, provenance_path(uri))
-                    self._origins[name] = open_provenance(uri, position=at, bounded=bounded)
+                    self._origins[name] = open_provenance(uri, **at(name, provenance_path(uri)))
             if quarantine is not None:
                 name = f"quarantine {quarantine}"
-                self._quarantine[name] = open_quarantine(quarantine, position=places.position(name, quarantine), bounded=bounded)
+                self._quarantine[name] = open_quarantine(quarantine, **at(name, quarantine))
         except BaseException:
             self.close(complete=False)
             raise
@@ -95,7 +104,19 @@ class Delivery:
 
     def commit(self) -> Known:
         """Make everything handed over durable; what a restart needs for its `SinkOffsets`."""
-        return self._places.committed({name: sink.commit() for name, sink in self._all().items()})
+        self.known = self._places.committed({name: sink.commit() for name, sink in self._all().items()})
+        return self.known
+
+    def stored(self) -> None:
+        """What `commit` returned is stored, or need not be: outputs may be tidied up."""
+        for sink in self._all().values():
+            if isinstance(sink, ParquetSink):
+                sink.stored()
+
+    def notes(self) -> list[str]:
+        """What became of the outputs that a person has to know."""
+        ours = (sink for sink in self._all().values() if isinstance(sink, (JsonlSink, ParquetSink)))
+        return [note for sink in ours for note in sink.notes]
 
     def close(self, complete: bool) -> None:
         """End of the run. Every sink is closed, even if another one refuses."""

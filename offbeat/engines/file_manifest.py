@@ -58,6 +58,18 @@ class FileManifest:
         for reason, rows in after.quarantined.items():
             reading.ledger.quarantined[reason] += rows - before.quarantined[reason]
 
+    def regroup(self, olds: list[FileRecord], before: Collection[str], after: Mapping[str, str]) -> None:
+        """The rows of the files `before`, all of them read as `olds`, lie in the files `after` now, fingerprint → path."""
+        if not olds:
+            return
+        first = olds[0]
+        for other in olds[1:]:
+            first.ledger.add(other.ledger)
+            first.first_ns, first.last_ns = min(first.first_ns, other.first_ns), max(first.last_ns, other.last_ns)
+            first.files |= other.files
+        first.files = {name: path for name, path in first.files.items() if name not in before} | dict(after)
+        self.all = [reading for reading in self.all if reading is first or reading not in olds]
+
     def of(self, prints: Collection[str]) -> list[FileRecord]:
         """Those of files with these fingerprints."""
         return [reading for reading in self.all if not reading.files.keys().isdisjoint(prints)]

@@ -22,7 +22,7 @@ from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
 from offbeat.core.state import prefixed, under
 from offbeat.engines.checkpoint import Checkpoint
-from offbeat.engines.closed_window_files import ClosedWindowFiles
+from offbeat.engines.closed_window_files import WINDOWS, ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
 from offbeat.engines.delivery import Delivery, Worst, check_apart
 from offbeat.engines.file_faults import FileFaults, pair_words
@@ -33,15 +33,16 @@ from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.shard_pool import Fed, ShardPool, feed
 from offbeat.engines.sharding import cut
-from offbeat.engines.sink_offsets import Known, SinkOffsets
+from offbeat.engines.sink_offsets import EndMark, Known, SinkOffsets
 from offbeat.engines.tables.collect import Tables
+from offbeat.errors import UserError
 from offbeat.fold.as_of import check_batch, left_out
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
 from offbeat.fold.fold import Fold
 from offbeat.fold.shard import Output
-from offbeat.io.address import KAFKA
 from offbeat.io.contract import Source
 from offbeat.io.read.file_source import FileSource
+from offbeat.io.read.known_files import resolved
 from offbeat.io.read.prefetch import Ahead
 
 COMMIT_SECONDS = 5.0
@@ -53,8 +54,6 @@ _SELDOM = 20
 """and one that takes longer after so many times as long."""
 _AHEAD = 2
 """Chunks made ready while another is folded."""
-_WINDOWS = "windows"
-"""Folder of the state directory for closed windows."""
 
 
 def cores() -> int:
@@ -70,7 +69,8 @@ class LocalEngine:
     workers: shards that keys are spread over, each folded on threads of its own; 1 for a live source, and as many as a state has where
     there is one. ends: whether rows held back are folded, and open windows judged, when the source has no more; False: they wait for the
     next run with this state. Default: False for a live source with a state, else True.
-    keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them.
+    keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them. append: outputs keep
+    what is in them, whoever wrote it. say: is told at once what a person has to know about the outputs of a live run.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class LocalEngine:
         commit_seconds: float = COMMIT_SECONDS,
         workers: int = 1,
         ends: bool | None = None,
+        append: bool = False,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         check_apart(source.files, alerts, quarantine)
         check_batch(plan, live=live, kept=state is not None)
@@ -98,7 +100,7 @@ class LocalEngine:
         self._commit_seconds = 0.0 if live else commit_seconds
         # A live run may have to open closed windows again.
         self._scratch = TemporaryDirectory(prefix="offbeat-") if live and state is None else None
-        archive = state / _WINDOWS if state is not None else Path(self._scratch.name) if self._scratch is not None else None
+        archive = state / WINDOWS if state is not None else Path(self._scratch.name) if self._scratch is not None else None
         self._judge = ThreadPoolExecutor(1, thread_name_prefix="offbeat-judge")
         self._fold = Fold(
             plan,
@@ -115,29 +117,34 @@ class LocalEngine:
         self._files: list[str] = []
         self._headers: dict[str, str] = {}
         self._plans: list[dict[str, Any]] = []
+        self._alerts_before = self._rows_before = 0
         self._checkpoint = Checkpoint(state, plan) if state is not None else None
+        self._end_mark = EndMark(state) if state is not None else None
         try:
             kept = self._checkpoint.load() if self._checkpoint is not None else None
             if kept is not None:
                 self._workers = len(kept[1]["shards"])
             for number in range(self._workers):
                 self._fold.assign(number)
-            places = SinkOffsets(self._restore(*kept) if kept is not None else None)
+            known = self._restored(*kept) if kept is not None else None
+            places = SinkOffsets(known, ended=known is not None and self._end_mark is not None and self._end_mark.holds(known))
             if tables:
                 self._fold.show(partial(self._write_tables, tables))
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
                 self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._fold.rows_in})
             bounded = self._checkpoint is None and not live
-            self._delivery = Delivery(plan, alerts, quarantine, places, bounded=bounded, watch=watch)
+            self._delivery = Delivery(plan, alerts, quarantine, places, bounded=bounded, append=append, watch=watch)
         except BaseException:
             self._let_go()
             raise
         remembers = self._checkpoint is not None and not live and self._fold.remembers
         self._correctable = source if remembers and isinstance(source, FileSource) else None
         """The source, where its files may come late or be corrected."""
-        # A topic cannot be cut back to what a run before has left of it, so the first state is stored before the first alert.
-        first = kept is None and self._checkpoint is not None and any(uri.startswith(KAFKA) for uri in alerts)
-        self._joined, self._read_all = places.joined or first, False
+        self._files_kept = source if self._checkpoint is not None and isinstance(source, FileSource) and not source.live else None
+        if self._files_kept is not None:
+            self._files_kept.counts = True
+        self._joined, self._read_all = places.joined, False
+        self._say, self._said = say, 0
         self._committed = 0.0
         self._stop = threading.Event()
         self.result = Run(plan.name, self._fold.ledger, 0, 0.0, complete=False)
@@ -157,8 +164,10 @@ class LocalEngine:
         complete = False
         numbers = self._number_files()
         try:
-            if self._joined:
+            if self._joined and self._checkpoint is not None:
                 self._commit()  # else a crash would leave an output with alerts of which the state knows nothing
+            if self._files_kept is not None and self._position is not None:
+                self._position = self._corrections.regroup(self._files_kept, self._position)
             if self._correctable is not None and self._position is not None:
                 self._position = self._corrections.put_right(self._correctable, self._position, self._fold, self._add)
                 self._corrections.resume(self._fold)
@@ -169,7 +178,8 @@ class LocalEngine:
                 if step.quiet and self._commit_due():
                     self._commit()
                 elif self._live:
-                    self._delivery.commit()
+                    self._write()
+                self._tell()
             # A live source that ends because it was asked to has not come to its end: what is held back waits for the next start.
             complete = self._read_all and not (self._live and self._stop.is_set())
             if complete and self._ends:
@@ -181,6 +191,8 @@ class LocalEngine:
                 self._commit()
                 self._checkpoint.keep_models(self._fold.models())
             self._delivery.close(complete or self._checkpoint is not None or self._live)
+            if self._end_mark is not None:
+                self._end_mark.put(self._delivery.known)
         except BaseException:
             self._delivery.close(complete=False)
             raise
@@ -230,6 +242,8 @@ class LocalEngine:
                 # A commit is of whole chunks: those under way are waited for.
                 yield from settled(0 if self._commit_due() or self._stop.is_set() else _AHEAD)
                 if self._stop.is_set():
+                    # Also where that was asked for while a chunk before was delivered: those under way are folded, so they count.
+                    yield from settled(0)
                     return
             yield from settled(0)
             self._read_all = True
@@ -269,7 +283,7 @@ class LocalEngine:
             self._deliver(fed.output)
             if source is not None:
                 paths = [self._files[number] for number in rows_by_file(step.chunk)]
-                files = {source.known_as(path): path for path in paths if path != "-"}
+                files = {source.known_as(path): resolved(path) for path in paths if path != "-"}
                 self._manifest.note(files, fed.time_ns, fed.before, fed.after)
 
     def _report(self, complete: bool, seconds: float) -> Run:
@@ -288,7 +302,7 @@ class LocalEngine:
                 "with this state; --final scores them"
             )
         words = [*left_out(self._plan, self._fold.last_ns), *words]
-        result.notes = [*self._plan.notes, *self._corrections.notes, *self._source.notes, *words]
+        result.notes = [*self._plan.notes, *self._corrections.notes, *self._source.notes, *self._delivery.notes(), *words]
         unfit = below(self._plan.quality.tolerate, self._before, result.ledger)
         result.below_quality = bool(unfit)
         names = self._delivery.files
@@ -335,12 +349,21 @@ class LocalEngine:
             took = self._committed - began
             self._commit_seconds = _SELDOM * took if took > _CHEAP_SECONDS else 0.0
 
+    def _tell(self) -> None:
+        """Say what is new about the outputs of a run whose report nobody may ever see."""
+        if self._live and self._say is not None:
+            notes = self._delivery.notes()
+            for note in notes[self._said :]:
+                self._say(note)
+            self._said = len(notes)
+
     def _store(self) -> None:
         self._deliver(self._fold.settle())
         if self._tables is not None:
             self._tables.settle()
-        sinks = self._delivery.commit()
+        sinks = self._write()
         if self._checkpoint is None:
+            self._delivery.stored()
             self._fold.tidy()
             return
         merge, merged = self._fold.merge_state()
@@ -361,9 +384,34 @@ class LocalEngine:
                 "plans": self._plans,
                 "readings": self._manifest.document(),
                 "rewound": self._corrections.document(),
+                "ledger": self._fold.ledger.as_dict(),
+                "alerts": self._alerts_before + self._delivery.alerts,
             },
         )
+        self._delivery.stored()
         self._fold.tidy()
+
+    def of_state(self) -> dict[str, int]:
+        """Figures of all runs with this state: rows in before this run and now, and alerts; those of the ledger are theirs, too."""
+        return {"rows_before": self._rows_before, "rows_in": self._fold.rows_in, "alerts": self._alerts_before + self._delivery.alerts}
+
+    def _write(self) -> Known:
+        """What was delivered is there for others; returns how far the outputs are."""
+        if self._end_mark is not None:
+            self._end_mark.clear()
+        return self._delivery.commit()
+
+    def _restored(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
+        """As `_restore`; raises UserError where a whole snapshot still does not fit what this version expects."""
+        try:
+            known = self._restore(arrays, document)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"the state was written by offbeat {document['offbeat_version']}, and this version cannot go on with it "
+                f"({type(error).__name__}: {error}); read all sources again with --rebuild, or use that version"
+            ) from error
+        self._alerts_before, self._rows_before = int(document.get("alerts") or 0), self._fold.rows_in
+        return known
 
     def _restore(self, arrays: dict[str, np.ndarray], document: dict[str, Any]) -> Known:
         """Go on from a stored state; returns how far the outputs are."""

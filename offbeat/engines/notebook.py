@@ -18,8 +18,8 @@ from offbeat.engines.run_result import Run
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 from offbeat.io.read.alert_files import latest, read_alerts, typed
-from offbeat.io.read.file_source import open_source
 from offbeat.io.read.frame import FrameSource
+from offbeat.io.read.open_source import open_source
 from offbeat.io.write.schema_union import fitted, plan_schema
 from offbeat.io.write.sinks import local_path
 from offbeat.spec.load import load_plan

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from offbeat.core.chunk import Position
-from offbeat.errors import UserError
-from offbeat.io.write.parquet_sink import part_files
+from offbeat.io.write.atomic_file import sync_folder
 
 Known = dict[str, dict[str, Any]]
 """By name: `path`, resolved, and `at`, the sink's position. JSON."""
@@ -16,22 +16,22 @@ Known = dict[str, dict[str, Any]]
 class SinkOffsets:
     """The positions of all outputs that runs with one state ever had.
 
-    `known` is what `committed` gave when the state was stored; None where none is stored yet: an output of an earlier life is then
-    replaced.
+    `known` is what `committed` gave when the state was stored; None where none is stored yet. `ended`: whether the run that stored it came
+    to its end, so that no output can hold more of it than the state says.
     """
 
-    def __init__(self, known: Known | None) -> None:
-        self._fresh = known is None
+    def __init__(self, known: Known | None, *, ended: bool = False) -> None:
         self._known: Known = dict(known or {})
+        self._ended = ended
         self._paths: dict[str, str] = {}
         self.joined = False
-        """Whether an output came that the stored state does not know: it has to be stored before anything is written there."""
+        """Whether an output came that the stored state does not know: it has to be stored before anything is written there, or the next
+        run could not tell it from somebody else's."""
 
-    def position(self, name: str, path: Path | None) -> Position | None:
-        """Where the output goes on; None for one that begins. `path`: the file or folder, None for what cannot be read again.
+    def position(self, name: str, path: Path | None) -> tuple[Position | None, bool]:
+        """Where the output goes on, None for one that begins, and whether nothing of ours can lie beyond that.
 
-        Raises UserError for one that the state does not know but that has something in it: nobody can tell whose it is, and it would be
-        lost.
+        `path`: the file or folder, None for what cannot be read again.
         """
         real = "" if path is None else str(path.resolve())
         for other, entry in self._known.items():
@@ -41,12 +41,9 @@ class SinkOffsets:
         self._paths[name] = real
         if name in self._known:
             at: Position = dict(self._known[name]["at"])
-            return at
-        if not self._fresh:
-            self.joined = True
-            if path is not None and _holds_something(path):
-                raise UserError(f"cannot write {path}: it exists, and the state did not write it; move it away, or name another")
-        return None
+            return at, self._ended
+        self.joined = True
+        return None, True
 
     def committed(self, positions: dict[str, Position]) -> Known:
         """What is to be stored, after a commit that gave these positions."""
@@ -54,7 +51,30 @@ class SinkOffsets:
         return self._known
 
 
-def _holds_something(path: Path) -> bool:
-    if path.is_dir():
-        return bool(part_files(path))
-    return path.is_file() and path.stat().st_size > 0
+class EndMark:
+    """A file beside the state: the last run came to its end with these outputs, so that what lies beyond them is somebody else's.
+
+    Without it the last run died, and what lies beyond is what it wrote after the last state was stored.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "ended"
+        self._cleared = False
+
+    def holds(self, known: Known) -> bool:
+        """Whether a run ended with the state that says this of the outputs."""
+        try:
+            return bool(json.loads(self._path.read_bytes()) == known)
+        except (OSError, ValueError):
+            return False
+
+    def clear(self) -> None:
+        """Before a run writes anything; later calls do nothing."""
+        if not self._cleared and self._path.exists():
+            self._path.unlink()
+            sync_folder(self._path.parent)
+        self._cleared = True
+
+    def put(self, known: Known) -> None:
+        """After the last state of a run is stored."""
+        self._path.write_text(json.dumps(known))

@@ -25,7 +25,7 @@ from offbeat.detectors.extension.protocols import (
 from offbeat.detectors.spec import Settings
 from offbeat.errors import UserError
 from offbeat.io.contract import Opening, Sink, Source
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.io.read.records import chunk_of_records, chunk_of_table
 from offbeat.io.report.console import alert_records
 from offbeat.io.write.jsonl_sink import json_lines

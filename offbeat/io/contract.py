@@ -93,6 +93,8 @@ class Opening:
     together at `close(complete=True)`, or never."""
     schema: pa.Schema
     """The alert's columns, with those of all views in `row` and `window.statistics`."""
+    append: bool = False
+    """Whether a person asked that what is at this output already stays there, whoever wrote it."""
 
 
 class Sink(Protocol):

@@ -15,6 +15,10 @@ Path = tuple[str, ...]
 """Keys from the top of the document down; places in lists as decimal text."""
 
 
+_PARTS, _DEPTH, _DIGITS = 100_000, 60, 40
+"""Values, levels and digits of a whole number are bounded, so that no file of a few lines costs memory or time without end."""
+
+
 @dataclass(slots=True)
 class Document:
     """A YAML document: its value, the line of each part, and its problems."""
@@ -22,6 +26,8 @@ class Document:
     value: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[tuple[Path, int, str]] = field(default_factory=list)
+    parts: int = 0
+    """Values so far."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,8 +82,16 @@ def read_scalar(text: str) -> Any:
 def _value(node: yaml.Node, path: Path, document: Document, above: tuple[int, ...]) -> Any:
     line = node.start_mark.line + 1
     document.lines.setdefault(path, line)
+    document.parts += 1
+    if document.parts > _PARTS:
+        if document.parts == _PARTS + 1:
+            document.problems.append((path, line, f"more than {_PARTS:,} values, aliases counted as often as they stand"))
+        return None
     if id(node) in above:
         document.problems.append((path, line, "an alias inside its own anchor"))
+        return None
+    if len(above) > _DEPTH:
+        document.problems.append((path, line, f"nested more than {_DEPTH} levels deep"))
         return None
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, document, (*above, id(node)))
@@ -133,6 +147,10 @@ def _scalar(node: yaml.Node, path: Path, document: Document) -> Any:
         case "bool":
             return text.lower() == "true"
         case "int":
+            if len(text) > _DIGITS:
+                message = f"a whole number of {len(text):,} digits; at most {_DIGITS} are read"
+                document.problems.append((path, node.start_mark.line + 1, message))
+                return None
             return int(text)
         case "float":
             return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower().replace(".nan", "nan"))

@@ -126,7 +126,7 @@ RUN = textwrap.dedent("""
     import sys
     from pathlib import Path
     from offbeat.engines.local import LocalEngine
-    from offbeat.io.read.file_source import open_source
+    from offbeat.io.read.open_source import open_source
     from offbeat.spec.load import load_plan
     records, tables, state = sys.argv[1:]
     plan = load_plan("cdr")

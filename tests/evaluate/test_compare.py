@@ -27,7 +27,7 @@ from offbeat.evaluate.detection_quality import ALARMS, Tolerance, truth_on, wort
 from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.evaluate.labels import EVENTS, read_labels
 from offbeat.evaluate.series import QUANTILES, JudgedRows, Series, agreements, flags
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.io.report.compare_plot import highest
 from offbeat.spec.load import load_plan
 

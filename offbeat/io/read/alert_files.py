@@ -17,7 +17,7 @@ from offbeat.io.address import KAFKA, address_of, shown
 from offbeat.io.read.old_alerts import has_old, renewed
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import json_lines
-from offbeat.io.write.parquet_sink import part_files
+from offbeat.io.write.part_folder import part_files
 from offbeat.io.write.schema_union import fitted, widened
 
 _TIME = pl.Datetime("ns", "UTC")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import Chunk, Position
-from offbeat.core.extensions import SOURCES, find, installed, made
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
-from offbeat.io.address import address_of, opened
-from offbeat.io.contract import Arrival, Source
+from offbeat.io.contract import Arrival
 from offbeat.io.read.by_time import ByTime, TimedFile
 from offbeat.io.read.csv import BLOCK
 from offbeat.io.read.files import find_files, fingerprint
+from offbeat.io.read.known_files import FileMark, Rest, RowSum, grown, regrouped, resolved, stamp_of, sums_of
 from offbeat.io.read.merge_overlapping import Merged, clusters, time_range
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.prefetch import Ahead
@@ -41,6 +41,8 @@ class Unit:
     prints: tuple[str, ...]
     """Fingerprints; '' where there is nothing to know again (empty file, standard input)."""
     reader: Reader
+    rows_before: int = 0
+    """Rows of its only file that were read before that grew."""
     floor_ns: int = NULL_INT
     """No row of this unit or a later one is earlier; NULL_INT: not known."""
 
@@ -53,6 +55,7 @@ class Step:
     parsed: Parsed | None = None
     begin: bool = False
     note: str = ""
+    sums: Mapping[int, RowSum] = field(default_factory=dict)
 
 
 class FileSource:
@@ -77,7 +80,12 @@ class FileSource:
             self.notes.append("standard input is taken as it comes: `source.sort` is for files")
         self._where = None if plan.where is None else RowFilter(plan.where, plan.columns)
         self._done = 0
+        self.counts = False
+        """Whether rows are summed up by file, so that they are known again in other files; for runs that keep their positions."""
         self._prints: dict[int, str] = {}
+        self._stamps: dict[int, list[int]] = {}
+        self._sums: dict[int, RowSum] = {}
+        self._ends: dict[int, int] = {}
         self._ranges: dict[int, tuple[int, int]] = {}
         self._told: set[str] = set()
         self._ahead: Ahead[Step] | None = None
@@ -115,7 +123,7 @@ class FileSource:
                     continue
                 if step.begin:
                     resumed = current is not None and tuple(current["prints"]) == unit.prints
-                    rows = int(current["rows"]) if current is not None and resumed else 0
+                    rows = int(current["rows"]) if current is not None and resumed else unit.rows_before
                     current = None if resumed else current
                 elif parsed is None:
                     # A new dict: positions handed out before keep the old one.
@@ -129,6 +137,10 @@ class FileSource:
                     self._done = before
                 else:
                     self._done = before + parsed.done
+                    for index, own in step.sums.items():
+                        self._sums.setdefault(index, RowSum()).__iadd__(own)
+                    if parsed.files is None:
+                        self._ends[unit.indices[0]] = parsed.mark
                     n = len(parsed.time_ns)
                     if n == 0:
                         continue  # blank lines at the end must not keep the last rows from calling the file finished
@@ -165,8 +177,10 @@ class FileSource:
     def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]]) -> Chunk:
         current: dict[str, Any] | None = None
         if all(unit.prints):
-            names = [self.files[i] for i in unit.indices]
+            names = [resolved(self.files[i]) for i in unit.indices]
             current = {"names": names, "prints": list(unit.prints), "mark": parsed.mark, "rows": rows + len(parsed.time_ns)}
+            if self.counts:
+                current["sums"] = [self._so_far(i) for i in unit.indices]
         return Chunk(
             frame=parsed.frame,
             key=None if parsed.keys is not None else self._found[unit.indices[0]].key,
@@ -190,7 +204,7 @@ class FileSource:
             unit = self._resumed(current)
             taken.update(unit.indices)
             known.update({p: self._record(i, 1) for i, p in zip(unit.indices, unit.prints, strict=True)})
-            yield from _pieces(unit, int(current["mark"]))
+            yield from self._pieces(unit, int(current["mark"]))
         groups = self._groups()
         again = 0
         for group in groups:
@@ -204,33 +218,53 @@ class FileSource:
                     earlier, rows = known[name][:2]
                     if name in self._told:
                         continue
-                    if earlier == file.path:
+                    if resolved(earlier) == resolved(file.path):
                         again += 1
                     elif rows and _has_rows(self._readers[index]):
                         yield partial(Step, None, note=f"{file.path}: same content as {earlier}, skipped")
                     continue
                 if name:
+                    before = grown(file, self._readers[index], known) if self.counts and not self._plan.sort else None
+                    if before is not None:
+                        self._go_on(index, before)
                     known[name] = self._record(index, 1)
                 members.append((index, name))
             for unit in self._units(members, alone=len(groups) == 1):
-                yield from _pieces(unit, 0)
+                yield from self._pieces(unit, 0)
         if again:
             yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} already read")
+
+    def _pieces(self, unit: Unit, mark: int) -> Iterator[Callable[[], Step]]:
+        yield partial(Step, unit, begin=True)
+        for work in unit.reader.blocks(mark):
+            yield partial(self._step, unit, work)
+        yield partial(Step, unit)
+
+    def _step(self, unit: Unit, work: Callable[[], Parsed]) -> Step:
+        parsed, first = work(), unit.indices[0]
+        return Step(unit, parsed, sums=sums_of(parsed, first, self._found[first].key) if self.counts else {})
 
     def _record(self, index: int, rows: int) -> list[Any]:
         """What is remembered of a file that was read."""
         file = self._found[index]
-        return [file.path, rows, file.size, file.modified_ns]
+        sum_, end = self._sums.get(index, RowSum()), self._ends.get(index, 0)
+        return FileMark(resolved(file.path), rows, file.size, self._stamps.get(index, []), sum_, end).as_json()
+
+    def _go_on(self, index: int, before: FileMark) -> None:
+        """Of a file that has grown, read what was added."""
+        self._readers[index] = Rest(self._readers[index], before.end, before.sum.rows)
+        self._sums[index] = replace(before.sum)
 
     def _fingerprint(self, index: int, known: dict[str, list[Any]]) -> str:
-        """Of a file's content; a file of the same name, size and time of change as one read before is taken for that one."""
+        """Of a file's content; a file at the path of one read before, and not changed since (see `stamp_of`), is taken for that one."""
         file = self._found[index]
         if file.path == "-" or file.size == 0:
             return ""
         if index not in self._prints:
-            stamp = [file.path, file.size, file.modified_ns]
-            same = (name for name, (path, _, *rest) in known.items() if [path, *rest] == stamp)
-            self._prints[index] = next(same, "") or fingerprint(file)
+            stamp, real = stamp_of(file.path), resolved(file.path)
+            marks = ((name, FileMark.of(entry)) for name, entry in known.items()) if stamp else ()
+            same = (name for name, mark in marks if mark.stamp == stamp and mark.path == real)
+            self._prints[index], self._stamps[index] = next(same, "") or fingerprint(file), stamp
         return self._prints[index]
 
     def arrivals(self, start: Position | None, times: tuple[int, int]) -> list[Arrival]:
@@ -242,15 +276,56 @@ class FileSource:
         present = set(prints.values())
         found: dict[str, Arrival] = {}
         for index, name in prints.items():
-            path = self.files[index]
+            path, real = self.files[index], resolved(self.files[index])
             new = bool(name) and name not in read and name not in found
-            gone = () if read.get(name) == path else tuple(old for old, at in read.items() if at == path and old not in present)
+            gone = () if read.get(name) == real else tuple(old for old, at in read.items() if at == real and old not in present)
             if new or gone:
                 low, high = self._range(index) if new else (NULL_INT, NULL_INT)
                 if low != NULL_INT and (low < times[0] or high > times[1]):
                     low, high = time_range(self._times(index), times)
                 found[name if new else path] = Arrival(path, name if new else "", gone, low, high)
         return sorted(found.values(), key=lambda arrival: (arrival.first_ns, arrival.path))
+
+    def regrouped(self, start: Position) -> tuple[Position, list[tuple[list[str], dict[str, str]]]]:
+        """The place in the source once files that hold the rows of others, which are no more, count as read in their stead.
+
+        Also fingerprints of those others, and fingerprint → path of the files that have their rows now.
+        """
+        finished, prints = _finished(start), self._all_prints(start)
+        marks = {name: FileMark.of(entry) for name, entry in finished.items()}
+        gone = {name: mark for name, mark in marks.items() if name not in prints.values() and not os.path.exists(mark.path)}  # noqa: PTH110
+        current = start["current"]
+        if not gone or current is not None:
+            return start, []
+        new = {name: index for index, name in prints.items() if name and name not in finished}
+        old = {mark.path for mark in marks.values()}
+        come = {name: self._range(index) for name, index in new.items() if resolved(self.files[index]) not in old}
+        pairs = regrouped(gone, come, lambda name: self._total(new[name]))
+        told: list[tuple[list[str], dict[str, str]]] = []
+        for before, after in pairs:
+            finished = {name: entry for name, entry in finished.items() if name not in before}
+            for name in after:
+                self._sums[new[name]] = self._total(new[name])
+                finished[name] = self._record(new[name], self._sums[new[name]].rows)
+            self._told |= set(after)
+            told.append((before, {name: self.files[new[name]] for name in after}))
+        return {**start, "finished": finished}, told
+
+    def _so_far(self, index: int) -> list[int]:
+        """Of a file that is being read: where it went on and after how many rows, if it grew; and the sum of all rows so far."""
+        reader, own = self._readers[index], self._sums.get(index, RowSum())
+        before = [reader.begin, reader.rows_before] if isinstance(reader, Rest) else [0, 0]
+        return [*before, own.rows, own.digest, own.first_ns, own.last_ns]
+
+    def _total(self, index: int) -> RowSum:
+        """All rows of a file."""
+        if index not in self._sums:
+            total = RowSum()
+            for work in self._readers[index].blocks():
+                for own in sums_of(work(), index, self._found[index].key).values():
+                    total += own
+            self._sums[index] = total
+        return self._sums[index]
 
     def contents(self, start: Position | None) -> set[str]:
         """Fingerprints of all files that are here."""
@@ -260,9 +335,11 @@ class FileSource:
         """Fingerprint of a file of which rows were given."""
         return self._prints[self._places[path]]
 
-    def after(self, start: Position | None, rows: Mapping[str, int]) -> Position:
-        """The place in the source once whole files, fingerprint → rows, were read besides."""
+    def after(self, start: Position | None, rows: Mapping[str, int], apart: FileSource) -> Position:
+        """The place in the source once whole files, fingerprint → rows, were read besides, through `apart`."""
         self._told |= rows.keys()
+        for index, own in apart._sums.items():
+            self._sums[self._places[apart.files[index]]] = own
         added = {name: self._record(i, rows[name]) for i, name in self._prints.items() if name in rows}
         return {"finished": _finished(start) | added, "current": start["current"] if start else None}
 
@@ -275,7 +352,9 @@ class FileSource:
 
     def alone(self, arrivals: Sequence[Arrival]) -> FileSource:
         """These files as a source of their own."""
-        return FileSource(self._plan, [arrival.path for arrival in arrivals], block=self._block, workers=self._workers)
+        apart = FileSource(self._plan, [arrival.path for arrival in arrivals], block=self._block, workers=self._workers)
+        apart.counts = self.counts
+        return apart
 
     def _all_prints(self, start: Position | None) -> dict[int, str]:
         known = _finished(start)
@@ -295,14 +374,15 @@ class FileSource:
             for index, name in members:
                 reader = self._readers[index]
                 known = reader.statistics() if alone and not self.live else None
-                yield Unit((index,), (name,), reader, NULL_INT if known is None else known[0])
+                yield Unit((index,), (name,), reader, _rows_before(reader), NULL_INT if known is None else known[0])
             return
         ordered = [self._member(index) for index, _ in members]
         ranges = {m.index: self._range(m.index) for m in ordered}
         for group in clusters(ordered, [ranges[m.index] for m in ordered]):
             indices = tuple(m.index for m in group)
             merged: Reader = self._readers[indices[0]] if len(group) == 1 else self._merged(group)
-            yield Unit(indices, tuple(prints[i] for i in indices), merged, min(ranges[i][0] for i in indices) if alone else NULL_INT)
+            floor_ns = min(ranges[i][0] for i in indices) if alone else NULL_INT
+            yield Unit(indices, tuple(prints[i] for i in indices), merged, _rows_before(merged), floor_ns)
 
     def _merged(self, group: Sequence[Member]) -> Merged:
         return Merged(group, self._where, self._plan.max_jump_ns)
@@ -310,7 +390,8 @@ class FileSource:
     def _member(self, index: int) -> Member:
         file = self._found[index]
         packed = bool(file.packing) or file.kind == "parquet"
-        return Member(index, file.path, file.size * (_UNPACKED if packed else 1), file.size, self._readers[index])
+        reader = self._readers[index]
+        return Member(index, file.path, file.size * (_UNPACKED if packed else 1), file.size, reader, _rows_before(reader))
 
     def _range(self, index: int) -> tuple[int, int]:
         """Times of a file, read from its footer or its time column alone."""
@@ -320,32 +401,49 @@ class FileSource:
 
     def _times(self, index: int) -> Reader:
         """A reader of nothing but the times of a file."""
-        return reader_of(replace(self._found[index], key=""), replace(self._plan, columns=(), key_column=(), where=None), self._block)
+        plan = replace(self._plan, columns=(), key_column=(), where=None)
+        times: Reader = reader_of(replace(self._found[index], key=""), plan, self._block)
+        whole = self._readers[index]
+        return whole.like(times) if isinstance(whole, Rest) else times
 
     def _resumed(self, current: dict[str, Any]) -> Unit:
-        indices = []
-        for name, known in zip(current["names"], current["prints"], strict=True):
-            if name not in self.files:
-                raise UserError(
-                    f"{name}: the last run stopped in the middle of it, and it is not among the sources now; put it back, or start over"
-                )
-            index = self.files.index(name)
-            if fingerprint(self._found[index]) != known:
-                raise UserError(
-                    f"{name}: changed since the last run stopped in the middle of it; restore it, or start with a new state directory"
-                )
-            indices.append(index)
+        indices = [self._stopped_in(name, known) for name, known in zip(current["names"], current["prints"], strict=True)]
+        for index, (begin, rows, *own) in zip(indices, current.get("sums", []), strict=False):
+            if begin:
+                self._readers[index] = Rest(self._readers[index], begin, rows)
+            self._sums[index] = RowSum(*own)
         reader: Reader = self._readers[indices[0]] if len(indices) == 1 else self._merged([self._member(i) for i in indices])
         return Unit(tuple(indices), tuple(current["prints"]), reader)
 
+    def _stopped_in(self, path: str, known: str) -> int:
+        """The file in the middle of which a run stopped: by its path, however spelled, or by its content at another one."""
+        at = [index for index, file in enumerate(self._found) if resolved(file.path) == resolved(path)]
+        others = (index for index, file in enumerate(self._found) if index not in at and file.size and file.path != "-")
+        for index in (*at, *others):
+            if fingerprint(self._found[index]) == known:
+                return index
+        if at:
+            raise UserError(
+                f"{self.files[at[0]]}: changed since the last run stopped in the middle of it; restore it, or read all sources again with "
+                "--rebuild"
+            )
+        raise UserError(
+            f"{path}: the last run stopped in the middle of it, and it is not among the sources now; put it back, or read all sources "
+            "again with --rebuild"
+        )
+
+
+def _rows_before(reader: object) -> int:
+    return reader.rows_before if isinstance(reader, Rest) else 0
+
 
 def _read(start: Position | None) -> dict[str, str]:
-    """Fingerprint → path of what was read, wholly or in part."""
+    """Fingerprint → resolved path of what was read, wholly or in part."""
     if start is None:
         return {}
     finished, current = _finished(start), start["current"]
-    busy = {} if current is None else dict(zip(current["prints"], current["names"], strict=True))
-    return {name: record[0] for name, record in finished.items()} | busy
+    busy = {} if current is None else dict(zip(current["prints"], map(resolved, current["names"]), strict=True))
+    return {name: resolved(record[0]) for name, record in finished.items()} | busy
 
 
 def _finished(start: Position | None) -> dict[str, list[Any]]:
@@ -357,42 +455,3 @@ def _finished(start: Position | None) -> dict[str, list[Any]]:
 
 def _has_rows(reader: Reader) -> bool:
     return any(len(work().time_ns) for work in reader.blocks())
-
-
-def _pieces(unit: Unit, mark: int) -> Iterator[Callable[[], Step]]:
-    yield partial(Step, unit, begin=True)
-    for work in unit.reader.blocks(mark):
-        yield partial(_step, unit, work)
-    yield partial(Step, unit)
-
-
-def _step(unit: Unit, work: Callable[[], Parsed]) -> Step:
-    return Step(unit, work())
-
-
-def open_source(plan: SourcePlan, paths: Sequence[str] = ()) -> Source:
-    """What `paths` name as one source: files in the order of S2 (files, folders, globs, `-`), or one source of another package by its
-    address (see `address_of`). Without any, the source that the plan names.
-
-    Raises UserError, one line that names the file and what to do: nothing found, unreadable, wrong format, columns missing, mixed schemas.
-    """
-    address = next(filter(None, map(address_of, paths)), None)
-    if address is not None and (":" in address.name or address.name in installed(SOURCES)):
-        if len(paths) > 1:
-            raise UserError(f"{address.text}: a source of another package is read alone; name no other beside it")
-        return _whole(address.text, opened(SOURCES, address, plan))
-    if not paths and plan.type:
-        return _whole(plan.type, made(SOURCES, plan.type, find(SOURCES, plan.type), plan.settings, plan))
-    if "-" in paths and plan.format not in {"auto", "ndjson", "databento"}:
-        raise UserError(f"standard input is JSON lines, but the pipeline says `format: {plan.format}`; send JSON lines, or name a file")
-    return FileSource(plan, paths)
-
-
-def _whole(name: str, source: Source) -> Source:
-    """The source of another package. Raises UserError where it lacks what every source has."""
-    for attribute in ("files", "headers", "notes", "live"):
-        if not hasattr(source, attribute):
-            raise UserError(f"source {name}: its class has no attribute {attribute!r}")
-    if not source.files or len(source.files) != len(source.headers):
-        raise UserError(f"source {name}: `files` must have at least one name, and `headers` as many entries")
-    return source

@@ -59,8 +59,6 @@ class InputFile:
     """The key drawn from the file's name; None where a column holds it."""
     size: int
     """Bytes on disk; 0 for standard input."""
-    modified_ns: int = 0
-    """Time of the last change, as the file system has it."""
 
 
 def _kind_of(path: str, wanted: str) -> tuple[Kind, Literal["", "gzip", "zstd"]] | None:
@@ -135,7 +133,7 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
                 raise UserError(f"{name}: cannot tell the format from the name; expected {_ACCEPTED}, or set the source's `format`")
             key = _key_of(name, key_pattern) if key_pattern else None
             known = Path(name).stat()
-            found = InputFile(name, kind[0], kind[1], key, known.st_size, known.st_mtime_ns)
+            found = InputFile(name, kind[0], kind[1], key, known.st_size)
             files.setdefault(str(Path(name).resolve()), found)
     return list(files.values())
 

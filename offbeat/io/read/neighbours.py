@@ -12,7 +12,7 @@ from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import Chunk
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.io.write.provenance import Origin
 from offbeat.io.write.row_json import quotients
 

@@ -40,11 +40,13 @@ class Member:
     """Bytes of its text, as far as known without unpacking."""
     on_disk: int
     reader: Blocks
+    rows_before: int = 0
+    """Rows of the file that `reader` leaves out at its beginning."""
 
 
 def tables(member: Member, rank: int, where: RowFilter | None, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
     """A table a block; its rows have their text, or with `raws` the place of it: a number of a block there and a row in it."""
-    row = 0
+    row = member.rows_before
     for work in member.reader.blocks():
         parsed = work()
         n = len(parsed.time_ns)

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from offbeat.core.chunk import Position
 from offbeat.errors import UserError
-from offbeat.io.write.arrow_arrays import whole
-from offbeat.io.write.atomic_file import StagedFile, cannot_write, is_stream, lock, prepare, sync_folder
+from offbeat.io.write.append_file import AppendFile
+from offbeat.io.write.arrow_arrays import whole as whole_array
+from offbeat.io.write.atomic_file import StagedFile, cannot_write, is_stream
 from offbeat.io.write.rfc_3339 import spelled
 
 _SLICE = 20_000
@@ -35,7 +36,7 @@ _COPIED = 1 << 20
 
 def json_lines(alerts: pa.Table) -> bytes:
     """The table's rows as JSON lines, each ended by a line feed; times as RFC 3339 with nine digits and `Z`."""
-    columns = [spelled(whole(column)) for column in alerts.columns]
+    columns = [spelled(whole_array(column)) for column in alerts.columns]
     text = io.BytesIO()
     pl.DataFrame(pa.Table.from_arrays(columns, alerts.column_names)).write_ndjson(text)
     return text.getvalue()
@@ -45,31 +46,36 @@ class JsonlSink:
     """A `Sink` of JSON lines.
 
     `bounded`: written under another name, renamed at `close(complete=True)`, removed otherwise. Else each commit appends its lines to the
-    file itself, and a restart at `position` = {"bytes": n} cuts it back to n bytes, so that no line is lost or doubled. Pipes, devices and
-    standard output (`-`) take lines as they come and cannot be cut. Raises UserError for whatever a person can put right.
+    file itself (see `AppendFile`, also for `append` and `whole`), and a restart at a position cuts off what came after it, so that no line
+    is lost or doubled. Pipes, devices and standard output (`-`) take lines as they come and cannot be cut. Raises UserError for whatever
+    a person can put right.
     """
 
-    def __init__(self, path: Path, position: Position | None, *, bounded: bool) -> None:
+    def __init__(self, path: Path, position: Position | None, *, bounded: bool, append: bool = False, whole: bool = False) -> None:
         self._path = path
+        self.notes: list[str] = []
+        """What a person has to know about the file; may grow with each commit."""
         self._staged: StagedFile | None = None
+        self._file: AppendFile | None = None
         self._held: IO[bytes] | None = None
         """Lines that wait for the commit that appends them; None where they are written as they come."""
-        self._committed = int(position["bytes"]) if position else 0
+        self._handle: IO[bytes] | None = None
+        self._length = 0
         self._closed = False
         try:
             if str(path) == "-":
-                self._handle: IO[bytes] = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+                self._handle = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
             elif is_stream(path):
                 self._handle = path.open("wb", buffering=0)
-            elif bounded:
+            elif bounded and not append:
                 self._staged = StagedFile(path)
                 self._handle = self._staged.handle
             else:
-                self._handle = _append(path, position)
-                self._held = _waiting_room(path.resolve().parent)
+                self._file = AppendFile(path, position, append=append, whole=whole)
+                self.notes = self._file.notes
+                self._held = _waiting_room(self._file.folder)
         except OSError as error:
             raise cannot_write(path, error) from error
-        self._length = self._committed
         self._refused: UserError | None = None
         """The first failure: from then on nothing may count as written."""
         self._threads: ThreadPoolExecutor | None = None
@@ -89,23 +95,23 @@ class JsonlSink:
             self._jobs.append(self._threads.submit(json_lines, alerts.slice(start, _SLICE)))
 
     def commit(self) -> Position:
-        """Put everything written so far on the disk; {"bytes": its length}."""
+        """Put everything written so far on the disk; {"bytes": its length} and what stands before that."""
         while self._jobs:
             self._hold(self._jobs.popleft().result())
         if self._refused is not None:
             raise self._refused
+        if self._file is None or self._held is None:
+            return {"bytes": self._length}
         try:
-            if self._held is not None:
-                self._held.seek(0)
-                while data := self._held.read(_COPIED):
-                    self._put(data)
-                self._held.seek(0)
-                self._held.truncate()
-                os.fsync(self._handle.fileno())
+            self._file.follow()
+            self._held.seek(0)
+            while data := self._held.read(_COPIED):
+                self._put(data)
+            self._held.seek(0)
+            self._held.truncate()
+            return self._file.settle()
         except OSError as error:
             raise self._fail(error) from error
-        self._committed = self._length
-        return {"bytes": self._committed}
 
     def close(self, complete: bool) -> None:
         """End: a bounded file gets its name if the run is `complete`, else it is removed; lines never committed are taken back."""
@@ -124,7 +130,7 @@ class JsonlSink:
                 self._threads.shutdown(wait=True, cancel_futures=True)
             self._give_up()
             self._closed = True
-            for handle in (self._handle, self._held):
+            for handle in (self._handle, self._held, self._file):
                 if handle is not None:
                     with contextlib.suppress(OSError):
                         handle.close()
@@ -141,9 +147,12 @@ class JsonlSink:
             raise self._fail(error) from error
 
     def _put(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._handle.write(rest) :]
+        if self._file is not None:
+            self._file.append(data)
+        elif self._handle is not None:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._handle.write(rest) :]
         self._length += len(data)
 
     def _fail(self, error: OSError) -> UserError:
@@ -158,38 +167,9 @@ class JsonlSink:
         if self._staged is not None:
             self._staged.discard()
             self._staged = None
-        elif self._held is not None:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._handle.fileno(), self._committed)
-                self._handle.seek(self._committed)
-            self._length = self._committed
+        elif self._file is not None:
+            self._file.take_back()
 
 
 def _waiting_room(folder: Path) -> IO[bytes]:
     return cast("IO[bytes]", SpooledTemporaryFile(_HELD, "w+b", dir=str(folder) if os.access(folder, os.W_OK) else None))
-
-
-def _append(path: Path, position: Position | None) -> IO[bytes]:
-    """Open the file itself, cut to what was committed."""
-    real = prepare(path)
-    committed = int(position["bytes"]) if position else 0
-    again = "restore it, or start with a new state directory"
-    if committed and not real.exists():
-        raise UserError(f"{path} is missing, but the state says that {committed} bytes were written; {again}")
-    handle = os.fdopen(os.open(real, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
-    try:
-        lock(handle, path)
-        length = handle.seek(0, os.SEEK_END)
-        if length < committed:
-            raise UserError(f"{path} has {length} bytes, but the state says that {committed} were written; {again}")
-        if committed:
-            handle.seek(committed - 1)
-            if handle.read(1) != b"\n":
-                raise UserError(f"{path} was changed since the last run (no line ends at byte {committed}); {again}")
-        os.ftruncate(handle.fileno(), committed)
-        handle.seek(committed)
-        sync_folder(real.parent)
-    except BaseException:
-        handle.close()
-        raise
-    return handle

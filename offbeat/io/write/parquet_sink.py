@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from offbeat.core.chunk import Position
 from offbeat.errors import UserError
 from offbeat.io.write.arrow_arrays import fields_of
-from offbeat.io.write.atomic_file import PARTIAL, StagedFile, cannot_write, sync_folder
+from offbeat.io.write.atomic_file import StagedFile, cannot_write
+from offbeat.io.write.part_folder import Part, PartFolder, part_name
 from offbeat.io.write.schema_union import fitted, widened
 
 GROUP_ROWS = 1 << 17
@@ -113,6 +114,16 @@ class _File:
                 writer.write_table(fitted(source.read_row_group(group), schema), row_group_size=GROUP_ROWS)
         return writer
 
+    def take_over(self, path: Path) -> None:
+        """Begin with the rows of a file that is there."""
+        with pq.ParquetFile(path) as old:
+            for group in range(old.num_row_groups):
+                self.write(old.read_row_group(group))
+
+    def rename(self, path: Path) -> None:
+        """Let it become another file than was thought when it was begun."""
+        self.staged.path = path
+
     def publish(self, *, durable: bool) -> None:
         writer = self.writer or self._writer()
         writer.close()
@@ -128,18 +139,29 @@ class _File:
 class ParquetSink:
     """A `Sink` of tables of one schema or of schemas that `shape.widened` can merge.
 
-    `bounded`: one file, which gets its name at `close(complete=True)`. Otherwise a folder of `part-000001.parquet` …, one for each commit
-    that had rows; a restart at `position` = {"parts": n} removes what came after part n. Raises UserError for whatever a person can
-    put right.
+    `bounded`: one file, which gets its name at `close(complete=True)`; with `append` the rows of the file that is there come first.
+    Otherwise a folder of parts, one for each commit that had rows (see `PartFolder`, also for `append` and `whole`); many small parts are
+    merged once no stored state asks for less. Raises UserError for whatever a person can put right.
     """
 
-    def __init__(self, path: Path, position: Position | None, *, bounded: bool, schema: pa.Schema, layout: Layout = ALERTS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        position: Position | None,
+        *,
+        bounded: bool,
+        schema: pa.Schema,
+        layout: Layout = ALERTS,
+        append: bool = False,
+        whole: bool = False,
+    ) -> None:
         self._path = path
-        self._bounded = bounded
         self._schema = schema
         self._layout = layout
-        self._parts = 0
+        self._folder: PartFolder | None = None
         self._file: _File | None = None
+        self._stored = [0, 0]
+        """Commits that the last stored state has, and those of the one before it, which a run may have to go back to."""
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._settled = False
@@ -147,15 +169,22 @@ class ParquetSink:
         self._refused: UserError | None = None
         """The first failure: from then on nothing may count as written."""
         try:
-            if bounded:
+            if bounded and not (append and path.is_dir()):
                 self._file = _File(path, schema, layout)
+                if append and path.is_file():
+                    self._file.take_over(path)
             else:
-                self._parts = _open_folder(path, position)
+                self._folder = PartFolder(path, position, append=append, whole=whole)
         except OSError as error:
             raise cannot_write(path, error) from error
         # Encoding holds no interpreter lock, so it runs beside the fold of the next batch.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parquet")
         self._jobs: deque[Future[None]] = deque()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person has to know about the folder; may grow with each commit."""
+        return self._folder.notes if self._folder is not None else []
 
     def write(self, alerts: pa.Table) -> None:
         """Take a table; it reaches the disk later."""
@@ -169,16 +198,47 @@ class ParquetSink:
     def commit(self) -> Position:
         """Folder: everything written so far becomes a part, on disk and under its name. Bounded file: only its rows are counted."""
         self._drain()
-        if self._bounded:
+        if self._folder is None:
             return {"rows": self._file.rows if self._file else 0}
-        if self._file is not None:
-            try:
+        try:
+            if self._file is not None:
+                self._folder.follow()
+                self._file.rename(self._folder.path / part_name(self._folder.parts + 1))
                 self._file.publish(durable=True)
-            except OSError as error:
-                raise self._fail(error) from error
-            self._file = None
-            self._parts += 1
-        return {"parts": self._parts}
+                self._file = None
+                self._folder.parts += 1
+        except OSError as error:
+            raise self._fail(error) from error
+        return self._folder.position()
+
+    def stored(self) -> None:
+        """The position that the last `commit` returned is stored: small parts may be merged, as far as two states know of them."""
+        if self._folder is None:
+            return
+        self._stored = [self._folder.parts, self._stored[0]]
+        try:
+            while parts := self._folder.to_merge(self._stored[1]):
+                self._merge(self._folder, parts)
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def _merge(self, folder: PartFolder, parts: Sequence[Part]) -> None:
+        name = part_name(parts[0].first, parts[-1].last)
+        merged = _File(folder.path / name, self._schema, self._layout, partial=folder.partial(name), settled=self._settled)
+        try:
+            schema = reduce(widened, [pq.read_schema(part.path) for part in parts])
+            rows: list[pa.Table] = []
+            for part in parts:
+                with pq.ParquetFile(part.path) as opened:
+                    rows.append(fitted(opened.read(), schema))
+                if part is parts[-1] or sum(table.num_rows for table in rows) >= _ENOUGH_ROWS:
+                    merged.write(pa.concat_tables(rows).combine_chunks())
+                    rows = []
+            merged.publish(durable=True)
+        except BaseException:
+            merged.discard()
+            raise
+        folder.replace(parts)
 
     def close(self, complete: bool) -> None:
         """End: a bounded file gets its name if the run is `complete` and is removed if not; a folder keeps what was committed."""
@@ -187,7 +247,7 @@ class ParquetSink:
         try:
             if complete:
                 self.commit()
-                if self._bounded and self._file is not None:
+                if self._folder is None and self._file is not None:
                     try:
                         self._file.publish(durable=False)
                     except OSError as error:
@@ -197,6 +257,8 @@ class ParquetSink:
             self._closed = True
             self._worker.shutdown(wait=True, cancel_futures=True)
             self._discard()
+            if self._folder is not None:
+                self._folder.close()
 
     def _send(self) -> None:
         tables, self._waiting, self._waiting_rows = self._waiting, [], 0
@@ -225,17 +287,23 @@ class ParquetSink:
             count = next((i for i, t in enumerate(tables) if not t.schema.equals(schema)), len(tables))
             table = pa.concat_tables(tables[:count]).combine_chunks() if count > 1 else tables[0]
             del tables[:count]
-            if self._file is None:
-                name = part_name(self._parts + 1)
-                partial = _staging(self._path) / f".{self._path.name}.{name}{PARTIAL}"
-                self._file = _File(self._path / name, self._schema, self._layout, partial=partial, settled=self._settled)
             try:
+                if self._file is None:
+                    self._file = self._part()
                 self._file.write(table)
             except OSError as error:
                 self._fail(error)  # before the next table is taken up
                 self._discard()
                 raise
             self._schema, self._settled = self._file.schema, True
+
+    def _part(self) -> _File:
+        """The file of the next commit."""
+        if self._folder is None:
+            raise TypeError("a bounded file is opened once")
+        name = part_name(self._folder.parts + 1)
+        partial = self._folder.partial(name)
+        return _File(self._folder.path / name, self._schema, self._layout, partial=partial, settled=self._settled)
 
     def _fail(self, error: OSError) -> UserError:
         self._refused = self._refused or cannot_write(self._path, error)
@@ -245,39 +313,3 @@ class ParquetSink:
         if self._file is not None:
             self._file.discard()
             self._file = None
-
-
-def part_name(number: int) -> str:
-    """Name of the part with this number, from 1."""
-    return f"part-{number:06d}.parquet"
-
-
-def part_files(folder: Path) -> list[Path]:
-    """The parts of a folder in the order they were committed."""
-    return sorted(folder.glob("part-*.parquet"), key=lambda p: (len(p.name), p.name))
-
-
-def _staging(folder: Path) -> Path:
-    """Where parts of `folder` are written until they are whole: beside it, as some readers stumble over any other file in it."""
-    parent = folder.absolute().parent
-    beside = os.access(parent, os.W_OK) and parent.stat().st_dev == folder.stat().st_dev
-    return parent if beside else folder
-
-
-def _open_folder(path: Path, position: Position | None) -> int:
-    """Bring the folder back to what `position` says was committed; returns the number of parts."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"cannot write {path}: a run with --state writes a folder there, but it is a file; move it, or choose another name")
-    path.mkdir(parents=True, exist_ok=True)
-    parts = int(position["parts"]) if position else 0
-    for number in range(1, parts + 1):
-        part = path / part_name(number)
-        if not part.is_file():
-            raise UserError(f"{part} is missing, but the state says that it was written; restore it, or start with a new state directory")
-    for file in part_files(path)[parts:]:
-        file.unlink()
-    for place in (path, path.absolute().parent):
-        for file in place.glob(f".{glob.escape(path.name)}.part-*.parquet{PARTIAL}"):
-            file.unlink()
-    sync_folder(path)
-    return parts

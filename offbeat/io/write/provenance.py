@@ -15,7 +15,8 @@ from offbeat.decide.block import AlertBlock
 from offbeat.errors import UserError
 from offbeat.io.contract import Sink
 from offbeat.io.write.arrow_arrays import WORD, byte_ids, times, words
-from offbeat.io.write.parquet_sink import Layout, ParquetSink, part_files
+from offbeat.io.write.parquet_sink import Layout, ParquetSink
+from offbeat.io.write.part_folder import part_files
 
 PROVENANCE = pa.schema([pa.field("alert_id", pa.binary(16)), pa.field("file", WORD), pa.field("row", pa.int64())])
 _LAYOUT = Layout(repeated=("file",), stepwise=("row",), random=("alert_id",))
@@ -35,9 +36,12 @@ def provenance_path(alerts: str) -> Path:
     return path.with_name(path.name + ".provenance.parquet")
 
 
-def open_provenance(alerts: str, *, position: Position | None = None, bounded: bool = True) -> Sink:
+def open_provenance(
+    alerts: str, *, position: Position | None = None, bounded: bool = True, append: bool = False, whole: bool = False
+) -> Sink:
     """The sink of the sidecar of the output `alerts`; commits and restarts as the alerts' own sink does."""
-    return ParquetSink(provenance_path(alerts), position, bounded=bounded, schema=PROVENANCE, layout=_LAYOUT)
+    path = provenance_path(alerts)
+    return ParquetSink(path, position, bounded=bounded, schema=PROVENANCE, layout=_LAYOUT, append=append, whole=whole)
 
 
 def provenance_table(block: AlertBlock, files: Sequence[str]) -> pa.Table:

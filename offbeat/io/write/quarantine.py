@@ -18,7 +18,8 @@ from offbeat.errors import UserError
 from offbeat.io.contract import Sink
 from offbeat.io.write.arrow_arrays import TIME, WORD, Array, integers, times, words
 from offbeat.io.write.atomic_file import cannot_write
-from offbeat.io.write.parquet_sink import Layout, ParquetSink, part_files
+from offbeat.io.write.parquet_sink import Layout, ParquetSink
+from offbeat.io.write.part_folder import part_files
 
 QUARANTINE = pa.schema(
     [
@@ -46,9 +47,11 @@ class Exported:
     """Rows whose original text is not kept (empty)."""
 
 
-def open_quarantine(path: str | Path, *, position: Position | None = None, bounded: bool = True) -> Sink:
+def open_quarantine(
+    path: str | Path, *, position: Position | None = None, bounded: bool = True, append: bool = False, whole: bool = False
+) -> Sink:
     """A sink for `quarantine_table`s: one Parquet file for a bounded run, else a folder of committed parts (as `sinks.open_sink`)."""
-    return ParquetSink(Path(path), position, bounded=bounded, schema=QUARANTINE, layout=_LAYOUT)
+    return ParquetSink(Path(path), position, bounded=bounded, schema=QUARANTINE, layout=_LAYOUT, append=append, whole=whole)
 
 
 def quarantine_table(block: Quarantined, files: Sequence[str], headers: Sequence[str | None]) -> pa.Table:

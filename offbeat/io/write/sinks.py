@@ -21,24 +21,33 @@ _JSONL = {".jsonl", ".ndjson"}
 _PARQUET = {".parquet", ".pq"}
 
 
-def open_sink(uri: str, *, position: Position | None = None, bounded: bool = True, schema: pa.Schema = EMPTY) -> Sink:
+def open_sink(
+    uri: str,
+    *,
+    position: Position | None = None,
+    bounded: bool = True,
+    schema: pa.Schema = EMPTY,
+    append: bool = False,
+    whole: bool = False,
+) -> Sink:
     """The sink that `uri` names: a file, `-`, or a class of another package by its address (see `address_of`).
 
     `bounded`: the run goes from the beginning of its input to the end and keeps no state: the output is one file, which appears whole
     at the end. Otherwise (a state directory, a live source) the output grows by commits, and `position` is what the last stored
-    `commit()` returned; None where nothing is stored: an output of an earlier life is then replaced. `schema` (see
-    `schema_union.plan_schema`) names the columns of all views beforehand, which saves a Parquet file of several views a rewriting. Raises
-    UserError for an output of an unknown kind or one that cannot be written.
+    `commit()` returned; None where nothing is stored: what a run before left there is then removed. `append`: nothing that is there is
+    removed. `whole`: nothing that this run or one before it wrote can lie beyond `position`, so whatever does is refused, not removed.
+    `schema` (see `schema_union.plan_schema`) names the columns of all views beforehand, which saves a Parquet file of several views a
+    rewriting. Raises UserError for an output of an unknown kind, one that cannot be written, or one that holds what would be lost.
     """
     if uri.startswith(KAFKA):
         return _of_kafka(uri, position, bounded=bounded)
     address = address_of(uri)
     if address is not None:
-        return _of_others(address, Opening(address.text, position, bounded, schema))
+        return _of_others(address, Opening(address.text, position, bounded, schema, append))
     path = local_path(uri) or Path(uri)
     if uri == "-" or path.suffix.lower() in _JSONL:
-        return JsonlSink(path, position, bounded=bounded)
-    return ParquetSink(path, position, bounded=bounded, schema=schema)
+        return JsonlSink(path, position, bounded=bounded, append=append, whole=whole)
+    return ParquetSink(path, position, bounded=bounded, schema=schema, append=append, whole=whole)
 
 
 def local_path(uri: str) -> Path | None:

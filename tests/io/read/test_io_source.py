@@ -20,7 +20,7 @@ from io_plans import keyed, plan, read, rows_of, source
 from offbeat.core.plan import Column, TimePlan
 from offbeat.errors import UserError
 from offbeat.io.read import merge_overlapping
-from offbeat.io.read.file_source import open_source
+from offbeat.io.read.open_source import open_source
 from offbeat.io.read.prefetch import Ahead
 
 EPOCH = keyed(time=TimePlan(("t",), "s", "UTC"))

@@ -99,9 +99,11 @@ def killed(run: Callable[[], None]) -> bool:
     try:
         run()
     except Killed:
-        gc.collect()  # a dead process holds no files
-        return True
-    return False
+        died = True
+    else:
+        died = False
+    gc.collect()  # a dead process holds no files
+    return died
 
 
 @forgotten

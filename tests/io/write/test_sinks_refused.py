@@ -105,7 +105,7 @@ def test_lines_that_were_never_committed_are_taken_back(tmp_path: Path) -> None:
     position = sink.commit()
     sink.write(many(3, 1))
     sink.close(False)
-    assert position == {"bytes": out.stat().st_size}
+    assert position["bytes"] == out.stat().st_size
     assert read_alerts(out).height == 2
 
 

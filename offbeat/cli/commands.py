@@ -1,0 +1,66 @@
+"""The subcommands of `offbeat`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from offbeat._version import __version__
+from offbeat.cli import pipeline, run
+from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
+from offbeat.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from offbeat.cli.compare import compare
+from offbeat.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
+from offbeat.cli.evaluate import evaluate
+from offbeat.cli.generate import generate
+from offbeat.cli.quarantine import quarantine
+from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
+from offbeat.cli.replay import replay
+from offbeat.cli.state import state
+
+EXAMPLES = """\b
+Try it on generated bars:
+  offbeat generate bars --out bars
+  offbeat run bars bars --alerts alerts.jsonl
+  offbeat explain worst --alerts alerts.jsonl --plot worst.html
+\n\n
+Exit codes: 0 done, 1 internal error, 2 wrong input, pipeline or command, 130 interrupted.
+"""
+
+# Without rich: it alone would cost more than the rest of `offbeat --help`.
+app = typer.Typer(
+    name="offbeat",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"offbeat {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXAMPLES)
+def offbeat(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error. Works after any command.")] = False,
+) -> None:
+    """Find the events that break the rhythm of a stream, and say why."""
+
+
+app.command(epilog=run.EXAMPLES)(run.run)
+app.command(epilog=REPLAY_EXAMPLES)(replay)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
+app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
+app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
+app.command(epilog=EXPLAIN_EXAMPLES)(explain)
+app.command(epilog=ALERTS_EXAMPLES)(alerts)
+app.add_typer(quarantine, name="quarantine")
+app.add_typer(state, name="state")
+app.add_typer(generate, name="generate")
