@@ -40,11 +40,12 @@ REPORT_COLUMNS: dict[str, pl.DataType] = {
 }
 """first_day, last_day: local days of the first and last row. sessions_*: sessions of the calendar from the first to the last day.
 missing_sessions: the first ten without a row. extra_days, days_without_session: days with rows that are no session (a special Saturday,
-an evening that the calendar does not know). bars_*: cells of the cadence inside sessions, from the first to the last day;
-bars_outside: cells with rows before the opening or after the close of a day with a session. incomplete_days, worst_days: sessions that
-have only some of their bars, those with most missing first. longest_gap: longest stretch [from, to) without a bar in a session that has
-rows, from its opening to its close. days_not_in_calendar: days with rows outside the dates which the calendar supports; they are in none
-of the other figures but the first three, and `note` says so."""
+an evening that the calendar does not know). bars_*: cells of the cadence inside sessions, from the key's first to its last row: what lies
+before and after is not missing, as nobody knows when the key was to begin or end; bars_outside: cells with rows before the opening or
+after the close of a day with a session. incomplete_days, worst_days: sessions that have only some of these bars, those with most missing
+first. longest_gap: longest stretch [from, to) without a bar in a session that has rows, from its opening to its close, between the key's
+first and last row. days_not_in_calendar: days with rows outside the dates which the calendar supports; they are in none of the other
+figures but the first three, and `note` says so."""
 
 
 def gap_report(records: pl.DataFrame, keys: Sequence[str], cadence_ns: int, zone: str, known: Sessions | None) -> pl.DataFrame:
@@ -57,7 +58,7 @@ def gap_report(records: pl.DataFrame, keys: Sequence[str], cadence_ns: int, zone
         pl.col("gap").max(),
     )
     outside = records.filter(pl.col("period") < 0).with_columns(day=-1 - pl.col("period"))
-    report = _with_calendar(records, outside, cadence_ns, known) if known else _without_calendar(outside, cadence_ns, zone)
+    report = _with_calendar(records, outside, cadence_ns, zone, known) if known else _without_calendar(outside, cadence_ns, zone)
     names = pl.DataFrame({"slot": np.arange(len(keys), dtype=np.int32), "key": pl.Series(list(keys), dtype=pl.String)})
     report = report.join(names, on="slot", how="left").sort("slot")
     absent = [pl.lit(None, dtype=kind).alias(name) for name, kind in REPORT_COLUMNS.items() if name not in report.columns]
@@ -76,7 +77,7 @@ def _without_calendar(days: pl.DataFrame, cadence_ns: int, zone: str) -> pl.Data
     return seen.join(gap, on="slot", how="left")
 
 
-def _with_calendar(records: pl.DataFrame, outside: pl.DataFrame, cadence_ns: int, known: Sessions) -> pl.DataFrame:
+def _with_calendar(records: pl.DataFrame, outside: pl.DataFrame, cadence_ns: int, zone: str, known: Sessions) -> pl.DataFrame:
     pieces = pl.DataFrame(
         {
             "period": (known.open_ns // 60_000_000_000).astype(np.int32),
@@ -89,6 +90,8 @@ def _with_calendar(records: pl.DataFrame, outside: pl.DataFrame, cadence_ns: int
     inside = records.filter(pl.col("period") >= 0).join(pieces, on="period", how="left")
     is_session = pl.col("day").is_in(known.day)
     is_known = pl.col("day").is_between(known.first_day, known.last_day)
+    reach = _reach(inside, outside.filter(is_known), cadence_ns, zone)
+    inside = _within(inside.join(reach, on="slot", how="left"), cadence_ns)
     judged = pl.concat([inside.select("slot", "day"), outside.filter(is_known).select("slot", "day")])
     everything = pl.concat([inside.select("slot", "day"), outside.select("slot", "day")])
     span = (
@@ -97,14 +100,14 @@ def _with_calendar(records: pl.DataFrame, outside: pl.DataFrame, cadence_ns: int
         .join(judged.group_by("slot").agg(from_day=pl.col("day").min(), to_day=pl.col("day").max()), on="slot", how="left")
         .with_columns(from_day=pl.col("from_day").fill_null(0), to_day=pl.col("to_day").fill_null(-1))
     )
-    span = _owed(span, known.day, pieces["expected"].to_numpy())
+    span = _owed(span.join(reach, on="slot", how="left"), known.day, pieces, cadence_ns)
     seen = inside.group_by("slot").agg(sessions_seen=pl.col("day").n_unique(), bars_seen=pl.col("bars").sum())
     extra_days = outside.filter(is_known & ~is_session).group_by("slot")
     extra = extra_days.agg(_first_days("days_without_session"), extra_days=pl.col("day").n_unique())
     early_or_late = outside.filter(is_session).group_by("slot").agg(bars_outside=pl.col("bars").sum())
     unknown = outside.filter(~is_known).group_by("slot").agg(days_not_in_calendar=pl.col("day").n_unique())
     report = span
-    for part in (seen, extra, early_or_late, unknown, _incomplete(inside, pieces), _longest(_stretches(inside), cadence_ns)):
+    for part in (seen, extra, early_or_late, unknown, _incomplete(inside, pieces, cadence_ns), _longest(_stretches(inside), cadence_ns)):
         report = report.join(part, on="slot", how="left")
     counts = ("sessions_seen", "bars_seen", "extra_days", "bars_outside", "days_not_in_calendar", "incomplete_days")
     report = report.with_columns(pl.col(name).fill_null(0) for name in counts).with_columns(
@@ -123,23 +126,59 @@ def _first_days(name: str) -> pl.Expr:
     return pl.col("day").unique().sort().head(WORST).cast(pl.Date).alias(name)
 
 
-def _owed(span: pl.DataFrame, piece_day: I32, cells: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pl.DataFrame:
-    """Sessions and cells of the calendar in [from_day, to_day] of each key."""
-    opening = np.ones(piece_day.size, dtype=np.int64)
-    opening[1:] = piece_day[1:] != piece_day[:-1]
-    sessions_before = np.concatenate([[0], np.cumsum(opening)])
-    cells_before = np.concatenate([[0], np.cumsum(cells)])
-    low = np.searchsorted(piece_day, span["from_day"].to_numpy(), side="left")
-    high = np.maximum(low, np.searchsorted(piece_day, span["to_day"].to_numpy(), side="right"))
-    return span.with_columns(
-        sessions_expected=pl.Series(sessions_before[high] - sessions_before[low]),
-        bars_expected=pl.Series(cells_before[high] - cells_before[low]),
+def _reach(inside: pl.DataFrame, outside: pl.DataFrame, cadence_ns: int, zone: str) -> pl.DataFrame:
+    """By slot the times of the cells of its first and its last row."""
+    days = outside["day"].to_numpy()
+    if days.size:
+        first, midnights = local_midnights(zone, int(days.min()) * DAY_NS, int(days.max()) * DAY_NS)
+        outside = outside.with_columns(start=pl.Series(midnights[days - first]))
+    else:
+        outside = outside.with_columns(start=pl.lit(0, dtype=pl.Int64))
+    rows = pl.concat([inside.select("slot", "start", "first", "last"), outside.select("slot", "start", "first", "last")])
+    return rows.group_by("slot").agg(
+        from_ns=(pl.col("start") + pl.col("first").cast(pl.Int64) * cadence_ns).min(),
+        to_ns=(pl.col("start") + pl.col("last").cast(pl.Int64) * cadence_ns).max(),
     )
 
 
-def _incomplete(inside: pl.DataFrame, pieces: pl.DataFrame) -> pl.DataFrame:
-    expected = pieces.group_by("day").agg(pl.col("expected").sum())
-    days = inside.group_by("slot", "day").agg(pl.col("bars").sum()).join(expected, on="day", how="left")
+def _within(pieces: pl.DataFrame, cadence_ns: int) -> pl.DataFrame:
+    """Which cells of each piece, [low, high), lie between the key's first and last row."""
+    ahead, until = pl.col("from_ns") - pl.col("start"), pl.col("to_ns") - pl.col("start")
+    return pieces.with_columns(
+        low=(-(-ahead // cadence_ns)).clip(0, pl.col("expected")),
+        high=(until // cadence_ns + 1).clip(0, pl.col("expected")),
+    )
+
+
+def _owed(span: pl.DataFrame, piece_day: I32, pieces: pl.DataFrame, cadence_ns: int) -> pl.DataFrame:
+    """Sessions of the calendar in [from_day, to_day] of each key, and its cells between the key's first and last row."""
+    opening = np.ones(piece_day.size, dtype=np.int64)
+    opening[1:] = piece_day[1:] != piece_day[:-1]
+    sessions_before = np.concatenate([[0], np.cumsum(opening)])
+    low = np.searchsorted(piece_day, span["from_day"].to_numpy(), side="left")
+    high = np.maximum(low, np.searchsorted(piece_day, span["to_day"].to_numpy(), side="right"))
+    opens, cells = pieces["start"].to_numpy(), pieces["expected"].to_numpy()
+    cells_before = np.concatenate([[0], np.cumsum(cells)])
+
+    def before(times: np.ndarray) -> np.ndarray:
+        """(n,) cells of the calendar that begin before each time."""
+        piece = np.searchsorted(opens, times, side="right") - 1
+        here = np.maximum(piece, 0)
+        begun: np.ndarray = cells_before[here] + np.clip(-((opens[here] - times) // cadence_ns), 0, cells[here])
+        return np.where(piece >= 0, begun, 0)
+
+    nothing = span["from_ns"].is_null().to_numpy()
+    first, last = (span[name].fill_null(0).to_numpy() for name in ("from_ns", "to_ns"))
+    return span.with_columns(
+        sessions_expected=pl.Series(sessions_before[high] - sessions_before[low]),
+        bars_expected=pl.Series(np.where(nothing, 0, before(last + 1) - before(first))),
+    )
+
+
+def _incomplete(inside: pl.DataFrame, pieces: pl.DataFrame, cadence_ns: int) -> pl.DataFrame:
+    seen = inside.group_by("slot", "day").agg(pl.col("bars").sum(), pl.col("from_ns").first(), pl.col("to_ns").first())
+    owed = _within(seen.join(pieces, on="day", how="left"), cadence_ns)
+    days = owed.group_by("slot", "day").agg(pl.col("bars").first(), expected=(pl.col("high") - pl.col("low")).sum())
     short = days.filter(pl.col("bars") < pl.col("expected")).sort(pl.col("bars") - pl.col("expected"), "day")
     worst = pl.struct(pl.col("day").cast(pl.Date), "bars", "expected").head(WORST)
     return short.group_by("slot", maintain_order=True).agg(incomplete_days=pl.len().cast(pl.Int64), worst_days=worst)
@@ -150,9 +189,9 @@ def _stretches(inside: pl.DataFrame) -> pl.DataFrame:
     common = [pl.col("slot"), pl.col("start"), pl.col("end")]
     return pl.concat(
         [
-            inside.select(*common, cell=pl.lit(0, dtype=pl.Int64), cells=pl.col("first").cast(pl.Int64)),
+            inside.select(*common, cell=pl.col("low"), cells=pl.col("first").cast(pl.Int64) - pl.col("low")),
             inside.select(*common, cell=pl.col("gap_from").cast(pl.Int64), cells=pl.col("gap").cast(pl.Int64)),
-            inside.select(*common, cell=pl.col("last").cast(pl.Int64) + 1, cells=pl.col("expected") - 1 - pl.col("last")),
+            inside.select(*common, cell=pl.col("last").cast(pl.Int64) + 1, cells=pl.col("high") - 1 - pl.col("last")),
         ]
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -56,23 +57,33 @@ def test_missing_bars_sessions_and_extra_days_by_hand() -> None:
     assert (row["sessions_expected"], row["sessions_seen"], row["sessions_missing"]) == (6, 3, 3)
     assert row["missing_sessions"] == [date(2017, 1, 4), date(2017, 1, 5), date(2017, 1, 6)]
     assert (row["extra_days"], row["days_without_session"]) == (1, [date(2017, 1, 7)])
-    assert (row["bars_expected"], row["bars_seen"], row["bars_outside"]) == (6 * 375, 373 + 370 + 300, 1)
-    assert row["bars_missing"] == 3 * 375 + 2 + 5 + 75
-    assert row["incomplete_days"] == 3
+    # The two bars before the very first row are not missing; those before the last one, after hours, are.
+    assert (row["bars_expected"], row["bars_seen"], row["bars_outside"]) == (6 * 375 - 2, 373 + 370 + 300, 1)
+    assert row["bars_missing"] == 3 * 375 + 5 + 75
+    assert row["incomplete_days"] == 2
     assert row["worst_days"] == [
         {"day": date(2017, 1, 9), "bars": 300, "expected": 375},
         {"day": date(2017, 1, 3), "bars": 370, "expected": 375},
-        {"day": date(2017, 1, 2), "bars": 373, "expected": 375},
     ]
     assert row["longest_gap"] == {"from": utc("2017-01-09 14:15"), "to": utc("2017-01-09 15:30"), "bars": 75}
 
 
 def test_longest_gap_at_the_opening_and_between_bars() -> None:
-    opening = fed(session_of("2017-01-02", "09:20", 370)).report(["X"]).row(0, named=True)
-    assert opening["longest_gap"] == {"from": utc("2017-01-02 09:15"), "to": utc("2017-01-02 09:20"), "bars": 5}
+    opening = fed(session_of("2017-01-02") + session_of("2017-01-03", "09:20", 370)).report(["X"]).row(0, named=True)
+    assert opening["longest_gap"] == {"from": utc("2017-01-03 09:15"), "to": utc("2017-01-03 09:20"), "bars": 5}
     between = [t for i, t in enumerate(session_of("2017-01-02")) if i not in {7, 100, 101, 102}]
     row = fed(between).report(["X"]).row(0, named=True)
     assert row["longest_gap"] == {"from": utc("2017-01-02 10:55"), "to": utc("2017-01-02 10:58"), "bars": 3}
+
+
+def test_what_lies_before_the_first_row_and_after_the_last_is_not_missing() -> None:
+    """Half an hour of one day, and two mornings with the night between them."""
+    short = fed(session_of("2017-01-02", "10:00", 30)).report(["X"]).row(0, named=True)
+    assert (short["bars_expected"], short["bars_missing"], short["incomplete_days"], short["longest_gap"]) == (30, 0, 0, None)
+    mornings = session_of("2017-01-02", "09:30", 60) + session_of("2017-01-03", "09:15", 60)  # 15:30 - 10:30 = 300 minutes between
+    row = fed(mornings).report(["X"]).row(0, named=True)
+    assert (row["bars_expected"], row["bars_missing"], row["incomplete_days"]) == (420, 300, 1)
+    assert row["longest_gap"] == {"from": utc("2017-01-02 10:30"), "to": utc("2017-01-02 15:30"), "bars": 300}
 
 
 def test_several_rows_of_one_minute_are_one_bar() -> None:
@@ -104,7 +115,7 @@ def test_dates_that_the_calendar_does_not_know_are_said_not_judged() -> None:
 def test_a_break_cuts_a_session_in_two() -> None:
     gaps = Gaps(MINUTE, "Asia/Tokyo", "XTKS")
     morning = [instants("2020-01-06 09:00", zone="Asia/Tokyo")[0] + i * MINUTE for i in range(150)]
-    afternoon = [instants("2020-01-06 12:30", zone="Asia/Tokyo")[0] + i * MINUTE for i in range(149)]
+    afternoon = [instants("2020-01-06 12:30", zone="Asia/Tokyo")[0] + i * MINUTE for i in range(150) if i != 70]
     times = np.array(morning + afternoon, dtype=np.int64)
     gaps.add(np.zeros(len(times), dtype=np.int32), times)
     row = gaps.report(["7203"]).row(0, named=True)
@@ -179,12 +190,20 @@ def test_real_bars_agree_with_polars() -> None:
     gaps = fed(times.cast(pl.Int64).to_list())
     row = gaps.report(["AARTIIND"]).row(0, named=True)
     days = pl.DataFrame({"day": times.dt.convert_time_zone("Asia/Kolkata").dt.date()}).group_by("day").len().sort("day")
-    short = days.filter(pl.col("len") != 375)
-    assert row["incomplete_days"] == short.height == 12
+    end = days["day"].max()  # the file ends at 10:25 of that day, after 71 bars: what was to come is not missing
+    short = days.filter((pl.col("len") != 375) & (pl.col("day") != end))
+    assert days.filter(pl.col("day") == end)["len"].item() == 71
+    assert row["incomplete_days"] == short.height == 11
     assert row["sessions_seen"] == row["sessions_expected"] == days.height == 100
     assert row["bars_seen"] == lines.height == 37_178
-    assert row["bars_missing"] == (375 - short["len"].cast(pl.Int64)).sum() == 100 * 375 - lines.height
+    assert row["bars_missing"] == (375 - short["len"].cast(pl.Int64)).sum() == 99 * 375 + 71 - lines.height
     worst = short.sort(pl.col("len").cast(pl.Int64), "day").head(10)
     assert [(d["day"], d["bars"]) for d in row["worst_days"]] == worst.rows()
-    assert row["longest_gap"] == {"from": utc("2017-05-29 10:26"), "to": utc("2017-05-29 15:30"), "bars": 304}
+    minutes = times.dt.convert_time_zone("Asia/Kolkata")
+    of_day = pl.DataFrame({"day": minutes.dt.date(), "bar": minutes.dt.hour().cast(pl.Int64) * 60 + minutes.dt.minute() - 555})
+    runs = []
+    for (_day,), bars in of_day.filter(pl.col("day") != end).group_by("day"):
+        seen = sorted({-1, 375, *bars["bar"].to_list()})
+        runs.append(max(after - before - 1 for before, after in pairwise(seen)))
+    assert row["longest_gap"]["bars"] == max(runs)
     assert (row["extra_days"], row["bars_outside"], row["note"]) == (0, 0, None)
