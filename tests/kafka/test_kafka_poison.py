@@ -81,5 +81,4 @@ def test_keys_in_the_wrong_partition(kafka: Brokers, tmp_path: Path) -> None:
     assert "no key" in done.err
     assert "'a'" in done.err
     assert topic in done.err
-    assert "--repartition" in done.err
     assert kafka.read(out) == []

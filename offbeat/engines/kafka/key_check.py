@@ -33,6 +33,6 @@ class KeyCheck:
                 given = "no key" if own is None else f"key {own[:60].decode('utf-8', 'replace')!r}"
                 raise UserError(
                     f"{self._topic.name}, partition {records.partition}, offset {records.offsets[i]:,}: the record has {given} and its row "
-                    f"belongs to {key[:60]!r}, so rows of one key may lie in several partitions, out of order; give the records the "
-                    "pipeline's key, or let --repartition do it through a topic of its own"
+                    f"belongs to {key[:60]!r}, so rows of one key may lie in several partitions, out of order; send the records under the "
+                    "pipeline's key, or through a topic of one partition"
                 )
