@@ -62,7 +62,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 # Each writes its table into benchmarks/RESULTS.md.
-bench: setup
+bench: setup kafka-install
 	$(BIN)/python -m benchmarks.bars_vs_polars
 	$(BIN)/python -m benchmarks.bars_vs_spark
 	$(BIN)/python -m benchmarks.decode
@@ -75,6 +75,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.parity_covariance
 	$(BIN)/python -m benchmarks.cdr_speed
 	$(BIN)/python -m benchmarks.cdr_live
+	$(BIN)/python -m benchmarks.kafka_speed
 
 # 768 M call records: about 8 GB below $$TMPDIR, and a quarter of an hour.
 bench-cdr-scale: setup
