@@ -87,6 +87,10 @@ class KeyTable:
             self.names.append(key)
         return slot
 
+    def find(self, key: str) -> int:
+        """The key's slot, -1 for one that has none."""
+        return self._slots.get(key, -1)
+
     def slots(self, keys: pl.Series) -> I32:
         """Slots of n keys (String or integer Series without nulls)."""
         if len(keys) <= _FEW:

@@ -36,6 +36,8 @@ class TimePlan:
 
 KEY = "key"
 """What the key of a row, or of a window, is called in expressions."""
+NO_KEY = ""
+"""The key of rows without one. No other has it, as an empty text is null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class SourcePlan:
     """Files are read in the order of their times, not of their rows."""
     max_jump_ns: int | None = None
     """As in `QualityPlan`: a row further ahead must not move the rows of its file among those of others. None: any may."""
+    key_optional: bool = False
+    """A row may have no key: it then goes by `NO_KEY`, and only windows on other keys know it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import polars as pl
 
+from offbeat.core.days import DAY_NS, local_midnights
 from offbeat.errors import UserError
 
 TIME = pl.Datetime("ns", "UTC")
@@ -20,6 +21,8 @@ _FORMS = "key, kind, from, to (an anomaly a row) or key, time, label (a time a r
 _WORDS = {"0": False, "1": True, "false": False, "true": True}
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 _MOST = 2**63 - 1
+_FARTHEST = 106_740
+"""Days from 1970 that nanoseconds reach, in either direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ def read_labels(path: str | Path, zone: str = "UTC") -> Labels:
 
     `key, kind, from, to`: one anomaly per row, both ends included. `key, time, label`: one time per row, label 0 or 1 (also false, true).
     Consecutive times of a key with label 1 are one event, from the first to the last; in a file without any 0, each is its own event.
-    Times are RFC 3339 text, integer nanoseconds since 1970, or a time type; those without a zone are in `zone`.
+    Times are RFC 3339 text, integer nanoseconds since 1970, or a time type; those without a zone are in `zone`. A date is a whole local day
+    there: `from` its beginning, `to` its last nanosecond, and the `time` of a label its beginning, which is the time of a day's window.
 
     Raises UserError that names the file, and where it applies row, column and value.
     """
@@ -116,13 +120,30 @@ def _time(file: Path, table: pl.DataFrame, column: str, zone: str) -> pl.Series:
         times = values.cast(pl.Int64, strict=False).cast(TIME)
     elif isinstance(kind, pl.String):
         texts = values.str.strip_chars()
+        dates = _days(texts.str.to_date("%Y-%m-%d", strict=False), column, zone)
         numbers = texts.cast(pl.Int64, strict=False).cast(TIME)
         times = _parsed(texts, "%+").cast(TIME).fill_null(numbers)
-        times = times.fill_null(_local(_parsed(texts.str.replace(" ", "T"), "%Y-%m-%dT%H:%M:%S%.f"), zone))
+        times = times.fill_null(_local(_parsed(texts.str.replace(" ", "T"), "%Y-%m-%dT%H:%M:%S%.f"), zone)).fill_null(dates)
+    elif isinstance(kind, pl.Date):
+        times = _days(values, column, zone)
     else:
         raise UserError(f"{file}: column {column!r} is {kind}, not a time")
-    _whole(file, table, column, times, "a time such as 2013-10-07T13:30:00.5Z, or nanoseconds since 1970")
+    _whole(file, table, column, times, "a time such as 2013-10-07T13:30:00.5Z, a date, or nanoseconds since 1970")
     return times.alias(column)
+
+
+def _days(dates: pl.Series, column: str, zone: str) -> pl.Series:
+    """Where local days begin, or, in the column `to`, end."""
+    numbers = dates.to_physical().cast(pl.Int64)
+    known = numbers.set(numbers.abs() >= _FARTHEST, None)
+    there = known.drop_nulls().to_numpy()
+    if not len(there):
+        return known.cast(TIME)
+    low, high = int(there.min()), int(there.max())
+    first, midnights = local_midnights(zone, low * DAY_NS, high * DAY_NS)
+    place = (known.fill_null(low) - first + (column == "to")).to_numpy()
+    times = pl.Series(midnights[place] - (column == "to"))
+    return times.set(known.is_null(), None).cast(TIME)
 
 
 def _parsed(texts: pl.Series, form: str) -> pl.Series:

@@ -11,7 +11,7 @@ import polars as pl
 from offbeat.core.batch import F64, I64, NULL_INT, Batch, Bools
 from offbeat.core.chunk import FAULTS, Chunk
 from offbeat.core.keys import KeyTable
-from offbeat.core.plan import Plan
+from offbeat.core.plan import NO_KEY, Plan
 from offbeat.decide.block import Quarantined
 from offbeat.fold.rollup import RollupFold, RollupRows
 from offbeat.fold.row_columns import Columns
@@ -104,7 +104,8 @@ def _keys(chunk: Chunk, index: I64) -> pl.Series:
     """(n,) keys of some rows of a chunk."""
     if chunk.keys is None:
         return pl.repeat(chunk.key, len(index), dtype=pl.String, eager=True)
-    return chunk.keys.gather(index).cast(pl.String)
+    keys = chunk.keys.gather(index).cast(pl.String)
+    return keys.set(keys == NO_KEY, None) if (keys == NO_KEY).any() else keys
 
 
 def aside(chunk: Chunk, index: I64, reasons: list[str]) -> Quarantined:

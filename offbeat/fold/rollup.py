@@ -14,7 +14,7 @@ from offbeat.core.expression_machine import Machine
 from offbeat.core.int128_sums import ExactArguments
 from offbeat.core.keys import KeyTable
 from offbeat.core.partials import PartialLayout, Partials, PartialTable
-from offbeat.core.plan import RollupPlan
+from offbeat.core.plan import NO_KEY, RollupPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays
 from offbeat.core.window_merge import WindowMerge
@@ -64,12 +64,14 @@ class RollupFold:
         texts: tuple[str, ...],
         keys: KeyTable,
         as_of_ns: int | None = None,
+        *,
+        optional: bool = False,
     ) -> None:
         """keys: the source's; `columns`, `fixed` and `texts` name the rows of what `fold` is given.
 
-        as_of_ns: rows from there on are not selected.
+        as_of_ns: rows from there on are not selected. optional: rows may have no key of the source.
         """
-        self._plan, self._as_of_ns = rollup, as_of_ns
+        self._plan, self._as_of_ns, self._optional = rollup, as_of_ns, optional
         self._mapping = dict(rollup.mapping)
         self._text = texts.index(rollup.key_column) if rollup.key_column else -1
         self._machine = Machine(rollup.arguments, columns, CLOCK)
@@ -113,7 +115,10 @@ class RollupFold:
 
     def _target(self, slots: I32, texts: tuple[pl.Series, ...]) -> I32:
         if self._plan.key_source:
-            return slots
+            if not self._optional:
+                return slots
+            without = self._keys.find(NO_KEY)
+            return np.where(slots == without, np.int32(-1), slots) if without >= 0 else slots
         with self._naming:
             return self._named(slots, texts)
 

@@ -10,7 +10,7 @@ import polars as pl
 from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, words_of
-from offbeat.core.plan import KEY, Column, Plan
+from offbeat.core.plan import KEY, NO_KEY, Column, Plan
 from offbeat.core.text_inputs import TextInputs
 
 _EXACT = 2**53
@@ -86,7 +86,8 @@ class Columns:
         place = {name: t for t, name in enumerate(self.texts)}
 
         def text(name: str) -> pl.Series:
-            return pl.Series(list(keys) if name == KEY else texts[:, place[name]].tolist(), dtype=pl.String)
+            named = [key if key != NO_KEY else None for key in keys]
+            return pl.Series(named if name == KEY else texts[:, place[name]].tolist(), dtype=pl.String)
 
         read = np.empty((len(self._inputs), len(numbers)))
         self._inputs.read(text, read)

@@ -16,12 +16,13 @@ def scoring_view(plan: Plan) -> str | None:
         return None
     if len(rollups) == 1:
         return rollups[0].name
-    return next((view.name for view in rollups if view.rollup is not None and _always(view, view.rollup)), None)
+    optional = plan.source.key_optional
+    return next((view.name for view in rollups if view.rollup is not None and _always(view, view.rollup, optional=optional)), None)
 
 
-def _always(view: ViewPlan, rollup: RollupPlan) -> bool:
+def _always(view: ViewPlan, rollup: RollupPlan, *, optional: bool) -> bool:
     """Whether the view takes every row and some detector of it has an opinion on every window."""
-    if view.quorum > 1 or rollup.where >= 0 or not (rollup.key_source or rollup.key_constant):
+    if view.quorum > 1 or rollup.where >= 0 or not ((rollup.key_source and not optional) or rollup.key_constant):
         return False
     aggregates = {f"agg{i}": _sure(aggregate, rollup.sure) for i, aggregate in enumerate(rollup.aggregates)}
     columns = dict(zip(rollup.columns, certain(rollup.column_program, aggregates.__getitem__), strict=True))

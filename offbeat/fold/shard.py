@@ -14,7 +14,7 @@ from offbeat.core.chunk import Chunk
 from offbeat.core.co_occurrence import CoOccurrences, CoOccurring
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import Ledger, ViewCounts
-from offbeat.core.plan import Plan
+from offbeat.core.plan import NO_KEY, Plan
 from offbeat.core.state import Arrays, Document, prefixed, under
 from offbeat.decide.block import AlertBlock, Quarantined
 from offbeat.errors import UserError
@@ -69,7 +69,7 @@ class Shard:
         self._views = [View(plan, view, c.numbers, c.fixed) for view in plan.views if view.rollup is None]
         end_ns = as_of_ns(plan)
         self.rollups = {
-            view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts, self.keys, end_ns)
+            view.name: RollupFold(view.rollup, c.numbers, c.fixed, c.texts, self.keys, end_ns, optional=plan.source.key_optional)
             for view in plan.views
             if view.rollup is not None
         }
@@ -166,28 +166,45 @@ class Shard:
         self.last_ns = max(self.last_ns, newest_ns)
         if not at_end:
             self.newest_ns = max(self.newest_ns, newest_ns)
+        judged: Bools = np.zeros(n, np.bool_)
+        with_key = self._with_key(batch)
+        if with_key is None:
+            judged = self._judge_rows(batch, ordered.ordinals, out)
+        elif len(with_key):
+            judged[with_key] = self._judge_rows(batch.take(with_key), ordered.ordinals[with_key], out)
+        if rows_of is None:
+            rows_of = {name: rollup.rows(batch) for name, rollup in self.rollups.items()}
+        return Judged(batch, rows_of, judged, self.watermark.see(batch.time_ns) if self.rollups else np.zeros(0, np.int64))
+
+    def _with_key(self, batch: Batch) -> I64 | None:
+        """Which rows have a key; None where all have."""
+        without = self.keys.find(NO_KEY) if self.plan.source.key_optional else -1
+        if without < 0 or not (batch.slots == without).any():
+            return None
+        return np.flatnonzero(batch.slots != without)
+
+    def _judge_rows(self, batch: Batch, ordinals: I64, out: Output) -> Bools:
+        """(n,) which rows got a verdict of a view of rows."""
         if self.gaps is not None:
             self.gaps.add(batch.slots, batch.time_ns)
         rows = Rows(
             slots=batch.slots,
             time_ns=batch.time_ns,
-            ordinals=ordered.ordinals,
+            ordinals=ordinals,
             columns=batch.numbers,
             integers=batch.integers,
-            revision=np.ones(n, np.int64),
+            revision=np.ones(len(batch), np.int64),
             files=batch.files,
             numbers=batch.rows,
             frame=lambda index: self._columns.frame(batch.numbers, batch.integers, batch.texts, index),
         )
-        judged = np.zeros(n, np.bool_)
+        judged: Bools = np.zeros(len(batch), np.bool_)
         for view in self._views:
             result = view.judge(self.keys, rows)
             judged |= result.judged
             if result.block is not None:
                 out.alerts.append(result.block)
-        if rows_of is None:
-            rows_of = {name: rollup.rows(batch) for name, rollup in self.rollups.items()}
-        return Judged(batch, rows_of, judged, self.watermark.see(batch.time_ns) if self.rollups else np.zeros(0, np.int64))
+        return judged
 
     def fold(self, judged: Judged, begin: int, end: int) -> dict[str, Touched]:
         """Fold rows `begin` to `end` into the windows of the views on other keys; gives what it did, by views with early alerts."""

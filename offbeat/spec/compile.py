@@ -130,6 +130,7 @@ def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
         spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns,
         type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
         where=None if spec.where is None else _filter(spec.where, scope, problems), sort=spec.sort,
+        key_optional=spec.key.optional,
     )  # fmt: skip
 
 
@@ -227,7 +228,7 @@ def _state_parts(
     kinds = {column.name: former_name(ColumnSpec.former_values["type"], column.kind) for column in source.columns}
     parts: dict[str, Any] = {
         "name": spec.name,
-        "source.key": source.key_column[0] if source.key_column else {"file": source.key_pattern},
+        "source.key": _key_part(source),
         "source.time": [source.time.headers[0], source.time.format, source.time.zone],
         "source.order": source.order,
         "source.columns": [[column.name, kinds[column.name], column.scale, column.required, column.allow_nan] for column in source.columns],
@@ -257,6 +258,12 @@ def _state_parts(
         parts["seed"] = spec.seed
     # In the order of names: which of two detectors or views stands first changes no state.
     return dict(sorted(parts.items()))
+
+
+def _key_part(source: SourcePlan) -> Any:
+    if not source.key_column:
+        return {"file": source.key_pattern}
+    return [source.key_column[0], "optional"] if source.key_optional else source.key_column[0]
 
 
 def _decides(

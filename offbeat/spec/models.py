@@ -67,9 +67,16 @@ class KeySpec(Settings):
         description="Regular expression searched in the file's name; its group `key`, or else its first group, is the key.",
         examples=["^(?P<key>[^_.]+)"],
     )
+    optional: bool = Field(
+        default=False,
+        description="Whether a row without a key counts in windows on other keys, such as its region's. Otherwise it is quarantined as "
+        "`missing`.",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
+        if self.optional and self.column is None:
+            raise ValueError("`optional` belongs to a `column`: a file's name always gives a key")
         if (self.column is None) == (self.file is None):
             raise ValueError("give either `column` or `file`")
         if self.headers and self.column is None:

@@ -145,7 +145,7 @@ class Oracle:
         p = self.pipeline
         if row.fault or row.key is None or row.time_ns is None:
             return row.fault, None
-        env: Env = {"key": row.key}
+        env: Env = {"key": row.key or None}
         for column in p.columns:
             value = row.columns[column.name]
             if column.kind == "float" and value is not None and not math.isfinite(float(value)):
@@ -262,6 +262,9 @@ class Oracle:
         outcomes = set()
         evidence = {column.name: row.env[column.name] for column in self.pipeline.columns}
         for view in self.pipeline.views:
+            if view.rollup is None and row.key == "" and self.pipeline.optional_key:
+                outcomes.add("not_selected")
+                continue
             if view.rollup is None:
                 if view.name not in state.folded:
                     state.folded[view.name] = _Folded(view, self.pipeline.seed, row.key)

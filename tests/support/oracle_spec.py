@@ -168,3 +168,5 @@ class Pipeline:
     order: str = ""
     zone: str = "UTC"
     seed: int = 0
+    optional_key: bool = False
+    """Rows may have no key: theirs is then the empty text."""

@@ -101,7 +101,7 @@ def streams(draw: st.DrawFn, case: Case, max_rows: int = 50) -> Stream:
             cursor += reach + case.step_ns  # the stream really goes on after a gap
             row = replace(row, time_ns=cursor)
         if row.key is not None:
-            row = replace(row, key=f"k{key}")
+            row = replace(row, key="" if case.pipeline.optional_key and choice == 0 else f"k{key}")
         rows.append(replace(row, row=len(rows) + 1))
     return Stream(
         tuple(rows),

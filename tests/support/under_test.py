@@ -574,7 +574,7 @@ FILLED = Case(
     """
 name: filled
 source:
-  key: {column: key}
+  key: {column: key, optional: true}
   time: {column: time, zone: America/New_York}
   columns:
     price: {type: decimal, scale: 2, required: false}
@@ -614,6 +614,7 @@ views:
       columns: {n: count(*)}
     windows: {week: {over: 4 rows, min_rows: 1, features: {usual: mean(n)}}}
     detectors: {drop: {type: rule, when: n < usual, expected: usual}}
+  row: {detectors: {dear: {type: rule, when: price > 3 AND key IS NOT NULL}}}
 """,
     Pipeline(
         name="filled",
@@ -622,6 +623,7 @@ views:
         max_jump_ns=3 * DAY,
         not_after_ns=1_609_372_800 * SECOND,
         zone="America/New_York",
+        optional_key=True,
         views=(
             View(
                 "side_hour",
@@ -636,7 +638,7 @@ views:
                         "top": Agg("max", col("price")),
                         "priced": Agg("count", exact("price")),
                         "callers": Agg("distinct", col("key")),
-                        "prices": Agg("distinct", lambda e: e["price"] if e["key"].endswith("0") else None),
+                        "prices": Agg("distinct", lambda e: e["price"] if e["key"] and e["key"].endswith("0") else None),
                         "kinds": Agg("distinct", _kind),
                     },
                     plain("n", "total", "asks", "mean_price", "top", "priced", "callers", "prices", "kinds"),
@@ -674,6 +676,7 @@ views:
                 windows=(Window("week", {"usual": Agg("mean", col("n"))}, plain("usual"), rows=4, min_rows=1),),
                 detectors=(Rule("drop", lambda e: measured(e["n"], "<", e["usual"], e["usual"])),),
             ),
+            View("row", windows=(), detectors=(Rule("dear", lambda e: measured(e["price"], ">", 3.0)),)),
         ),
     ),
     step_ns=1800 * SECOND,

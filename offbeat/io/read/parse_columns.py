@@ -16,7 +16,7 @@ import pyarrow as pa
 from offbeat.core.batch import F64, I8, I32, I64, NULL_INT
 from offbeat.core.chunk import FAULTS
 from offbeat.core.compiled import compiled
-from offbeat.core.plan import Column, SourcePlan
+from offbeat.core.plan import NO_KEY, Column, SourcePlan
 from offbeat.io.read.csv_tokens import ESCAPED, Bytes, gather
 from offbeat.io.read.layout import KEY, TIME
 from offbeat.io.read.numbers import BAD, EMPTY, HARD, READ, SPECIAL, read_fixed, read_floats
@@ -225,7 +225,9 @@ def build(places: Places, plan: SourcePlan, ragged: Bools | None) -> tuple[pl.Da
     keys = None
     if KEY in places.slots:
         keys = texts(places, places.slots[KEY])
-        if keys.null_count():
+        if keys.null_count() and plan.key_optional:
+            keys = keys.fill_null(NO_KEY)
+        elif keys.null_count():
             missing = missing | keys.is_null().to_numpy()
     # One array for all floats, so that the consumer gets them as a matrix without a copy.
     matrix = np.empty((sum(c.kind == "float" for c in plan.columns), n))

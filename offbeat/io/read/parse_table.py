@@ -12,7 +12,7 @@ import polars as pl
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.core.days import DAY_NS
-from offbeat.core.plan import Column, SourcePlan
+from offbeat.core.plan import NO_KEY, Column, SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.read.layout import Layout
 from offbeat.io.read.parse_columns import Bools, Parsed, fault_codes, number_series, scaled
@@ -175,6 +175,8 @@ def parse_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, mark: int
         # The greatest integers have no place in Int64: those keys go by their decimal form at once.
         small = given.dtype.is_integer() and given.dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
         keys = given.cast(pl.Int64) if small else _text(given)
+        if keys.null_count() and plan.key_optional:
+            keys = keys.cast(pl.String).fill_null(NO_KEY)
         missing |= keys.is_null().to_numpy()
     out: list[pl.Series] = []
     matrix = np.empty((sum(c.kind == "float" for c in plan.columns), n))
