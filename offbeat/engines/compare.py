@@ -14,6 +14,7 @@ import numpy.typing as npt
 from offbeat.core.batch import F64, I32, I64, Bools
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan, ViewPlan
+from offbeat.engines.as_of_day import dated
 from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
 from offbeat.evaluate.detection_quality import Tolerance
@@ -95,6 +96,7 @@ def judge(
     end; besides what a run needs. Raises UserError for what a person can put right.
     """
     began = time.monotonic()
+    plan = dated(plan, source)
     fold = Fold(plan)
     fold.assign(0)
     watches = {view.name: _Watch(view, names) for view in plan.views if any(place[0] == view.name for place in names)}

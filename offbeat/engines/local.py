@@ -21,6 +21,7 @@ from offbeat.core.batch import NULL_INT
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import Plan
 from offbeat.core.state import prefixed, under
+from offbeat.engines.as_of_day import dated
 from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.closed_window_files import WINDOWS, ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
@@ -93,6 +94,7 @@ class LocalEngine:
     ) -> None:
         check_apart(source.files, alerts, quarantine)
         check_batch(plan, live=live, kept=state is not None)
+        plan = dated(plan, source)
         self._plan, self._source = plan, source
         self._live, self._keep = live, keep
         # A feed with a state goes on with the next start: what is held back waits for it.

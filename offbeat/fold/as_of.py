@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offbeat.core.batch import I64
 from offbeat.core.clock import LocalTime
 from offbeat.core.days import DAY_NS
 from offbeat.core.plan import Plan
@@ -20,6 +21,12 @@ def as_of_ns(plan: Plan) -> int | None:
     if plan.as_of is None or plan.as_of.day is None:
         return None
     return LocalTime(plan.source.time.zone).instant(plan.as_of.day * DAY_NS)
+
+
+def local_days(plan: Plan, time_ns: I64) -> I64:
+    """(n,) the local day of each time, since 1970-01-01."""
+    days: I64 = LocalTime(plan.source.time.zone).of(time_ns) // DAY_NS
+    return days
 
 
 def left_out(plan: Plan, last_ns: int) -> list[str]:

@@ -416,7 +416,8 @@ class AsOfSpec(Settings):
     )
     date: Day | None = Field(
         default=None,
-        description="For `fixed`: the day. It is not scored, nor are later days. Default: the day after the last row's.",
+        description="For `fixed`: the day. It is not scored, nor are later days. Default: the day after the last one with at "
+        "least 1 % of a median day's rows.",
         examples=["2024-03-01"],
     )
 

@@ -390,3 +390,61 @@ def test_two_files_of_one_key(tmp_path: Path, offbeat: Command) -> None:
     assert figures["quarantined"] == {"conflict": 5}
     assert all(word in figures["notes"][0] for word in ("BRK.A.csv", "BRK.B.csv", "key BRK"))
     assert not said(report(offbeat, "bars", *both), "BRK.A.csv", "BRK.B.csv")
+
+
+# -- R18: as of which day -----------------------------------------------------------------------------------------------------
+
+BATCH = """
+name: batch
+source:
+  key: k
+  time: {column: t, zone: Africa/Algiers}
+  where: kind = 'call'
+  columns: {v: {type: decimal}, kind: {type: text, required: false}}
+quality: {max_jump: 60d, not_after: '2024-06-01'}
+views:
+  day:
+    rollup: {key: k, size: 1d, columns: {n: count(*), total: sum(v)}}
+    windows: {past: {over: all, lag: 1d, min_rows: 3, features: {usual: mean(n)}}}
+    detectors: {many: {type: rule, when: n > usual, expected: usual}}
+as_of: fixed
+"""
+
+
+def _batch(strays: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    """Ten days of 200 calls, of which the last has 300; and strays, of which one row is 0.5 % of a median day."""
+    calls = [(day, n) for day in range(1, 11) for n in range(300 if day == 10 else 200)]
+    rows = [("A", f"2024-03-{day:02}T{10 + n // 60}:{n % 60:02}:00Z", 1, "call") for day, n in calls]
+    rows += [("A", t, 1, kind) for t, kind in strays]
+    return pl.DataFrame(rows, schema=["k", "t", "v", "kind"], orient="row")
+
+
+@pytest.mark.parametrize(
+    "strays",
+    [
+        [],
+        [("2024-03-11T08:00:00Z", "call")],  # 1 row of 200: 0.5 %
+        [("2024-03-12T08:00:00Z", "call")],
+        [("2024-03-11T08:00:00Z", "note")] * 50,  # not rows of this pipeline
+        [("2024-07-01T08:00:00Z", "call")] * 50,  # quarantined as not_after
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "parquet", "ndjson"])
+def test_a_stray_row_does_not_shift_the_day(tmp_path: Path, offbeat: Command, strays: list[tuple[str, str]], ending: str) -> None:
+    (tmp_path / "batch.yaml").write_text(BATCH)
+    path = tmp_path / f"calls.{ending}"
+    table = _batch(strays)
+    write: dict[str, Callable[[Path], object]] = {"csv": table.write_csv, "parquet": table.write_parquet, "ndjson": table.write_ndjson}
+    write[ending](path)
+    figures = report(offbeat, tmp_path / "batch.yaml", path, "--alerts", tmp_path / "a.jsonl")
+    assert said(figures, "as of 2024-03-11", "2024-03-10", "300 rows")
+    assert alerts(tmp_path / "a.jsonl")["time"].dt.strftime("%F").to_list() == ["2024-03-09"]  # 23:00Z: midnight of the 10th in Algiers
+    later = sum(kind == "call" and t < "2024-06" for t, kind in strays)
+    assert said(figures, f"{later} rows of later days") == bool(later)
+
+
+def test_days_with_rows_enough_are_the_last(tmp_path: Path, offbeat: Command) -> None:
+    """Two rows are 1 % of 200: then that day is scored."""
+    (tmp_path / "batch.yaml").write_text(BATCH)
+    _batch([("2024-03-11T08:00:00Z", "call"), ("2024-03-11T09:00:00Z", "call")]).write_csv(tmp_path / "calls.csv")
+    assert said(report(offbeat, tmp_path / "batch.yaml", tmp_path / "calls.csv"), "as of 2024-03-12", "2024-03-11", "2 rows")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from offbeat.core.batch import NULL_INT
+from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
@@ -21,7 +21,7 @@ from offbeat.io.read.merge_overlapping import Merged, clusters, time_range
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.prefetch import Ahead
 from offbeat.io.read.readers import Reader, absences, mixtures, open_all, reader_of
-from offbeat.io.read.row_tables import Member
+from offbeat.io.read.row_tables import Member, readable_times
 from offbeat.io.read.sorted_file import SortedFile
 from offbeat.io.read.timestamps import zone_of
 from offbeat.quality.row_filter import RowFilter
@@ -161,6 +161,15 @@ class FileSource:
     def has_headers(self) -> bool:
         """Whether some file says which columns it has, so that they were looked for; JSON lines do not."""
         return any(getattr(reader, "layout", None) is not None for reader in self._readers)
+
+    def times(self) -> Iterator[I64]:
+        """Times of all rows that can be read and are of this pipeline, in pieces and in no order; no other column is read."""
+        where = self._plan.where
+        asked = {name.removesuffix("@code") for name in where.program.inputs} if where is not None else set()
+        plan = replace(self._plan, columns=tuple(c for c in self._plan.columns if c.name in asked), key_column=())
+        for file in self._found:
+            for work in reader_of(replace(file, key=""), plan, self._block).blocks():
+                yield readable_times(work(), self._where)
 
     def in_order_of_time(self) -> ByTime:
         """The rows of all files and keys in one order, each content once; not restartable."""

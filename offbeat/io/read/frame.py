@@ -16,7 +16,9 @@ from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.read.layout import lay_out
 from offbeat.io.read.parse_table import check_types, parse_table, times_of
+from offbeat.io.read.row_tables import readable_times
 from offbeat.io.read.timestamps import zone_of
+from offbeat.quality.row_filter import RowFilter
 
 ROWS = 1 << 17
 """Rows of a chunk."""
@@ -88,6 +90,12 @@ class FrameSource:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def times(self) -> Iterator[I64]:
+        """See `FileSource.times`."""
+        where = None if self._plan.where is None else RowFilter(self._plan.where, self._plan.columns)
+        for at in range(0, len(self._frame), self._rows):
+            yield readable_times(parse_table(self._frame.slice(at, self._rows), self._layout, self._plan, 0, 0), where)
 
     def chunks(self, start: Position | None) -> Iterator[Chunk]:
         """Rows after `start`, whose place is a row number of the same table."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from offbeat.core.batch import NULL_INT
+from offbeat.core.batch import I64, NULL_INT
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.quality.row_filter import RowFilter
 
@@ -103,3 +103,11 @@ def parsed_rows(frame: pl.DataFrame, mark: int, done: int, raws: Sequence[Raw]) 
         rows=frame[ROW].to_numpy(),
         files=frame[FILE].to_numpy(),
     )
+
+
+def readable_times(parsed: Parsed, where: RowFilter | None) -> I64:
+    """Times of the rows of a block that have one and are not filtered."""
+    rejected = where.rejected(parsed.frame, parsed.faults) if where is not None else None
+    there = parsed.time_ns != NULL_INT
+    times: I64 = parsed.time_ns[there if rejected is None else there & ~rejected]
+    return times
