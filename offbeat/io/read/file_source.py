@@ -16,7 +16,7 @@ from offbeat.io.contract import Arrival
 from offbeat.io.read.by_time import ByTime, TimedFile
 from offbeat.io.read.csv import BLOCK
 from offbeat.io.read.files import find_files, fingerprint
-from offbeat.io.read.known_files import FileMark, Rest, RowSum, grown, regrouped, resolved, stamp_of, sums_of
+from offbeat.io.read.known_files import FileMark, Rest, RowSum, by_path, grown, regrouped, resolved, stamp_of, sums_of
 from offbeat.io.read.merge_overlapping import Merged, clusters, time_range
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.prefetch import Ahead
@@ -207,7 +207,7 @@ class FileSource:
 
     def _work(self, finished: dict[str, list[Any]], current: dict[str, Any] | None) -> Iterator[Callable[[], Step]]:
         """Everything to be done, in order; runs on the thread that reads."""
-        known = dict(finished)
+        known, there = dict(finished), by_path(finished)
         taken: set[int] = set()
         if current is not None:
             unit = self._resumed(current)
@@ -222,7 +222,7 @@ class FileSource:
                 file = self._found[index]
                 if index in taken:
                     continue
-                name = self._fingerprint(index, known)
+                name = self._fingerprint(index, there)
                 if name in known:
                     earlier, rows = known[name][:2]
                     if name in self._told:
@@ -233,9 +233,9 @@ class FileSource:
                         yield partial(Step, None, note=f"{file.path}: same content as {earlier}, skipped")
                     continue
                 if name:
-                    before = grown(file, self._readers[index], known) if self.counts and not self._plan.sort else None
-                    if before is not None:
-                        self._go_on(index, before)
+                    before = there.get(resolved(file.path), ()) if self.counts and not self._plan.sort else ()
+                    if (mark := grown(file, self._readers[index], before)) is not None:
+                        self._go_on(index, mark)
                     known[name] = self._record(index, 1)
                 members.append((index, name))
             for unit in self._units(members, alone=len(groups) == 1):
@@ -264,15 +264,14 @@ class FileSource:
         self._readers[index] = Rest(self._readers[index], before.end, before.sum.rows)
         self._sums[index] = replace(before.sum)
 
-    def _fingerprint(self, index: int, known: dict[str, list[Any]]) -> str:
+    def _fingerprint(self, index: int, there: Mapping[str, Sequence[tuple[str, FileMark]]]) -> str:
         """Of a file's content; a file at the path of one read before, and not changed since (see `stamp_of`), is taken for that one."""
         file = self._found[index]
         if file.path == "-" or file.size == 0:
             return ""
         if index not in self._prints:
-            stamp, real = stamp_of(file.path), resolved(file.path)
-            marks = ((name, FileMark.of(entry)) for name, entry in known.items()) if stamp else ()
-            same = (name for name, mark in marks if mark.stamp == stamp and mark.path == real)
+            stamp = stamp_of(file.path)
+            same = (name for name, mark in there.get(resolved(file.path), ()) if stamp and mark.stamp == stamp)
             self._prints[index], self._stamps[index] = next(same, "") or fingerprint(file), stamp
         return self._prints[index]
 
@@ -302,7 +301,8 @@ class FileSource:
         """
         finished, prints = _finished(start), self._all_prints(start)
         marks = {name: FileMark.of(entry) for name, entry in finished.items()}
-        gone = {name: mark for name, mark in marks.items() if name not in prints.values() and not os.path.exists(mark.path)}  # noqa: PTH110
+        here = set(prints.values())
+        gone = {name: mark for name, mark in marks.items() if name not in here and not os.path.exists(mark.path)}  # noqa: PTH110
         current = start["current"]
         if not gone or current is not None:
             return start, []
@@ -366,8 +366,8 @@ class FileSource:
         return apart
 
     def _all_prints(self, start: Position | None) -> dict[int, str]:
-        known = _finished(start)
-        return {index: self._fingerprint(index, known) for index, file in enumerate(self._found) if file.path != "-"}
+        there = by_path(_finished(start))
+        return {index: self._fingerprint(index, there) for index, file in enumerate(self._found) if file.path != "-"}
 
     def _groups(self) -> list[list[int]]:
         """Files that may hold rows of the same key."""

@@ -117,14 +117,22 @@ def prefix_print(file: InputFile, size: int) -> str:
     return digest.hexdigest() if last == b"\n" and not size else ""
 
 
-def grown(file: InputFile, reader: Reader, known: Mapping[str, Sequence[Any]]) -> FileMark | None:
+def by_path(known: Mapping[str, Sequence[Any]]) -> dict[str, list[tuple[str, FileMark]]]:
+    """Resolved path → fingerprints and marks of what was read there."""
+    found: dict[str, list[tuple[str, FileMark]]] = {}
+    for name, entry in known.items():
+        mark = FileMark.of(entry)
+        found.setdefault(mark.path, []).append((name, mark))
+    return found
+
+
+def grown(file: InputFile, reader: Reader, known: Sequence[tuple[str, FileMark]]) -> FileMark | None:
     """What was read of a file that has only been added to since, at its end: `end` is where what is new begins.
 
-    Of plain text its beginning is the former file, byte by byte; of others the first rows are the former ones.
+    Of plain text its beginning is the former file, byte by byte; of others the first rows are the former ones. known: what was read at
+    its path.
     """
-    real = resolved(file.path)
-    marks = ((name, FileMark.of(entry)) for name, entry in known.items())
-    before = [(name, mark) for name, mark in marks if mark.path == real and mark.size and mark.sum.rows]
+    before = [(name, mark) for name, mark in known if mark.size and mark.sum.rows]
     before.sort(key=lambda entry: -entry[1].sum.rows)
     plain = not file.packing and file.kind in {"csv", "ndjson"}
     for name, mark in before:
