@@ -4,112 +4,140 @@ from __future__ import annotations
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32, I64
+from offbeat.core.batch import F64, I8, I32, I64
 from offbeat.core.compiled import compiled
-from offbeat.core.rings import allocate, give, grown_rows, laid_out, next_capacity, no_free, stretches
+from offbeat.core.rings import grown_rows
 
-OFFSET, CAPACITY, HEAD, LENGTH, SEEN = range(5)
-"""Columns of a slot's record; SEEN counts all its rows."""
+LENGTH, SEEN = range(2)
+"""Columns of a slot's record: rows that are kept, and all rows of its key."""
+PAGE = 32
+"""Rows that a key gets space for at a time: nothing is copied or left behind when it grows. Row n of a key stands in its page n // 32."""
+
+NO_CODE = -128
+"""A null among the codes."""
 
 
 @compiled
 def _append(
-    begin: int, slots: I32, time_ns: I64, columns: F64, chosen: I64, integers: I64, exact: I64, most: int,
-    records: I64, used: I64, free: I64, times: I64, values: F64, whole: I64, numbers: I64,
+    begin: int, slots: I32, time_ns: I64, index: I64, whole_rows: I64, integers: I64, value_rows: I64, code_rows: I64, columns: F64,
+    records: I64, pages: I32, used: I64, times: I64, whole: I64, values: F64, codes: I8, numbers: I64,
 ) -> int:
-    """Append rows begin…; returns the number of rows done: all, or those before the pool must grow."""
+    """Append rows begin…, row i from column index[i] of the matrices; returns how many are done: all, or up to where the pool must grow."""
     for i in range(begin, len(slots)):
-        s = slots[i]
-        length = records[s, LENGTH]
-        capacity = records[s, CAPACITY]
-        if length == capacity and capacity < most:
-            size = next_capacity(capacity, most)
-            to = allocate(size, used, free, times)
-            if to < 0:
+        s, source = slots[i], index[i]
+        before = records[s, SEEN]
+        page = before // PAGE % pages.shape[1]
+        if pages[s, page] == 0:
+            if (used[0] + 1) * PAGE > len(times):
                 return i
-            for k in range(length):
-                at = records[s, HEAD] + k
-                p = records[s, OFFSET] + (at if at < capacity else at - capacity)
-                times[to + k] = times[p]
-                for j in range(values.shape[1]):
-                    values[to + k, j] = values[p, j]
-                for j in range(whole.shape[1]):
-                    whole[to + k, j] = whole[p, j]
-            if capacity > 0:
-                give(records[s, OFFSET], capacity, free, times)
-            records[s, OFFSET] = to
-            records[s, CAPACITY] = size
-            records[s, HEAD] = 0
-            capacity = size
-        if length == capacity:
-            records[s, HEAD] = records[s, HEAD] + 1 if records[s, HEAD] + 1 < capacity else 0
-            length -= 1
-        at = records[s, HEAD] + length
-        p = records[s, OFFSET] + (at if at < capacity else at - capacity)
-        times[p] = time_ns[i]
-        for j in range(len(chosen)):
-            values[p, j] = columns[chosen[j], i]
-        for j in range(len(exact)):
-            whole[p, j] = integers[exact[j], i]
-        records[s, LENGTH] = length + 1
+            used[0] += 1
+            pages[s, page] = used[0]
+        elif before % PAGE == 0:
+            # The oldest page is written over.
+            records[s, LENGTH] = min(records[s, LENGTH], (pages.shape[1] - 1) * PAGE)
+        at = np.int64(pages[s, page] - 1) * PAGE + before % PAGE
+        times[at] = time_ns[i]
+        for j in range(len(whole_rows)):
+            whole[at, j] = integers[whole_rows[j], source]
+        for j in range(len(value_rows)):
+            values[at, j] = columns[value_rows[j], source]
+        for j in range(len(code_rows)):
+            code = columns[code_rows[j], source]
+            codes[at, j] = np.int8(code) if code == code else NO_CODE
+        records[s, LENGTH] += 1
         records[s, SEEN] += 1
         numbers[i] = records[s, SEEN]
     return len(slots)
 
 
+@compiled
+def _reserve(records: I64, pages: I32, used: I64) -> None:
+    """Pages for the rows that the records tell of."""
+    for s in range(len(records)):
+        first = (records[s, SEEN] - records[s, LENGTH]) // PAGE
+        for page in range(first, (records[s, SEEN] + PAGE - 1) // PAGE):
+            used[0] += 1
+            pages[s, page % pages.shape[1]] = used[0]
+
+
+@compiled
+def _locate(slots: I32, lengths: I64, records: I64, pages: I32, at: I64) -> None:
+    """Where the last lengths[g] rows of each slot stand, slot after slot, the oldest first."""
+    done = 0
+    for g in range(len(slots)):
+        s = slots[g]
+        for n in range(records[s, SEEN] - lengths[g], records[s, SEEN]):
+            at[done] = np.int64(pages[s, n // PAGE % pages.shape[1]] - 1) * PAGE + n % PAGE
+            done += 1
+
+
 class History:
-    """The last `most` rows of each key: `chosen` rows of the matrix of columns, `exact` rows of that of the exact integers."""
+    """At least the last `most` rows of each key.
 
-    def __init__(self, chosen: I64, exact: I64, most: int) -> None:
-        self._chosen, self._exact, self._most = chosen, exact, most
-        self.records: I64 = np.zeros((0, 5), np.int64)
+    Of a row it keeps its time, rows `whole` of the matrix of exact integers, and rows `values` and `codes` of that of the columns. Codes
+    are small whole numbers, at least -1 and below 127, or null.
+    """
+
+    def __init__(self, whole: I64, values: I64, codes: I64, most: int) -> None:
+        self._whole_rows, self._value_rows, self._code_rows = whole, values, codes
+        # One page is filled while the others are whole.
+        self.least = -(-most // PAGE) * PAGE
+        """So many rows of a key are kept in any case."""
+        self.records: I64 = np.zeros((0, 2), np.int64)
+        self._pages: I32 = np.zeros((0, self.least // PAGE + 1), np.int32)
         self._used: I64 = np.zeros(1, np.int64)
-        self._free = no_free()
         self._times: I64 = np.zeros(0, np.int64)
-        self._values: F64 = np.zeros((0, len(chosen)))
-        self._whole: I64 = np.zeros((0, len(exact)), np.int64)
+        self._whole: I64 = np.zeros((0, len(whole)), np.int64)
+        self._values: F64 = np.zeros((0, len(values)))
+        self._codes: I8 = np.zeros((0, len(codes)), np.int8)
 
-    def append(self, slots: I32, time_ns: I64, columns: F64, integers: I64, keys: int, numbers: I64) -> None:
-        """Keep n rows in fold order; `columns` (c, n), `integers` (i, n), `keys` slots in use. Fills `numbers` (n,): rows of the key."""
-        self.records = grown_rows(self.records, keys)
+    def grow(self, slots: int) -> None:
+        """Make room for at least so many slots."""
+        self.records, self._pages = grown_rows(self.records, slots), grown_rows(self._pages, slots)
+
+    def append(self, slots: I32, time_ns: I64, index: I64, columns: F64, integers: I64) -> I64:
+        """Keep n rows in fold order, row i from place index[i] of `columns` (c, …) and `integers` (i, …).
+
+        Returns (n,) the number of each among its key's rows, from 1.
+        """
+        numbers = np.empty(len(slots), np.int64)
         done = 0
-        while done < len(slots):
-            done = _append(
-                done, slots, time_ns, columns, self._chosen, integers, self._exact, self._most,
-                self.records, self._used, self._free, self._times, self._values, self._whole, numbers,
-            )  # fmt: skip
-            if done < len(slots):
-                self._grow(int(self._used[0]) + 2 * self._most)
+        while (
+            done := _append(
+                done, slots, time_ns, index, self._whole_rows, integers, self._value_rows, self._code_rows, columns,
+                self.records, self._pages, self._used, self._times, self._whole, self._values, self._codes, numbers,
+            )
+        ) < len(slots):  # fmt: skip
+            self._grow_pool(int(self._used[0]) + 1)
+        return numbers
 
-    def _grow(self, elements: int) -> None:
-        self._times, self._values = grown_rows(self._times, elements), grown_rows(self._values, elements)
-        self._whole = grown_rows(self._whole, elements)
+    def _grow_pool(self, pages: int) -> None:
+        rows = pages * PAGE
+        self._times, self._whole = grown_rows(self._times, rows), grown_rows(self._whole, rows)
+        self._values, self._codes = grown_rows(self._values, rows), grown_rows(self._codes, rows)
 
-    def rows(self, slots: I32) -> tuple[I64, F64, I64]:
-        """Times (r,), values (r, chosen) and integers (r, exact) of the rows of some slots, slot after slot, the oldest first."""
-        r = self.records[slots]
-        length, capacity = r[:, LENGTH], np.maximum(r[:, CAPACITY], 1)
-        within = stretches(r[:, HEAD], length)
-        at = np.repeat(r[:, OFFSET], length) + within % np.repeat(capacity, length)
-        return self._times[at], self._values[at], self._whole[at]
+    def rows(self, slots: I32, lengths: I64) -> tuple[I64, I64, F64, I8]:
+        """Times (r,), integers (r, i), values (r, v) and codes (r, c) of the last lengths[g] rows of each slot, the oldest first."""
+        at = np.empty(int(lengths.sum()), np.int64)
+        _locate(slots, lengths, self.records, self._pages, at)
+        return self._times[at], self._whole[at], self._values[at], self._codes[at]
 
     def snapshot(self, slots: int) -> dict[str, np.ndarray]:
         """State of the first `slots` slots, column by column and times as steps: so it packs well."""
-        self.records = grown_rows(self.records, slots)
-        times, values, whole = self.rows(np.arange(slots, dtype=np.int32))
-        records = self.records[:slots, LENGTH:].copy()
-        times = np.diff(times, prepend=np.int64(0))
-        return {"records": records, "times": times, "values": np.ascontiguousarray(values.T), "whole": np.ascontiguousarray(whole.T)}
+        self.grow(slots)
+        records = self.records[:slots].copy()
+        times, whole, values, codes = self.rows(np.arange(slots, dtype=np.int32), records[:, LENGTH])
+        columns = {name: np.ascontiguousarray(array.T) for name, array in (("whole", whole), ("values", values), ("codes", codes))}
+        return {"records": records, "times": np.diff(times, prepend=np.int64(0)), **columns}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over a snapshot."""
-        slots = len(arrays["records"])
-        self.records = grown_rows(self.records, slots)
-        r = self.records[:slots]
-        r[:, LENGTH:] = arrays["records"]
-        r[:, OFFSET], r[:, CAPACITY] = laid_out(r[:, LENGTH], self._most)
-        elements = int(r[:, CAPACITY].sum())
-        self._grow(elements)
-        self._used[0] = elements
-        at = stretches(r[:, OFFSET], r[:, LENGTH])
-        self._times[at], self._values[at], self._whole[at] = np.cumsum(arrays["times"]), arrays["values"].T, arrays["whole"].T
+        """Restore a snapshot."""
+        records = arrays["records"]
+        self.grow(len(records))
+        self.records[: len(records)] = records
+        self._grow_pool(int((-(-records[:, SEEN] // PAGE) - (records[:, SEEN] - records[:, LENGTH]) // PAGE).sum()))
+        _reserve(self.records[: len(records)], self._pages, self._used)
+        at = np.empty(int(records[:, LENGTH].sum()), np.int64)
+        _locate(np.arange(len(records), dtype=np.int32), records[:, LENGTH], self.records, self._pages, at)
+        self._times[at], self._whole[at] = np.cumsum(arrays["times"]), arrays["whole"].T
+        self._values[at], self._codes[at] = arrays["values"].T, arrays["codes"].T

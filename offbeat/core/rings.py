@@ -1,4 +1,4 @@
-"""Space for many small rings in one pool: each key slot owns a stretch that doubles when full, and freed stretches are reused."""
+"""Space for many small rings in one pool: each key slot owns a stretch that grows when full, and freed stretches are reused."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def next_capacity(capacity: int, most: int) -> int:
     """The stretch after one of `capacity` elements; `most` > 0 bounds it."""
     if 0 < most <= SMALL:
         return most
-    wanted = FIRST if capacity == 0 else 2 * capacity
-    return min(wanted, most) if most > 0 else wanted
+    if most <= 0:
+        return FIRST if capacity == 0 else 2 * capacity
+    # In few steps, as keys that fill up together leave all smaller stretches behind.
+    wanted = FIRST if capacity == 0 else 4 * capacity
+    return wanted if 2 * wanted < most else most
 
 
 @compiled
@@ -86,8 +89,8 @@ def stretch_capacity(sizes: I64, most: int) -> I64:
         return np.where(sizes > 0, np.int64(most), np.int64(0))
     capacity = np.zeros(len(sizes), np.int64)
     while (short := capacity < sizes).any():
-        grown = np.where(capacity == 0, FIRST, 2 * capacity)
-        capacity = np.where(short, np.minimum(grown, most) if most else grown, capacity)
+        grown = np.where(capacity == 0, FIRST, (4 if most > 0 else 2) * capacity)
+        capacity = np.where(short, np.where((most <= 0) | (2 * grown < most), grown, most), capacity)
     return capacity
 
 

@@ -18,7 +18,7 @@ import xxhash
 
 from offbeat.errors import UserError
 
-FORMAT = 5
+FORMAT = 6
 """Increased whenever an older offbeat could not read a newer snapshot, or the other way round."""
 
 _MARK = b"offbeat\n"

@@ -68,10 +68,12 @@ def method_of(plan: PopulationPlan) -> Method:
 
 
 def _trained(plan: ModelPlan, around: Surroundings) -> Detector:
-    same = [other for other in around.view.detectors if isinstance(other, ModelPlan) and _turns(other) == _turns(plan)]
-    shared = around.shared.setdefault(_turns(plan), SharedTraining(plan, around.raw))
+    turns = _turns(plan)
+    if turns not in around.shared:
+        around.shared[turns] = SharedTraining(plan, around.raw)
+    same = [other for other in around.view.detectors if isinstance(other, ModelPlan) and _turns(other) == turns]
     # The first by name, as the order in which detectors stand decides nothing of a state.
-    return Trained(plan, shared, around.seed, keeps_rows=plan.name == min(other.name for other in same))
+    return Trained(plan, around.shared[turns], around.seed, keeps_rows=plan.name == min(other.name for other in same))
 
 
 def _extension(plan: ExtensionPlan, _: Surroundings) -> Detector:

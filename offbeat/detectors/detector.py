@@ -7,7 +7,7 @@ function of the rows before it alone. Nothing it computes may depend on a clock,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -82,16 +82,25 @@ class Verdicts:
 
 
 class RawRows(Protocol):
-    """The last rows of each key as they came, from which rows that a detector keeps can be made again instead of being saved."""
+    """The last rows of each key as they came, from which what a detector read of them can be made again instead of being kept."""
 
-    def covers(self, first: I64) -> Bools:
-        """(s,) of the first s slots, whether the rows from number `first` (s,) on can be made again; 0 is none."""
+    def before(self, each: Callable[[DetectorInput], None]) -> None:
+        """Call `each` with every batch before its rows take the place of older ones."""
 
-    def batches(self, slots: I32) -> list[I32]:
-        """The slots in portions that memory is enough for."""
+    def keep(self, batch: DetectorInput) -> I64:
+        """Keep the rows of a batch that was judged, or of a part, once however often it is asked; returns their numbers in their keys."""
 
-    def outputs(self, slots: I32, first: I64) -> tuple[I64, I64, F64]:
-        """Rows of some slots from number `first` (g,) on: (r,) places of their slots among `slots`, (r,) times, (o, r) outputs."""
+    def covers(self, slots: I32, first: I64) -> Bools:
+        """(g,) of some slots, whether the rows from number `first` (g,) on can be made again; 0 is none."""
+
+    def room(self, slots: I32, first: I64) -> I64:
+        """(g,) how many more rows each slot may get before its rows from number `first` on can no longer be made again; 0: the next."""
+
+    def outputs(self, slots: I32, first: I64) -> tuple[I64, I64, I64, F64]:
+        """Rows of some slots from number `first` (g,) on.
+
+        Returns (r,) the place of each row's slot among `slots`, (r,) its number in its key, (r,) its time, and (o, r) outputs.
+        """
 
 
 class Detector(ABC):

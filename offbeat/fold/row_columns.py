@@ -8,12 +8,11 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I64, NULL_INT, U64, Bools
-from offbeat.core.compiled import compiled
 from offbeat.core.hashing import INTEGER, NUMBER, TEXT, TIME, row_hashes, words_of
 from offbeat.core.plan import KEY, NO_KEY, Column, Plan
 from offbeat.core.text_inputs import TextInputs
+from offbeat.fold.fixed_point import FixedPoint
 
-_EXACT = 2**53
 _FEW = 256
 """Up to so many rows plain Python is faster than a call into a library for columns."""
 _REMEMBERED = 4096
@@ -35,8 +34,7 @@ class Columns:
         self.texts = tuple(c.name for c in self._texts)
         self.allow_nan = frozenset(c.name for c in columns if c.allow_nan) | set(self._inputs.names)
         self._scaled = [(row, c) for row, c in enumerate(self._numeric) if c.kind == "decimal"]
-        self._scaled_rows = np.array([row for row, _ in self._scaled], np.int64)
-        self._divisors = np.array([10**c.scale for c in self._fixed], np.float64)
+        self._fixed_point = FixedPoint([c.scale for c in self._fixed], [row for row, _ in self._scaled])
         self._plain = [(row, c) for row, c in enumerate(self._numeric) if c.kind != "decimal"]
         self._words: dict[str | None, int] = {}
         self._unique = self._hashed(plan.quality.unique)
@@ -70,8 +68,7 @@ class Columns:
                 nullable[row] = True
                 series = series.fill_null(NULL_INT)
             integers[i] = series.to_numpy()
-        if _divide(integers, self._divisors, self._scaled_rows, out):
-            _divide_large(integers, self._fixed, self._scaled_rows, out)
+        self._fixed_point.numbers(integers, out)
         for row, column in self._plain:
             series = frame.get_column(column.name)
             nullable[row] = series.null_count() > 0
@@ -145,26 +142,6 @@ def _gathered(name: str, texts: pl.Series, index: I64) -> pl.Series:
     if len(index) <= _FEW:
         return pl.Series(name, [texts[i] for i in index.tolist()], dtype=pl.String)
     return texts.gather(index).alias(name)
-
-
-@compiled
-def _divide(integers: I64, divisors: F64, rows: I64, out: F64) -> bool:
-    """Each n / 10^scale with one rounding, null as NaN [S9]; returns whether some integer is beyond 2^53, where it is not one."""
-    big = False
-    for c in range(len(rows)):
-        row, divisor = rows[c], divisors[c]
-        for i in range(integers.shape[1]):
-            n = integers[c, i]
-            out[row, i] = np.nan if n == NULL_INT else n / divisor
-            big = big or (n != NULL_INT and (n > _EXACT or n < -_EXACT))
-    return big
-
-
-def _divide_large(integers: I64, columns: tuple[Column, ...], rows: I64, out: F64) -> None:
-    """Beyond 2^53 the conversion rounds as well; Python divides exact integers with one rounding."""
-    for c, column in enumerate(columns):
-        big = (integers[c] != NULL_INT) & (np.abs(integers[c]) > _EXACT)
-        out[rows[c], big] = [n / 10**column.scale for n in integers[c, big].tolist()]
 
 
 def _doubles(series: pl.Series, column: Column) -> F64:

@@ -114,7 +114,8 @@ class View:
         self._backgrounds = [WindowFold(window, columns, (), self._features) for window in view.backgrounds]
         behind = tuple(name for window in view.backgrounds for name in window.features)
         self._machine = Machine(view.program, columns, self._features + behind)
-        self._rebuild = Rebuild(view, columns, fixed, plan.codes) if can_rebuild(view) else None
+        scales = {column.name: column.scale for column in plan.source.columns}
+        self._rebuild = Rebuild(view, columns, fixed, plan.codes, scales) if can_rebuild(view) else None
         self._detectors = DetectorSet(view, plan.seed, self._rebuild)
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = evidence_window(view)
@@ -151,7 +152,7 @@ class View:
         outputs = self._machine.run(rows.columns, np.concatenate([features, *(w.features for w in behind)]) if behind else features)
         numbers = np.zeros(n, np.int64)
         if self._rebuild is not None:
-            numbers = self._rebuild.append(rows.slots, rows.time_ns, rows.columns, rows.integers, len(keys))
+            numbers = self._rebuild.show(rows.columns, rows.integers, len(keys))
         decisions = self._detectors.judge(DetectorInput(keys.names, rows.slots, rows.time_ns, outputs, numbers), before)
         if self.observer is not None:
             self.observer(BatchResult(rows, features, outputs, self._detectors.verdicts, decisions))
@@ -356,9 +357,9 @@ class View:
         out: Arrays = {}
         for window in (*self._windows, *self._backgrounds):
             out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
-        if self._rebuild is not None:
-            out |= prefixed(_RAW, self._rebuild.snapshot(keys))
-        return out | prefixed(_DETECTORS, self._detectors.snapshot(keys))
+        # The detectors take up their last batch now, and with it come its raw rows.
+        out |= prefixed(_DETECTORS, self._detectors.snapshot(keys))
+        return out if self._rebuild is None else out | prefixed(_RAW, self._rebuild.snapshot(keys))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot; `names` are the keys of its slots."""

@@ -1,13 +1,17 @@
 """What detectors share that are trained on the same rows at the same time: the rows, and when their keys' turns come [S14].
 
 Each of them asks for a batch's rows, in the same order of batches. What a batch leaves is taken up when the next one is asked for: its rows
-are kept, and where a key's turn has come, every detector trains its model before it judges on. Until then the models are those that judged.
+are kept, and where a key's turn has come, every detector trains its model. Until then the models are those that judged.
+
+Where rows can be made again from raw ones, only the keys trained last have theirs in memory, as many as fit into a few megabytes: so few
+keys cost no time, and many cost no memory. Which keys these are changes no bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +26,15 @@ from offbeat.detectors.detector import DetectorInput, RawRows
 from offbeat.detectors.trained.model import Training
 from offbeat.detectors.trained.plateaus import Twins, twins_of
 from offbeat.detectors.trained.random import stream
-from offbeat.detectors.trained.training_rows import OFFSET, SEEN, TRAINED, TRAINING, TrainingRows
+from offbeat.detectors.trained.training_rows import CAPACITY, FIRST, LENGTH, OFFSET, SEEN, TRAINED, TRAINING, TrainingRows
 
 WIDTH = 3.0
 """Standard deviations around the mean of the training rows in which a feature counts as usual, for explanations only."""
+
+AT_HAND = 12 << 20
+"""Bytes of training rows that are kept in memory although they can be made again: 31 keys of `trades`."""
+PORTION = 8
+"""Keys whose rows are made again at a time."""
 
 
 def key_hash(key: str) -> int:
@@ -137,15 +146,21 @@ class SharedTraining:
     """The rows that detectors of one view are trained on, for all keys of a shard."""
 
     def __init__(self, plan: ModelPlan, raw: RawRows | None) -> None:
-        """raw: from which rows can be made again, so that they need not be saved."""
+        """raw: from which rows can be made again, so that they need not be kept or saved."""
         self._plan = plan
         self._raw = raw
-        self.kept = TrainingRows(len(plan.inputs), plan.train_on, plan.retrain_every, plan.train_min)
+        self.kept = TrainingRows(len(plan.inputs), plan.train_on, plan.retrain_every, plan.train_min, lent=raw is not None)
+        self._most_at_hand = max(AT_HAND // self.kept.stretch_bytes, 1)
+        self._at_hand: dict[int, None] = {}
+        """Slots whose rows are in memory although they can be made again, the one that was trained last at the end."""
+        if raw is not None:
+            raw.before(self._secure)
         self._inputs = np.array(plan.inputs, np.int64)
         self._hashes: U64 = np.zeros(0, np.uint64)
-        self._known = 0
+        self.known = 0
+        """Slots in use."""
         self._places: I32 = np.zeros(0, np.int32)
-        """By slot: where in `_usual` its key's rows are summed up, -1 for a key that nothing was explained of."""
+        """By slot: where in `_usual` its key's rows are summed up, -1 for a key of which that was not asked."""
         self._usual: F64 = np.zeros((0, 3, len(plan.inputs)))
         self._usual_of: I64 = np.zeros(0, np.int64)
         self._explained = 0
@@ -153,12 +168,15 @@ class SharedTraining:
         """The batch that `cuts` was last asked of, and what it gave."""
         self._left: tuple[DetectorInput, FeatureRows] | None = None
         """The batch whose rows are not taken up."""
-        self.due: I32 = np.zeros(0, np.int32)
-        """Slots whose turn came with the rows taken up last."""
-        self.turns = 0
-        """How often slots were due."""
-        self._twins: tuple[int, Twins] | None = None
-        """Of the slots due last, and by which turn."""
+        self._due: I32 = np.zeros(0, np.int32)
+        """Slots that are being trained."""
+        self._twins: Twins | None = None
+        """Of these."""
+        self._trainers: list[Callable[[I32], None]] = []
+
+    def join(self, train: Callable[[I32], None]) -> None:
+        """Call `train` with slots whose turn has come, while their rows are at hand."""
+        self._trainers.append(train)
 
     def cuts(self, batch: DetectorInput) -> I32:
         """As `Detector.cuts`, the same for every detector that asks for a batch."""
@@ -188,16 +206,66 @@ class SharedTraining:
         return rows
 
     def take_up(self) -> None:
-        """Keep the rows of the last batch, and let the turns come that they bring."""
+        """Keep the rows of the last batch, and train where turns come with them."""
         if self._left is None:
             return
         batch, rows = self._left
         self._left = self._asked = None
-        numbers, times = (batch.numbers, batch.time_ns) if rows.all_complete else (a[rows.complete] for a in (batch.numbers, batch.time_ns))
-        due = self.kept.append(rows.slots, rows.rows, numbers, times)
-        if len(due):
-            self.kept.begin(due)
-            self.due, self.turns = due, self.turns + 1
+        numbers, times = batch.numbers if self._raw is None else self._raw.keep(batch), batch.time_ns
+        if not rows.all_complete:
+            numbers, times = numbers[rows.complete], times[rows.complete]
+        for slots in self.rows_at_hand(self.kept.append(rows.slots, rows.rows, numbers, times)):
+            self.kept.begin(slots)
+            self._due, self._twins = slots, None
+            for train in self._trainers:
+                train(slots)
+
+    def rows_at_hand(self, slots: I32) -> Iterator[I32]:
+        """The distinct slots in portions, each while the rows of its keys are in memory."""
+        portion = max(len(slots), 1) if self._raw is None else PORTION
+        for at in range(0, len(slots), portion):
+            part = slots[at : at + portion]
+            self._bring(part)
+            yield part
+            if self._raw is not None:
+                self._let_go(self._raw, part)
+
+    def _bring(self, slots: I32) -> None:
+        """Make rows again that are not in memory."""
+        away = slots[self.kept.records[slots, CAPACITY] == 0]
+        if self._raw is None or not len(away):
+            return
+        self.kept.lend(away)
+        away = away[self.kept.records[away, LENGTH] > 0]
+        if not len(away):
+            return
+        place, numbers, times, outputs = self._raw.outputs(away, self.kept.records[away, FIRST])
+        x, complete = np.empty((len(times), len(self._inputs))), np.empty(len(times), np.bool_)
+        _gather(outputs, self._inputs, x, complete)
+        if (np.bincount(place[complete], minlength=len(away)) != self.kept.records[away, LENGTH]).any():
+            raise RuntimeError("rows that were made again are not those that models were trained on")
+        self.kept.fill(away, x[complete], numbers[complete], times[complete])
+
+    def _let_go(self, raw: RawRows, slots: I32) -> None:
+        """These slots were used last; drop the rows of those that were not for the longest time."""
+        for slot in slots.tolist():
+            self._at_hand.pop(slot, None)
+            self._at_hand[slot] = None
+        surplus = len(self._at_hand) - self._most_at_hand
+        if surplus <= 0:
+            return
+        oldest = np.array(list(islice(self._at_hand, surplus)), np.int32)
+        for slot in oldest.tolist():
+            del self._at_hand[slot]
+        gone = oldest[raw.covers(oldest, self.kept.records[oldest, FIRST])]
+        self._sum_up(gone[self.kept.records[gone, TRAINING] > 0])
+        self.kept.take_back(gone)
+
+    def _secure(self, batch: DetectorInput) -> None:
+        """Bring rows into memory that can no longer be made again once this batch is kept, as too many rows with nulls lie among them."""
+        slots, counts = self.kept.without_stretch(batch.slots)
+        if self._raw is not None and len(slots):
+            self._bring(slots[self._raw.room(slots, self.kept.records[slots, FIRST]) < counts])
 
     def training(self, slots: I32, pipeline_seed: int, detector: int) -> Training:
         """The rows to fit a detector's models of some slots on; `detector` is the hash of its name."""
@@ -208,10 +276,10 @@ class SharedTraining:
         return Training(slots, records[:, OFFSET], records[:, TRAINED], self.kept.rows, numbers, seeds)
 
     def twins(self) -> Twins:
-        """Training rows of the slots due last that stand there more than once."""
-        if self._twins is None or self._twins[0] != self.turns:
-            self._twins = self.turns, twins_of(self.kept.rows, *self._stretches(self.due))
-        return self._twins[1]
+        """Training rows of the slots that are being trained that stand there more than once."""
+        if self._twins is None:
+            self._twins = twins_of(self.kept.rows, *self._stretches(self._due))
+        return self._twins
 
     def _stretches(self, slots: I32) -> tuple[I64, I64]:
         records = self.kept.records[slots]
@@ -224,18 +292,26 @@ class SharedTraining:
 
     def out_of_range(self, slots: I32, trained: Bools, x: F64) -> OutOfRange:
         """Features of (m, k) rows that lie outside what was usual in the training rows of their keys, where these are `trained` (m,)."""
-        self._places = grown_rows(self._places, self._known, -1)
-        first = trained & (self._places[slots] < 0)
-        if first.any():
-            new = np.unique(slots[first])
-            self._places[new] = np.arange(self._explained, self._explained + len(new), dtype=np.int32)
-            self._explained += len(new)
-            self._usual, self._usual_of = grown_rows(self._usual, self._explained), grown_rows(self._usual_of, self._explained)
-        _usual(slots, self._places, self.kept.records, self.kept.rows, self._usual_of, self._usual)
+        self._places = grown_rows(self._places, self.known, -1)
+        place = self._places[slots]
+        new = place < 0
+        new[~new] = self._usual_of[place[~new]] != self.kept.records[slots[~new], TRAINING]
+        if (new & trained).any():
+            for part in self.rows_at_hand(np.unique(slots[new & trained])):
+                self._sum_up(part)
         m, k = x.shape
         offsets, feature, values = np.zeros(m + 1, np.int64), np.empty(m * k, np.int32), np.empty((4, m * k))
         found = _unusual(slots, trained, self._places, self._usual, x, offsets, feature, values)
         return OutOfRange(offsets, feature[:found], values[:, :found])
+
+    def _sum_up(self, slots: I32) -> None:
+        """Work out what is usual for some slots that were trained and have their rows in memory."""
+        self._places = grown_rows(self._places, self.known, -1)
+        new = slots[self._places[slots] < 0]
+        self._places[new] = np.arange(self._explained, self._explained + len(new), dtype=np.int32)
+        self._explained += len(new)
+        self._usual, self._usual_of = grown_rows(self._usual, self._explained), grown_rows(self._usual_of, self._explained)
+        _usual(slots, self._places, self.kept.records, self.kept.rows, self._usual_of, self._usual)
 
     def why_none(self) -> str:
         """Why no key was ever trained; '' where one was."""
@@ -250,27 +326,23 @@ class SharedTraining:
 
     def _grow(self, names: Sequence[str]) -> None:
         slots = len(names)
-        if self._known < slots:
+        if self.known < slots:
             self._hashes = grown_rows(self._hashes, slots)
-            for slot in range(self._known, slots):
+            for slot in range(self.known, slots):
                 self._hashes[slot] = key_hash(names[slot])
-            self.kept.grow(self._known, self._hashes[self._known : slots])
-            self._known = slots
+            self.kept.grow(self.known, self._hashes[self.known : slots])
+            self.known = slots
 
     def snapshot(self, slots: int) -> Arrays:
-        """State of the first `slots` slots, once all detectors have caught up; rows that can be made again are left out."""
-        without = np.zeros(slots, np.bool_) if self._raw is None else self._raw.covers(self.kept.first(slots))
+        """State of the first `slots` slots, once the last batch is taken up; rows that can be made again are left out."""
+        without = np.zeros(slots, np.bool_)
+        if self._raw is not None:
+            self.kept.records = grown_rows(self.kept.records, slots)
+            first = self.kept.records[:slots, FIRST]
+            without = (self.kept.records[:slots, CAPACITY] == 0) | self._raw.covers(np.arange(slots, dtype=np.int32), first)
         return self.kept.snapshot(slots, without)
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
-        """Take over a snapshot; `raw` is restored already."""
+        """Restore a snapshot. Rows that it does not hold are made again when they are needed, models as well."""
         self._grow(names)
-        missing = self.kept.restore(arrays)
-        if self._raw is None:
-            return
-        first = self.kept.first(len(names))
-        for slots in self._raw.batches(missing):
-            _, times, outputs = self._raw.outputs(slots, first[slots])
-            x, complete = np.empty((len(times), len(self._inputs))), np.empty(len(times), np.bool_)
-            _gather(outputs, self._inputs, x, complete)
-            self.kept.fill(slots, x[complete], times[complete])
+        self.kept.restore(arrays)

@@ -84,7 +84,8 @@ class Trained(Detector):
         self._seed, self._hash = pipeline_seed, key_hash(plan.name)
         self._model, self._thresholds = model_of(plan), Thresholds(plan.contamination, plan.limit)
         self._constants = None if self._model.tolerance is None else Constants(len(plan.inputs), self._model.tolerance)
-        self._known = self._turns = 0
+        self._known = 0
+        shared.join(self._train)
         self._live: tuple[I32, F64] | None = None
         """Slots and raw scores of the last batch that the thresholds have not seen."""
         self._stale: Bools = np.zeros(0, np.bool_)
@@ -122,7 +123,7 @@ class Trained(Detector):
         return self._verdicts
 
     def _catch_up(self, slots: int) -> None:
-        """Take in what the last batch left: its scores, and the turns of keys that it brought."""
+        """Take in the scores of the last batch."""
         if self._known < slots:
             self._known = slots
             self._model.grow(slots)
@@ -133,11 +134,10 @@ class Trained(Detector):
         if self._live is not None:
             self._thresholds.keep(*self._live)
             self._live = None
-        if self._turns != self._shared.turns:
-            self._turns = self._shared.turns
-            self._train(self._shared.due)
 
     def _train(self, slots: I32) -> None:
+        settle()
+        self._catch_up(self._shared.known)
         self._stale[slots] = False
         training = self._shared.training(slots, self._seed, self._hash)
         self._model.train(training)
@@ -174,8 +174,7 @@ class Trained(Detector):
 
     def _refit(self, slots: I32) -> None:
         """Fit models again that a snapshot does not hold: the same rows and seeds give the same models."""
-        waiting = np.unique(slots[self._stale[slots]])
-        if len(waiting):
+        for waiting in self._shared.rows_at_hand(np.unique(slots[self._stale[slots]])):
             self._model.train(self._shared.training(waiting, self._seed, self._hash))
             self._stale[waiting] = False
             self._waiting = bool(self._stale.any())

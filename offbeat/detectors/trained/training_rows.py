@@ -1,7 +1,8 @@
 """When the models of a key are trained, and on which rows [S14].
 
-Each key keeps its complete rows in one stretch of a pool: first those of its last training, then those since. So the rows of a training lie
-together, and a model can be fitted again from them.
+A key's complete rows stand in one stretch of a pool: first those of its last training, then those since. So the rows of a training lie
+together, and a model can be fitted again from them. Where rows can be made again, a key has a stretch only while it is given one: of others
+it is known which rows these are.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from offbeat.core.compiled import compiled
 from offbeat.core.evidence import WindowSpan
 from offbeat.core.rings import allocate, give, grown_rows, laid_out, next_capacity, no_free, stretches
 
-OFFSET, CAPACITY, LENGTH, TRAINED, SEEN, TRAINING = range(6)
-"""Columns of a slot's record: its stretch, rows in it, those of the last training at its start, complete rows in all, trainings."""
+OFFSET, CAPACITY, LENGTH, TRAINED, SEEN, TRAINING, FIRST, FROM, TO = range(9)
+"""Columns of a slot's record: its stretch (capacity 0: none), rows that belong there, those of the last training at its start, complete
+rows in all, trainings, the first row's number in its key, and the times of the last training's first and last row."""
 
 
 @compiled
@@ -61,14 +63,20 @@ def _move(rows: F64, row_numbers: I64, times: I64, source: int, target: int, n: 
 
 @compiled
 def _append(
-    begin: int, slots: I32, x: F64, numbers: I64, time_ns: I64, records: I64, most: int,
+    begin: int, slots: I32, x: F64, numbers: I64, time_ns: I64, lent: bool, records: I64, most: int,
     used: I64, free: I64, rows: F64, row_numbers: I64, times: I64,
 ) -> int:
-    """Append x[begin:]; returns the number of rows done: all, or those before the pool must grow."""
+    """Append x[begin:]; returns the number of rows done: all, or those before the pool must grow. lent: who has no stretch needs none."""
     k = x.shape[1]
     for i in range(begin, len(slots)):
         s = slots[i]
         length = records[s, LENGTH]
+        if length == 0:
+            records[s, FIRST] = numbers[i]
+        if lent and records[s, CAPACITY] == 0:
+            records[s, LENGTH] = length + 1
+            records[s, SEEN] += 1
+            continue
         if length == records[s, CAPACITY]:
             size = next_capacity(length, most)
             to = allocate(size, used, free, times)
@@ -101,15 +109,41 @@ def _trim(slots: I32, records: I64, keep: int, rows: F64, row_numbers: I64, time
         records[s, LENGTH] = n
         records[s, TRAINED] = n
         records[s, TRAINING] += 1
+        begin = records[s, OFFSET]
+        records[s, FIRST] = row_numbers[begin]
+        records[s, FROM], records[s, TO] = times[begin], times[begin + n - 1]
+
+
+@compiled
+def _without_stretch(slots: I32, records: I64, rows_here: I32, found: I32, counts: I64) -> int:
+    """Slots of some rows that have no stretch, and how many of the rows are theirs; returns how many. `rows_here`: zeros."""
+    n = 0
+    for i in range(len(slots)):
+        s = slots[i]
+        if records[s, CAPACITY] == 0:
+            if rows_here[s] == 0:
+                found[n] = s
+                n += 1
+            rows_here[s] += 1
+    for g in range(n):
+        counts[g] = rows_here[found[g]]
+        rows_here[found[g]] = 0
+    return n
 
 
 class TrainingRows:
     """The rows that models of all keys are trained on, over k features."""
 
-    def __init__(self, features: int, train_on: int, retrain_every: int, train_min: int) -> None:
+    def __init__(self, features: int, train_on: int, retrain_every: int, train_min: int, *, lent: bool) -> None:
+        """lent: rows can be made again, so that a key has a stretch only from `lend` to `take_back`."""
         self.train_on, self._every, self._least = train_on, retrain_every, train_min
         self._most = train_on + retrain_every
-        self.records: I64 = np.zeros((0, 6), np.int64)
+        self._lent = lent
+        self._spare: list[int] = []
+        """Where stretches begin that were taken back."""
+        self.stretch_bytes = self._most * (8 * features + 16)
+        """Size of a stretch for all rows of a key."""
+        self.records: I64 = np.zeros((0, 9), np.int64)
         self.rows: F64 = np.zeros((0, features))
         self._numbers: I64 = np.zeros(0, np.int64)
         self._times: I64 = np.zeros(0, np.int64)
@@ -145,7 +179,7 @@ class TrainingRows:
         done = 0
         while (
             done := _append(
-                done, slots, x, numbers, time_ns, self.records, self._most,
+                done, slots, x, numbers, time_ns, self._lent, self.records, self._most,
                 self._used, self._free, self.rows, self._numbers, self._times,
             )
         ) < len(slots):  # fmt: skip
@@ -159,55 +193,64 @@ class TrainingRows:
         self._times = grown_rows(self._times, elements)
 
     def begin(self, slots: I32) -> None:
-        """The trainings of these slots begin: the rows before them are dropped."""
+        """The trainings of these slots begin, which have their rows here: the rows before them are dropped."""
         _trim(slots, self.records, self.train_on, self.rows, self._numbers, self._times)
+
+    def lend(self, slots: I32) -> None:
+        """Give a stretch to slots that have none; `fill` is to bring the rows."""
+        while len(self._spare) < len(slots):
+            self._spare.append(int(self._used[0]))
+            self._used[0] += self._most
+        if self._used[0] > len(self.rows):
+            self._grow_pool(int(self._used[0]))
+        self.records[slots, OFFSET] = self._spare[len(self._spare) - len(slots) :]
+        self.records[slots, CAPACITY] = self._most
+        del self._spare[len(self._spare) - len(slots) :]
+
+    def take_back(self, slots: I32) -> None:
+        """Take the stretches of some slots, whose rows can be made again."""
+        self._spare += self.records[slots, OFFSET].tolist()
+        self.records[slots, CAPACITY] = 0
+
+    def without_stretch(self, slots: I32) -> tuple[I32, I64]:
+        """Slots of n rows that have no stretch, and how many of the rows are theirs."""
+        found, counts = np.empty(len(slots), np.int32), np.empty(len(slots), np.int64)
+        n = _without_stretch(slots, self.records, self._rows_here, found, counts)
+        return found[:n], counts[:n]
 
     def span(self, slots: I32, trained: Bools) -> WindowSpan:
         """(m,) the rows of the last training of each slot; none where it is not `trained` (m,)."""
-        r = self.records[slots]
-        first = np.where(trained, r[:, OFFSET], 0)
-        last = np.where(trained, first + r[:, TRAINED] - 1, 0)
         if not trained.any():
             return WindowSpan.none(len(slots))
-        from_ns, to_ns = (np.where(trained, self._times[at], NULL_INT) for at in (first, last))
-        return WindowSpan(from_ns, to_ns, np.where(trained, r[:, TRAINED], NULL_INT))
-
-    def first(self, slots: int) -> I64:
-        """(slots,) number of the oldest row kept of each slot, among all rows of its key; 0 where none is kept."""
-        self.records = grown_rows(self.records, slots)
-        r = self.records[:slots]
-        there = r[:, LENGTH] > 0
-        out = np.zeros(slots, np.int64)
-        out[there] = self._numbers[r[there, OFFSET]]
-        return out
+        r = self.records[slots]
+        return WindowSpan(*(np.where(trained, r[:, column], NULL_INT) for column in (FROM, TO, TRAINED)))
 
     def snapshot(self, slots: int, without: Bools) -> dict[str, np.ndarray]:
         """State of the first `slots` slots; of those in `without` (slots,) the rows are left out."""
         self.records = grown_rows(self.records, slots)
         r = self.records[:slots]
         at = stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))
-        numbers = self._numbers[stretches(r[:, OFFSET], r[:, LENGTH])]
-        steps, times = np.diff(numbers, prepend=np.int64(0)), np.diff(self._times[at], prepend=np.int64(0))
+        steps, times = np.diff(self._numbers[at], prepend=np.int64(0)), np.diff(self._times[at], prepend=np.int64(0))
         return {"records": r[:, LENGTH:].copy(), "without": without, "rows": self.rows[at], "times": times, "numbers": steps}
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> I32:
-        """Restore a snapshot; returns the slots whose rows it does not hold, which `fill` supplies."""
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Restore a snapshot. Slots whose rows it does not hold have no stretch."""
         kept, without = arrays["records"], arrays["without"]
         slots = len(kept)
         self.records = grown_rows(self.records, slots)
         r = self.records[:slots]
         r[:, LENGTH:] = kept
-        r[:, OFFSET], r[:, CAPACITY] = laid_out(r[:, LENGTH], self._most)
-        elements = int(r[:, CAPACITY].sum())
-        self._grow_pool(elements)
-        self._used[0] = elements
-        self._numbers[stretches(r[:, OFFSET], r[:, LENGTH])] = np.cumsum(arrays["numbers"])
-        held = stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))
-        self.rows[held], self._times[held] = arrays["rows"], np.cumsum(arrays["times"])
-        return np.flatnonzero(without).astype(np.int32)
+        held = np.flatnonzero(~without & (r[:, LENGTH] > 0)).astype(np.int32)
+        if self._lent:
+            self.lend(held)
+        else:
+            r[:, OFFSET], r[:, CAPACITY] = laid_out(r[:, LENGTH], self._most)
+            self._used[0] = int(r[:, CAPACITY].sum())
+            self._grow_pool(int(self._used[0]))
+        self.fill(held, arrays["rows"], np.cumsum(arrays["numbers"]), np.cumsum(arrays["times"]))
 
-    def fill(self, slots: I32, x: F64, time_ns: I64) -> None:
-        """Rows of some slots after a restart, slot after slot: (r, k) and their times (r,), as many as were kept."""
+    def fill(self, slots: I32, x: F64, numbers: I64, time_ns: I64) -> None:
+        """Bring the rows of some slots, slot after slot, as many as belong to each: (r, k), their numbers (r,) and times (r,)."""
         r = self.records[slots]
         places = stretches(r[:, OFFSET], r[:, LENGTH])
-        self.rows[places], self._times[places] = x, time_ns
+        self.rows[places], self._numbers[places], self._times[places] = x, numbers, time_ns
