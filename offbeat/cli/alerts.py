@@ -72,7 +72,7 @@ def alerts(
             say(f"no alerts of {lacking} in {uri}")
     worst = records(ranked(found, limit))
     plan = plan_of(pipeline, worst[0]["pipeline"]) if worst else None
-    zone = plan.source.time.zone if plan is not None else "UTC"
+    zone = plan.zone if plan is not None else "UTC"
     show(worst_table(worst, found.filter(pl.col("status") != "retracted").height, zone=zone), console())
 
 
@@ -101,6 +101,6 @@ def explain(
 
     alert = one(uri, alert_id)
     plan = plan_of(pipeline, alert["pipeline"])
-    show(explain_panel(alert, plan, zone=plan.source.time.zone if plan is not None else "UTC"), console())
+    show(explain_panel(alert, plan, zone=plan.zone if plan is not None else "UTC"), console())
     if plot is not None:
         put(f"plot: {draw(alert, uri, plot, plan)}")

@@ -59,7 +59,7 @@ def carry_out(wanted: Wanted) -> None:
     for number, (name, overrides) in enumerate(named):
         plans[number] = with_cadence(plans[number], partial(_with_override, name, overrides), sources[number], None)
     names = chosen(names_of(plans), wanted.detectors)
-    zone = plans[0].source.time.zone
+    zone = plans[0].zone
     events = None if wanted.labels is None else read_labels(wanted.labels, zone).events
     tolerance = longest_window(plans) if wanted.tolerance is None else _tolerance(wanted.tolerance)
     if wanted.plot is not None:

@@ -46,7 +46,7 @@ def carry_out(wanted: Wanted) -> None:
     span = None if wanted.span is None else _duration("--span", wanted.span)
     alerts = latest(read_alerts(wanted.alerts)).filter(pl.col("status") != "retracted")
     plan = _plan(wanted.pipeline, alerts)
-    zone = plan.source.time.zone if plan is not None else "UTC"
+    zone = plan.zone if plan is not None else "UTC"
     events = read_labels(wanted.labels, zone).events
     lengths = _lengths(plan, alerts, span)
     rows, key_days = wanted.rows, wanted.key_days

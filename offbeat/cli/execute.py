@@ -50,7 +50,7 @@ def execute(request: Request) -> int:
     results, remarks = console(), console(stderr=True)
     both = results.is_terminal and remarks.is_terminal
     meter = Meter(results if request.live and both else remarks, live=request.live)
-    lines = LiveLines(results, plan.source.time.zone) if request.live and not request.alerts and not request.as_json else None
+    lines = LiveLines(results, plan.zone) if request.live and not request.alerts and not request.as_json else None
     quarantine = quarantine_path(request)
     engine = LocalEngine(
         plan,

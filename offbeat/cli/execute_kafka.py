@@ -46,7 +46,7 @@ def execute(request: Request) -> int:
     prepare(plan)
     results, remarks = console(), console(stderr=True)
     meter = Meter(results if results.is_terminal and remarks.is_terminal else remarks, live=True)
-    lines = LiveLines(results, plan.source.time.zone) if not request.alerts and not request.as_json else None
+    lines = LiveLines(results, plan.zone) if not request.alerts and not request.as_json else None
     state = request.state or _default_state()
     begin, until_end, until_ns = _bounds(request)
     with _instance(request.kafka.instance, state, group) as instance:

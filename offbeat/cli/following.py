@@ -42,4 +42,4 @@ def follow_topic(uri: str, limit: int, keys: Sequence[str], pipeline: str | None
 
 def _zone(pipeline: str | None, name: str) -> str:
     plan = plan_of(pipeline, name)
-    return plan.source.time.zone if plan is not None else "UTC"
+    return plan.zone if plan is not None else "UTC"

@@ -64,4 +64,4 @@ def draw(alert: Record, uri: str, path: Path, plan: Plan | None) -> Path:
         raise UserError("this alert is about a window, not a row; only alerts about rows can be plotted")
     used = [d["window"]["n"] for d in alert["detectors"] if d["voted"] and d.get("window") is not None]
     rows = neighbours(plan.source, origin, alert["key"], each_side=min(max([120, *used]), _MOST_ROWS))
-    return plot_alert(alert, rows, path, plan=plan, zone=plan.source.time.zone)
+    return plot_alert(alert, rows, path, plan=plan, zone=plan.zone)

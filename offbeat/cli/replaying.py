@@ -42,7 +42,7 @@ def send(source: str, target: str, pipeline: str | None, speed: float | None, to
     """Replay `source` to `target`. Raises UserError for what a person can put right, BrokenPipeError where nobody reads on."""
     plan, opened = _readable(source, pipeline)
     rows = opened.in_order_of_time()
-    line = _Line(plan.source.time.zone, shown=_terminal(target))
+    line = _Line(plan.zone, shown=_terminal(target))
     if target.startswith(KAFKA):
         done = _to_topic(opened, rows, plan, target, speed, topic, line)
     else:

@@ -19,6 +19,10 @@ FAULTS = ("", "encoding", "ragged", "missing", "type", "time")
 """Reasons a source may give, by code."""
 
 
+def _nothing_known(rows: npt.NDArray[np.intp]) -> list[str]:
+    return [""] * len(rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive rows of one file, parsed but not yet checked. n rows."""
@@ -45,5 +49,7 @@ class Chunk:
     """Original text of the rows with these indices in the chunk (a line of CSV or NDJSON without its end; JSON of the row otherwise)."""
     position: Position
     """Where to continue after this chunk."""
+    details: Callable[[npt.NDArray[np.intp]], list[str]] = _nothing_known
+    """What is wrong with the rows of these indices, in words: which column, and what stands in it; '' where that is not known."""
     floor_ns: int = NULL_INT
     """No row of this chunk or a later one is earlier; NULL_INT if that is not known."""

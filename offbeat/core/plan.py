@@ -23,15 +23,21 @@ class Column:
     required: bool = True
     """A row without a value is quarantined as `missing`."""
     allow_nan: bool = False
+    compared: bool = False
+    """A `decimal` whose values are only compared [R13]: text that is no whole number stands as the hash of its bytes."""
+    nulls: tuple[str, ...] = ()
+    """Texts that stand for null in this column besides those of the source, and, where it has numbers, the numbers they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimePlan:
     headers: tuple[str, ...]
     format: str
-    """`auto` (ISO 8601), `s`, `ms`, `us`, `ns` (epoch), or a strptime format of Polars (chrono)."""
+    """`auto` (ISO 8601), `s`, `ms`, `us`, `ns` or `epoch` (any of them, by magnitude), or a strptime format of Polars (chrono)."""
     zone: str
-    """IANA zone of times without an offset, and of days in rollups."""
+    """IANA zone of times without an offset."""
+    rest: tuple[str, ...] = ()
+    """Columns whose text follows, after a blank, that of the first one; empty: one column holds the time."""
 
 
 KEY = "key"
@@ -106,6 +112,12 @@ class SourcePlan:
     """As in `QualityPlan`: a row further ahead must not move the rows of its file among those of others. None: any may."""
     key_optional: bool = False
     """A row may have no key: it then goes by `NO_KEY`, and only windows on other keys know it."""
+    nulls: tuple[str, ...] = ()
+    """Texts that stand for null, besides the empty one."""
+    decimal: str = "."
+    """What separates decimals in text."""
+    thousands: str = ""
+    """What groups the digits of numbers in text; '': nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +464,8 @@ class Plan:
     """None: each window is scored as of its own end."""
     parts: tuple[TextPart, ...] = ()
     """What else is read of texts."""
+    zone: str = "UTC"
+    """IANA zone of days and hours."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """Notes for the pipeline's author, such as former names of settings; part of a run's notes."""
 

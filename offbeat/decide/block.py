@@ -89,3 +89,5 @@ class Quarantined:
     time_ns: I64
     raw: list[str]
     """Original text of each row."""
+    details: list[str] | None = None
+    """What is wrong with each row, in words; '' where its reason says it all, None where that is so for all of them."""

@@ -56,7 +56,7 @@ class Corrections:
 
     def __init__(self, plan: Plan, readings: FileManifest) -> None:
         self._plan, self._manifest = plan, readings
-        self._zone = plan.source.time.zone
+        self._zone = plan.zone
         q = plan.quality
         self._crossing = bool(q.cadence_ns) or (bool(q.unique) and "time" not in q.unique)
         """Whether a row can matter to rows of any later time: then all is read again."""

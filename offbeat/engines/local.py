@@ -30,7 +30,7 @@ from offbeat.engines.file_faults import FileFaults, pair_words
 from offbeat.engines.file_manifest import FileManifest, counted, rows_by_file
 from offbeat.engines.late_words import late_words
 from offbeat.engines.quality_gate import below
-from offbeat.engines.remarks import remarks
+from offbeat.engines.remarks import outside_sessions, remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.shard_pool import Fed, ShardPool, feed
 from offbeat.engines.sharding import cut
@@ -310,7 +310,9 @@ class LocalEngine:
         names = self._delivery.files
         result.warnings = [*unfit, *pair_words(names, self._fold.file_pairs()), *self._faults.words(names, self._rows_of)]
         result.worst = self._worst.records(self._plan)
-        result.gaps = self._fold.gaps()
+        result.gaps = gaps = self._fold.gaps()
+        if gaps is not None and self._plan.quality.calendar:
+            result.notes += outside_sessions(gaps, self._plan.quality.calendar, self._plan.source.time.zone)
         return result
 
     def _progress(self) -> Progress:
@@ -321,7 +323,8 @@ class LocalEngine:
             self._worst.add(block)
         self._faults.note(output.quarantined)
         for rows in output.quarantined if self._first_aside is None else ():
-            self._first_aside = f"{self._delivery.files[rows.files[0]]}, row {rows.rows[0]} ({rows.reasons[0]}): {rows.raw[0][:100]}"
+            why = f"{rows.reasons[0]}: {rows.details[0]}" if rows.details and rows.details[0] else rows.reasons[0]
+            self._first_aside = f"{self._delivery.files[rows.files[0]]}, row {rows.rows[0]} ({why}): {rows.raw[0][:100]}"
             break
         if self._keep:
             self.result.blocks += output.alerts

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
+
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import QualityPlan
+
+_MANY_OUTSIDE = 0.2
+"""Above this share of bars outside of sessions, the calendar or the zone is hardly right."""
 
 
 def remarks(quality: QualityPlan, ledger: Ledger, untrained: Sequence[str], first_aside: str | None, unanswered: str) -> list[str]:
@@ -15,6 +20,17 @@ def remarks(quality: QualityPlan, ledger: Ledger, untrained: Sequence[str], firs
     `untrained`: why models were never trained; `first_aside`: the first quarantined row, in words; `unanswered`: see `Fold.unanswered`.
     """
     return [*_filter(ledger, unanswered), *_versions(quality, ledger), *_nothing_judged(ledger, untrained, first_aside)]
+
+
+def outside_sessions(gaps: pl.DataFrame, calendar: str, zone: str) -> list[str]:
+    """A remark where many rows lie outside the calendar's sessions (see `gap_report`): calendar or zone are hardly those of the data."""
+    if gaps.is_empty():
+        return []
+    seen, outside = (int(gaps[name].fill_null(0).sum()) for name in ("bars_seen", "bars_outside"))
+    if outside <= _MANY_OUTSIDE * (seen + outside):
+        return []
+    share = f"{outside:,} of {seen + outside:,} bars ({outside / (seen + outside):.0%}) lie outside the sessions of calendar {calendar}"
+    return [f"{share}; check `quality.calendar`, and the zone of times ({zone})"]
 
 
 def _filter(ledger: Ledger, unanswered: str) -> list[str]:

@@ -40,6 +40,9 @@ def _part(chunk: Chunk, keys: pl.Series, index: I64) -> Chunk:
     def raw(inner: npt.NDArray[np.intp]) -> list[str]:
         return chunk.raw(index[inner])
 
+    def details(inner: npt.NDArray[np.intp]) -> list[str]:
+        return chunk.details(index[inner])
+
     return replace(
         chunk,
         frame=chunk.frame[index],
@@ -49,4 +52,5 @@ def _part(chunk: Chunk, keys: pl.Series, index: I64) -> Chunk:
         rows=index + chunk.first_row if chunk.rows is None else chunk.rows[index],
         files=None if chunk.files is None else chunk.files[index],
         raw=raw,
+        details=details,
     )

@@ -20,12 +20,12 @@ def as_of_ns(plan: Plan) -> int | None:
     """When the day begins as of which all is judged; None: each window is judged as of its own end, or the day is known at the end."""
     if plan.as_of is None or plan.as_of.day is None:
         return None
-    return LocalTime(plan.source.time.zone).instant(plan.as_of.day * DAY_NS)
+    return LocalTime(plan.zone).instant(plan.as_of.day * DAY_NS)
 
 
 def local_days(plan: Plan, time_ns: I64) -> I64:
     """(n,) the local day of each time, since 1970-01-01."""
-    days: I64 = LocalTime(plan.source.time.zone).of(time_ns) // DAY_NS
+    days: I64 = LocalTime(plan.zone).of(time_ns) // DAY_NS
     return days
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -72,7 +72,8 @@ class Intake:
         wrong = chunk.faults != 0
         faulty = np.flatnonzero(wrong if rejected is None else wrong & ~rejected)
         if len(faulty):
-            quarantined.append(aside(chunk, faulty, [FAULTS[code] for code in chunk.faults[faulty].tolist()]))
+            reasons = [FAULTS[code] for code in chunk.faults[faulty].tolist()]
+            quarantined.append(replace(aside(chunk, faulty, reasons), details=chunk.details(faulty)))
         return np.flatnonzero(~wrong if rejected is None else ~(wrong | rejected))
 
     def _batch(

@@ -77,7 +77,7 @@ class MergeStage:
         self._taken_ns = self._final_ns = NULL_INT
         """Windows before these are closed, or will be when what was taken is judged; closed for good."""
         self._by_source_key = {view.name: view.rollup.key_source for view in plan.views if view.rollup is not None}
-        self._days = Tumbling(DAY_NS, plan.source.time.zone)
+        self._days = Tumbling(DAY_NS, plan.zone)
 
     @property
     def taken_ns(self) -> int:

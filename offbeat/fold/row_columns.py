@@ -117,7 +117,7 @@ class Columns:
         return [known[text] for text in values]
 
     def frame(self, numbers: F64, integers: I64, texts: tuple[pl.Series, ...], index: I64) -> pl.DataFrame:
-        """Rows as a person would see them: whole numbers where the scale is 0, null for null."""
+        """Rows as a person would see them: whole numbers where the scale is 0, null for null; without what is only compared."""
         series = []
         row = iter(range(len(self.numbers)))
         fixed = iter(range(len(self._fixed)))
@@ -129,6 +129,8 @@ class Columns:
             values = numbers[next(row)][index]
             if column.kind == "decimal":
                 exact = integers[next(fixed)][index]
+                if column.compared:
+                    continue
                 if column.scale == 0:
                     whole = pl.Series(column.name, exact)
                     series.append(whole.replace(NULL_INT, None) if (exact == NULL_INT).any() else whole)

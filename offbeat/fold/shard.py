@@ -87,7 +87,7 @@ class Shard:
 
     def _gaps(self) -> Gaps | None:
         q = self.plan.quality
-        return Gaps(q.cadence_ns, self.plan.source.time.zone, q.calendar) if q.cadence_ns else None
+        return Gaps(q.cadence_ns, self.plan.zone, q.calendar) if q.cadence_ns else None
 
     @property
     def views(self) -> list[View]:
@@ -312,7 +312,7 @@ class Shard:
     def _cadence(self) -> list[Any]:
         """What gaps are counted against; it decides no alert, so it may change: they are then counted from there on."""
         q = self.plan.quality
-        return [q.cadence_ns, self.plan.source.time.zone, q.calendar]
+        return [q.cadence_ns, self.plan.zone, q.calendar]
 
     def restore(self, arrays: Arrays, document: Document) -> None:
         """Take over what `state` gave."""

@@ -35,6 +35,8 @@ from offbeat.spec.values import share_of
 from offbeat.spec.view import CompiledView, Given, compile_view
 
 _QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
+UNDEFINED_PRICE = ("9223372036854775807", "9223372036.854775807", "9223372036.854776", "nan", "NaN")
+"""Databento's price of a record that has none, as a count, as a decimal, as the nearest double, and as its data frames have it."""
 REASONS = frozenset((*_QUARANTINE, "late", "duplicate", "filtered", "pending", "scored", "warming_up"))
 """Reasons that the ledger and the quarantine have of their own: no rule may have such a name."""
 RESERVED_COLUMNS = ("time", KEY)
@@ -49,8 +51,9 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     source = replace(source, max_jump_ns=quality.max_jump_ns)
     _view_names(spec, problems)
     as_of = _as_of(spec, problems)
+    zone = spec.zone or spec.source.time.zone
     parsed = tuple(parse(text) for text in rules.values())
-    given = Given(spec.source, scope, codes, problems, parsed, cadence_ns=quality.cadence_ns, fills=as_of is None)
+    given = Given(spec.source, zone, scope, codes, problems, parsed, cadence_ns=quality.cadence_ns, fills=as_of is None)
     views = [compile_view(name, view, given) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
     tables = compile_tables(spec, {view.view.name: view.view for view in made}, problems)
@@ -73,12 +76,15 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
         seed=spec.seed,
         tables=tables,
         as_of=as_of,
+        zone=zone,
     )
 
 
 def _scope(source: SourceSpec) -> Scope:
     kinds: dict[str, Named] = {}
     for name, column in source.columns.items():
+        if column.type == "id":
+            continue
         if column.type == "text":
             kinds[name] = Named("text")
         elif column.type == "bool":
@@ -106,21 +112,33 @@ def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
                 f"{name!r} is reserved for the event's {name}; give the column another name and add {name!r} to its `headers`",
             )
     columns = tuple(
-        Column(name, column.type, column.scale, _spellings(name, column.headers), column.required, column.allow_nan)
+        Column(
+            name,
+            "decimal" if column.type == "id" else column.type,
+            column.scale,
+            _spellings(name, column.headers),
+            column.required,
+            column.allow_nan,
+            compared=column.type == "id",
+            nulls=UNDEFINED_PRICE if spec.format == "databento" and "price" in (name, *column.headers) else (),
+        )
         for name, column in spec.columns.items()
     )
     if spec.order is not None:
-        decimals = [column.name for column in columns if column.kind == "decimal"]
+        decimals = [column.name for column in columns if column.kind == "decimal" and not column.compared]
         if spec.order not in spec.columns:
             problems.add((*at, "order"), f"unknown column {spec.order!r}{nearest(spec.order, spec.columns)}")
         elif spec.order not in decimals:
             kind = spec.columns[spec.order].type
             problems.add((*at, "order"), f"column {spec.order!r} must be of type decimal to order rows, not {kind}")
     key = _spellings(spec.key.column, spec.key.headers) if spec.key.column is not None else ()
-    time = TimePlan(_spellings(spec.time.column, spec.time.headers), spec.time.format, spec.time.zone)
+    first, *rest = [spec.time.column] if spec.time.column is not None else spec.time.columns
+    time = TimePlan(_spellings(first, spec.time.headers), spec.time.format, spec.time.zone, tuple(rest))
     if not spec.header:
-        wanted = [((*at, "time"), time.headers), *(((*at, "columns", column.name), column.headers) for column in columns)]
-        for path, spellings in [((*at, "key"), key), *wanted] if key else wanted:
+        parts = [((*at, "time"), part) for part in (time.headers, *((name,) for name in rest))]
+        # Keys and texts may also stand in the names of folders.
+        numbers = [column for column in columns if column.kind != "text"]
+        for path, spellings in [*parts, *(((*at, "columns", column.name), column.headers) for column in numbers)]:
             if not set(spellings) & set(spec.names):
                 problems.add(path, f"{spellings[0]!r} is not in `names`{nearest(spellings[0], spec.names)}")
     for place, name in enumerate(spec.names):
@@ -131,6 +149,7 @@ def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
         type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
         where=None if spec.where is None else _filter(spec.where, scope, problems), sort=spec.sort,
         key_optional=spec.key.optional,
+        nulls=tuple(spec.nulls), decimal=spec.decimal, thousands=spec.thousands or "",
     )  # fmt: skip
 
 
@@ -229,7 +248,7 @@ def _state_parts(
     parts: dict[str, Any] = {
         "name": spec.name,
         "source.key": _key_part(source),
-        "source.time": [source.time.headers[0], source.time.format, source.time.zone],
+        "source.time": [source.time.headers[0], source.time.format, source.time.zone, *source.time.rest],
         "source.order": source.order,
         "source.columns": [[column.name, kinds[column.name], column.scale, column.required, column.allow_nan] for column in source.columns],
         "quality.rules": [[name, text] for name, text in rules.items()],
@@ -272,9 +291,11 @@ def _decides(
     """What an alert depends on: the state's parts, and what state may do without. Descriptions, cadence and calendar decide no alert."""
     # The settings of a source say where its rows are, as the names of files do; what a row is lies in the columns.
     reading = [source.format, source.header, list(source.names), source.separator, list(source.key_column), list(source.time.headers)]
+    own = [list(source.nulls), source.decimal, source.thousands]
     return {
         "state": parts,
-        "reading": [*reading, [list(column.headers) for column in source.columns]],
+        "reading": [*reading, [list(column.headers) for column in source.columns], *([] if own == [[], ".", ""] else [own])],
         "views": [[name, view.decides] for name, view in zip(spec.views, views, strict=True)],
         **({} if as_of is None else {"as_of": as_of.day}),
+        **({} if spec.zone in (None, spec.source.time.zone) else {"zone": spec.zone}),
     }

@@ -76,8 +76,8 @@ NEIGHBOURS = {
 """Functions of a row and the one before it."""
 
 CLOCK = {
-    "hour": ("hour()", "only in rollups: hour of the day, 0 to 23, in the zone of `source.time`"),
-    "weekday": ("weekday()", "only in rollups: day of the week, 1 (Monday) to 7, in the zone of `source.time`"),
+    "hour": ("hour()", "only in rollups: hour of the day, 0 to 23, in the zone of the pipeline"),
+    "weekday": ("weekday()", "only in rollups: day of the week, 1 (Monday) to 7, in the zone of the pipeline"),
 }
 """Functions of the row's time; each is also the input NAME@ of a program."""
 

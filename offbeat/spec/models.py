@@ -25,16 +25,19 @@ from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
     Cadence,
     Day,
+    DecimalMark,
     Duration,
     FilePattern,
     Instant,
     Name,
     Names,
+    Nulls,
     Past,
     PositiveDuration,
     Separator,
     Share,
     Text,
+    Thousands,
     TimeFormat,
     Zone,
 )  # fmt: skip
@@ -89,18 +92,30 @@ class TimeSpec(Settings):
 
     short: ClassVar[str] = "column"
 
-    column: Text = Field(description="The source's column that holds the event time.", examples=["timestamp"])
+    column: Text | None = Field(default=None, description="The source's column that holds the event time.", examples=["timestamp"])
+    columns: list[Text] = Field(
+        default=[],
+        description="In place of `column`: the columns of its parts, such as a date and a time of day; read with a blank in between.",
+        examples=[["date", "time"]],
+    )
     headers: list[Text] = Field(
-        default=[], description="Other spellings of that column; the first found wins.", examples=[["Datetime", "Date"]]
+        default=[], description="Other spellings of the column; the first found wins.", examples=[["Datetime", "Date"]]
     )
     format: TimeFormat = Field(
         default="auto",
-        description="`auto` (ISO 8601), `s`, `ms`, `us` or `ns` since 1970, or a strptime pattern.",
-        examples=["auto", "ns", "%d/%m/%Y %H:%M:%S"],
+        description="`auto` (ISO 8601); `s`, `ms`, `us` or `ns` since 1970, or `epoch` for whichever of them each value's magnitude tells; "
+        "or a strptime pattern.",
+        examples=["auto", "epoch", "ns", "%d/%m/%Y %H:%M:%S"],
     )
-    zone: Zone = Field(
-        default="UTC", description="Time zone (IANA) of times without an offset, and of the days of rollups.", examples=["Asia/Kolkata"]
-    )
+    zone: Zone = Field(default="UTC", description="Time zone (IANA) of times without an offset.", examples=["Asia/Kolkata"])
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.column is None) == (not self.columns):
+            raise ValueError("give either `column` or `columns`")
+        if self.columns and self.headers:
+            raise ValueError("`headers` belongs to one `column`, not to `columns`")
+        return self
 
 
 class ColumnSpec(Settings):
@@ -109,8 +124,10 @@ class ColumnSpec(Settings):
     short: ClassVar[str] = "type"
     former_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"type": {"fixed": "decimal"}}
 
-    type: Literal["float", "decimal", "text", "bool"] = Field(
-        description="`float`; `decimal`: exact to `scale` digits after the point, and so are its sums; `text`; `bool`.", examples=["float"]
+    type: Literal["float", "decimal", "text", "bool", "id"] = Field(
+        description="`float`; `decimal`: exact to `scale` digits after the point, and so are its sums; `text`; `bool`; `id`: integers or "
+        "text that are only compared, in `unique`, and not shown in alerts.",
+        examples=["float"],
     )
     scale: int = Field(default=0, ge=0, le=18, description="Digits kept after the point of a `decimal` column.", examples=[9])
     headers: list[Text] = Field(
@@ -150,6 +167,15 @@ class SourceSpec(Settings):
         default=[], description="CSV without a header: the names of its columns, in order.", examples=[["caller", "ts"]]
     )
     separator: Separator = Field(default=",", description="CSV: the character between fields.", examples=[";"])
+    nulls: Nulls = Field(
+        default=[],
+        description="Texts that stand for null, besides the empty one, in every column; as they are spelt.",
+        examples=[["-", "\\N", "NULL", "nan"]],
+    )
+    decimal: DecimalMark = Field(default=".", description="What separates decimals in numbers that are text.", examples=[","])
+    thousands: Thousands | None = Field(
+        default=None, description="What groups the digits of numbers that are text, by threes (or as in 12,34,567).", examples=[","]
+    )
     key: KeySpec = Field(description="What the rows belong to.", examples=["symbol"])
     time: TimeSpec = Field(description="When a row happened.", examples=["timestamp"])
     order: Name | None = Field(
@@ -175,6 +201,8 @@ class SourceSpec(Settings):
             raise ValueError("`names` is for files without a header: add `header: false`")
         if not self.header and not self.names:
             raise ValueError("a source with `header: false` needs `names`")
+        if self.decimal == self.thousands:
+            raise ValueError(f"`decimal` and `thousands` cannot both be {self.decimal!r}; 1.234,5 has `decimal: ','` and `thousands: '.'`")
         return self
 
 
@@ -262,7 +290,7 @@ class RollupSpec(Settings):
         default=None, description="Only rows for which this is true count.", examples=["kind = 'DATA'"]
     )
     size: PositiveDuration = Field(
-        description="Size of the windows. Whole days begin at midnight in the zone of `source.time`, others at multiples since 1970.",
+        description="Size of the windows. Whole days begin at midnight in the pipeline's `zone`, others at multiples since 1970.",
         examples=["1m", "1d"],
     )
     columns: dict[Name, Expression] = Field(
@@ -444,4 +472,7 @@ class PipelineSpec(Settings):
     views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")
     tables: dict[Name, TableSpec] = Field(default={}, description="Tables that `--tables` writes, by name.")
     as_of: AsOfSpec = Field(default=AsOfSpec(), description="The moment as of which windows are scored.")
+    zone: Zone | None = Field(
+        default=None, description="Time zone (IANA) of days and hours. Default: that of `source.time`.", examples=["Africa/Algiers"]
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of the random choices of trained detectors.")

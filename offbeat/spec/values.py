@@ -29,7 +29,7 @@ WORDS |= {"then", "true", "when"}
 """Words of the expression language: no name may be one of them."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
-TIME_FORMATS = ("auto", "s", "ms", "us", "ns")
+TIME_FORMATS = ("auto", "epoch", "s", "ms", "us", "ns")
 
 
 def _checked(check: Callable[[str], object]) -> AfterValidator:
@@ -83,6 +83,23 @@ def _separator(value: str) -> None:
         raise ValueError(f"the separator must be one ASCII character, not {value!r}")
 
 
+def _decimal_mark(value: str) -> None:
+    if value not in {".", ","}:
+        raise ValueError(f"the decimal separator is '.' or ',', not {value!r}")
+
+
+def _thousands(value: str) -> None:
+    if value not in {",", ".", " ", "'", "_", "\u00a0"}:
+        raise ValueError(f"the thousands separator is one of , . ' _ or a blank, not {value!r}")
+
+
+def _with_null(value: Any) -> Any:
+    # YAML reads a bare null, NULL or ~ as nothing; in a list of spellings, a text is meant.
+    if not isinstance(value, list):
+        return value
+    return [text for one in value for text in (["NULL", "null"] if one is None else [one])]
+
+
 @dataclass(frozen=True)
 class Called:
     """What the reference page calls values of this type."""
@@ -109,6 +126,10 @@ Zone = Annotated[str, _checked(_zone), Called("zone")]
 TimeFormat = Annotated[str, _checked(_time_format)]
 FilePattern = Annotated[str, _checked(_file_pattern)]
 Separator = Annotated[str, _checked(_separator)]
+
+DecimalMark = Annotated[str, _checked(_decimal_mark)]
+Thousands = Annotated[str, _checked(_thousands)]
+Nulls = Annotated[list[Text], BeforeValidator(_with_null, json_schema_input_type=list[str | None]), Called("list of texts")]
 
 
 def _one_or_more(value: Any) -> Any:

@@ -30,6 +30,8 @@ class Given:
     """What all views share."""
 
     source: SourceSpec
+    zone: str
+    """Of days and hours."""
     scope: Scope
     """The source's columns."""
     codes: Codes
@@ -266,7 +268,7 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
         key_source=of_source,
         where=compiled.where,
         size_ns=duration_ns(spec.size),
-        zone=given.source.time.zone,
+        zone=given.zone,
         arguments=compiled.arguments,
         aggregates=compiled.aggregates,
         columns=tuple(spec.columns),

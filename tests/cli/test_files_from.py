@@ -61,16 +61,8 @@ EXPECTED: dict[str, list[Expected]] = {
     "CUCM": [Expected(5, [("1001", "2024-03-05T13:15:02")], quarantined={"type": 2})],
 }
 
-SPELLINGS, SORT = "waits for more spellings of headers and times", "waits for source.sort"
-PENDING: dict[tuple[str, int], str] = {
-    ("Kite, NSE", 0): SPELLINGS,
-    ("Yahoo Finance", 1): "waits for header lines below the first",
-    ("Binance", 0): SPELLINGS,
-    ("Alpha Vantage", 0): SORT,
-    ("MetaTrader", 0): SPELLINGS,
-    ("MetaTrader", 1): SPELLINGS,
-    ("Hive, Spark, Impala", 0): "waits for columns in paths, and null spellings",
-}
+SORT = "waits for source.sort"
+PENDING: dict[tuple[str, int], str] = {("Alpha Vantage", 0): SORT}
 
 
 def sections() -> dict[str, list[Example]]:

@@ -256,7 +256,7 @@ def test_a_file_handed_over_twice(plan: Plan, made: list[Path], tmp_path: Path) 
     first = job.run()
     copy = tmp_path / "again.parquet"
     shutil.copy(job.at(made[18]), copy)
-    (note,) = job.run(copy).notes
+    (note,) = (note for note in job.run(copy).notes if "same content" in note)
     assert told(note, copy, job.at(made[18]))
     assert job.run(copy).ledger.as_dict() == first.ledger.as_dict()
     packed = job.at(made[18]).with_name("packed.parquet")
@@ -358,8 +358,8 @@ def without_a_column(path: Path) -> None:
     pl.read_parquet(path).drop("cdr_type").write_parquet(path)
 
 
-def with_texts(path: Path) -> None:
-    pl.read_parquet(path).with_columns(data_volume_mb=pl.lit("much")).write_parquet(path)
+def with_truths(path: Path) -> None:
+    pl.read_parquet(path).with_columns(data_volume_mb=pl.lit(value=True)).write_parquet(path)
 
 
 def garbled(path: Path) -> None:
@@ -375,7 +375,7 @@ def garbled(path: Path) -> None:
         (cut_in_half, "new"),
         (cut_in_half, "corrected"),
         (without_a_column, "late"),
-        (with_texts, "new"),
+        (with_truths, "new"),
         (garbled, "late"),
         (garbled, "corrected"),
     ],

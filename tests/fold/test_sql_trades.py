@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not AIG.exists(), reason="the real trades are no
 # Sums in whole billionths are exact, so the query has no rounding of its own but the last.
 TICKS = """
 WITH ticks AS (
-    SELECT row_number() OVER (ORDER BY ts_event, sequence) AS n, epoch_ns(ts_event::TIMESTAMP_NS) AS ns,
+    SELECT row_number() OVER (ORDER BY ts_recv, sequence) AS n, epoch_ns(ts_recv::TIMESTAMP_NS) AS ns,
            price::DOUBLE AS price, CAST(round(price::DOUBLE * 1e9) AS HUGEINT) AS p, size::HUGEINT AS size, side
     FROM read_csv(?, all_varchar = true) QUALIFY n <= ?
 )
@@ -33,7 +33,7 @@ SELECT last(price) OVER w AS current_price, last(size) OVER w AS current_size,
        sum(size) OVER w AS volume_total, count(*) OVER w AS trade_count,
        CASE WHEN max(ns) OVER w > min(ns) OVER w THEN 99 / ((max(ns) OVER w - min(ns) OVER w) / 1e9) END AS trades_per_second,
        CASE WHEN max(ns) OVER w > min(ns) OVER w THEN (max(ns) OVER w - min(ns) OVER w) / 1e9 / 99 END AS avg_time_between_trades,
-       price_std / price_mean AS price_volatility,
+       price_std / abs(price_mean) AS price_volatility,
        last(price) OVER w / first(price) OVER w - 1 AS price_momentum,
        (last(size) OVER w)::DOUBLE / first(size) OVER w - 1 AS volume_momentum,
        (count(*) FILTER (side = 'A') OVER w) / 100e0 AS ask_ratio, (count(*) FILTER (side = 'B') OVER w) / 100e0 AS bid_ratio

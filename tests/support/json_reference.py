@@ -73,7 +73,8 @@ class Reference:
                 ends[slot, row] = len(data)
         not_utf8 = np.array([record is not None and not _is_utf8(record) for record in records], np.bool_)
         places = Places(np.frombuffer(bytes(data), np.uint8), begins, ends, self._slots, np.zeros(n, np.int8), not_utf8)
-        frame, keys, time_ns, faults = build(places, self._plan, None)
+        parsed = build(places, self._plan, None)
+        frame, keys, time_ns, faults = parsed.frame, parsed.keys, parsed.time_ns, parsed.faults
         faults[(broken | nested) & (faults != FAULTS.index("encoding"))] = FAULTS.index("type")
         texts = ["" if record is None else record.decode("utf-8", "replace") for record in records]
         return frame, None if keys is None else keys.to_list(), time_ns.tolist(), [FAULTS[code] for code in faults], texts

@@ -26,6 +26,7 @@ def real_trades(rows: int) -> list[Row]:
     with gzip.open(AIG, "rt", newline="") as lines:
         for number, line in enumerate(islice(csv.DictReader(lines), rows), start=1):
             columns: dict[str, Value] = {name: int(line[name]) for name in ("size", "flags", "sequence", "publisher_id")}
-            columns |= {"price": round(float(line["price"]) * 1e9), "action": line["action"], "side": line["side"]}
-            found.append(Row(line["symbol"], _nanoseconds(line["ts_event"]), columns, row=number))
+            columns |= {name: line[name] for name in ("action", "side")}
+            columns["price"] = round(float(line["price"]) * 1e9)
+            found.append(Row(line["symbol"], _nanoseconds(line["ts_recv"]), columns, row=number))
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from case import Case, change, col, exact, gap, is_text, measured, plain
 from folders import ROOT
 from oracle_detectors import band, quantiles, zscore
-from oracle_logic import as_number, compare, div, mod, same_text, sub
+from oracle_logic import Num, absolute, as_number, compare, div, mod, same_text, sub
 from oracle_spec import DAY, SECOND, Column, Model, Pipeline, Rollup, Rule, View
 from oracle_trained import covariance, forest, half_spaces
 from oracle_windows import Agg, Window
@@ -178,6 +179,14 @@ TRADE_FEATURES = (
     "volume_total", "trade_count", "trades_per_second", "avg_time_between_trades", "price_volatility", "price_momentum",
     "volume_momentum", "ask_ratio", "bid_ratio",
 )  # fmt: skip
+
+
+def _change(first: Num, last: Num) -> Num:
+    """By how much of its size a price has risen; null from 0."""
+    change = sub(div(last, first), 1.0)
+    return None if change is None or first is None else change * math.copysign(1.0, first)
+
+
 _LEARNT = {name: col(name) for name in TRADE_FEATURES}
 _LIMITS = {"current_price": 4.0, "current_size": 5.0, "price_volatility": 4.0}
 
@@ -197,7 +206,6 @@ TRADES = Case(
         ),
         where=lambda e: same_text(e["action"], "T"),
         rules={
-            "price": lambda e: compare(e["price"], ">", 0.0),
             "size": lambda e: compare(e["size"], ">", 0.0),
             "bad_ts_recv": lambda e: compare(mod(e["flags"], 16.0), "<", 8.0),
             "maybe_bad_book": lambda e: compare(mod(e["flags"], 8.0), "<", 4.0),
@@ -237,8 +245,8 @@ TRADES = Case(
                             "trade_count": lambda a: a["n"],
                             "trades_per_second": lambda a: a["rate"],
                             "avg_time_between_trades": lambda a: div(a["span"] or None, sub(a["n"], 1.0)),
-                            "price_volatility": lambda a: div(a["price_std"], a["price_mean"]),
-                            "price_momentum": lambda a: sub(div(a["last_price"], a["first_price"]), 1.0),
+                            "price_volatility": lambda a: div(a["price_std"], absolute(a["price_mean"])),
+                            "price_momentum": lambda a: _change(a["first_price"], a["last_price"]),
                             "volume_momentum": lambda a: sub(div(a["last_size"], a["first_size"]), 1.0),
                             "ask_ratio": lambda a: a["asks"],
                             "bid_ratio": lambda a: a["bids"],

@@ -175,7 +175,7 @@ class Tables:
     def __init__(self, plan: Plan, uris: Sequence[str], names: Mapping[str, Callable[[], Sequence[str]]], links: CoOccurrences) -> None:
         if not plan.tables:
             raise UserError(f"pipeline {plan.name} has no tables; add a `tables` section, or leave out --tables")
-        self._zone = plan.source.time.zone
+        self._zone = plan.zone
         self._days = Tumbling(DAY_NS, self._zone)
         self._views = {view.name: _Seen(view, view.rollup, names[view.name]) for view in plan.views if view.rollup is not None}
         keys = {value.view: value.key for table in plan.tables for value in (*table.columns, *table.where) if value.kind == "linked"}

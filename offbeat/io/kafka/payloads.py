@@ -67,6 +67,9 @@ class Records:
         def raw(inner: npt.NDArray[np.intp]) -> list[str]:
             return p.raw(inner + begin)
 
+        def details(inner: npt.NDArray[np.intp]) -> list[str]:
+            return p.details(inner + begin)
+
         return Chunk(
             frame=p.frame.slice(begin, n),
             key=None,
@@ -78,6 +81,7 @@ class Records:
             rows=self.offsets[low:high],
             files=None,
             raw=raw,
+            details=details,
             position={},
         )
 

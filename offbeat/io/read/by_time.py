@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import EVER, I64, NULL_INT
+from offbeat.io.read.ambiguous_times import decided
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.quality.row_filter import RowFilter
 
@@ -159,8 +160,7 @@ class ByTime:
 
     def _frames(self, rank: int, file: TimedFile) -> Iterator[pl.DataFrame]:
         row = 0
-        for work in file.reader.blocks():
-            parsed = work()
+        for parsed in decided(file.reader.blocks()):
             n = len(parsed.time_ns)
             keys = parsed.keys.cast(pl.String) if parsed.keys is not None else pl.Series([file.key], dtype=pl.String).new_from_index(0, n)
             rejected = self._where.rejected(parsed.frame, parsed.faults) if self._where is not None else None
@@ -180,8 +180,8 @@ class ByTime:
 def _look(times: _Blocks) -> tuple[int, bool]:
     """The least time of a file, and whether no time is below an earlier one."""
     low, high, rising = EVER, NULL_INT, True
-    for work in times.blocks():
-        found = work().time_ns
+    for parsed in decided(times.blocks()):
+        found = parsed.time_ns
         found = found[found != NULL_INT]
         if len(found) == 0:
             continue

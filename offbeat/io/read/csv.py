@@ -14,9 +14,10 @@ from offbeat.core.batch import I32
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.read.csv_tokens import RAGGED, UNCLOSED, Bytes, line_ends_in, tokenise, whole_records
+from offbeat.io.read.fault_details import place_details
 from offbeat.io.read.files import ByteStream, InputFile, check_text
 from offbeat.io.read.layout import KEY, TIME, Layout, lay_out
-from offbeat.io.read.parse_columns import Parsed, Places, build, slot_of
+from offbeat.io.read.parse_columns import Parsed, Places, build, slot_of, time_slots
 from offbeat.io.read.plain_csv import parse_plain, plain_head
 
 BLOCK = 4 << 20
@@ -28,17 +29,22 @@ _BOM = codecs.BOM_UTF8
 
 def wanted_fields(layout: Layout, plan: SourcePlan) -> tuple[dict[str, int], dict[int, int]]:
     """Slot of each name that the file has, and slot of each field that somebody needs (two names may share a field)."""
-    places = {TIME: layout.time, KEY: layout.key} | {slot_of(c): f for c, f in zip(plan.columns, layout.columns, strict=True)}
+    times = dict(zip(time_slots(plan), (layout.time, *layout.time_rest), strict=True))
+    places = times | {KEY: layout.key} | {slot_of(c): f for c, f in zip(plan.columns, layout.columns, strict=True)}
     of_field: dict[int, int] = {}
     names = {name: of_field.setdefault(field, len(of_field)) for name, field in places.items() if field >= 0}
     return names, of_field
 
 
 def not_utf8(body: bytes, line_begins: I32) -> npt.NDArray[np.bool_] | None:
-    """Which lines have bytes that are not UTF-8; None when all is well."""
-    if body.isascii():
-        return None
+    """Which lines have bytes that are no text, not UTF-8 or NUL; None when all is well."""
     bad: npt.NDArray[np.bool_] | None = None
+    if b"\0" in body:
+        nuls = np.flatnonzero(np.frombuffer(body, np.uint8) == 0)
+        bad = np.zeros(len(line_begins), dtype=np.bool_)
+        bad[np.maximum(np.searchsorted(line_begins, nuls, side="right") - 1, 0)] = True
+    if body.isascii():
+        return bad
     view = memoryview(body)
     at = 0
     while at < len(body):
@@ -88,7 +94,6 @@ class CsvReader:
 
     def _header(self, stream: ByteStream) -> None:
         head = stream.read(1 << 16)
-        check_text(self._file, head)
         offset = len(_BOM) if head.startswith(_BOM) else 0
         fields = list(self._plan.names)
         if self._plan.header:
@@ -103,11 +108,16 @@ class CsvReader:
                 line, offset = (head[offset:end], end + 1) if end >= 0 else (head[offset:], len(head))
             if b"\r" in line.rstrip(b"\r"):
                 raise UserError(f"{self._file.path}: lines end with a bare carriage return; convert the line ends first (mac2unix)")
+            check_text(self._file, line)
             try:
                 self.header = line.decode().rstrip("\r")
-                fields = [name.strip() for name in next(csv.reader([self.header], delimiter=self._plan.separator))]
+                fields = self._split(self.header)
             except UnicodeDecodeError as error:
                 raise UserError(f"{self._file.path}: the header is not UTF-8; save the file as UTF-8") from error
+            except csv.Error as error:
+                raise UserError(f"{self._file.path}: its first line is no header ({error}); is this a CSV file?") from error
+            if fields[:1] == ["Price"]:
+                offset += self._third_line(head[offset:], fields)
         elif not head:
             return
         self._first = offset
@@ -115,11 +125,30 @@ class CsvReader:
         self._slots, of_field = wanted_fields(self.layout, self._plan)
         field_of = {slot: field for field, slot in of_field.items()}
         self._fields = {name: field_of[slot] for name, slot in self._slots.items()}
+        self._names = {name: fields[field] for name, field in self._fields.items()}
         self._wanted = np.full(len(fields), -1, dtype=np.int32)
         for field, slot in of_field.items():
             self._wanted[field] = slot
         self._width = len(of_field)
         self._head = plain_head(len(fields), self._plan.separator)
+
+    def _split(self, line: str) -> list[str]:
+        return [name.strip() for name in next(csv.reader([line], delimiter=self._plan.separator), [])]
+
+    def _third_line(self, body: bytes, fields: list[str]) -> int:
+        """Of yfinance's header of three lines (`Price,Close,…`, `Ticker,X,…`, `Date,,…`) the bytes of the last two; 0 for any other.
+
+        The name on the third line goes to the first of `fields`.
+        """
+        lines = body.split(b"\n", 2)
+        if len(lines) < 3 or not lines[0].startswith(b"Ticker"):
+            return 0
+        name, *rest = self._split(lines[1].decode("utf-8", "replace").rstrip("\r"))
+        if any(rest) or name.casefold() not in {spelling.casefold() for spelling in self._plan.time.headers}:
+            return 0
+        fields[0] = name
+        self.header = self._plan.separator.join(fields)
+        return len(lines[0]) + len(lines[1]) + 2
 
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
         """Work to be done for each block after `mark` (0: all): calls are independent of each other and may run on threads."""
@@ -157,7 +186,7 @@ class CsvReader:
         return b"".join((self._head, rest, memoryview(fresh)[:end])), fresh[end:]
 
     def _parse(self, block: bytes, mark: int, done: int) -> Parsed:
-        plain = parse_plain(block, len(self._wanted), self._fields, self._plan, mark, done)
+        plain = parse_plain(block, len(self._wanted), self._fields, self._names[TIME], self._plan, mark, done)
         return plain if plain is not None else self._parse_with_care(block[len(self._head) :], mark, done)
 
     def _parse_with_care(self, body: bytes, mark: int, done: int) -> Parsed:
@@ -171,5 +200,8 @@ class CsvReader:
         n = tokenise(data, self._separator, self._wanted, len(self._wanted), begins, ends, line_begins, line_ends, marks)
         line_begins, line_ends, marks = line_begins[:n], line_ends[:n], marks[:n]
         places = Places(data, begins[:, :n], ends[:, :n], self._slots, marks, not_utf8(body, line_begins))
-        frame, keys, time_ns, faults = build(places, self._plan, (marks & (RAGGED | UNCLOSED)) != 0)
-        return Parsed(frame, keys, time_ns, faults, partial(line_texts, body, line_begins, line_ends), mark, done)
+        parsed = build(places, self._plan, (marks & (RAGGED | UNCLOSED)) != 0)
+        parsed.raw = partial(line_texts, body, line_begins, line_ends)
+        parsed.details = partial(place_details, places, self._plan, parsed.faults, self._names)
+        parsed.mark, parsed.done = mark, done
+        return parsed

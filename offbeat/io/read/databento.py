@@ -9,15 +9,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
+from offbeat.io.read.arrow import ArrowReader, schema_of
 from offbeat.io.read.csv import BLOCK, CsvReader
 from offbeat.io.read.files import ByteStream, InputFile
 from offbeat.io.read.layout import MissingColumnError
@@ -37,10 +36,9 @@ _SAMPLE = 1 << 16
 """Bytes at the beginning of a CSV file by which its prices and times are known."""
 _LEAST_COUNT = 10**6
 """A bare price of 0.001 or more; a CSV file without a decimal point and below that has whole prices."""
-_MISSING = 3  # place of `missing` in FAULTS
 
 _parquet: Any = import_module("pyarrow.parquet")
-_Inner = CsvReader | ParquetReader | NdjsonReader
+_Inner = CsvReader | ParquetReader | ArrowReader | NdjsonReader
 
 
 def prices_of(plan: SourcePlan) -> tuple[str, ...]:
@@ -60,22 +58,6 @@ def counted_prices(name: str, plan: SourcePlan) -> SourcePlan:
     return replace(plan, columns=columns)
 
 
-def without_undefined(parsed: Parsed, plan: SourcePlan) -> Parsed:
-    """The block with prices that Databento calls undefined taken out: such a row lacks its price."""
-    prices = prices_of(plan)
-    for column in plan.columns:
-        if column.name not in prices:
-            continue
-        undefined = (parsed.frame[column.name] == UNDEF_PRICE).fill_null(value=False)
-        if undefined.any():
-            values = parsed.frame[column.name].set(undefined, None)
-            parsed.frame = parsed.frame.with_columns(values)
-            if column.required:
-                lacking = undefined.to_numpy() & ((parsed.faults == 0) | (parsed.faults > _MISSING))
-                parsed.faults = np.where(lacking, np.int8(_MISSING), parsed.faults)
-    return parsed
-
-
 class DatabentoReader:
     """Reads one CSV, Parquet or NDJSON file of trades in whichever of Databento's spellings it is."""
 
@@ -85,7 +67,6 @@ class DatabentoReader:
         fitted = counted_prices(file.path, plan) if counts else plan
         if epoch and plan.time.format == "auto":
             fitted = replace(fitted, time=replace(plan.time, format="ns"))
-        self._counted = plan if counts else None
         try:
             self._inner = _inner(file, fitted, block)
         except MissingColumnError as error:
@@ -105,26 +86,23 @@ class DatabentoReader:
 
     def blocks(self, mark: int = 0) -> Iterator[Callable[[], Parsed]]:
         """Work to be done for each block after `mark`."""
-        for work in self._inner.blocks(mark):
-            yield work if self._counted is None else partial(_counted, work, self._counted)
-
-
-def _counted(work: Callable[[], Parsed], plan: SourcePlan) -> Parsed:
-    return without_undefined(work(), plan)
+        return self._inner.blocks(mark)
 
 
 def _inner(file: InputFile, plan: SourcePlan, block: int) -> _Inner:
     if file.kind == "csv":
         return CsvReader(file, plan, block)
+    if file.kind == "arrow":
+        return ArrowReader(file, plan, rows_of(block))
     return ParquetReader(file, plan, rows_of(block)) if file.kind == "parquet" else NdjsonReader(file, plan, block)
 
 
 def _spelling(file: InputFile, plan: SourcePlan) -> tuple[bool, bool]:
     """Whether prices and whether times are bare counts. What cannot be read here is left to the reader, which says what is wrong."""
-    if file.kind == "parquet":
+    if file.kind in ("parquet", "arrow"):
         try:
-            schema = _parquet.read_schema(file.path)
-        except (pa.ArrowException, OSError):
+            schema = _parquet.read_schema(file.path) if file.kind == "parquet" else schema_of(file.path)
+        except (pa.ArrowException, OSError, ValueError, UserError):
             return False, False
         types = dict(zip(schema.names, schema.types, strict=True))
         price, time = types.get(_PRICE), next((types[h] for h in plan.time.headers if h in types), None)

@@ -17,7 +17,7 @@ import polars as pl
 
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
-from offbeat.io.read.databento import PRICE_DIGITS, TRADE_FIELDS, UNDEF_PRICE, counted_prices, without_undefined
+from offbeat.io.read.databento import PRICE_DIGITS, TRADE_FIELDS, UNDEF_PRICE, counted_prices
 from offbeat.io.read.dbn_symbols import Symbols
 from offbeat.io.read.files import ByteStream, InputFile
 from offbeat.io.read.layout import lay_out
@@ -34,7 +34,9 @@ _PREFIX = 8
 _UNIT = 4
 """A record says its length in units of so many bytes."""
 _HEADER = 16
-_TRADE, _SYMBOL_MAPPING = 0x00, 0x16
+_SYMBOL_MAPPING = 0x16
+_KINDS: dict[str, int] = {"trades": 0x00, "tbbo": 0x01, "mbp-1": 0x01}
+"""Schemas whose records are those of trades, perhaps with more behind, and the type of their records."""
 _NO_ROWS = frozenset({0x15, 0x17})
 """Messages of the gateway: errors, heartbeats."""
 _LONGEST_METADATA = 256 << 20
@@ -45,9 +47,10 @@ _FIELDS = [
     ("size", "<u4"), ("action", "u1"), ("side", "u1"), ("flags", "u1"), ("depth", "u1"), ("ts_recv", "<u8"), ("ts_in_delta", "<i4"),
     ("sequence", "<u4"),
 ]  # fmt: skip
-_RECORD = np.dtype(_FIELDS)
-_RECORD_SENT = np.dtype([*_FIELDS, ("ts_out", "<u8")])
-"""As the live gateway sends them where asked to: with the time of sending."""
+_LEVEL = [("level", "V32")]
+"""What follows in the schemas `tbbo` and `mbp-1`: the best bid and ask."""
+_SENT = [("ts_out", "<u8")]
+"""What follows in records as the live gateway sends them where asked to: the time of sending."""
 _LETTERS = pl.Series([None, *(chr(code) for code in range(1, 256))], dtype=pl.String)
 
 Records = npt.NDArray[np.void]
@@ -66,14 +69,16 @@ class DbnReader:
             metadata = self._metadata(stream)
         finally:
             stream.close()
-        if metadata.schema not in (None, "trades"):
-            raise UserError(f"{file.path}: this is DBN of schema {metadata.schema}, but only trades can be read; fetch schema trades")
+        schema = "trades" if metadata.schema is None else str(metadata.schema)
+        if schema not in _KINDS:
+            raise UserError(f"{file.path}: this is DBN of schema {schema}, but only {', '.join(_KINDS)} can be read; fetch schema trades")
         self._symbols = Symbols(metadata)
-        self._record = _RECORD_SENT if metadata.ts_out else _RECORD
+        self._kind = _KINDS[schema]
+        self._sent = bool(metadata.ts_out)
+        self._record = np.dtype([*_FIELDS, *(_LEVEL if self._kind else []), *(_SENT if self._sent else [])])
         self.layout = lay_out(file.path, TRADE_FIELDS, plan)
         self._plan = replace(counted_prices(file.path, plan), time=replace(plan.time, format="ns"))
-        places = (self.layout.time, self.layout.key, *self.layout.columns)
-        self._names = tuple(dict.fromkeys(TRADE_FIELDS[i] for i in places if i >= 0))
+        self._names = tuple(TRADE_FIELDS[i] for i in self.layout.wanted)
         check_types(file.path, dict(_frame(np.empty(0, self._record), self._names, self._symbols).schema), self.layout, self._plan)
 
     def _metadata(self, stream: ByteStream) -> databento_dbn.Metadata:
@@ -128,19 +133,19 @@ class DbnReader:
         """
         size = self._record.itemsize
         whole: Records = np.frombuffer(body, self._record, len(body) // size)
-        if bool(((whole["length"] == size // _UNIT) & (whole["rtype"] == _TRADE)).all()):
+        if bool(((whole["length"] == size // _UNIT) & (whole["rtype"] == self._kind)).all()):
             yield whole, len(whole) * size
             return
         trades: list[bytes] = []
         here = 0
         while here + 2 <= len(body):
             length, kind = body[here] * _UNIT, body[here + 1]
-            if length < _HEADER or (kind == _TRADE and length != size):
+            if length < _HEADER or (kind == self._kind and length != size):
                 raise UserError(f"{self._file.path}: corrupt at byte {at + here} (a record of {length} bytes); fetch the file again")
             if here + length > len(body):
                 break
             record = body[here : here + length]
-            if kind == _TRADE:
+            if kind == self._kind:
                 trades.append(record)
             elif kind == _SYMBOL_MAPPING:
                 if trades:
@@ -156,7 +161,7 @@ class DbnReader:
         return np.frombuffer(b"".join(trades), self._record)
 
     def _message(self, record: bytes) -> databento_dbn.SymbolMappingMsg:
-        decoder = databento_dbn.DBNDecoder(has_metadata=False, ts_out=self._record is _RECORD_SENT, input_version=self._version)
+        decoder = databento_dbn.DBNDecoder(has_metadata=False, ts_out=self._sent, input_version=self._version)
         decoder.write(record)
         (message,) = decoder.decode()
         if not isinstance(message, databento_dbn.SymbolMappingMsg):
@@ -166,7 +171,7 @@ class DbnReader:
     def _parse(self, records: Records, symbols: Symbols, mark: int, done: int) -> Parsed:
         parsed = parse_table(_frame(records, self._names, symbols), self.layout, self._plan, mark, done)
         parsed.raw = partial(_as_json, records, symbols)
-        return without_undefined(parsed, self._plan)
+        return parsed
 
 
 def _exactly(stream: ByteStream, size: int) -> bytes:

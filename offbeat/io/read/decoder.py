@@ -12,10 +12,11 @@ from offbeat.core.chunk import FAULTS
 from offbeat.core.compiled import compiled
 from offbeat.core.plan import SourcePlan
 from offbeat.io.read.csv_tokens import Bytes
+from offbeat.io.read.fault_details import place_details
 from offbeat.io.read.json_scan import BROKEN, ESCAPES, NESTED, NOT_UTF8, scan, wanted
 from offbeat.io.read.json_tokens import HALF, QUOTE, unescape
-from offbeat.io.read.layout import KEY, TIME
-from offbeat.io.read.parse_columns import Parsed, Places, build, slot_of
+from offbeat.io.read.layout import KEY
+from offbeat.io.read.parse_columns import Parsed, Places, build, slot_of, time_slots
 from offbeat.io.write.row_json import KEY_FIELD
 
 _LARGEST = 1 << 30
@@ -40,7 +41,8 @@ class Decoder:
 
     def __init__(self, plan: SourcePlan, *, keyed: bool = True) -> None:
         """keyed: records carry their key (in `key` or `symbol`, where the plan draws it from names of files); else there are no keys."""
-        values: list[tuple[str, tuple[str, ...]]] = [(TIME, plan.time.headers)]
+        spelt = (plan.time.headers, *((name,) for name in plan.time.rest))
+        values: list[tuple[str, tuple[str, ...]]] = list(zip(time_slots(plan), spelt, strict=True))
         if keyed:
             values.append((KEY, plan.key_column or (KEY_FIELD, "symbol")))
         values += [(slot_of(c), (c.name, *(h for h in c.headers if h != c.name))) for c in plan.columns]
@@ -70,10 +72,21 @@ class Decoder:
         escaped = scan(buffer, begins, ends, w.text, w.names, w.nodes, w.picks, w.firsts, value_begins, value_ends, marks)
         values = _unescaped(buffer, value_begins, value_ends, marks) if escaped else buffer
         not_utf8 = (marks & NOT_UTF8) != 0
-        places = Places(values, value_begins, value_ends, self._slots, np.zeros(n, np.int8), not_utf8 if not_utf8.any() else None)
-        frame, keys, time_ns, faults = build(places, self._plan, None)
-        faults[((marks & (BROKEN | NESTED)) != 0) & (faults != _ENCODING)] = _TYPE
-        return Parsed(frame, keys, time_ns, faults, partial(_texts, buffer, begins, ends))
+        unreadable = not_utf8 if not_utf8.any() else None
+        places = Places(values, value_begins, value_ends, self._slots, np.zeros(n, np.int8), unreadable, json=True)
+        parsed = build(places, self._plan, None)
+        parsed.faults[((marks & (BROKEN | NESTED)) != 0) & (parsed.faults != _ENCODING)] = _TYPE
+        parsed.raw = partial(_texts, buffer, begins, ends)
+        parsed.details = partial(_details, places, self._plan, parsed.faults, marks)
+        return parsed
+
+
+def _details(places: Places, plan: SourcePlan, faults: I8, marks: I8, rows: npt.NDArray[np.intp]) -> list[str]:
+    words = place_details(places, plan, faults, {}, rows)
+    for i, row in enumerate(rows.tolist()):
+        if faults[row] == _TYPE and marks[row] & (BROKEN | NESTED):
+            words[i] = "no JSON object" if marks[row] & BROKEN else "an object or a list where a value belongs"
+    return words
 
 
 def _texts(data: Bytes, begins: I64, ends: I64, rows: npt.NDArray[np.intp]) -> list[str]:

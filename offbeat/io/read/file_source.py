@@ -13,17 +13,19 @@ from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.contract import Arrival
+from offbeat.io.read.ambiguous_times import RowBefore
 from offbeat.io.read.by_time import ByTime, TimedFile
 from offbeat.io.read.csv import BLOCK
-from offbeat.io.read.files import find_files, fingerprint
+from offbeat.io.read.files import find_files, fingerprint, left_out_note
 from offbeat.io.read.known_files import FileMark, Rest, RowSum, by_path, grown, regrouped, resolved, stamp_of, sums_of
+from offbeat.io.read.local_times import zone_of
 from offbeat.io.read.merge_overlapping import Merged, clusters, time_range
 from offbeat.io.read.parse_columns import Parsed
+from offbeat.io.read.path_columns import draw
 from offbeat.io.read.prefetch import Ahead
-from offbeat.io.read.readers import Reader, absences, mixtures, open_all, reader_of
+from offbeat.io.read.readers import Reader, absences, mixtures, open_all, reader_of, spellings, zone_note
 from offbeat.io.read.row_tables import Member, readable_times
 from offbeat.io.read.sorted_file import SortedFile
-from offbeat.io.read.timestamps import zone_of
 from offbeat.quality.row_filter import RowFilter
 
 DEPTH = 4
@@ -67,11 +69,13 @@ class FileSource:
         self._plan = plan
         self._block = block
         self._workers = workers
-        self._found = find_files(paths, plan.format, plan.key_pattern)
+        found = find_files(paths, plan.format, plan.key_pattern)
+        self._readers = open_all(found, plan, block)
+        self._found = [draw(file, plan)[0] for file in found.files]
         self.files = [f.path for f in self._found]
         self._places = {path: index for index, path in enumerate(self.files)}
-        self._readers = open_all(self._found, plan, block)
-        self.notes = [*absences(self._found, self._readers, plan), *mixtures(self._found, self._readers, plan)]
+        about = self._found, self._readers, plan
+        self.notes = [*left_out_note(found.left_out), *spellings(*about), *absences(*about), *mixtures(*about)]
         self.headers = [r.header for r in self._readers]
         self.live = "-" in self.files
         if plan.sort and not self.live:
@@ -82,6 +86,7 @@ class FileSource:
         self._done = 0
         self.counts = False
         """Whether rows are summed up by file, so that they are known again in other files; for runs that keep their positions."""
+        self._said_zone = False
         self._prints: dict[int, str] = {}
         self._stamps: dict[int, list[int]] = {}
         self._sums: dict[int, RowSum] = {}
@@ -114,6 +119,7 @@ class FileSource:
             steps = iter(self._ahead)
         waiting: Chunk | None = None
         before = self._done = rows = 0
+        row_before = RowBefore(int(start.get("row_before", NULL_INT)) if start is not None and self.live else NULL_INT)
         try:
             for step in steps:
                 if step.note:
@@ -124,6 +130,8 @@ class FileSource:
                 if step.begin:
                     resumed = current is not None and tuple(current["prints"]) == unit.prints
                     rows = int(current["rows"]) if current is not None and resumed else unit.rows_before
+                    if not self.live:
+                        row_before = RowBefore(int(current.get("row_before", NULL_INT)) if current is not None and resumed else NULL_INT)
                     current = None if resumed else current
                 elif parsed is None:
                     # A new dict: positions handed out before keep the old one.
@@ -141,13 +149,16 @@ class FileSource:
                         self._sums.setdefault(index, RowSum()).__iadd__(own)
                     if parsed.files is None:
                         self._ends[unit.indices[0]] = parsed.mark
+                    if not self._said_zone and parsed.local:
+                        self._said_zone = True
+                        self.notes.append(zone_note(self.files[unit.indices[0]], self._plan))
                     n = len(parsed.time_ns)
                     if n == 0:
                         continue  # blank lines at the end must not keep the last rows from calling the file finished
                     if waiting is not None:
                         yield waiting
                         waiting = None
-                    chunk = self._chunk(unit, parsed, rows, finished)
+                    chunk = self._chunk(unit, row_before.decided(parsed), rows, finished, row_before.time_ns)
                     rows += n
                     if self.live:
                         yield chunk
@@ -183,13 +194,16 @@ class FileSource:
             files.append(TimedFile(file.path, file.key, self._readers[index], self._times(index)))
         return ByTime(files, self._where)
 
-    def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]]) -> Chunk:
-        current: dict[str, Any] | None = None
+    def _chunk(self, unit: Unit, parsed: Parsed, rows: int, finished: dict[str, list[Any]], row_before: int) -> Chunk:
+        position: Position = {"finished": finished, "current": None}
         if all(unit.prints):
             names = [resolved(self.files[i]) for i in unit.indices]
             current = {"names": names, "prints": list(unit.prints), "mark": parsed.mark, "rows": rows + len(parsed.time_ns)}
             if self.counts:
                 current["sums"] = [self._so_far(i) for i in unit.indices]
+            position["current"] = current | {"row_before": row_before}
+        elif self.live:
+            position["row_before"] = row_before
         return Chunk(
             frame=parsed.frame,
             key=None if parsed.keys is not None else self._found[unit.indices[0]].key,
@@ -201,7 +215,8 @@ class FileSource:
             rows=parsed.rows,
             files=parsed.files,
             raw=parsed.raw,
-            position={"finished": finished, "current": current},
+            position=position,
+            details=parsed.details,
             floor_ns=NULL_INT if unit.floor_ns == NULL_INT else max(unit.floor_ns, parsed.floor_ns),
         )
 
@@ -411,7 +426,7 @@ class FileSource:
     def _times(self, index: int) -> Reader:
         """A reader of nothing but the times of a file."""
         plan = replace(self._plan, columns=(), key_column=(), where=None)
-        times: Reader = reader_of(replace(self._found[index], key=""), plan, self._block)
+        times: Reader = reader_of(replace(self._found[index], key="", path_columns=()), plan, self._block)
         whole = self._readers[index]
         return whole.like(times) if isinstance(whole, Rest) else times
 

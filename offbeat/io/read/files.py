@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
-import gzip
+import lzma
 import re
 import sys
 import zlib
@@ -13,38 +13,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
+from urllib.parse import unquote
 
 from offbeat.errors import UserError
+from offbeat.io.read.formats import ACCEPTED, Kind, format_of
+from offbeat.io.read.unpack import Packing, unpacked
 
-Kind = Literal["csv", "parquet", "ndjson", "dbn"]
-
-_ENDINGS: dict[str, Kind] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".parquet": "parquet",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".dbn": "dbn",
-}
-_FREE = frozenset({"auto", "databento"})
-"""Formats of a plan that leave the kind of a file to its name."""
-_PACKED = {".gz": "gzip", ".zst": "zstd"}
-_MAGIC = {
-    b"\x1f\x8b": "gzip (name it .gz)",
-    b"\x28\xb5\x2f\xfd": "zstd (name it .zst)",
-    b"PAR1": "Parquet (name it .parquet)",
-    b"PK\x03\x04": "a zip archive (unpack it)",
-    b"ARROW1": "an Arrow file",
-    b"DBN\x01": "DBN (name it .dbn)",
-    b"DBN\x02": "DBN (name it .dbn)",
-    b"DBN\x03": "DBN (name it .dbn)",
-}
-_ACCEPTED = ".csv, .tsv, .txt, .ndjson, .jsonl, .dbn (each also .gz, .zst) or .parquet"
 _BLOCK = 1 << 20
 _PIPE = 1 << 20
 """Bytes that a pipe into standard input may hold; the system's own size is 64 KiB."""
+_PATH_COLUMN = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+_STATE = "state.arrow"
+"""What lies in every state directory."""
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +36,24 @@ class InputFile:
     path: str
     """As given or found; names the file in messages, notes and the ledger. `-` is standard input."""
     kind: Kind
-    packing: Literal["", "gzip", "zstd"]
+    packing: Packing
     key: str | None
     """The key drawn from the file's name; None where a column holds it."""
     size: int
     """Bytes on disk; 0 for standard input."""
+    path_columns: tuple[tuple[str, str | None], ...] = ()
+    """Columns that stand in the names of folders, `name=value`, and their values as text."""
+    sure: bool = True
+    """See `Format.sure`."""
 
 
-def _kind_of(path: str, wanted: str) -> tuple[Kind, Literal["", "gzip", "zstd"]] | None:
-    """By the name's endings; a plan that names the format decides it for names that do not tell."""
-    suffixes = [s.lower() for s in Path(path).suffixes[-2:]]
-    packing = _PACKED.get(suffixes[-1], "") if suffixes else ""
-    ending = (suffixes[-2] if len(suffixes) > 1 else "") if packing else (suffixes[-1] if suffixes else "")
-    kind = _ENDINGS.get(ending)
-    if kind is None:
-        if wanted in _FREE or ending in {".json", ".xlsx", ".xls", ".zip"}:
-            return None
-        kind = cast("Kind", wanted)
-    return kind, cast('Literal["", "gzip", "zstd"]', packing)
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """What paths stand for."""
+
+    files: list[InputFile]
+    left_out: list[tuple[str, str]]
+    """Files in folders that are not read, and what they are."""
 
 
 def _key_of(path: str, pattern: str) -> str:
@@ -89,65 +71,86 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _expand(path: str) -> list[str]:
-    """The files a path, folder or glob stands for, sorted; a folder is searched with its subfolders."""
+def path_columns(path: str) -> tuple[tuple[str, str | None], ...]:
+    """The columns in the names of a file's folders, as Hive and Spark write them."""
+    found = [_PATH_COLUMN.fullmatch(part) for part in Path(path).parts[:-1]]
+    return tuple((unquote(hit[1]), None if hit[2] == _NO_VALUE else unquote(hit[2])) for hit in found if hit is not None)
+
+
+def _expand(path: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """The files a path, folder or glob stands for, sorted, and hidden ones left out; a folder is searched with its subfolders."""
     place = Path(path)
     if place.is_dir():
-        found = sorted(str(p) for p in place.rglob("*") if p.is_file() and not _hidden(p.relative_to(place)))
-        usable = [p for p in found if _kind_of(p, "auto")]
-        if not found:
-            raise UserError(f"{path}: the folder is empty; put data files in it ({_ACCEPTED}), or name another")
-        if not usable:
-            raise UserError(f"{path}: no data file in this folder, only files like {Path(found[0]).name!r}; expected {_ACCEPTED}")
-        return usable
+        there = sorted(p for p in place.rglob("*") if p.is_file())
+        states = {p.parent for p in there if p.name == _STATE}
+        there = [p for p in there if states.isdisjoint(p.parents)]
+        hidden = [p for p in there if _hidden(p.relative_to(place))]
+        left_out = [*((str(p), "hidden") for p in hidden), *((str(p), "a state directory of offbeat") for p in sorted(states))]
+        return [str(p) for p in there if p not in set(hidden)], left_out
     if place.exists():
-        return [path]
+        return [path], []
     if glob.has_magic(path):
         matches = [str(p) for p in sorted(glob.glob(path, recursive=True)) if Path(p).is_file()]  # noqa: PTH207 (absolute patterns)
         if matches:
-            return matches
+            return matches, []
         raise UserError(f"{path}: no file matches the pattern; check it, and quote it so that the shell does not expand it")
     near = sorted(p.name for p in place.parent.iterdir())[:5] if place.parent.is_dir() else []
     hint = f"; its folder has {', '.join(near)}" if near else "; its folder does not exist either" if not place.parent.is_dir() else ""
     raise UserError(f"{path}: no such file or folder{hint}")
 
 
-def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = "") -> list[InputFile]:
+def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = "") -> FoundFiles:
     """Files behind `paths` (files, folders, globs, `-`) in a stable order, each once.
 
     wanted: the plan's format. key_pattern: regular expression on the file's name, '' where a column holds the key.
-    Raises UserError where nothing is found, a name does not tell a format, or the pattern does not fit.
+    Raises UserError where nothing is found, a file that was named is of no format that can be read, or the pattern does not fit.
     """
     if not paths:
         raise UserError("no source: name a file, a folder, a pattern in quotes, or - for standard input")
     files: dict[str, InputFile] = {}
+    left_out: dict[str, str] = {}
     for path in paths:
         if path == "-":
             files["-"] = InputFile("-", "ndjson", "", None, 0)
             continue
         if "://" in path:
             raise UserError(f"{path}: remote files cannot be read; copy them to a local folder first")
-        for name in _expand(path):
-            kind = _kind_of(name, wanted)
-            if kind is None:
-                raise UserError(f"{name}: cannot tell the format from the name; expected {_ACCEPTED}, or set the source's `format`")
+        folder = Path(path).is_dir()
+        names, hidden = _expand(path)
+        if folder and not names:
+            raise UserError(f"{path}: the folder is empty; put data files in it ({ACCEPTED}), or name another")
+        before = len(files)
+        left_out |= hidden
+        for name in names:
+            real = str(Path(name).resolve())
+            if real in files:
+                continue
+            found = format_of(name, wanted)
+            if isinstance(found, str):
+                if not folder:
+                    raise UserError(f"{name}: this is {found}; expected {ACCEPTED}, or set the source's `format`")
+                left_out[name] = found
+                continue
             key = _key_of(name, key_pattern) if key_pattern else None
             known = Path(name).stat()
-            found = InputFile(name, kind[0], kind[1], key, known.st_size)
-            files.setdefault(str(Path(name).resolve()), found)
-    return list(files.values())
+            sure = found.sure or not folder
+            files[real] = InputFile(name, found.kind, found.packing, key, known.st_size, path_columns(name), sure)
+        if folder and len(files) == before and left_out:
+            first = next(name for name in names)
+            raise UserError(f"{path}: no data file in this folder, only files like {Path(first).name!r}; expected {ACCEPTED}")
+    return FoundFiles(list(files.values()), list(left_out.items()))
 
 
-def check_magic(file: InputFile, head: bytes) -> None:
-    """Raise UserError if the first bytes of a text file are those of another format."""
-    for magic, what in _MAGIC.items():
-        if head.startswith(magic):
-            raise UserError(f"{file.path}: this is not text but {what}; rename or convert it")
+def left_out_note(left_out: Sequence[tuple[str, str]]) -> list[str]:
+    """For people: files that are not read, with what they are."""
+    if not left_out:
+        return []
+    named = ", ".join(f"{path} ({what})" for path, what in left_out)
+    return [f"{len(left_out)} file{'s were' if len(left_out) > 1 else ' was'} not read: {named}"]
 
 
 def check_text(file: InputFile, head: bytes) -> None:
     """Raise UserError if the first bytes of a text file are those of a binary file."""
-    check_magic(file, head)
     if b"\0" in head:
         utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
         what = "UTF-16 text; save it as UTF-8" if utf16 else "a binary file (it has NUL bytes); name a text file"
@@ -174,19 +177,13 @@ class ByteStream:
             self._raw = Path(file.path).open("rb", buffering=0 if not file.packing else -1)  # noqa: SIM115 (closed by `close`)
         except OSError as error:
             raise UserError(f"{file.path}: cannot be read: {error.strerror or error}") from error
-        if file.packing == "gzip":
-            self._read = gzip.GzipFile(fileobj=self._raw).read
-        elif file.packing == "zstd":
-            arrow: Any = import_module("pyarrow")  # here, so that finding files stays light
-            self._read = arrow.CompressedInputStream(arrow.PythonFile(self._raw, mode="r"), "zstd").read
-        else:
-            self._read = self._raw.read
+        self._read = unpacked(self._raw, file.packing)
 
     def read(self, size: int) -> bytes:
         """The next bytes, at most `size`; empty at the end. Raises UserError if the packed stream is broken or cut off."""
         try:
             return self._read(size)
-        except (EOFError, zlib.error, OSError) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
             if not self._file.packing and isinstance(error, OSError):
                 raise UserError(f"{self._file.path}: cannot be read: {error.strerror or error}") from error
             why = "cut off" if isinstance(error, EOFError) else f"corrupt ({error})"
@@ -212,8 +209,13 @@ class ByteStream:
             self._raw.close()
 
 
+def drawn_from_path(file: InputFile) -> bytes:
+    """What a file's rows have from its path, in one text: for two keys the same bytes are two deliveries."""
+    return b"".join([b"\0", (file.key or "").encode(), *(f"\0{name}={value}".encode() for name, value in file.path_columns)])
+
+
 def fingerprint(file: InputFile) -> str:
-    """32 hex digits of the file's bytes and the key drawn from its name [S8]; the same bytes for two keys are two deliveries."""
+    """32 hex digits of the file's bytes, and of the key and columns drawn from its path [S8]: for two keys they are two deliveries."""
     digest = import_module("xxhash").xxh3_128()
     try:
         with Path(file.path).open("rb", buffering=0) as raw:
@@ -223,5 +225,5 @@ def fingerprint(file: InputFile) -> str:
                 digest.update(view[:got])
     except OSError as error:
         raise UserError(f"{file.path}: cannot be read: {error.strerror or error}") from error
-    digest.update(b"\0" + (file.key or "").encode())
+    digest.update(drawn_from_path(file))
     return str(digest.hexdigest())

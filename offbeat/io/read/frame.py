@@ -10,14 +10,17 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from offbeat.core.batch import I64
+from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
+from offbeat.io.read.ambiguous_times import RowBefore
 from offbeat.io.read.layout import lay_out
-from offbeat.io.read.parse_table import check_types, parse_table, times_of
+from offbeat.io.read.local_times import settle, zone_of
+from offbeat.io.read.parse_table import check_types, parse_table, table_times
+from offbeat.io.read.readers import zone_note
 from offbeat.io.read.row_tables import readable_times
-from offbeat.io.read.timestamps import zone_of
+from offbeat.io.read.table_file import inner, paths
 from offbeat.quality.row_filter import RowFilter
 
 ROWS = 1 << 17
@@ -40,7 +43,7 @@ def to_polars(table: Any) -> pl.DataFrame:
         if hasattr(table, "iloc") and hasattr(table, "columns"):
             # An index with a name is a column that pandas keeps apart.
             named = table.reset_index() if any(name is not None for name in table.index.names) else table
-            converted: pl.DataFrame = pl.from_pandas(named)
+            converted: pl.DataFrame = pl.from_pandas(named, nan_to_null=False)
             return converted
         if hasattr(table, "__arrow_c_stream__"):
             return pl.DataFrame(table)
@@ -59,26 +62,28 @@ class FrameSource:
         """
         zone_of(plan.time.zone)
         frame = to_polars(table)
+        names = paths(frame)
         self.files = [name]
         self.headers: list[str | None] = [None]
         self.notes: list[str] = []
         self.live = False
         self._key: str | None = None
         if not plan.key_column:
-            here = next((k for k in _KEY if k in frame.columns), None)
+            here = next((k for k in _KEY if k in names), None)
             self._key = None if here else name
         self._plan = plan
         self._rows = rows
         keyed = plan if plan.key_column or self._key else with_key(plan)
-        self._layout = lay_out(name, frame.columns, keyed)
-        places = (self._layout.time, self._layout.key, *self._layout.columns)
-        self._frame = frame.select(list(dict.fromkeys(frame.columns[i] for i in places if i >= 0)))
+        self._layout = lay_out(name, names, keyed)
+        self._frame = pl.DataFrame([inner(frame, names[i]) for i in self._layout.wanted])
         check_types(name, dict(self._frame.schema), self._layout, plan)
         self._numbers: I64 | None = None
         """Row numbers, where rows are not in the table's own order."""
         if plan.sort:
-            time_ns, _ = times_of(self._frame[self._layout.fields[self._layout.time]], plan)
-            order = np.argsort(time_ns, kind="stable")
+            times = table_times(self._frame, self._layout, plan)
+            if times.later is not None:
+                settle(times.utc, times.later, NULL_INT)
+            order = np.argsort(times.utc, kind="stable")
             self._frame, self._numbers = self._frame[order], order + 1
         self._done = 0
 
@@ -102,14 +107,19 @@ class FrameSource:
         if start is not None and "rows" not in start:
             raise UserError("the place is one in another source than a table")
         first = int(start["rows"]) if start else 0
+        before = RowBefore(int(start.get("row_before", NULL_INT)) if start else NULL_INT)
         total = len(self._frame)
         for at in range(first, total, self._rows):
             part = self._frame.slice(at, self._rows)
             end = at + len(part)
-            p = parse_table(part, self._layout, self._plan, end, end)
+            parsed = parse_table(part, self._layout, self._plan, end, end)
+            if parsed.local and not at:
+                self.notes.append(zone_note(self.files[0], self._plan))
+            p = before.decided(parsed)
             self._done = int(self._frame.estimated_size() * end / total)
             rows = None if self._numbers is None else self._numbers[at:end]
-            yield Chunk(p.frame, self._key, p.keys, p.time_ns, p.faults, 0, at + 1, rows, None, p.raw, {"rows": end})
+            position = {"rows": end, "row_before": before.time_ns}
+            yield Chunk(p.frame, self._key, p.keys, p.time_ns, p.faults, 0, at + 1, rows, None, p.raw, position, details=p.details)
 
 
 def with_key(plan: SourcePlan) -> SourcePlan:

@@ -14,7 +14,7 @@ import polars as pl
 from xxhash import xxh3_64_intdigest, xxh3_128
 
 from offbeat.core.batch import EVER, NULL_INT
-from offbeat.io.read.files import InputFile
+from offbeat.io.read.files import InputFile, drawn_from_path
 from offbeat.io.read.layout import Layout
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.readers import Reader
@@ -113,7 +113,7 @@ def prefix_print(file: InputFile, size: int) -> str:
         while size > 0 and (block := raw.read(min(size, _BLOCK))):
             digest.update(block)
             size, last = size - len(block), block[-1:]
-    digest.update(b"\0" + (file.key or "").encode())
+    digest.update(drawn_from_path(file))
     return digest.hexdigest() if last == b"\n" and not size else ""
 
 

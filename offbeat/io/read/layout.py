@@ -32,17 +32,38 @@ class Layout:
     """-1 also where the file's name gives the key."""
     columns: tuple[int, ...]
     """In the order of the plan's columns."""
+    time_rest: tuple[int, ...] = ()
+    """Of the further columns that the time consists of."""
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Places that are read, each once."""
+        places = (self.time, *self.time_rest, self.key, *self.columns)
+        return tuple(dict.fromkeys(place for place in places if place >= 0))
 
 
 _NUMERIC = re.compile(r"[-+]?\d[\d.,:+\-TZ ]*")
 """A number or a time, which nobody calls a column."""
 
 
-def _place(fields: Sequence[str], spellings: Sequence[str]) -> int:
+def _place(name: str, fields: Sequence[str], spellings: Sequence[str]) -> int:
+    """Place of the first spelling that is there, as it is spelt or else in any case; -1: none is."""
     for spelling in spellings:
         if spelling in fields:
-            return fields.index(spelling)
+            return _only(name, fields, [place for place, field in enumerate(fields) if field == spelling])
+    for spelling in spellings:
+        folded = [place for place, field in enumerate(fields) if field.casefold() == spelling.casefold()]
+        if folded:
+            return _only(name, fields, folded)
     return -1
+
+
+def _only(name: str, fields: Sequence[str], places: Sequence[int]) -> int:
+    if len(places) > 1:
+        which = " and ".join(dict.fromkeys(repr(fields[place]) for place in places))
+        at = " and ".join(str(place + 1) for place in places)
+        raise UserError(f"{name}: columns {at} are both called {which}, and the pipeline reads one of that name; rename or remove one")
+    return places[0]
 
 
 def _absent(name: str, what: str, fields: Sequence[str], spellings: Sequence[str]) -> MissingColumnError:
@@ -60,29 +81,37 @@ def _absent(name: str, what: str, fields: Sequence[str], spellings: Sequence[str
 
 
 def _separator_of(header: str, spellings: Sequence[str]) -> str:
-    """The separator, quoted, that brings one of the spellings out of a header taken for one field; empty where none does."""
+    """The separator, quoted, of a header taken for one field: one that brings a spelling out of it, else the one that cuts it most."""
     shown = {";": "';'", "\t": '"\\t"', "|": "'|'", ",": "','"}
-    return next((quoted for one, quoted in shown.items() if {f.strip(' "') for f in header.split(one)} & set(spellings)), "")
+    wanted = {spelling.casefold() for spelling in spellings}
+    parts = {quoted: {field.strip(' "').casefold() for field in header.split(one)} for one, quoted in shown.items() if one in header}
+    most = max(parts, key=lambda quoted: len(parts[quoted]), default="")
+    return next((quoted for quoted, found in parts.items() if found & wanted), most)
 
 
 def lay_out(name: str, fields: Sequence[str], plan: SourcePlan) -> Layout:
     """Find the plan's columns among a file's fields (spellings in the order of the plan, a column's own name first).
 
-    Raises MissingColumnError that names the file, the column, what the file has, and the nearest spelling.
+    Raises MissingColumnError that names the file, the column, what the file has, and the nearest spelling; UserError where two fields
+    have the name of a column.
     """
-    time = _place(fields, plan.time.headers)
+    time = _place(name, fields, plan.time.headers)
     if time < 0:
         raise _absent(name, "the time", fields, plan.time.headers)
+    rest = tuple(_place(name, fields, (part,)) for part in plan.time.rest)
+    for part, place in zip(plan.time.rest, rest, strict=True):
+        if place < 0:
+            raise _absent(name, "the time", fields, (part,))
     key = -1
     if plan.key_column:
-        key = _place(fields, plan.key_column)
+        key = _place(name, fields, plan.key_column)
         if key < 0:
             raise _absent(name, "the key", fields, plan.key_column)
     places = []
     for column in plan.columns:
         spellings = (column.name, *(h for h in column.headers if h != column.name))
-        place = _place(fields, spellings)
+        place = _place(name, fields, spellings)
         if place < 0 and column.required:
             raise _absent(name, "the", fields, spellings)
         places.append(place)
-    return Layout(tuple(fields), time, key, tuple(places))
+    return Layout(tuple(fields), time, key, tuple(places), rest)

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import EVER, NULL_INT
+from offbeat.io.read.ambiguous_times import decided
 from offbeat.io.read.head_times import head_times
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.row_tables import HEAD, KEY, RANK, REJECTED, ROW, TIME, Blocks, Member, Raw, parsed_rows, tables
@@ -35,8 +36,8 @@ _ALWAYS = NULL_INT + 1, EVER
 def time_range(reader: Blocks, within: tuple[int, int] = _ALWAYS) -> tuple[int, int]:
     """Least and greatest time of the rows `within` a range; of no such rows: the beginning of all time, so that the file comes first."""
     low, high = EVER, NULL_INT
-    for work in reader.blocks():
-        times = work().time_ns
+    for parsed in decided(reader.blocks()):
+        times = parsed.time_ns
         times = times[(times >= within[0]) & (times <= within[1])]
         if len(times):
             low, high = min(low, int(times.min())), max(high, int(times.max()))

@@ -10,9 +10,10 @@ from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.read.csv import BLOCK
 from offbeat.io.read.decoder import Decoder
-from offbeat.io.read.files import ByteStream, InputFile, check_magic, check_text
+from offbeat.io.read.files import ByteStream, InputFile, check_text
 from offbeat.io.read.lines import blocks_of_lines, find_lines
 from offbeat.io.read.parse_columns import Parsed
+from offbeat.io.read.unpack import PACKINGS
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -53,7 +54,8 @@ class NdjsonReader:
 
     def _check(self, head: bytes) -> None:
         """Raise UserError if these are the first bytes of another kind of file; a line that is merely no JSON object goes to quarantine."""
-        check_magic(self._file, head)
+        if self.live and (packing := next((p for magic, p in PACKINGS.items() if head.startswith(magic)), "")):
+            raise UserError(f"standard input is packed with {packing}; unpack it first")
         lines = head.split(b"\n")
         if (head.startswith(_UTF16) or (b"\0" in head and not self.live)) and not any(map(_is_object, lines)):
             check_text(self._file, head)

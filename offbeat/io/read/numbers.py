@@ -14,6 +14,7 @@ EMPTY, READ, HARD, BAD, SPECIAL = 0, 1, 2, 3, 4
 _POWERS = np.array([10.0**i for i in range(23)])  # all exact
 _TENS = np.array([10**i for i in range(19)], dtype=np.int64)
 _EXACT = 1 << 53
+_FNV, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _SHORT = 16
 """Characters of a number that is one correctly rounded operation: a whole number, or 15 digits (below 2^53) over a power of ten."""
 _MOST = (2**63 - 1 - 9) // 10
@@ -141,6 +142,15 @@ def _plain(data: Bytes, at: int, end: int) -> tuple[bool, int, int, bool]:
 
 
 @compiled
+def number_at(data: Bytes, begin: int, end: int) -> tuple[int, int, int, bool]:
+    """Of the text in between: status, digits as a number, the power of ten to multiply them by, and whether it is negative."""
+    plain, mantissa, decimals, negative = _plain(data, begin, end)
+    if plain:
+        return READ, mantissa, -decimals, negative
+    return _decimal(data, begin, end)
+
+
+@compiled
 def read_floats(data: Bytes, begins: I32, ends: I32, out: F64, status: I8) -> int:
     """Nearest doubles of n values into `out` (NaN where none); returns how many are HARD: those are left to the caller.
 
@@ -204,3 +214,35 @@ def read_fixed(data: Bytes, begins: I32, ends: I32, scale: int, out: I64, status
             hard += 1
         status[i] = state
     return hard
+
+
+@compiled
+def read_ids(data: Bytes, begins: I32, ends: I32, out: I64, status: I8) -> None:
+    """Texts that are only compared, as integers: a whole number (17, 17.0) is itself, any other text the hash of its bytes [R13]."""
+    for i in range(len(begins)):
+        at, end = begins[i], ends[i]
+        while at < end and data[at] == 32:
+            at += 1
+        while end > at and data[end - 1] == 32:
+            end -= 1
+        out[i] = NULL_INT
+        status[i] = EMPTY if at == end else READ
+        if at == end:
+            continue
+        stop = end - 2 if end - at > 2 and data[end - 1] == 48 and data[end - 2] == 46 else end
+        first = at + 1 if data[at] == 45 and stop - at > 1 else at
+        value = 0
+        whole = stop - first <= 18 and (data[first] != 48 or (stop - at == 1))
+        if whole:
+            for j in range(first, stop):
+                d = data[j] - 48
+                whole = whole and 0 <= d <= 9
+                value = value * 10 + d
+        if whole:
+            out[i] = -value if first > at else value
+            continue
+        h = _FNV
+        for j in range(at, end):
+            h = (h ^ np.uint64(data[j])) * _PRIME
+        hashed = np.int64(h)
+        out[i] = 0 if hashed == NULL_INT else hashed

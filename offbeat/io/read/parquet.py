@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -16,10 +17,11 @@ import pyarrow as pa
 from offbeat.core.batch import EVER, NULL_INT
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
+from offbeat.io.read.epoch import ANY_UNIT
 from offbeat.io.read.files import InputFile
-from offbeat.io.read.layout import lay_out
 from offbeat.io.read.parse_columns import Parsed
-from offbeat.io.read.parse_table import check_types, parse_table, times_of
+from offbeat.io.read.parse_table import times_of
+from offbeat.io.read.table_file import TableColumns
 
 ROWS = 1 << 17
 """Rows of a batch."""
@@ -52,27 +54,22 @@ class ParquetReader:
         self._plan = plan
         self._rows = rows
         with self._open() as opened:
+            metadata = opened.metadata
             schema = opened.schema_arrow
             self._groups = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
-            self.layout = lay_out(file.path, schema.names, plan)
-            places = (self.layout.time, self.layout.key, *self.layout.columns)
-            self._names = list(dict.fromkeys(schema.names[i] for i in places if i >= 0))
-            try:
-                empty = pl.from_arrow(pa.Table.from_batches([], pa.schema([schema.field(n) for n in self._names])))
-            except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
-                raise UserError(f"{file.path}: a column has a type that cannot be read: {str(error).splitlines()[0]}") from error
-            metadata = opened.metadata
-        found = zip(plan.columns, self.layout.columns, strict=True)
-        texts = [schema.names[place] for column, place in found if column.kind == "text" and place >= 0]
-        self._coded = [name for name in texts if pa.types.is_string(schema.field(name).type) and _is_coded(metadata, name)]
-        self.kinds: dict[str, pl.DataType] = dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
-        """Types of the columns that are read."""
-        check_types(file.path, self.kinds, self.layout, plan)
-        self._ranges = _time_ranges(metadata, schema.names[self.layout.time], schema, plan)
+            self._columns = TableColumns(file.path, _instants(schema, opened.schema), plan)
+        self.layout, self.kinds, self._names = self._columns.layout, self._columns.kinds, self._columns.names
+        places = zip(plan.columns, self.layout.columns, strict=True)
+        texts = [self.layout.fields[place] for column, place in places if column.kind == "text" and place >= 0]
+        self._coded = [name for name in texts if name in schema.names and _is_text(schema, name) and _is_coded(metadata, name)]
+        self._int96 = [name for name in self._names if _is_int96(metadata, name)]
+        self._ranges = None if self._int96 else _time_ranges(metadata, self.layout.fields[self.layout.time], schema, plan)
 
-    def _open(self, coded: Sequence[str] = ()) -> Any:
+    def _open(self, coded: Sequence[str] = (), int96: str | None = None) -> Any:
         try:
-            return _parquet.ParquetFile(self._file.path, read_dictionary=coded)
+            return _parquet.ParquetFile(self._file.path, read_dictionary=coded, coerce_int96_timestamp_unit=int96)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{self._file.path}: a column has a name that is not UTF-8; write the file with other names") from error
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise UserError(f"{self._file.path}: cannot be read: {error.strerror or type(error).__name__}") from error
@@ -97,11 +94,18 @@ class ParquetReader:
             return
         floors = self._floors()
         edges = np.cumsum(self._groups)
-        with self._open(self._coded) as opened:
-            batches = opened.iter_batches(batch_size=self._rows, row_groups=range(first, len(self._groups)), columns=self._names)
+        groups = range(first, len(self._groups))
+        with ExitStack() as stack:
+            opened = stack.enter_context(self._open(self._coded))
+            batches = opened.iter_batches(batch_size=self._rows, row_groups=groups, columns=self._names)
+            beside: Iterator[Any] | None = None
+            if self._int96:
+                coarse = stack.enter_context(self._open(int96="us"))
+                beside = coarse.iter_batches(batch_size=self._rows, row_groups=groups, columns=self._int96)
             while True:
                 try:
                     batch = next(batches, None)
+                    micros = next(beside, None) if beside is not None else None
                 except (pa.ArrowException, OSError) as error:
                     why = str(error).splitlines()[0][:120]
                     raise UserError(f"{self._file.path}: damaged after row {at} ({why}); fetch or write the file again") from error
@@ -109,9 +113,10 @@ class ParquetReader:
                     return
                 end = at + batch.num_rows
                 if end > mark:
-                    fresh = batch.slice(max(mark - at, 0))
+                    skipped = max(mark - at, 0)
                     floor = floors[int(np.searchsorted(edges, at, side="right"))]
-                    yield partial(self._parse, fresh, end, self._file.size * end // total, floor)
+                    fine = None if micros is None else micros.slice(skipped)
+                    yield partial(self._parse, batch.slice(skipped), fine, end, self._file.size * end // total, floor)
                 at = end
 
     def _floors(self) -> list[int]:
@@ -121,10 +126,38 @@ class ParquetReader:
             floors.append(min(low, floors[-1]))
         return floors[:0:-1]
 
-    def _parse(self, batch: pa.RecordBatch, mark: int, done: int, floor_ns: int) -> Parsed:
-        columns = zip(self._names, batch.columns, strict=True)
-        frame = pl.DataFrame([pl.Series(name, _decoded(column) if name in self._coded else column) for name, column in columns])
-        return replace(parse_table(frame, self.layout, self._plan, mark, done), floor_ns=floor_ns)
+    def _parse(self, batch: pa.RecordBatch, micros: pa.RecordBatch | None, mark: int, done: int, floor_ns: int) -> Parsed:
+        columns = zip(batch.schema.names, batch.columns, strict=True)
+        series = [pl.Series(name, _decoded(column) if name in self._coded else column) for name, column in columns]
+        frame = self._columns.chosen(pl.DataFrame(series))
+        if micros is not None:
+            frame = frame.with_columns(_whole_range(frame, pl.DataFrame(micros), name) for name in self._int96)
+        return replace(self._columns.parse(frame, mark, done), floor_ns=floor_ns)
+
+
+def _is_text(schema: Any, name: str) -> bool:
+    return bool(pa.types.is_string(schema.field(name).type))
+
+
+def _is_int96(metadata: Any, name: str) -> bool:
+    """Whether a column has the old form of instants that Hive, Impala and Spark write."""
+    return any(c.path == name and c.physical_type == "INT96" for c in map(metadata.schema.column, range(metadata.num_columns)))
+
+
+def _instants(schema: Any, stored: Any) -> Any:
+    """The schema with INT96 as what it is by its definition, an instant in UTC; Arrow knows no zone of it."""
+    for place, name in enumerate(schema.names):
+        column = next((c for c in map(stored.column, range(len(stored.names))) if c.path == name), None)
+        if column is not None and column.physical_type == "INT96":
+            schema = schema.set(place, pa.field(name, pa.timestamp("ns", "UTC")))
+    return schema
+
+
+def _whole_range(frame: pl.DataFrame, micros: pl.DataFrame, name: str) -> pl.Series:
+    """An INT96 column in nanoseconds, or, where one of its times has no place in them, in microseconds: Arrow would wrap it around."""
+    nanos, wide = frame.get_column(name).to_physical(), micros.get_column(name).to_physical()
+    fits = (nanos // 1000 == wide).fill_null(value=True).all()
+    return (nanos.cast(pl.Datetime("ns", "UTC")) if fits else wide.cast(pl.Datetime("us", "UTC"))).alias(name)
 
 
 def _column(group: Any, name: str) -> Any:
@@ -148,7 +181,11 @@ def _decoded(column: Any) -> pl.Series:
 
 def _time_ranges(metadata: Any, name: str, schema: Any, plan: SourcePlan) -> list[tuple[int, int]] | None:
     """Least and greatest time of each row group by its statistics, for times that are no text; None: the rows must be read."""
+    if name not in schema.names or plan.time.rest:
+        return None
     kind = schema.field(name).type
+    if plan.time.format == ANY_UNIT and pa.types.is_integer(kind):
+        return None  # the greatest count need not be the latest time
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_integer(kind)):
         return None
     ranges: list[tuple[int, int]] = []
@@ -164,10 +201,10 @@ def _time_ranges(metadata: Any, name: str, schema: Any, plan: SourcePlan) -> lis
         ends = _ends(statistics, kind)
         if ends is None:
             return None
-        times, _ = times_of(ends, plan)
-        if NULL_INT in times:
+        times = times_of(ends, plan)
+        if NULL_INT in times.utc:
             return None
-        ranges.append((int(times[0]), int(times[1])))
+        ranges.append((int(times.utc[0]), int(times.utc[1] if times.later is None else times.later[1])))
     return ranges
 
 

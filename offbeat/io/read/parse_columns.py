@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib import import_module
 from typing import Any
@@ -18,16 +18,28 @@ from offbeat.core.chunk import FAULTS
 from offbeat.core.compiled import compiled
 from offbeat.core.plan import NO_KEY, Column, SourcePlan
 from offbeat.io.read.csv_tokens import ESCAPED, Bytes, gather
+from offbeat.io.read.epoch import ANY_UNIT, EPOCH_DIGITS, hard_epoch, read_epoch
 from offbeat.io.read.layout import KEY, TIME
-from offbeat.io.read.numbers import BAD, EMPTY, HARD, READ, SPECIAL, read_fixed, read_floats
-from offbeat.io.read.timestamps import EPOCH_DIGITS, NO_TIME, by_format, finish_iso, read_iso
+from offbeat.io.read.numbers import BAD, EMPTY, HARD, READ, SPECIAL, read_fixed, read_floats, read_ids
+from offbeat.io.read.spellings import joined, spelling_of, usual_numbers, without_nulls
+from offbeat.io.read.timestamps import Times, by_format, finish_iso, read_iso
 
 Bools = npt.NDArray[np.bool_]
 
 _pa: Any = import_module("pyarrow")
 _QUOTE = 34
+_DTYPES: dict[str, Any] = {"float": pl.Float64, "decimal": pl.Int64, "text": pl.String, "bool": pl.Boolean}
 _EXACT = 2.0**53
 _BEYOND = 2.0**63
+
+
+Details = Callable[[npt.NDArray[np.intp]], list[str]]
+"""What is wrong with the rows of these indices, in words: the column and its value; empty where nothing is known."""
+
+
+def no_details(rows: npt.NDArray[np.intp]) -> list[str]:
+    """Of rows of which nothing is known."""
+    return [""] * len(rows)
 
 
 @dataclass(slots=True)
@@ -46,6 +58,11 @@ class Parsed:
     rows: I64 | None = None
     files: npt.NDArray[np.int32] | None = None
     floor_ns: int = NULL_INT
+    later: I64 | None = None
+    """(n,) see `Times.later`: until `settled` decides, `time_ns` has the earlier instants."""
+    local: bool = False
+    """Whether some time had no zone of its own."""
+    details: Details = no_details
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,13 @@ class Places:
     marks: I8
     encoding: Bools | None
     """(n,) rows that are not UTF-8, None: there are none."""
+    json: bool = False
+    """Whether values of text are in quotes, and others are not."""
+
+    def of(self, rows: npt.NDArray[np.intp]) -> Places:
+        """The places of some rows."""
+        encoding = None if self.encoding is None else self.encoding[rows]
+        return replace(self, begins=self.begins[:, rows], ends=self.ends[:, rows], marks=self.marks[rows], encoding=encoding)
 
 
 def slot_of(column: Column) -> str:
@@ -177,25 +201,55 @@ def fixed(places: Places, slot: int, scale: int) -> tuple[I64, I8]:
     return out, status
 
 
-def times(places: Places, plan: SourcePlan) -> tuple[I64, Bools, Bools]:
-    """Event times, which are empty, and which are there but are no time."""
-    slot = places.slots[TIME]
+def times(places: Places, plan: SourcePlan) -> Times:
+    """Event times."""
     form, zone = plan.time.format, plan.time.zone
+    if form in EPOCH_DIGITS:
+        out, state = _epoch(places, plan)
+        return Times(out, state == EMPTY, (state != EMPTY) & (state != READ))
+    if plan.time.rest:
+        slots = [places.slots[name] for name in time_slots(plan)]
+        places = _alone(places, TIME, *joined(places.data, places.begins[slots], places.ends[slots]))
+    slot = places.slots[TIME]
     if form == "auto":
         begins, ends = places.begins[slot], places.ends[slot]
         out = np.empty(len(begins), dtype=np.int64)
         status = np.empty(len(begins), dtype=np.int8)
         local = read_iso(places.data, begins, ends, out, status)
-        empty = status == NO_TIME
-        out, bad = finish_iso(out, status, local, zone)
-        return out, empty, bad
-    if form in EPOCH_DIGITS:
-        out, state = fixed(places, slot, EPOCH_DIGITS[form])
-        return out, state == EMPTY, (state != EMPTY) & (state != READ)
-    written = texts(places, slot)
-    out, bad = by_format(written, form, zone)
-    empty = (written.is_null() | (written.str.strip_chars() == "").fill_null(value=True)).to_numpy()
-    return out, empty, bad
+        return finish_iso(out, status, local, zone)
+    return by_format(texts(places, slot), form, zone)
+
+
+def _epoch(places: Places, plan: SourcePlan) -> tuple[I64, I8]:
+    places = _usual(places, TIME, plan)
+    if plan.time.format != ANY_UNIT:
+        return fixed(places, places.slots[TIME], EPOCH_DIGITS[plan.time.format])
+    begins, ends = places.begins[places.slots[TIME]], places.ends[places.slots[TIME]]
+    out = np.empty(len(begins), dtype=np.int64)
+    status = np.empty(len(begins), dtype=np.int8)
+    if read_epoch(places.data, begins, ends, out, status):
+        hard = np.flatnonzero(status == HARD)
+        out[hard] = [hard_epoch(text) for text in texts(places, places.slots[TIME], hard)]
+        status[hard] = np.where(out[hard] == NULL_INT, BAD, READ)
+    return out, status
+
+
+def time_slots(plan: SourcePlan) -> tuple[str, ...]:
+    """Names in `Places.slots` of what a time consists of."""
+    return (TIME, *(f"{TIME} {part}" for part in range(1, len(plan.time.rest) + 1)))
+
+
+def _alone(places: Places, name: str, data: Bytes, begins: I32, ends: I32) -> Places:
+    return Places(data, begins[None], ends[None], {name: 0}, places.marks, places.encoding)
+
+
+def _usual(places: Places, name: str, plan: SourcePlan) -> Places:
+    """The places of a number, in the usual spelling where the source has one of its own."""
+    spelling = spelling_of(plan)
+    if spelling is None or not spelling.of_numbers:
+        return places
+    slot = places.slots[name]
+    return _alone(places, name, *usual_numbers(places.data, places.begins[slot], places.ends[slot], spelling, quoted=places.json))
 
 
 def _validity(ok: Bools) -> pa.Buffer | None:
@@ -217,59 +271,97 @@ def fault_codes(n: int, *, encoding: Bools | None, ragged: Bools | None, missing
     return faults
 
 
-def build(places: Places, plan: SourcePlan, ragged: Bools | None) -> tuple[pl.DataFrame, pl.Series | None, I64, I8]:
-    """Frame, keys, times and faults of n rows. `ragged`: rows whose fields cannot be told apart or are too many."""
+@dataclass(slots=True)
+class Values:
+    """What the places of n rows hold, typed; and for each column what became of its values (status, see `numbers`)."""
+
+    series: list[pl.Series]
+    statuses: list[I8]
+    times: Times
+    keys: pl.Series | None
+
+
+def read_values(places: Places, plan: SourcePlan) -> Values:
+    """Parse the values of n rows."""
+    spelling = spelling_of(plan)
+    if spelling is not None and spelling.nulls:
+        places = replace(places, ends=without_nulls(places.data, places.begins, places.ends, spelling.nulls))
     n = places.begins.shape[1]
-    wrong = np.zeros(n, dtype=np.bool_)
-    time_ns, missing, bad_time = times(places, plan)
-    keys = None
-    if KEY in places.slots:
-        keys = texts(places, places.slots[KEY])
-        if keys.null_count() and plan.key_optional:
-            keys = keys.fill_null(NO_KEY)
-        elif keys.null_count():
-            missing = missing | keys.is_null().to_numpy()
+    keys = texts(places, places.slots[KEY]) if KEY in places.slots else None
+    if keys is not None and plan.key_optional and keys.null_count():
+        keys = keys.fill_null(NO_KEY)
     # One array for all floats, so that the consumer gets them as a matrix without a copy.
     matrix = np.empty((sum(c.kind == "float" for c in plan.columns), n))
     at = 0
     series: list[pl.Series] = []
+    statuses: list[I8] = []
     for column in plan.columns:
-        slot = places.slots.get(slot_of(column), -1)
-        if column.kind == "float":
-            values = matrix[at]
-            at += 1
-            if slot < 0:
-                values[:] = np.nan
-                series.append(pl.Series(column.name, [None], dtype=pl.Float64).new_from_index(0, n))
-                continue
-            status = floats(places, slot, values)
-            series.append(number_series(column.name, values, (status == READ) | (status == SPECIAL)))
-        elif slot < 0:
-            kind = {"decimal": pl.Int64, "text": pl.String, "bool": pl.Boolean}[column.kind]
-            series.append(pl.Series(column.name, [None], dtype=kind).new_from_index(0, n))
-            continue
-        elif column.kind == "decimal":
-            integers, status = fixed(places, slot, column.scale)
-            if not column.allow_nan:
-                status[status == SPECIAL] = BAD
-            series.append(number_series(column.name, integers, status == READ))
-        elif column.kind == "bool":
-            flags = np.empty(n, dtype=np.bool_)
-            status = np.empty(n, dtype=np.int8)
-            _read_bools(places.data, places.begins[slot], places.ends[slot], flags, status)
-            series.append(pl.Series(column.name, pa.array(flags, mask=status != READ)))
+        row = matrix[at] if column.kind == "float" else None
+        at += column.kind == "float"
+        values, status = column_values(places, column, plan, row)
+        series.append(values)
+        statuses.append(status)
+    return Values(series, statuses, times(places, plan), keys)
+
+
+def column_values(places: Places, column: Column, plan: SourcePlan, out: F64 | None = None) -> tuple[pl.Series, I8]:
+    """A column of n rows and what became of each value. out (n,): where doubles go."""
+    name = slot_of(column)
+    n = places.begins.shape[1]
+    if name not in places.slots:
+        if column.kind == "float" and out is not None:
+            out[:] = np.nan
+        return pl.Series(column.name, [None], dtype=_DTYPES[column.kind]).new_from_index(0, n), np.full(n, EMPTY, np.int8)
+    if column.nulls:
+        nulls = [null.encode() for null in column.nulls]
+        places = replace(places, ends=without_nulls(places.data, places.begins, places.ends, nulls))
+    if column.kind in ("float", "decimal") and not column.compared:
+        places = _usual(places, name, plan)
+    slot = places.slots[name]
+    status: I8 = np.empty(n, dtype=np.int8)
+    if column.kind == "float":
+        doubles = np.empty(n) if out is None else out
+        status = floats(places, slot, doubles)
+        return number_series(column.name, doubles, (status == READ) | (status == SPECIAL)), status
+    if column.kind == "decimal":
+        if column.compared:
+            integers = np.empty(n, dtype=np.int64)
+            read_ids(places.data, places.begins[slot], places.ends[slot], integers, status)
         else:
-            series.append(texts(places, slot).alias(column.name))
-            status = np.where(places.begins[slot] == places.ends[slot], EMPTY, READ).astype(np.int8)
+            integers, status = fixed(places, slot, column.scale)
+        if not column.allow_nan:
+            status[status == SPECIAL] = BAD
+        return number_series(column.name, integers, status == READ), status
+    if column.kind == "bool":
+        flags = np.empty(n, dtype=np.bool_)
+        _read_bools(places.data, places.begins[slot], places.ends[slot], flags, status)
+        return pl.Series(column.name, pa.array(flags, mask=status != READ)), status
+    return texts(places, slot).alias(column.name), np.where(places.begins[slot] == places.ends[slot], EMPTY, READ).astype(np.int8)
+
+
+def build(places: Places, plan: SourcePlan, ragged: Bools | None) -> Parsed:
+    """Frame, keys, times and faults of n rows; their original text is left to the caller.
+
+    ragged: rows whose fields cannot be told apart or are too many.
+    """
+    n = places.begins.shape[1]
+    values = read_values(places, plan)
+    wrong = np.zeros(n, dtype=np.bool_)
+    missing = values.times.empty
+    if values.keys is not None and values.keys.null_count():
+        missing = missing | values.keys.is_null().to_numpy()
+    for column, status in zip(plan.columns, values.statuses, strict=True):
         wrong |= status == BAD
-        if column.required:
+        # A column that the file lacks is not missing in a row.
+        if column.required and slot_of(column) in places.slots:
             missing = missing | (status == EMPTY)
-    return (
-        pl.DataFrame(series),
-        keys,
-        time_ns,
-        fault_codes(n, encoding=places.encoding, ragged=ragged, missing=missing, wrong=wrong, time=bad_time),
-    )
+    faults = fault_codes(n, encoding=places.encoding, ragged=ragged, missing=missing, wrong=wrong, time=values.times.bad)
+    found = values.times
+    return Parsed(pl.DataFrame(values.series), values.keys, found.utc, faults, _no_text, later=found.later, local=found.local)
+
+
+def _no_text(_rows: npt.NDArray[np.intp]) -> list[str]:
+    raise NotImplementedError
 
 
 assert FAULTS == ("", "encoding", "ragged", "missing", "type", "time")  # noqa: S101 (the codes above are places in it)

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from offbeat.core.batch import I64, NULL_INT
+from offbeat.core.batch import F64, I8, I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.core.days import DAY_NS
 from offbeat.core.plan import NO_KEY, Column, SourcePlan
 from offbeat.errors import UserError
-from offbeat.io.read.layout import Layout
-from offbeat.io.read.parse_columns import Bools, Parsed, fault_codes, number_series, scaled
-from offbeat.io.read.timestamps import EPOCH_DIGITS, by_format, epoch_floats, epoch_integers, finish_iso, local_to_utc, read_iso
+from offbeat.io.read.epoch import EPOCH_DIGITS, epoch_integers
+from offbeat.io.read.fault_details import details
+from offbeat.io.read.layout import KEY, TIME, Layout
+from offbeat.io.read.numbers import BAD, EMPTY, READ
+from offbeat.io.read.parse_columns import (
+    Bools,
+    Parsed,
+    Places,
+    column_values,
+    fault_codes,
+    number_series,
+    scaled,
+    slot_of,
+    time_slots,
+    times,
+)
+from offbeat.io.read.timestamps import Times, wall_clock
 
 _UNITS = {"ms": 1_000_000, "us": 1_000, "ns": 1}
 _MOST_DAYS = (2**63 - 1) // DAY_NS - 1
@@ -41,20 +57,24 @@ def check_types(name: str, kinds: dict[str, pl.DataType], layout: Layout, plan: 
         kind = kinds[field]
         if isinstance(kind, pl.Null):
             continue
+        if _is_text(kind):
+            continue  # parsed as text of any other file is
         if column.kind in {"float", "decimal"} and not kind.is_numeric():
             raise _wrong(name, "column", field, kind, "a number", "numbers")
         if column.kind == "bool" and not isinstance(kind, pl.Boolean):
             raise _wrong(name, "column", field, kind, "true or false", "Booleans")
-        if column.kind == "text" and not (_is_text(kind) or kind.is_integer()):
+        if column.kind == "text" and not kind.is_integer():
             raise _wrong(name, "column", field, kind, "text", "text")
     if layout.key >= 0:
         field = layout.fields[layout.key]
         if not (_is_text(kinds[field]) or kinds[field].is_integer()):
             raise _wrong(name, "the key column", field, kinds[field], "text or a whole number", "text")
+    if plan.time.rest:
+        return  # dates and times of day, in any type that has a text
     field = layout.fields[layout.time]
     kind = kinds[field]
     if kind.is_numeric() and plan.time.format not in EPOCH_DIGITS:
-        raise UserError(f"{name}: the time column {field!r} is {kind}; give its unit with `time: {{format: s}}` (or ms, us, ns)")
+        raise UserError(f"{name}: the time column {field!r} is {kind}; give its unit with `time: {{format: epoch}}` (or s, ms, us, ns)")
     if not (kind.is_numeric() or _is_text(kind) or isinstance(kind, pl.Datetime | pl.Date)):
         raise _wrong(name, "the time column", field, kind, "a time", "timestamps")
 
@@ -70,35 +90,33 @@ def _floats(series: pl.Series) -> npt.NDArray[np.float64]:
     return (doubles.fill_null(np.nan) if doubles.null_count() else doubles).to_numpy()
 
 
-def _text_times(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
-    if plan.time.format != "auto":
-        if plan.time.format in EPOCH_DIGITS:
-            numbers = series.cast(pl.Float64, strict=False)
-            exact = series.cast(pl.Int64, strict=False)
-            out, bad = epoch_integers(_integers(exact), EPOCH_DIGITS[plan.time.format])
-            rest = exact.is_null().to_numpy()
-            out[rest] = epoch_floats(_floats(numbers), EPOCH_DIGITS[plan.time.format])[rest]
-            return out, bad | (series.is_not_null().to_numpy() & (out == NULL_INT))
-        return by_format(series, plan.time.format, plan.time.zone)
-    array = series.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    buffers: list[Any] = array.buffers()
-    _, offsets_buffer, data_buffer = buffers
-    n = len(series)
-    if n == 0 or offsets_buffer is None or data_buffer is None:
-        return np.full(n, NULL_INT, dtype=np.int64), np.zeros(n, dtype=np.bool_)
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[array.offset : array.offset + n + 1].astype(np.int32)
-    data = np.frombuffer(data_buffer, dtype=np.uint8)
-    out = np.empty(n, dtype=np.int64)
-    status = np.empty(n, dtype=np.int8)
-    local = read_iso(data, offsets[:-1], offsets[1:], out, status)
-    return finish_iso(out, status, local, plan.time.zone)
+def places_of(name: str, texts: pl.Series) -> Places:
+    """Texts (String, null where there is none) as the values of a file of text under one name."""
+    if texts.null_count():
+        texts = texts.fill_null("")  # below a null there may still be text
+    array: Any = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets_buffer, data_buffer = array.buffers()
+    n = len(texts)
+    offsets = np.zeros(n + 1, np.int64) if offsets_buffer is None else np.frombuffer(offsets_buffer, np.int64)[array.offset :][: n + 1]
+    empty = data_buffer is None or not data_buffer.size
+    data: Any = np.zeros(1, np.uint8) if empty else np.frombuffer(data_buffer, np.uint8)
+    bounds: Any = offsets.astype(np.int32)
+    return Places(data, bounds[None, :-1], bounds[None, 1:], {name: 0}, np.zeros(n, np.int8), None)
 
 
-def times_of(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
-    """UTC nanoseconds (NULL_INT: none) and which values are there but are no time."""
+def times_of(series: pl.Series, plan: SourcePlan) -> Times:
+    """Event times of a column of any type that can hold them."""
     kind = series.dtype
+    none = series.is_null().to_numpy()
+    form = plan.time.format
+    if kind.is_float():
+        # The shortest decimal that gives the double is what was written: it is read as text is.
+        series, kind = series.cast(pl.String), pl.String()
     if _is_text(kind):
-        return _text_times(_text(series), plan)
+        return times(places_of(TIME, _text(series)), plan)
+    if kind.is_integer():
+        out, bad = epoch_integers(_integers(series), form)
+        return Times(out, none, bad | (~none & (out == NULL_INT)))
     if isinstance(kind, pl.Datetime):
         values = _integers(series.to_physical())
         factor = _UNITS[kind.time_unit]
@@ -107,20 +125,33 @@ def times_of(series: pl.Series, plan: SourcePlan) -> tuple[I64, Bools]:
         bad = there & ((values > limit) | (values < -limit))
         out = np.where(there & ~bad, values * factor, NULL_INT)
         if kind.time_zone is not None:
-            return out, bad
-    elif isinstance(kind, pl.Date):
+            return Times(out, none, bad)
+    else:
         days = _integers(series.to_physical().cast(pl.Int64))
         bad = (days != NULL_INT) & (np.abs(days) > _MOST_DAYS)
         out = np.where((days != NULL_INT) & ~bad, days * DAY_NS, NULL_INT)
-    elif kind.is_integer():
-        out, bad = epoch_integers(_integers(series), EPOCH_DIGITS[plan.time.format])
-        return out, bad | (series.is_not_null().to_numpy() & (out == NULL_INT))
-    else:
-        out = epoch_floats(_floats(series), EPOCH_DIGITS[plan.time.format])
-        return out, series.is_not_null().to_numpy() & (out == NULL_INT)
-    rows = np.flatnonzero(out != NULL_INT)
-    out[rows] = local_to_utc(out[rows], plan.time.zone)
-    return out, bad | (series.is_not_null().to_numpy() & (out == NULL_INT))
+    out, later = wall_clock(out, plan.time.zone)
+    return Times(out, none, bad | (~none & (out == NULL_INT)), not none.all(), later)
+
+
+def _times_in_parts(parts: list[pl.Series], plan: SourcePlan) -> Times:
+    """A date and a time of day in columns of their own."""
+    slots = time_slots(plan)
+    every = [places_of(slot, _text(_written(part))) for slot, part in zip(slots, parts, strict=True)]
+    offsets = np.cumsum([0, *(len(one.data) for one in every)])[:-1].astype(np.int32)
+    begins = np.concatenate([one.begins + offset for one, offset in zip(every, offsets, strict=True)])
+    ends = np.concatenate([one.ends + offset for one, offset in zip(every, offsets, strict=True)])
+    data: Any = np.concatenate([one.data for one in every])
+    return times(Places(data, begins, ends, {slot: i for i, slot in enumerate(slots)}, every[0].marks, None), plan)
+
+
+def _written(part: pl.Series) -> pl.Series:
+    """A part of a time as text: dates and times of day in ISO 8601."""
+    if isinstance(part.dtype, pl.Datetime):
+        return part.dt.date().cast(pl.String)
+    if isinstance(part.dtype, pl.Time):
+        return part.dt.to_string("%H:%M:%S%.f")
+    return part.cast(pl.String)
 
 
 @compiled
@@ -161,44 +192,152 @@ def _text(series: pl.Series) -> pl.Series:
     return values.set(values == "", None) if (values == "").any() else values
 
 
-def parse_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, mark: int, done: int) -> Parsed:
-    """Rows of a table whose types were checked by `check_types`."""
+@dataclass(slots=True)
+class _Table:
+    """The wanted columns of a table, typed; as `Values` of text."""
+
+    series: list[pl.Series]
+    statuses: list[I8]
+    times: Times
+    keys: pl.Series | None
+    given: dict[str, pl.Series]
+    """Slot → the column as it stands in the table."""
+
+
+def _states(there: Bools, bad: Bools | None = None) -> I8:
+    states = np.where(there, np.int8(READ), np.int8(EMPTY))
+    if bad is not None:
+        states[bad] = BAD
+    return states
+
+
+def _times(parts: list[pl.Series], plan: SourcePlan) -> Times:
+    return _times_in_parts(parts, plan) if plan.time.rest else times_of(parts[0], plan)
+
+
+def table_times(frame: pl.DataFrame, layout: Layout, plan: SourcePlan) -> Times:
+    """Event times of the rows of a table."""
+    places = (layout.time, *layout.time_rest)
+    return _times([_without_nulls(frame[layout.fields[place]], plan.nulls) for place in places], plan)
+
+
+def _read_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan) -> _Table:
     n = len(frame)
-    series_at = {field: frame[field] for field in frame.columns}
-    wrong = np.zeros(n, dtype=np.bool_)
-    time = series_at[layout.fields[layout.time]]
-    time_ns, bad_time = times_of(time, plan)
-    missing = (time_ns == NULL_INT) & ~bad_time
+    fields = {field: _without_nulls(frame[field], plan.nulls) for field in frame.columns}
+    slots = dict(zip(time_slots(plan), (layout.time, *layout.time_rest), strict=True))
+    given = {slot: fields[layout.fields[place]] for slot, place in slots.items()}
+    times = _times(list(given.values()), plan)
     keys = None
     if layout.key >= 0:
-        given = series_at[layout.fields[layout.key]]
+        key = given[KEY] = fields[layout.fields[layout.key]]
         # The greatest integers have no place in Int64: those keys go by their decimal form at once.
-        small = given.dtype.is_integer() and given.dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
-        keys = given.cast(pl.Int64) if small else _text(given)
-        if keys.null_count() and plan.key_optional:
+        small = key.dtype.is_integer() and key.dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
+        keys = key.cast(pl.Int64) if small else _text(key)
+        if plan.key_optional and keys.null_count():
             keys = keys.cast(pl.String).fill_null(NO_KEY)
-        missing |= keys.is_null().to_numpy()
     out: list[pl.Series] = []
+    statuses: list[I8] = []
     matrix = np.empty((sum(c.kind == "float" for c in plan.columns), n))
     at = 0
     for column, place in zip(plan.columns, layout.columns, strict=True):
-        given = series_at[layout.fields[place]] if place >= 0 else pl.Series([None], dtype=pl.Null).new_from_index(0, n)
-        there = given.is_not_null().to_numpy()
-        if column.kind == "float":
-            matrix[at] = _floats(given)
-            values = number_series(column.name, matrix[at], there)
-            at += 1
-        elif column.kind == "decimal":
-            integers, bad = _fixed(given.cast(pl.Int64) if isinstance(given.dtype, pl.Null) else given, column)
-            wrong |= bad
-            values = number_series(column.name, integers, integers != NULL_INT)
-        elif column.kind == "bool":
-            values = given.cast(pl.Boolean).alias(column.name)
-        else:
-            values = _text(given).alias(column.name)
-            there = values.is_not_null().to_numpy()
-        if column.required:
-            missing |= ~there
+        row = matrix[at] if column.kind == "float" else None
+        at += column.kind == "float"
+        if place >= 0:
+            given[slot_of(column)] = fields[layout.fields[place]]
+        values, status = _column(given.get(slot_of(column)), n, column, plan, row)
         out.append(values)
-    faults = fault_codes(n, encoding=None, ragged=None, missing=missing, wrong=wrong, time=bad_time)
-    return Parsed(pl.DataFrame(out), keys, time_ns, faults, _rows_as_json(frame), mark, done)
+        statuses.append(status)
+    return _Table(out, statuses, times, keys, given)
+
+
+def _column(given: pl.Series | None, n: int, column: Column, plan: SourcePlan, row: F64 | None) -> tuple[pl.Series, I8]:
+    if given is None or isinstance(given.dtype, pl.Null):
+        given = pl.Series([None], dtype=pl.String).new_from_index(0, n)
+    elif column.compared and not given.dtype.is_signed_integer():
+        given = given.cast(pl.String)  # 17.0 is 17, and what has no place in int64 stands as its hash
+    given = _without_nulls(given, column.nulls)
+    if _is_text(given.dtype):
+        return column_values(places_of(slot_of(column), _text(given)), column, plan, row)
+    there = given.is_not_null().to_numpy()
+    if row is not None:
+        row[:] = _floats(given)
+        return number_series(column.name, row, there), _states(there)
+    if column.kind == "decimal":
+        integers, bad = _fixed(given, column)
+        return number_series(column.name, integers, integers != NULL_INT), _states(there, bad)
+    if column.kind == "bool":
+        return given.cast(pl.Boolean).alias(column.name), _states(there)
+    return _text(given).alias(column.name), _states(there)
+
+
+def _without_nulls(series: pl.Series, nulls: Sequence[str]) -> pl.Series:
+    """The column without what stands for null: such texts, and the numbers that they are."""
+    if not nulls:
+        return series
+    if _is_text(series.dtype):
+        return series.set(series.cast(pl.String).str.strip_chars(" \t").is_in(list(nulls)).fill_null(value=False), None)
+    if series.dtype.is_integer():
+        whole = [int(null) for null in nulls if null.removeprefix("-").isdecimal()]
+        hit = [series == number for number in whole if abs(number) < 2**63]
+    elif series.dtype.is_float():
+        numbers = [number for number in map(_number, nulls) if number is not None]
+        hit = [series.is_nan() if number != number else series == number for number in numbers]
+    elif series.dtype.is_decimal():
+        hit = [series.cast(pl.Float64) == number for number in map(_number, nulls) if number is not None and abs(number) < float("inf")]
+    else:
+        return series
+    for rows in hit:
+        series = series.set(rows.fill_null(value=False), None)
+    return series
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def parse_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, mark: int, done: int) -> Parsed:
+    """Rows of a table whose types were checked by `check_types`."""
+    n = len(frame)
+    read = _read_table(frame, layout, plan)
+    wrong = np.zeros(n, dtype=np.bool_)
+    missing = read.times.empty
+    if read.keys is not None:
+        missing = missing | read.keys.is_null().to_numpy()
+    for column, status in zip(plan.columns, read.statuses, strict=True):
+        wrong |= status == BAD
+        if column.required:
+            missing = missing | (status == EMPTY)
+    faults = fault_codes(n, encoding=None, ragged=None, missing=missing, wrong=wrong, time=read.times.bad)
+    told = partial(_table_details, frame, layout, plan, faults)
+    return Parsed(
+        pl.DataFrame(read.series),
+        read.keys,
+        read.times.utc,
+        faults,
+        _rows_as_json(frame),
+        mark,
+        done,
+        later=read.times.later,
+        local=read.times.local,
+        details=told,
+    )
+
+
+def _table_details(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, faults: I8, rows: npt.NDArray[np.intp]) -> list[str]:
+    read = _read_table(frame[np.asarray(rows, dtype=np.int64)], layout, plan)
+
+    def value(slot: str, row: int) -> str | None:
+        series = read.given.get(slot)
+        return None if series is None else "" if series[row] is None else str(series[row])
+
+    keys = None if read.keys is None else read.keys.is_null().to_numpy()
+    return details([int(code) for code in faults[rows]], plan, read.times, keys, read.statuses, value, _names(layout, plan))
+
+
+def _names(layout: Layout, plan: SourcePlan) -> dict[str, str]:
+    places = [*zip(time_slots(plan), (layout.time, *layout.time_rest), strict=True), (KEY, layout.key)]
+    places += [(slot_of(column), place) for column, place in zip(plan.columns, layout.columns, strict=True)]
+    return {slot: layout.fields[place] for slot, place in places if place >= 0}

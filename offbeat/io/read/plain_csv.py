@@ -18,9 +18,12 @@ import pyarrow as pa
 
 from offbeat.core.batch import I64
 from offbeat.core.plan import SourcePlan
+from offbeat.io.read.epoch import EPOCH_DIGITS
+from offbeat.io.read.fault_details import shown
 from offbeat.io.read.layout import KEY, TIME
 from offbeat.io.read.parse_columns import Parsed, fault_codes, scaled, slot_of
-from offbeat.io.read.timestamps import EPOCH_DIGITS, by_format, finish_iso, read_iso
+from offbeat.io.read.spellings import spelling_of
+from offbeat.io.read.timestamps import Times, by_format, finish_iso, read_iso
 
 _SURPLUS = "surplus"
 _LINE_END = ord("\n")
@@ -33,14 +36,20 @@ def plain_head(width: int, separator: str) -> bytes:
     return separator.join([*(str(i) for i in range(width)), _SURPLUS]).encode() + b"\n"
 
 
-def parse_plain(block: bytes, width: int, fields: Mapping[str, int], plan: SourcePlan, mark: int, done: int) -> Parsed | None:
+def parse_plain(
+    block: bytes, width: int, fields: Mapping[str, int], name: str, plan: SourcePlan, mark: int, done: int
+) -> Parsed | None:
     """The rows of a block of whole lines behind `plain_head`, or None where the careful way must be taken.
 
-    width: fields of the header. fields: KEY, TIME and columns (see `slot_of`) to their places among them.
+    width: fields of the header. fields: KEY, TIME and columns (see `slot_of`) to their places among them. name: what the header calls
+    the time.
     """
-    if any(c.kind == "bool" or slot_of(c) not in fields for c in plan.columns) or plan.time.format in EPOCH_DIGITS:
+    # Nulls of a decimal column are no numbers that the quick way takes; doubles would pass.
+    if any(c.kind == "bool" or c.compared or (c.nulls and c.kind != "decimal") or slot_of(c) not in fields for c in plan.columns):
         return None
-    if len(set(fields.values())) < len(fields) or b'"' in block or b"\r" in block or not block.isascii():
+    if plan.time.format in EPOCH_DIGITS or plan.time.rest or spelling_of(plan) is not None:
+        return None
+    if len(set(fields.values())) < len(fields) or b'"' in block or b"\r" in block or b"\0" in block or not block.isascii():
         return None
     frame = _read(block, width, fields, plan)
     if frame is None:
@@ -55,11 +64,19 @@ def parse_plain(block: bytes, width: int, fields: Mapping[str, int], plan: Sourc
                 return None
             read = pl.Series(integers)
         series.append(read.alias(column.name))
-    time_ns, bad = _times(frame.get_column(str(fields[TIME])), plan)
+    written = frame.get_column(str(fields[TIME]))
+    times = _times(written, plan)
     none = np.zeros(n, np.bool_)
-    faults = fault_codes(n, encoding=None, ragged=None, missing=none, wrong=none, time=bad)
+    faults = fault_codes(n, encoding=None, ragged=None, missing=none, wrong=none, time=times.bad)
     keys = frame.get_column(str(fields[KEY])) if KEY in fields else None
-    return Parsed(pl.DataFrame(series), keys, time_ns, faults, partial(_lines, block), mark, done)
+    told = partial(_no_time, name, written)
+    lines = partial(_lines, block)
+    frame = pl.DataFrame(series)
+    return Parsed(frame, keys, times.utc, faults, lines, mark, done, later=times.later, local=times.local, details=told)
+
+
+def _no_time(name: str, times: pl.Series, rows: npt.NDArray[np.intp]) -> list[str]:
+    return [f"{name} {shown(times[row])} is no time" for row in rows.tolist()]
 
 
 def _read(block: bytes, width: int, fields: Mapping[str, int], plan: SourcePlan) -> pl.DataFrame | None:
@@ -93,7 +110,7 @@ def _whole(values: pl.Series, scale: int) -> I64 | None:
     return integers if fits.all() and bool((np.abs(doubles) * 10.0**scale < _EXACT).all()) else None
 
 
-def _times(texts: pl.Series, plan: SourcePlan) -> tuple[I64, npt.NDArray[np.bool_]]:
+def _times(texts: pl.Series, plan: SourcePlan) -> Times:
     if plan.time.format != "auto":
         return by_format(texts, plan.time.format, plan.time.zone)
     array: Any = texts.to_arrow().cast(pa.large_string())

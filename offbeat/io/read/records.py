@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
@@ -19,6 +20,7 @@ from offbeat.io.read.frame import to_polars, with_key
 from offbeat.io.read.layout import lay_out
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.parse_table import check_types, parse_table
+from offbeat.io.read.table_file import inner, paths
 
 
 def chunk_of_records(
@@ -46,7 +48,9 @@ def chunk_of_table(plan: SourcePlan, table: Any, position: Position, *, first_ro
     """
     frame = to_polars(table)
     keyed = plan if plan.key_column else with_key(plan)
-    layout = lay_out(name, frame.columns, keyed)
+    names = paths(frame)
+    layout = lay_out(name, names, keyed)
+    frame = pl.DataFrame([inner(frame, names[i]) for i in layout.wanted])
     check_types(name, dict(frame.schema), layout, plan)
     return _chunk(parse_table(frame, layout, plan, 0, 0), position, first_row, file)
 
@@ -57,7 +61,8 @@ def _lines(raw: Callable[[npt.NDArray[np.intp]], list[str]], rows: npt.NDArray[n
 
 
 def _chunk(parsed: Parsed, position: Position, first_row: int, file: int) -> Chunk:
-    return Chunk(parsed.frame, None, parsed.keys, parsed.time_ns, parsed.faults, file, first_row, None, None, parsed.raw, position)
+    p = parsed
+    return Chunk(p.frame, None, p.keys, p.time_ns, p.faults, file, first_row, None, None, p.raw, position, details=p.details)
 
 
 def _plain(value: Any) -> Any:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import polars as pl
 
 from offbeat.core.batch import I64, NULL_INT
+from offbeat.io.read.ambiguous_times import decided
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.quality.row_filter import RowFilter
 
 KEY, TIME, FAULT, FILE, RANK, ROW, RAW, HEAD = "@key", "@time", "@fault", "@file", "@rank", "@row", "@raw", "@head"
-KEYED, BLOCK, AT, REJECTED = "@keyed", "@block", "@at", "@rejected"
-_OWN = frozenset({KEY, TIME, FAULT, FILE, RANK, ROW, RAW, HEAD, KEYED, BLOCK, AT, REJECTED})
+KEYED, BLOCK, AT, REJECTED, DETAIL, LOCAL = "@keyed", "@block", "@at", "@rejected", "@detail", "@local"
+_OWN = frozenset({KEY, TIME, FAULT, FILE, RANK, ROW, RAW, HEAD, KEYED, BLOCK, AT, REJECTED, DETAIL, LOCAL})
 """Columns of a table that are not the plan's."""
 
 Raw = Callable[[npt.NDArray[np.intp]], list[str]]
@@ -47,8 +48,7 @@ class Member:
 def tables(member: Member, rank: int, where: RowFilter | None, raws: list[Raw] | None) -> Iterator[pl.DataFrame]:
     """A table a block; its rows have their text, or with `raws` the place of it: a number of a block there and a row in it."""
     row = member.rows_before
-    for work in member.reader.blocks():
-        parsed = work()
+    for parsed in decided(member.reader.blocks()):
         n = len(parsed.time_ns)
         if n == 0:
             continue
@@ -64,6 +64,8 @@ def tables(member: Member, rank: int, where: RowFilter | None, raws: list[Raw] |
                 RANK: np.full(n, rank, dtype=np.int32),
                 ROW: np.arange(row + 1, row + n + 1, dtype=np.int64) if parsed.rows is None else parsed.rows,
                 KEYED: np.full(n, parsed.keys is not None),
+                DETAIL: _details(parsed),
+                LOCAL: np.full(n, parsed.local),
             }
         )
         if where is not None:
@@ -76,6 +78,13 @@ def tables(member: Member, rank: int, where: RowFilter | None, raws: list[Raw] |
             raws.append(parsed.raw)
         yield about.hstack(parsed.frame.get_columns())
         row += n
+
+
+def _details(parsed: Parsed) -> pl.Series:
+    """What is wrong with each row that could not be read; null for the others."""
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(parsed.time_ns))
+    faulty = np.flatnonzero(parsed.faults)
+    return none.scatter(faulty, parsed.details(faulty)) if len(faulty) else none
 
 
 def parsed_rows(frame: pl.DataFrame, mark: int, done: int, raws: Sequence[Raw]) -> Parsed:
@@ -98,6 +107,8 @@ def parsed_rows(frame: pl.DataFrame, mark: int, done: int, raws: Sequence[Raw]) 
         time_ns=np.require(frame[TIME].fill_null(NULL_INT).to_numpy(), requirements="W"),
         faults=frame[FAULT].to_numpy(),
         raw=lines,
+        details=lambda rows: frame[DETAIL].gather(rows).fill_null("").to_list(),
+        local=bool(frame[LOCAL].any()),
         mark=mark,
         done=done,
         rows=frame[ROW].to_numpy(),

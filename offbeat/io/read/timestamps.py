@@ -1,26 +1,21 @@
-"""Event times: text, epoch numbers and Arrow timestamps to int64 nanoseconds UTC."""
+"""Event times written as text to int64 nanoseconds UTC."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from offbeat.core.batch import I8, I32, I64, NULL_INT
+from offbeat.core.batch import I8, I32, I64, NULL_INT, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.days import DAY_NS
 from offbeat.errors import UserError
 from offbeat.io.read.csv_tokens import Bytes
+from offbeat.io.read.local_times import local_to_utc, zone_of
 
 ABSOLUTE, LOCAL, NO_TIME, UNREADABLE = 0, 1, 2, 3
 """What became of a time: UTC; wall-clock time of the spec's zone; empty; not a time."""
-
-EPOCH_DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
-"""Epoch formats of `time.format`, and the decimal digits from their unit down to nanoseconds."""
 
 _NS = 1_000_000_000
 _DAY_LIMIT = (2**63 - 1) // DAY_NS - 1
@@ -86,7 +81,7 @@ def _one(data: Bytes, begin: int, end: int) -> tuple[int, int]:
             return UNREADABLE, NULL_INT
         second = _number(data, at + 1, 2)
         at += 3
-        if at < end and data[at] == 46:
+        if at < end and (data[at] == 46 or data[at] == 44):
             at += 1
             first = at
             while at < end and at - first < 9 and 48 <= data[at] <= 57:
@@ -116,7 +111,7 @@ def _one(data: Bytes, begin: int, end: int) -> tuple[int, int]:
 
 @compiled
 def read_iso(data: Bytes, begins: I32, ends: I32, out: I64, status: I8) -> int:
-    """ISO 8601 times of n values: `YYYY-MM-DD[(T| )HH:MM[:SS[.f{1,9}]][Z|±HH|±HHMM|±HH:MM]]`; returns how many are LOCAL.
+    """ISO 8601 times of n values: `YYYY-MM-DD[(T| )HH:MM[:SS[(.|,)f{1,9}]][Z|±HH|±HHMM|±HH:MM]]`; returns how many are LOCAL.
 
     out (n,): nanoseconds, UTC or wall clock by `status` (n,); NULL_INT where there is none.
     """
@@ -130,68 +125,41 @@ def read_iso(data: Bytes, begins: I32, ends: I32, out: I64, status: I8) -> int:
     return local
 
 
-@lru_cache(maxsize=64)
-def zone_of(name: str) -> ZoneInfo:
-    """The IANA zone; raises UserError for a name that does not exist."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        msg = f"time zone {name!r} does not exist; use an IANA name such as 'Asia/Kolkata', 'America/New_York' or 'UTC'"
-        raise UserError(msg) from error
+@dataclass(slots=True)
+class Times:
+    """Event times of n rows."""
+
+    utc: I64
+    """Nanoseconds; NULL_INT where there is none."""
+    empty: Bools
+    bad: Bools
+    """Rows whose time is there but cannot be used."""
+    local: bool = False
+    """Whether some time had no zone of its own."""
+    later: I64 | None = None
+    """(n,) what `utc` is if a wall-clock time that comes twice is meant the second time [R17]; None: no row has such a time."""
 
 
-@lru_cache(maxsize=65_536)
-def _offset_of_day(zone: str, day: int) -> int | None:
-    """The zone's distance from UTC in ns if it is the same all through the local day (days since 1970), else None."""
-    tz = zone_of(zone)
-    try:
-        start = datetime.combine(date(1970, 1, 1) + timedelta(days=day), datetime.min.time())
-        # Changes of an offset last for weeks, so looking every 6 hours, a little beyond the day's ends, misses none.
-        offsets = {(start + timedelta(hours=h)).replace(tzinfo=tz, fold=fold).utcoffset() for h in range(-6, 31, 6) for fold in (0, 1)}
-    except OverflowError:
-        return None
-    only = offsets.pop()
-    return None if offsets or only is None else (only.days * 86_400 + only.seconds) * _NS
-
-
-def local_to_utc(local: I64, zone: str) -> I64:
-    """Wall-clock times (ns, none of them NULL_INT) of `zone` in UTC: the earlier of two; NULL_INT where the clock skipped that time."""
-    zone_of(zone)
-    if len(local) == 0:
-        return local
-    days = local // DAY_NS
-    distinct, where = np.unique(days, return_inverse=True) if np.any(days != days[0]) else (days[:1], np.zeros(len(days), dtype=np.intp))
-    offsets = np.full(len(distinct), NULL_INT, dtype=np.int64)
-    for i, day in enumerate(distinct):
-        offset = _offset_of_day(zone, int(day))
-        if offset is not None:
-            offsets[i] = offset
-    shift = offsets[where]
-    out: I64 = local - shift
-    if (offsets == NULL_INT).any():
-        odd = np.flatnonzero(shift == NULL_INT)
-        series = pl.Series(local[odd]).cast(pl.Datetime("ns"))
-        aware = series.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-        out[odd] = aware.dt.convert_time_zone("UTC").to_physical().fill_null(NULL_INT).to_numpy()
-    return out
-
-
-def finish_iso(values: I64, status: I8, local: int, zone: str) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """UTC nanoseconds (NULL_INT: none) and which values were there but are no time; `local` is what `read_iso` returned."""
+def finish_iso(values: I64, status: I8, local: int, zone: str) -> Times:
+    """What `read_iso` gave, with wall-clock times of `zone` made UTC; `local` is what it returned."""
     bad = status == UNREADABLE
+    later = None
     if local == len(values) and local:
-        utc = local_to_utc(values, zone)
-        return utc, utc == NULL_INT
-    if local:
+        values, later = local_to_utc(values, zone)
+        bad = values == NULL_INT
+    elif local:
         where = np.flatnonzero(status == LOCAL)
-        utc = local_to_utc(values[where], zone)
+        utc, second = local_to_utc(values[where], zone)
+        if second is not None:
+            later = values.copy()
+            later[where] = second
         values[where] = utc
         bad[where] = utc == NULL_INT
-    return values, bad
+    return Times(values, status == NO_TIME, bad, bool(local), later)
 
 
-def by_format(texts: pl.Series, spec: str, zone: str) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Times by a strptime format of Polars: UTC nanoseconds and which non-empty values are no time."""
+def by_format(texts: pl.Series, spec: str, zone: str) -> Times:
+    """Times by a strptime format of Polars."""
     zone_of(zone)
     stripped = texts.str.strip_chars(" ")
     aware = any(mark in spec for mark in ("%z", "%:z", "%#z", "%+"))
@@ -200,33 +168,26 @@ def by_format(texts: pl.Series, spec: str, zone: str) -> tuple[I64, npt.NDArray[
         wide = stripped.str.to_datetime(spec, strict=False, time_unit="us", time_zone="UTC" if aware else None)
         fine = stripped.str.to_datetime(spec, strict=False, time_unit="ns", time_zone="UTC" if aware else None)
     except pl.exceptions.PolarsError as error:
-        msg = f"time format {spec!r} cannot be used: {str(error).splitlines()[0]}; use `auto`, `s`, `ms`, `us`, `ns` or a strptime format"
+        why = str(error).splitlines()[0]
+        msg = f"time format {spec!r} cannot be used: {why}; use `auto`, `epoch`, `s`, `ms`, `us`, `ns` or a strptime format"
         raise UserError(msg) from error
     micros = wide.to_physical().fill_null(NULL_INT).to_numpy()
     nanos = fine.to_physical().fill_null(NULL_INT).to_numpy().copy()
     nanos[(micros == NULL_INT) | (nanos // 1000 != micros)] = NULL_INT
     given = (texts.is_not_null() & (stripped != "")).fill_null(value=False).to_numpy()
+    later = None
     if not aware:
-        there = np.flatnonzero(nanos != NULL_INT)
-        nanos[there] = local_to_utc(nanos[there], zone)
-    return nanos, given & (nanos == NULL_INT)
+        nanos, later = wall_clock(nanos, zone)
+    return Times(nanos, ~given, given & (nanos == NULL_INT), not aware and bool(given.any()), later)
 
 
-def epoch_floats(values: npt.NDArray[np.float64], digits: int) -> I64:
-    """Epoch numbers kept as doubles → ns; exact down to the double's own precision; NULL_INT outside int64 and for NaN."""
-    whole = np.floor(values)
-    with np.errstate(invalid="ignore", over="ignore"):
-        inside = np.abs(values) < 2.0**63 / 10**digits
-    out = np.full(len(values), NULL_INT, dtype=np.int64)
-    units = whole[inside].astype(np.int64)
-    rest = np.rint((values[inside] - whole[inside]) * 10**digits).astype(np.int64)
-    out[inside] = units * 10**digits + rest
-    return out
-
-
-def epoch_integers(values: I64, digits: int) -> tuple[I64, npt.NDArray[np.bool_]]:
-    """Epoch integers (NULL_INT: none) → ns, and which leave the int64 range."""
-    limit = (2**63 - 1) // 10**digits
-    there = values != NULL_INT
-    bad = there & ((values > limit) | (values < -limit))
-    return np.where(there & ~bad, values * 10**digits, NULL_INT), bad
+def wall_clock(local: I64, zone: str) -> tuple[I64, I64 | None]:
+    """As `local_to_utc`, for times of which some may be NULL_INT; changes them in place."""
+    there = np.flatnonzero(local != NULL_INT)
+    utc, second = local_to_utc(local[there], zone)
+    later = None
+    if second is not None:
+        later = np.full(len(local), NULL_INT, np.int64)
+        later[there] = second
+    local[there] = utc
+    return local, later

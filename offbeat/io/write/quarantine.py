@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,8 +31,10 @@ QUARANTINE = pa.schema(
         pa.field("time", TIME),
         pa.field("raw", pa.string()),
         pa.field("header", WORD),
+        pa.field("detail", pa.string()),
     ]
 )
+_READ: dict[str, Any] = {field.name: pl.String for field in QUARANTINE} | {"row": pl.Int64, "time": pl.Datetime("ns", "UTC")}
 _LAYOUT = Layout(repeated=("reason", "file", "key", "header"), sought=("time",))
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 _BATCH = 65_536
@@ -55,7 +58,7 @@ def open_quarantine(
 
 
 def quarantine_table(block: Quarantined, files: Sequence[str], headers: Sequence[str | None]) -> pa.Table:
-    """The m rows as reason, file, row, key, time, raw, header.
+    """The m rows as reason, file, row, key, time, raw, header, detail.
 
     `files` and `headers` are by the index in `block.files`; a header is the file's line of column names as it stands there, None where
     it has none or its rows name their columns themselves (NDJSON, Parquet).
@@ -69,6 +72,7 @@ def quarantine_table(block: Quarantined, files: Sequence[str], headers: Sequence
             times(block.time_ns),
             _texts(block.raw),
             _headers(block, headers),
+            _texts([detail or None for detail in block.details or [""] * len(block.reasons)]),
         ],
         schema=QUARANTINE,
     )
@@ -81,11 +85,11 @@ def counts(path: str | Path) -> pl.DataFrame:
 
 
 def listed(path: str | Path, *, reasons: Sequence[str] = (), limit: int = 20) -> pl.DataFrame:
-    """The first `limit` rows with one of `reasons` (all without any): reason, file, row, key, time, raw."""
+    """The first `limit` rows with one of `reasons` (all without any): reason, file, row, key, time, raw, detail."""
     rows = _scan(path)
     if reasons:
         rows = rows.filter(pl.col("reason").is_in(_known(path, reasons)))
-    return rows.select("reason", "file", "row", "key", "time", "raw").head(limit).collect()
+    return rows.select("reason", "file", "row", "key", "time", "raw", "detail").head(limit).collect()
 
 
 def export(path: str | Path, folder: str | Path, *, reasons: Sequence[str] = ()) -> Exported:
@@ -135,7 +139,12 @@ def _batches(path: str | Path) -> Iterator[pl.DataFrame]:
 
 
 def _free(target: Path, source: str, raw: str, header: str | None, *, taken: set[Path]) -> Path:
-    """Where the rows of `source` go: its own name, in a numbered folder where another source has it."""
+    """Where the rows of `source` go: its own name, in a numbered folder where another source has it.
+
+    Folders that hold columns (`day=1/`) are kept: the rows do not have them.
+    """
+    columns = [part.replace("\0", "_") for part in source.split("/")[:-1] if "=" in part]
+    target = target.joinpath(*columns)
     name = Path(source.rsplit("/", 1)[-1] or "rows").name.replace("\0", "_")
     while name.lower().endswith(_COMPRESSED):
         name = name.rsplit(".", 1)[0]
@@ -156,7 +165,8 @@ def _is_object(raw: str) -> bool:
 
 
 def _scan(path: str | Path) -> pl.LazyFrame:
-    return pl.scan_parquet(_files(path))
+    # Parts that an earlier version wrote have no details.
+    return pl.scan_parquet(_files(path), schema=_READ, missing_columns="insert")
 
 
 def _files(path: str | Path) -> list[Path]:
@@ -165,7 +175,7 @@ def _files(path: str | Path) -> list[Path]:
         raise UserError(f"no quarantine at {place}: it does not exist")
     files = part_files(place) if place.is_dir() else [place]
     try:
-        if not files or any(pq.read_schema(file).names != QUARANTINE.names for file in files):
+        if not files or any(pq.read_schema(file).names not in (QUARANTINE.names, QUARANTINE.names[:-1]) for file in files):
             raise UserError(f"{place} is not a quarantine that offbeat wrote" if files else f"{place} holds no quarantined rows")
     except OSError as error:
         raise UserError(f"cannot read {place}: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ import polars as pl
 
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.plan import SourcePlan, TimePlan
-from offbeat.io.read.timestamps import EPOCH_DIGITS
+from offbeat.io.read.epoch import EPOCH_DIGITS
 
 _EXACT = 10**15
 """Below this the shortest decimal of the double n / 10^scale is n / 10^scale itself."""
@@ -52,7 +52,7 @@ def as_read(plan: SourcePlan, frame: pl.DataFrame, keys: pl.Series, time_ns: I64
     frame: the plan's columns (see `Chunk.frame`); keys (n,): String; time_ns (n,): none of them NULL_INT.
     """
     key = plan.key_column[0] if plan.key_column else KEY_FIELD
-    fields = {key: keys.alias(key), plan.time.headers[0]: _times(plan.time, time_ns)}
+    fields = {key: keys.alias(key), **_time_fields(plan.time, time_ns)}
     for column in plan.columns:
         values = frame.get_column(column.name)
         if column.kind == "decimal":
@@ -61,6 +61,16 @@ def as_read(plan: SourcePlan, frame: pl.DataFrame, keys: pl.Series, time_ns: I64
             values = values.cast(pl.String)  # JSON has no NaN
         fields.setdefault(column.name, values)
     return pl.DataFrame([values.alias(name) for name, values in fields.items()])
+
+
+def _time_fields(time: TimePlan, time_ns: I64) -> dict[str, pl.Series]:
+    whole = _times(time, time_ns)
+    if not time.rest:
+        return {time.headers[0]: whole}
+    names = (time.headers[0], *time.rest)
+    parts = whole.str.replace("T", " ", literal=True) if time.format == "auto" else whole
+    split = parts.str.splitn(" ", len(names)).struct.unnest()
+    return {name: split.to_series(place).alias(name) for place, name in enumerate(names)}
 
 
 def _times(time: TimePlan, time_ns: I64) -> pl.Series:

@@ -28,7 +28,7 @@ def plan_schema(plan: Plan) -> pa.Schema:
 
 
 def _source_types(columns: Sequence[Column]) -> dict[str, pa.DataType]:
-    return {c.name: _ARROW.get(c.kind, pa.float64() if c.scale else pa.int64()) for c in columns}
+    return {c.name: _ARROW.get(c.kind, pa.float64() if c.scale else pa.int64()) for c in columns if not c.compared}
 
 
 def widened(schema: pa.Schema, other: pa.Schema, *, other_wins: bool = False) -> pa.Schema:

@@ -150,36 +150,35 @@ def test_any_block_size_and_any_restart_give_the_same_rows(aig: tuple[bytes, byt
 
 
 def test_what_is_undefined(tmp_path: Path) -> None:
-    rows = [trade(price=dbn.UNDEF_PRICE), trade(at=dbn.UNDEF_TIMESTAMP, ts_recv=T0), trade(price=-1), trade(price=2**62)]
+    rows = [trade(price=dbn.UNDEF_PRICE), trade(ts_recv=dbn.UNDEF_TIMESTAMP), trade(price=-1), trade(price=2**62)]
     raw = metadata(named("AIG", 2)) + b"".join(rows)
     got = read(source(trades_plan(), put(tmp_path / "x.dbn", raw)))
     place = 5 + [c.name for c in trades_plan().columns].index("price")
-    assert [(row[2], row[place]) for row in got] == [("missing", None), ("time", 49 * NS), ("", -1), ("", 2**62)]
+    assert [(row[2], row[place]) for row in got] == [("missing", None), ("missing", 49 * NS), ("", -1), ("", 2**62)]
     shown = [json.loads(row[-1]) for row in got]
     exact = [None, Decimal(49), Decimal("-1e-9"), Decimal("4611686018.427387904")]
     assert [None if line["price"] is None else Decimal(str(line["price"])) for line in shown] == exact
-    assert (shown[0]["ts_event"], shown[1]["ts_event"]) == ("2013-10-07T08:00:00.000000000Z", None)
+    assert (shown[0]["ts_recv"], shown[1]["ts_recv"]) == ("2013-10-07T08:00:00.000000000Z", None)
     assert set(shown[0]) == set(transcoded(raw, "csv").decode().splitlines()[0].split(","))
     counted = read(source(trades_plan(), put(tmp_path / "x.csv", transcoded(raw, "csv", pretty=False))))
-    assert [row[2] for row in counted] == ["missing", "time", "", ""]
+    assert [row[2] for row in counted] == ["missing", "missing", "", ""]
     assert [row[place] for row in counted] == [row[place] for row in got]
 
 
-def test_rules_on_prices_sizes_and_flags(offbeat: Command, tmp_path: Path) -> None:
+def test_rules_on_sizes_and_flags(offbeat: Command, tmp_path: Path) -> None:
     """Bits 2 and 3 of the flags, whatever the others are, by databento's own constants."""
-    bad = {0: 49 * NS, 1: 0, 2: -5}
-    rows = [trade(at=T0 + i, price=price, sequence=i) for i, price in bad.items()]
-    rows.append(trade(at=T0 + 3, size=0, sequence=3))
+    rows = [trade(at=T0 + i, price=price, sequence=i) for i, price in enumerate([49 * NS, 0, -5])]
+    rows += [trade(at=T0 + 3 + i, size=0, sequence=3 + i) for i in range(2)]
     rows += [trade(at=T0 + 10 + flags, flags=flags, sequence=flags) for flags in range(256)]
     clock = sum(bool(flags & dbn.F_BAD_TS_RECV) for flags in range(256))
     book = sum(bool(flags & dbn.F_MAYBE_BAD_BOOK) and not flags & dbn.F_BAD_TS_RECV for flags in range(256))
     path = put(tmp_path / "x.dbn", metadata(named("AIG", 2)), *rows)
     figures, _ = judged(offbeat, path, tmp_path / "out.jsonl")
-    assert figures["quarantined"] == {"price": 2, "size": 1, "bad_ts_recv": clock, "maybe_bad_book": book}
-    done = offbeat("quarantine", "export", f"{tmp_path / 'out.jsonl'}.quarantine.parquet", "--reason", "price", "--out", tmp_path / "again")
+    assert figures["quarantined"] == {"size": 2, "bad_ts_recv": clock, "maybe_bad_book": book}
+    done = offbeat("quarantine", "export", f"{tmp_path / 'out.jsonl'}.quarantine.parquet", "--reason", "size", "--out", tmp_path / "again")
     assert done.code == 0, done.err
     again, _ = judged(offbeat, tmp_path / "again", tmp_path / "again.jsonl")
-    assert again["quarantined"] == {"price": 2}, "what was set aside can be run again"
+    assert again["quarantined"] == {"size": 2}, "what was set aside can be run again"
 
 
 def test_what_is_refused(offbeat: Command, tmp_path: Path) -> None:
@@ -192,15 +191,16 @@ def test_what_is_refused(offbeat: Command, tmp_path: Path) -> None:
         "cut.dbn.zst": (zst[:-5], "cut.dbn.zst: the zstd stream is"),
         "empty.dbn": (b"", "the file is empty"),
         "other.dbn": (b"ts_recv,ts_event\n1,2\n", "this is not DBN"),
-        "packed.dbn": (zst, ".dbn.zst"),
         "new.dbn": (raw[:3] + b"\x63" + raw[4:], "newer version"),
         "broken.dbn": (raw[:-48] + b"\0" * 48, f"corrupt at byte {len(raw) - 48}"),
-        "quotes.dbn": (metadata(schema=dbn.Schema.from_str("mbp-1")), "schema mbp-1"),
+        "quotes.dbn": (metadata(schema=dbn.Schema.from_str("mbp-10")), "schema mbp-10"),
         "mixed.dbn": (metadata(schema=None) + bytes(dbn.OHLCVMsg(33, 1, 2, T0, 1, 2, 3, 4, 5)), "(ohlcv-1m"),
-        "named.csv": (raw, "(name it .dbn)"),
     }
     for name, (body, why) in refused.items():
         assert why in offbeat.refused("run", "trades", put(tmp_path / name, body)), name
+    # What a file is its first bytes tell, whatever its name.
+    for name, body in {"packed.dbn": zst, "named.csv": raw, "named": zst}.items():
+        assert offbeat("run", "trades", put(tmp_path / name, body)).code == 0, name
     put(tmp_path / "fine.dbn", raw)
     with pytest.raises(UserError, match="'turnover' is missing; the file has 'ts_recv'"):
         FileSource(trades_plan(key_column=("turnover",)), [str(tmp_path / "fine.dbn")])

@@ -198,24 +198,22 @@ def test_a_broken_packed_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: the (gzip|zstd) stream is .*; fetch the file again"):
         read(source(keyed(), tmp_path / name))
     (tmp_path / name).write_bytes(HEAD.encode())
-    with pytest.raises(UserError, match=rf"{name}: the (gzip|zstd) stream is corrupt"):
-        read(source(keyed(), tmp_path / name))
+    assert read(source(keyed(), tmp_path / name)) == []  # not packed at all: its first bytes tell, not its name
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     ids=repr,
     argvalues=[
-        (b"PAR1abc", r"in\.csv: this is not text but Parquet"),
-        (gzip.compress(b"k,t,x\n", mtime=0), r"in\.csv: this is not text but gzip \(name it \.gz\)"),
-        (b"k,t,x\n\0\0\0", r"in\.csv: this is a binary file \(it has NUL bytes\)"),
+        (b"PAR1abc", r"in\.csv: not a complete Parquet file"),
+        (b"k,t\0,x\n", r"in\.csv: this is a binary file \(it has NUL bytes\)"),
         ("k,t,x\n".encode("utf-16"), r"in\.csv: this is UTF-16 text; save it as UTF-8"),
         (b"k,t,x\ra,b,c\r", r"in\.csv: lines end with a bare carriage return"),
         (b"k,t\xff,x\n", r"in\.csv: the header is not UTF-8"),
         (b"k;t;x\n", r"in\.csv: the time column 't' is missing; the file has 'k;t;x'; set the source's `separator: ';'`"),
         (b"k\tt\tx\n", r"in\.csv: the time column 't' is missing; .*; set the source's `separator: \"\\t\"`"),
         (b"k,t,y\n", r"in\.csv: the column 'x' is missing; the file has 'k', 't', 'y'; add its spelling to the column's `headers`"),
-        (b"k,T,x\n", r"in\.csv: the time column 't' is missing; .* did you mean 'T'\? Add it to the column's `headers`"),
+        (b"k,tt,x\n", r"in\.csv: the time column 't' is missing; .* did you mean 'tt'\? Add it to the column's `headers`"),
         (b"key,t,x\n", r"in\.csv: the key column 'k' is missing"),
         (b"ann,2024-01-01 10:00:00,7.5\n", r"in\.csv: the time column 't' is missing; .*; if its first line is data, .* `header: false`"),
     ],

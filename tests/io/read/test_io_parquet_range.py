@@ -35,7 +35,7 @@ source:
   columns: {{x: float}}
 views: {{v: {{detectors: {{r: {{type: rule, when: x > 1}}}}}}}}
 """
-    return ParquetReader(find_files([str(path)])[0], load_text(text, "p").plan.source)
+    return ParquetReader(find_files([str(path)]).files[0], load_text(text, "p").plan.source)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "Africa/Algiers"])

@@ -192,7 +192,7 @@ def test_sources_that_are_not_there(tmp_path: Path, make: str, message: str) -> 
     if make == "other":
         (tmp_path / make / "readme.md").write_text("x", encoding="utf-8")
     if make == "data.xlsx":
-        (tmp_path / make).write_text("x", encoding="utf-8")
+        (tmp_path / make).write_bytes(b"PK\x03\x04 x")
     path = {"glob": str(tmp_path / "*.csv"), "s3": "s3://bucket/x.csv"}.get(make, path)
     with pytest.raises(UserError, match=message) as caught:
         open_source(keyed(), [path])

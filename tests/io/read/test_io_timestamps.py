@@ -10,10 +10,15 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from io_plans import keyed
 
 from offbeat.core.batch import NULL_INT
+from offbeat.core.plan import TimePlan
 from offbeat.errors import UserError
-from offbeat.io.read.timestamps import by_format, epoch_floats, epoch_integers, finish_iso, local_to_utc, read_iso, zone_of
+from offbeat.io.read.epoch import EPOCH_DIGITS, epoch_integers
+from offbeat.io.read.local_times import local_to_utc, zone_of
+from offbeat.io.read.parse_table import times_of
+from offbeat.io.read.timestamps import by_format, finish_iso, read_iso
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = ["UTC", "Asia/Kolkata", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Monrovia", "Asia/Kathmandu"]
@@ -26,8 +31,8 @@ def iso(texts: list[str], zone: str = "UTC") -> list[int | str | None]:
     out = np.empty(len(texts), dtype=np.int64)
     status = np.empty(len(texts), dtype=np.int8)
     local = read_iso(np.frombuffer(data or b"\0", dtype=np.uint8), begins, ends, out, status)
-    values, bad = finish_iso(out, status, local, zone)
-    return ["bad" if b else None if v == NULL_INT else int(v) for v, b in zip(values, bad, strict=True)]
+    found = finish_iso(out, status, local, zone)
+    return ["bad" if b else None if v == NULL_INT else int(v) for v, b in zip(found.utc, found.bad, strict=True)]
 
 
 def nanoseconds(moment: datetime) -> int:
@@ -95,27 +100,32 @@ def test_what_is_no_time(text: str) -> None:
     assert iso([text]) == ["bad"]
 
 
-@given(st.integers(-(2**63) + 1, 2**63 - 1), st.sampled_from([0, 3, 6, 9]))
-def test_epoch_integers(value: int, digits: int) -> None:
-    out, bad = epoch_integers(np.array([value, NULL_INT]), digits)
+@given(st.integers(-(2**63) + 1, 2**63 - 1), st.sampled_from(["s", "ms", "us", "ns"]))
+def test_epoch_integers(value: int, unit: str) -> None:
+    digits = EPOCH_DIGITS[unit]
+    out, bad = epoch_integers(np.array([value, NULL_INT]), unit)
     fits = abs(value) * 10**digits < 2**63
     assert bad.tolist() == [not fits, False]
     assert out.tolist() == [value * 10**digits if fits else NULL_INT, NULL_INT]
 
 
-def test_epoch_floats_keep_what_the_double_has() -> None:
-    values = np.array([1.5, -1.5, 1641440945.25, np.nan, np.inf, 1e300])
-    assert epoch_floats(values, 9).tolist() == [1_500_000_000, -1_500_000_000, 1_641_440_945_250_000_000, NULL_INT, NULL_INT, NULL_INT]
+def test_epoch_floats_are_the_decimals_that_were_written() -> None:
+    values = pl.Series([1.5, -1.5, 1641440945.25, 1652315869.53, float("nan"), float("inf"), 1e300, None])
+    found = times_of(values, keyed(time=TimePlan(("t",), "s", "UTC")))
+    expected = [1_500_000_000, -1_500_000_000, 1_641_440_945_250_000_000, 1_652_315_869_530_000_000]
+    assert found.utc.tolist() == [*expected, *[NULL_INT] * 4]
+    assert found.bad.tolist() == [False] * 4 + [True] * 3 + [False]
+    assert found.empty.tolist() == [False] * 7 + [True]
 
 
 def test_other_formats() -> None:
     texts = pl.Series(["Wed Sep 15 19:17:44 +0100 2010", "nonsense", None, ""])
-    values, bad = by_format(texts, "%a %b %d %H:%M:%S %z %Y", "UTC")
-    assert values.tolist() == [nanoseconds(datetime(2010, 9, 15, 18, 17, 44, tzinfo=UTC)), NULL_INT, NULL_INT, NULL_INT]
-    assert bad.tolist() == [False, True, False, False]
-    values, bad = by_format(pl.Series(["21.02.2022 09:15", "14.03.2021 02:30"]), "%d.%m.%Y %H:%M", "America/New_York")
-    assert values.tolist() == [nanoseconds(datetime(2022, 2, 21, 14, 15, tzinfo=UTC)), NULL_INT]
-    assert bad.tolist() == [False, True]
+    found = by_format(texts, "%a %b %d %H:%M:%S %z %Y", "UTC")
+    assert found.utc.tolist() == [nanoseconds(datetime(2010, 9, 15, 18, 17, 44, tzinfo=UTC)), NULL_INT, NULL_INT, NULL_INT]
+    assert found.bad.tolist() == [False, True, False, False]
+    found = by_format(pl.Series(["21.02.2022 09:15", "14.03.2021 02:30"]), "%d.%m.%Y %H:%M", "America/New_York")
+    assert found.utc.tolist() == [nanoseconds(datetime(2022, 2, 21, 14, 15, tzinfo=UTC)), NULL_INT]
+    assert found.bad.tolist() == [False, True]
 
 
 def test_a_zone_that_does_not_exist() -> None:
@@ -124,4 +134,4 @@ def test_a_zone_that_does_not_exist() -> None:
 
 
 def test_no_times_at_all() -> None:
-    assert len(local_to_utc(np.empty(0, dtype=np.int64), "UTC")) == 0
+    assert len(local_to_utc(np.empty(0, dtype=np.int64), "UTC")[0]) == 0

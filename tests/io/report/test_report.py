@@ -99,7 +99,7 @@ def test_gaps_and_quarantine() -> None:
     assert r"B\x1b" in printed(gaps_table(gaps))
     assert "No gaps in 1 key." in printed(gaps_table(gaps.head(1)))
     counts = pl.DataFrame({"reason": ["price"], "rows": [1234], "files": [1]})
-    rows = pl.DataFrame({"reason": ["price"], "file": ["a.csv"], "row": [5], "raw": ["x\x1b[2J,-1"]})
+    rows = pl.DataFrame({"reason": ["price"], "file": ["a.csv"], "row": [5], "raw": ["x\x1b[2J,-1"], "detail": ["close 'x'"]})
     text = printed(quarantine_tables(counts, rows))
     assert "1,234" in text
     assert r"x\x1b[2J,-1" in text

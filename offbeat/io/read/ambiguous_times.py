@@ -1,0 +1,32 @@
+"""Wall-clock times that come twice, decided row by row in the order of a file [R17]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from offbeat.core.batch import NULL_INT
+from offbeat.io.read.local_times import last_time, settle
+from offbeat.io.read.parse_columns import Parsed
+
+
+class RowBefore:
+    """Goes along the blocks of one file, in order. `time_ns`: of the last row that has a time; NULL_INT before the first."""
+
+    def __init__(self, time_ns: int = NULL_INT) -> None:
+        self.time_ns = time_ns
+
+    def decided(self, parsed: Parsed) -> Parsed:
+        """The next block, its times decided in place."""
+        if parsed.later is None:
+            self.time_ns = int(last_time(parsed.time_ns, self.time_ns))
+        else:
+            self.time_ns = int(settle(parsed.time_ns, parsed.later, self.time_ns))
+            parsed.later = None
+        return parsed
+
+
+def decided(works: Iterator[Callable[[], Parsed]]) -> Iterator[Parsed]:
+    """The blocks of a whole file, from its beginning."""
+    before = RowBefore()
+    for work in works:
+        yield before.decided(work())
