@@ -295,7 +295,10 @@ class LocalEngine:
         result.seconds, result.complete = seconds, complete
         sortable = not self._live and not self._plan.source.sort
         words = late_words(dict(enumerate(self._files)), self._rows_of, self._fold.late_files(), sortable=sortable)
+        words += self._fold.unseen()
         words += remarks(self._plan.quality, self.result.ledger, self._fold.untrained(), self._first_aside, self._fold.unanswered())
+        if self._tables is not None:
+            words += self._tables.unmatched()
         if self._tables is not None and self._checkpoint is None:
             words += self._tables.left()  # with a state, earlier days are its own
         if complete and not self._ends and result.ledger.pending:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import I64, Bools
+from offbeat.core.key_spellings import spelled_like
 from offbeat.errors import UserError
 from offbeat.evaluate.labels import TIME
 from offbeat.evaluate.metrics import AlertFigures, Ranking, alert_figures, found_events, in_events, ranking
@@ -74,6 +75,7 @@ def truth_on(events: pl.DataFrame, rows: JudgedRows, tolerance: Tolerance) -> Tr
     """Find the rows of the labels."""
     frame = rows.frame()
     spans = frame.group_by(pl.col("key").cast(pl.String)).agg(first=pl.col("time").min(), last=pl.col("time").max())
+    events = events.with_columns(spelled_like(events["key"], spans["key"]))
     known = events.join(spans, on="key", how="left", maintain_order="left")
     # A window's verdict is known once its last row is in: at the window's last moment.
     to = pl.col("to").cast(pl.Int64) + (rows.length_ns - 1)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I64, Bools
+from offbeat.core.key_spellings import spelled_like
 from offbeat.errors import UserError
 from offbeat.evaluate.comparison import kind_as_dict
 from offbeat.evaluate.labels import TIME
@@ -86,6 +87,7 @@ def evaluate(
     if events.is_empty():
         raise UserError("the labels hold no anomaly; there is nothing to compare the alerts with")
     alerts = alerts.with_columns(_lengths(alerts, lengths or {}))
+    events = events.with_columns(spelled_like(events["key"], alerts["key"]))
     found, right, by_kind = _matched(alerts, events, tolerance_ns)
     alerts = alerts.with_columns(pl.Series("right", right))
     false = alerts.height - int(right.sum())

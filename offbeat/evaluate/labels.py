@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import polars as pl
 
 from offbeat.core.days import DAY_NS, local_midnights
+from offbeat.core.key_spellings import plain_keys
 from offbeat.errors import UserError
 
 TIME = pl.Datetime("ns", "UTC")
@@ -102,9 +103,10 @@ def _runs(points: pl.DataFrame) -> pl.DataFrame:
 
 def _text(file: Path, table: pl.DataFrame, column: str) -> pl.Series:
     values = table[column]
-    if not (values.dtype.is_integer() or isinstance(values.dtype, pl.String | pl.Categorical | pl.Enum)):
+    whole = values.dtype.is_float() and (values == values.floor()).all()  # as a table writes integers once one is missing
+    if not (values.dtype.is_integer() or whole or isinstance(values.dtype, pl.String | pl.Categorical | pl.Enum)):
         raise UserError(f"{file}: column {column!r} is {values.dtype}, not text")
-    text = values.cast(pl.String)
+    text = plain_keys(values)
     _whole(file, table, column, text.replace("", None), "text")
     return text
 

@@ -272,6 +272,13 @@ class Fold:
         """(file, file, key) → rows of equal times and different content that this process saw."""
         return sum((shard.file_pairs() for shard in self._shards.values()), Counter[tuple[int, int, str]]())
 
+    def unseen(self) -> list[str]:
+        """Remarks on texts that conditions ask for and that no row had."""
+        whole = Shard(self.plan).unseen
+        for shard in self._shards.values():
+            shard.unseen.add_to(whole)
+        return whole.words()
+
     def unanswered(self) -> str:
         """The source's condition `where`, if it was null for all rows that this process saw, so that it filtered none; else empty."""
         said = {shard.unanswered() for shard in self._shards.values() if shard.rows_in}

@@ -17,6 +17,7 @@ from offbeat.fold.rollup import RollupFold, RollupRows
 from offbeat.fold.row_columns import Columns
 from offbeat.quality.row_filter import RowFilter
 from offbeat.quality.rows import RowChecks
+from offbeat.quality.unseen_texts import UnseenTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Intake:
         self._checks = RowChecks(plan.quality, c.numbers, c.allow_nan)
         where = plan.source.where
         self.filter = RowFilter(where, plan.source.columns) if where is not None else None
+        named = {column.name for column in plan.source.columns if column.kind == "text"}
+        self.unseen = UnseenTexts((name, literals) for name, literals in plan.codes if name in named)
         self._order = c.fixed.index(plan.source.order) if plan.source.order else -1
 
     def prepare(self, chunk: Chunk, keys: KeyTable, rollups: dict[str, RollupFold]) -> Prepared:
@@ -53,6 +56,7 @@ class Intake:
         frame = chunk.frame if good is None else chunk.frame[good]
         time_ns = chunk.time_ns if good is None else chunk.time_ns[good]
         index: I64 = np.arange(chunk.frame.height) if good is None else good
+        self.unseen.see(frame)
         numbers, integers, nullable, texts = self.columns.read(frame, partial(_keys, chunk, index))
         codes, bad = self._checks.check(numbers, nullable, time_ns)
         if bad:

@@ -29,6 +29,7 @@ from offbeat.fold.view import Rows, View
 from offbeat.fold.watermark import Watermark
 from offbeat.fold.wire import Delta, named
 from offbeat.quality.gaps import Gaps
+from offbeat.quality.unseen_texts import UnseenTexts
 
 
 @dataclass(slots=True)
@@ -102,6 +103,11 @@ class Shard:
     def file_pairs(self) -> Counter[tuple[int, int, str]]:
         """(file, file, key) → rows of equal times and different content that this process saw."""
         return Counter({(one, other, self.keys.names[slot]): n for (one, other, slot), n in self._ordering.pairs.rows.items()})
+
+    @property
+    def unseen(self) -> UnseenTexts:
+        """Texts of conditions that no row had, as far as this process saw them."""
+        return self._intake.unseen
 
     def unanswered(self) -> str:
         """The source's condition `where`, if there were rows and it was null for all of them; else empty."""

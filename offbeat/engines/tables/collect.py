@@ -132,6 +132,10 @@ class _Table:
         """When all windows of days before the next one have come to their end, ns."""
         return self._view.last_end(next_day_ns)
 
+    def unmatched(self) -> list[str]:
+        """See `Dimension.unmatched`."""
+        return [] if self._dimension is None else self._dimension.unmatched()
+
     def rows(self, day_ns: int) -> pa.Table:
         """All rows of a day, which is no longer pending."""
         pieces = self.pending.pop(day_ns)
@@ -270,6 +274,10 @@ class Tables:
         for sink in self._sinks:
             sink.write(table, day, rows)
         self._written[table].add(day)
+
+    def unmatched(self) -> list[str]:
+        """For people: dimensions that know none of the keys."""
+        return [note for table in self._tables for note in table.unmatched()]
 
     def left(self) -> list[str]:
         """For people: of each output, which days are there that this run has not written."""
