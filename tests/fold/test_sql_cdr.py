@@ -46,11 +46,11 @@ SELECT customer, day, sessions, total_mb, max_mb, hours, coalesce(abs(sessions -
 FROM customer_day JOIN baseline USING (customer, day) WHERE sessions > 0;
 -- A region has every hour from its first one to before that of the newest record, or later where it has records.
 CREATE TABLE hour AS
-WITH filled AS (SELECT region, date_trunc('hour', local) AS at, sum(bytes) AS bytes FROM record WHERE region IS NOT NULL GROUP BY ALL),
-  ticks AS (SELECT region, unnest(generate_series(min(at), (SELECT max(at) FROM filled) - INTERVAL 1 HOUR, INTERVAL 1 HOUR)) AS at
+WITH filled AS (SELECT region, date_trunc('hour', local) AS t, sum(bytes) AS bytes, true AS there FROM record
+                WHERE region IS NOT NULL GROUP BY ALL),
+  ticks AS (SELECT region, unnest(generate_series(min(t), (SELECT max(t) FROM filled) - INTERVAL 1 HOUR, INTERVAL 1 HOUR)) AS t
             FROM filled GROUP BY region)
-SELECT region, at, CASE WHEN filled.at IS NULL THEN 0 ELSE bytes / 1e6 END AS total_mb
-FROM filled FULL JOIN ticks USING (region, at);
+SELECT region, t AS "at", CASE WHEN there THEN bytes / 1e6 ELSE 0 END AS total_mb FROM filled FULL JOIN ticks USING (region, t);
 CREATE TABLE region_hour AS
 SELECT *, total_mb > usual_mb + 3 * spread_mb AS upper, total_mb < usual_mb - 3 * spread_mb AS lower
 FROM (SELECT h.region, h.at, h.total_mb, avg(p.total_mb) AS usual_mb, stddev_samp(p.total_mb) AS spread_mb
