@@ -320,6 +320,19 @@ def test_columns_in_the_names_of_folders(offbeat: Command, tmp_path: Path, write
     assert (told["scored"], told["views"]["region_hour"]["windows"]) == (4, 4)
 
 
+@carriers
+def test_a_folder_s_name_that_nothing_reads_makes_no_other_delivery(offbeat: Command, tmp_path: Path, write: Writer) -> None:
+    """`day=` is no column of cdr: the same bytes under two days were delivered twice."""
+    rows = pl.DataFrame({"cdr_id": [1], "customer_id": "7", "timestamp": "2024-01-01T10:00:00Z", "cdr_type": "DATA", "data_volume_mb": 1.5})
+    for day in ("1", "2"):
+        folder = tmp_path / "in" / f"day={day}"
+        folder.mkdir(parents=True)
+        write(folder / "part-0", rows)
+    told = figures(offbeat, "cdr", tmp_path / "in")
+    assert (told["rows_in"], told["duplicate"]) == (1, 0)
+    assert any("same content" in note for note in told["notes"])
+
+
 def test_the_fault_of_hive(offbeat: Command) -> None:
     told = figures(offbeat, "cdr", TELECOM / "hive")
     assert told["views"]["region_hour"]["windows"] > 0

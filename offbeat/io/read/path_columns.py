@@ -33,6 +33,9 @@ def draw(file: InputFile, plan: SourcePlan) -> tuple[InputFile, SourcePlan, Draw
     there = dict(file.path_columns)
     if not there:
         return file, plan, Drawn(())
+    wanted = {spelling for column in plan.columns for spelling in (column.name, *column.headers)} | {*plan.key_column}
+    # What the pipeline does not read makes no other delivery of the same bytes.
+    file = replace(file, path_columns=tuple(entry for entry in file.path_columns if entry[0] in wanted))
     key = _of(there, plan.key_column)
     if key is not None and there[key] is not None:
         file, plan = replace(file, key=there[key]), replace(plan, key_column=())
