@@ -23,6 +23,7 @@ SECRETS = {
     "sasl.oauthbearer.client.secret": "OFFBEAT_KAFKA_CLIENT_SECRET",
 }
 """Settings that are taken from the environment, and never from an address: that can be seen in lists of processes and in logs."""
+_SECRET = ("password", "passphrase", "secret")
 _OURS = frozenset(
     {
         "bootstrap.servers",
@@ -67,17 +68,18 @@ def kafka_address(text: str) -> KafkaAddress:
         raise UserError(f"{text}: expected {KAFKA}HOST:PORT/TOPIC")
     place, _, query = text.removeprefix(KAFKA).partition("?")
     brokers, slash, topic = place.partition("/")
-    if "@" in brokers:
+    named = all(_BROKER.fullmatch(broker) for broker in brokers.split(","))
+    if "@" in place or ("@" in query and not named):  # a password may hold anything
         names = " and ".join(SECRETS[name] for name in ("sasl.username", "sasl.password"))
         raise UserError(f"{KAFKA}…: user and password do not belong into an address; set {names} in the environment")
-    if not all(_BROKER.fullmatch(broker) for broker in brokers.split(",")):
-        raise UserError(f"{text}: expected {KAFKA}HOST:PORT/TOPIC, and {brokers or 'nothing'!r} is no HOST:PORT")
+    if not named:
+        raise UserError(f"{KAFKA}{place}: expected {KAFKA}HOST:PORT/TOPIC, and {brokers or 'nothing'!r} is no HOST:PORT")
     topic = unquote(topic)
     if not slash or not _TOPIC.fullmatch(topic) or topic in {".", ".."}:
-        raise UserError(f"{text}: expected {KAFKA}HOST:PORT/TOPIC; the name of a topic has letters, digits, '.', '_' and '-' only")
+        raise UserError(f"{KAFKA}{place}: expected {KAFKA}HOST:PORT/TOPIC; the name of a topic has letters, digits, '.', '_' and '-' only")
     settings: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name in SECRETS or "password" in name or "secret" in name or name.endswith(".pem"):
+        if name in SECRETS or any(word in name for word in _SECRET) or name.endswith(".pem"):
             known = SECRETS.get(name)
             where = f"set {known} in the environment" if known else "name a file that holds it instead"
             raise UserError(f"{KAFKA}{place}: {name} is a secret and does not belong into an address; {where}")

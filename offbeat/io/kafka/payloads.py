@@ -115,7 +115,7 @@ class Payloads:
         data = b"".join(value for value in values if value is not None)
         parsed = self._decoder.decode(data, begins, ends)
         odd = np.flatnonzero(parsed.faults)
-        passed = {int(i): time_ns for i in odd.tolist() if (time_ns := _passed(values[i])) is not None}
+        passed = {int(i): time_ns for i in odd.tolist() if (time_ns := punctuated_ns(values[i])) is not None}
         out, begin = [], 0
         for partition, messages in by_partition.items():
             n = len(messages)
@@ -126,13 +126,13 @@ class Payloads:
         return out
 
 
-def _passed(value: bytes | None) -> int | None:
+def punctuated_ns(value: bytes | None) -> int | None:
     """The time of a punctuation; None for whatever else."""
     if value is None or not value.startswith(_PUNCTUATION_HEAD):
         return None
     try:
         record = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     time = record.get(PUNCTUATION) if len(record) == 1 else None
     try:
