@@ -52,7 +52,7 @@ def alerts(
     from offbeat.cli.say import say
     from offbeat.cli.terminal import console, show
     from offbeat.errors import UserError
-    from offbeat.io.address import KAFKA
+    from offbeat.io.kafka import KAFKA
     from offbeat.io.read.alert_files import latest, read_alerts
     from offbeat.io.report.run_report import ranked, worst_table
 

@@ -15,7 +15,8 @@ from offbeat.cli.say import printable
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.run_result import Run
-from offbeat.io.address import KAFKA, address_of, shown
+from offbeat.io.address import address_of, shown
+from offbeat.io.kafka import KAFKA
 from offbeat.io.report.console import safe
 from offbeat.io.report.run_report import run_report
 from offbeat.io.write.sinks import local_path

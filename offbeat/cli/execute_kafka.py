@@ -21,7 +21,7 @@ from offbeat.cli.request import Request
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
 from offbeat.errors import UserError
-from offbeat.io.address import KAFKA
+from offbeat.io.kafka import KAFKA
 from offbeat.io.kafka.address import KafkaAddress, kafka_address
 from offbeat.spec.duration import instant_ns
 from offbeat.spec.load import load_plan

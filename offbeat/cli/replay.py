@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from offbeat.errors import UserError
-from offbeat.io.address import KAFKA
+from offbeat.io.kafka import KAFKA
 
 EXAMPLES = """\b
 Examples:

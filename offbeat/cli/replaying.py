@@ -14,7 +14,7 @@ from offbeat.cli.say import say
 from offbeat.core.plan import Plan
 from offbeat.engines.replay import Replayed, floors_of, replay
 from offbeat.errors import UserError
-from offbeat.io.address import KAFKA
+from offbeat.io.kafka import KAFKA
 from offbeat.io.read.by_time import ByTime
 from offbeat.io.read.file_source import FileSource
 from offbeat.io.read.layout import MissingColumnError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offbeat.errors import UserError
-from offbeat.io.address import KAFKA
+from offbeat.io.kafka import KAFKA
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from offbeat.core.extensions import Class, Extension, find, made, settings_of
 from offbeat.detectors.spec import Settings
 from offbeat.errors import UserError
+from offbeat.io.kafka import KAFKA
 
-KAFKA = "kafka://"
-"""Begins the address of a topic; see `offbeat.io.kafka.address`."""
 LOCATION = "location"
 """The setting that stands before the question mark."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")

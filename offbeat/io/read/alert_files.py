@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
-from offbeat.io.address import KAFKA, address_of, shown
+from offbeat.io.address import address_of, shown
+from offbeat.io.kafka import KAFKA
 from offbeat.io.read.old_alerts import has_old, renewed
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import json_lines

@@ -9,8 +9,9 @@ import pyarrow as pa
 from offbeat.core.chunk import Position
 from offbeat.core.extensions import SINKS, installed
 from offbeat.errors import UserError
-from offbeat.io.address import KAFKA, Address, address_of, opened
+from offbeat.io.address import Address, address_of, opened
 from offbeat.io.contract import Opening, Sink
+from offbeat.io.kafka import KAFKA
 from offbeat.io.kafka.address import kafka_address
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import JsonlSink
