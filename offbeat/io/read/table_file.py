@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,8 @@ from offbeat.errors import UserError
 from offbeat.io.read.layout import lay_out
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.parse_table import check_types, parse_table
+
+_pa: Any = import_module("pyarrow")
 
 
 class TableColumns:
@@ -29,7 +32,7 @@ class TableColumns:
         self.names = [self.layout.fields[place] for place in self.layout.wanted]
         wanted = pa.schema([(name, fields[name]) for name in self.names])
         try:
-            empty: Any = pl.from_arrow(wanted.empty_table())
+            empty: Any = pl.from_arrow(_pa.Table.from_batches([], wanted))  # `empty_table` would import pandas
         except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
             raise UserError(f"{path}: a column has a type that cannot be read: {str(error).splitlines()[0]}") from error
         self.kinds: dict[str, pl.DataType] = dict(empty.schema)
