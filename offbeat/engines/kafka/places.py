@@ -31,6 +31,8 @@ class Place:
     """Offsets at which the input was said to end, so that what was held back was folded; those that the newest snapshot may not know."""
     outputs: dict[str, Any] = field(default_factory=dict)
     """By worker, how far its other outputs are."""
+    new: bool = False
+    """Whether the brokers know of no offset yet."""
 
     def text(self) -> str:
         """As metadata. Raises UserError where it is longer than a broker takes."""

@@ -137,7 +137,7 @@ def places(
         low, high = consumer.get_watermark_offsets(partition, _SECONDS)
         if partition.offset < 0:
             first = _first(consumer, partition, begin if topic is topics[0] else EARLIEST, low, high, group)
-            out.append(Place(first, topic.id, plan.state_hash, topic.partitions, first))
+            out.append(Place(first, topic.id, plan.state_hash, topic.partitions, first, new=True))
             continue
         place = place_of(partition.offset, partition.metadata, group, where)
         check(place, plan, topic.id, topic.partitions, group, where)

@@ -385,6 +385,12 @@ class _Session:
     def _restored(self, partition: TopicPartition, place: Place) -> Shard:
         """A shard with the newest snapshot that can be read; without one, all records since the group began are folded again."""
         kept = self._snapshots((partition.topic, partition.partition))
+        if place.new and kept.hashes():
+            raise UserError(
+                f"{partition.topic}, partition {partition.partition}: the brokers have forgotten how far group {self._job.group!r} was "
+                "(they do after a week without a worker, by default), and there are snapshots of it: what it sent would be sent again; "
+                "name a new --group to begin anew"
+            )
         upto, problems = place.offset, list[str]()
         while (found := kept.newest(upto, self._plan.state_hash)) is not None:
             at, data = found
