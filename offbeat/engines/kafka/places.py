@@ -70,15 +70,20 @@ def check(place: Place, plan: Plan, topic_id: str, partitions: int, group: str, 
     if place.topic_id != topic_id:
         raise recreated(where, group)
     if place.partitions != partitions:
-        raise UserError(
-            f"{where}: the topic has {partitions} partitions and had {place.partitions}: keys have moved between them, away from what is "
-            "known of them; name a new --group, which reads the topic from its beginning"
-        )
+        raise grown(where, partitions, place.partitions)
     if place.state_hash != plan.state_hash:
         raise UserError(
             f"{where}: the state of group {group!r} was made with another version of the pipeline: its key, order, windows or training "
             "have changed (thresholds and votes may change); change it back, or name a new --group"
         )
+
+
+def grown(where: str, now: int, before: int) -> UserError:
+    """The error for a topic that has another number of partitions than when the group began."""
+    return UserError(
+        f"{where}: the topic has {now} partitions and had {before}: keys have moved between them, away from what is known of them; "
+        "name a new --group, which reads the topic from its beginning"
+    )
 
 
 def recreated(where: str, group: str) -> UserError:

@@ -22,7 +22,7 @@ from offbeat.core.plan import Plan
 from offbeat.engines.delivery import Worst
 from offbeat.engines.kafka.key_check import KeyCheck
 from offbeat.engines.kafka.output import KafkaOutput
-from offbeat.engines.kafka.places import Place, recreated
+from offbeat.engines.kafka.places import Place, grown, recreated
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record
 from offbeat.engines.kafka.topics import EARLIEST, Beginning, Cluster, Topic, at_time, look_up, partials_topic, places
 from offbeat.engines.late_words import late_words
@@ -175,6 +175,7 @@ class _Session:
                     "auto.offset.reset": "error",
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
+                    "topic.metadata.refresh.interval.ms": 30_000,  # so soon it is seen that a topic has grown
                     "fetch.queue.backoff.ms": 10,
                     "queued.max.messages.kbytes": 65_536,
                     "error_cb": self._said,
@@ -370,6 +371,10 @@ class _Session:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
+            for topic in self._topics.values():
+                numbers = [partition.partition for partition in partitions if partition.topic == topic.name]
+                if max(numbers, default=0) >= topic.partitions:  # it has grown since this worker began
+                    raise grown(topic.name, max(numbers) + 1, topic.partitions)
             known = places(consumer, partitions, self._job.group, self._job.begin, self._plan, list(self._topics.values()))
             starts = []
             for partition, place in zip(partitions, known, strict=True):
