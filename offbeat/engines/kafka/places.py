@@ -10,6 +10,7 @@ from offbeat.core.plan import Plan
 from offbeat.errors import UserError
 
 _VERSION = 1
+_MOST_ENDS = 150
 _MOST_BYTES = 4096
 """What a broker takes, by default."""
 
@@ -28,11 +29,17 @@ class Place:
     first: int
     """Where the group began in this partition."""
     ends: list[int] = field(default_factory=list)
-    """Offsets at which the input was said to end, so that what was held back was folded; those that the newest snapshot may not know."""
+    """Offsets at which the input was said to end, so that what was held back was folded: the last ones. Not only those
+    that the newest snapshot may not know, as it may be lost, or on the disk of another worker."""
     outputs: dict[str, Any] = field(default_factory=dict)
     """By worker, how far its other outputs are."""
     new: bool = False
     """Whether the brokers know of no offset yet."""
+
+    def end_at(self, offset: int) -> None:
+        """The input was said to end here."""
+        if self.ends[-1:] != [offset]:
+            self.ends = [*self.ends, offset][-_MOST_ENDS:]
 
     def text(self) -> str:
         """As metadata. Raises UserError where it is longer than a broker takes."""

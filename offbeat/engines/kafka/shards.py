@@ -70,7 +70,6 @@ class Shard:
         data = self._state()
         self._cost_seconds = time.monotonic() - began
         self.work_seconds, self.snapshot_at = 0.0, self.next
-        self.place.ends = [at for at in self.place.ends if at >= self.next]
         return data
 
     def _state(self) -> bytes:

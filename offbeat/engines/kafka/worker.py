@@ -288,7 +288,7 @@ class _Session:
             return
         shard.ended = self._moved = True
         self._deliver(shard, shard.end(), None)
-        shard.place.ends.append(shard.next)
+        shard.place.end_at(shard.next)
         if self._merge_topic is not None and isinstance(shard, RowShard):
             self._tell_merge(shard)
             self._outbox.send(self._merge_topic.name, None, end_record(shard.number))
