@@ -94,6 +94,11 @@ class KafkaEngine:
         self._watch = watch
         self._stop = threading.Event()
         self.result = Run(plan.name, Ledger(), 0, 0.0, complete=False, engine="kafka")
+        outputs = [job.alerts.topic] if job.alerts is not None else []
+        outputs += [job.dead_letters] if job.dead_letters is not None else []
+        for name in outputs:
+            if name in {job.source.topic, f"{job.group}.partials"}:
+                raise UserError(f"cannot write to the topic {name}: this worker reads it; name another topic")
         self._topic: Topic = look_up(job.source)
         for output in (job.alerts, replace(job.source, topic=job.dead_letters) if job.dead_letters else None):
             if output is not None:
