@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Mapping
 
 from offbeat.core.chunk import Chunk
 from offbeat.core.ledger import Ledger
@@ -151,11 +151,11 @@ class MergeShard(Shard):
     def __init__(self, plan: Plan, shards: int, place: Place, start: int, snapshot: bytes | None) -> None:
         super().__init__(0, place, start)
         self._merge = MergeFold(plan, shards)
-        self._shards = shards
-        self._ends: set[int] = set()
+        self._ends: dict[int, int] = {}
+        """Where the input of each shard was said to end last."""
         if snapshot is not None:
             arrays, document = decode(snapshot, "snapshot of the merge")
-            self._ends = set(document.pop("ends"))
+            self._ends = dict(document.pop("ends"))
             self._merge.restore(arrays, document)
         self.arrive()
 
@@ -164,7 +164,9 @@ class MergeShard(Shard):
         if record is None:
             return Output()
         if record.startswith(b"{"):
-            return self._told(json.loads(record))
+            control: dict[str, int] = json.loads(record)
+            self._ends[control[_END]] = control.get("at", -1)
+            return Output()
         began = time.monotonic()
         try:
             out = self._merge.feed(record)
@@ -173,26 +175,22 @@ class MergeShard(Shard):
         self.work_seconds += time.monotonic() - began
         return out
 
-    def _told(self, control: dict[str, Any]) -> Output:
-        self._ends.add(int(control[_END]))
-        if len(self._ends) < self._shards:
-            return Output()
-        self._ends.clear()
-        self.ended = True
-        return self._merge.end()
+    def has_all(self, ends: Mapping[int, int]) -> bool:
+        """Whether all shards have come to where their input ends in this run; that an earlier run ended before does not count."""
+        return all(self._ends.get(number, -1) >= at for number, at in ends.items())
 
     def end(self) -> Output:
-        return Output()  # it ends when all shards have said so
+        return self._merge.end()
 
     def _state(self) -> bytes:
         arrays, document = self._merge.state()
-        return encode(arrays, document | {"ends": sorted(self._ends)})
+        return encode(arrays, document | {"ends": sorted(self._ends.items())})
 
     @property
     def ledger(self) -> Ledger:
         return self._merge.ledger
 
 
-def end_record(number: int) -> bytes:
-    """The record by which a shard says that its input has ended."""
-    return json.dumps({_END: number}).encode()
+def end_record(number: int, at: int) -> bytes:
+    """The record by which a shard says that its input has ended before an offset."""
+    return json.dumps({_END: number, "at": at}).encode()

@@ -158,6 +158,8 @@ class _Session:
         """Whether places have changed that are to be committed, though nothing was read."""
         self._failed: BaseException | None = None
         self._committed_at = time.monotonic()
+        self._ends: dict[int, int] = {}
+        """By partition, where a run that ends does so, as the merge has to know."""
         self._leaving = False
         self._state = engine._job.state / engine._job.group
         self.commits = 0
@@ -238,7 +240,7 @@ class _Session:
                 if isinstance(shard, RowShard):
                     self._fold(shard, records)
         for shard in self._shards.values():
-            if shard in reached or (shard.until is not None and shard.next >= shard.until):
+            if shard in reached or (shard.until is not None and shard.next >= shard.until) or self._all_told(shard):
                 self._end(shard)
 
     def _fold(self, shard: RowShard, records: Records) -> None:
@@ -289,14 +291,21 @@ class _Session:
             )
 
     def _end(self, shard: Shard) -> None:
-        if shard.ended or shard.silent or isinstance(shard, MergeShard):
+        if shard.ended or shard.silent:
             return
         shard.ended = self._moved = True
         self._deliver(shard, shard.end(), None)
         shard.place.end_at(shard.next)
         if self._merge_topic is not None and isinstance(shard, RowShard):
             self._tell_merge(shard)
-            self._outbox.send(self._merge_topic.name, None, end_record(shard.number))
+            self._outbox.send(self._merge_topic.name, None, end_record(shard.number, max(shard.next, shard.until or 0)))
+
+    def _all_told(self, shard: Shard) -> bool:
+        """Whether a merge has heard of the end of each partition: where this worker ends it, or else where it was when the merge came."""
+        if not isinstance(shard, MergeShard) or not self._ends:
+            return False
+        own = {each.number: each.until for each in self._shards.values() if isinstance(each, RowShard) and each.until is not None}
+        return shard.has_all(self._ends | own)
 
     def _finished(self) -> bool:
         if not (self._job.until_end or self._job.until_ns is not None) or not self._shards:
@@ -385,6 +394,8 @@ class _Session:
             for partition, place in zip(partitions, known, strict=True):
                 shard = self._restored(partition, place)
                 shard.until = self._until(consumer, partition)
+                if isinstance(shard, MergeShard):
+                    self._ends = self._all_ends(consumer)
                 self._shards[partition.topic, partition.partition] = shard
                 starts.append(TopicPartition(partition.topic, partition.partition, shard.next))
             self._moved = True  # where a new group begins is committed before anything comes of it
@@ -430,6 +441,11 @@ class _Session:
             return None
         high = int(consumer.get_watermark_offsets(partition, 30)[1])
         return high if job.until_ns is None else at_time(consumer, partition, job.until_ns, high)
+
+    def _all_ends(self, consumer: Consumer) -> dict[int, int]:
+        numbers = range(self._topic.partitions)
+        ends = {number: self._until(consumer, TopicPartition(self._topic.name, number)) for number in numbers}
+        return {number: at for number, at in ends.items() if at is not None}
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
