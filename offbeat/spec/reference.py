@@ -29,6 +29,7 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`source.time`", models.TimeSpec),
     ("`source.columns.NAME`", models.ColumnSpec),
     ("`quality`", models.QualitySpec),
+    ("`quality.tolerate`", models.ToleranceSpec),
     ("`views.NAME`", models.ViewSpec),
     ("`views.NAME.rollup`", models.RollupSpec),
     ("`views.NAME.rollup.key`", models.RollupKeySpec),

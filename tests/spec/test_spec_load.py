@@ -78,7 +78,7 @@ def bars_text() -> str:
 def test_bars() -> None:
     plan = load_plan("bars")
     assert re.search(plan.source.key_pattern, "BRK.A_minute.csv.gz")["key"] == "BRK.A"  # type: ignore[index]
-    assert plan.source.time.headers == ("timestamp", "Datetime", "Date")
+    assert plan.source.time.headers == ("timestamp", "Datetime", "Date", "Time")
     assert plan.source.time.zone == "Asia/Kolkata"
     assert plan.source.columns[3] == Column("close", "float", 0, ("close", "Close"))
     assert plan.source.columns[4].kind == "float"
