@@ -240,6 +240,8 @@ class RulePlan:
     type: str = "rule"
     early: bool = False
     """It may fire while a window is still open, as its condition can only come true."""
+    floor: int = -1
+    """Output for what severity is measured by where the threshold is not above 0; -1: none."""
 
 
 @dataclass(frozen=True, slots=True)

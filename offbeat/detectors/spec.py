@@ -111,7 +111,7 @@ class Expressions(Protocol):
     def duration(self, field: tuple[str, ...], text: str) -> int:
         """Nanoseconds of a duration above zero; 0 after a mistake."""
 
-    def rule(self, name: str, when: str, expected: str | None, *, early: bool) -> RulePlan | None:
+    def rule(self, name: str, when: str, expected: str | None, floor: str | None, *, early: bool) -> RulePlan | None:
         """A condition with its measure."""
 
     def rises(self, field: tuple[str, ...], text: str, limits: tuple[str, ...]) -> bool:

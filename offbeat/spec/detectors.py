@@ -153,15 +153,9 @@ class DetectorCompiler:
             self.problem(field, f"`early` is only for values that can only rise: {why}")
         return not why
 
-    def rule(self, name: str, when: str, expected: str | None, *, early: bool) -> RulePlan | None:
+    def rule(self, name: str, when: str, expected: str | None, floor: str | None, *, early: bool) -> RulePlan | None:
         """A condition with its measure; None after a mistake."""
-        usual = None
-        if expected is not None:
-            try:
-                usual = self._compiler.expression(expected, "number")
-            except ExpressionError as error:
-                for problem in error.problems:
-                    self.problem(("expected",), problem)
+        usual, floored = self._number("expected", expected), self._number("floor", floor)
         try:
             condition, tree = self._compiler.expression(when, "truth")
         except ExpressionError as error:
@@ -176,19 +170,31 @@ class DetectorCompiler:
         # Compiling the two sides again costs nothing: equal parts are one value in the builder.
         sides = [] if found is None else [self._compiler.value(side).handle for side in found.args]
         self._texts[when] = canonical(tree)
-        if expected is not None and usual is not None:
-            self._texts[expected] = canonical(usual[1])
         return RulePlan(
             name=name,
             comparison=_COMPARISONS[found.op] if found is not None else "",
             when=self._output(condition.handle),
             observed=self._output(sides[0]) if sides else -1,
             threshold=self._output(sides[1]) if sides else -1,
-            expected=-1 if usual is None else self._output(usual[0].handle),
+            expected=-1 if usual is None else self._output(usual),
+            floor=-1 if floored is None else self._output(floored),
             measure=canonical(found.args[0]) if found is not None else "",
             text=when,
             early=early,
         )
+
+    def _number(self, field: str, text: str | None) -> int | None:
+        """Handle of a number that may be given; None where it is not, or after a mistake."""
+        if text is None:
+            return None
+        try:
+            value, tree = self._compiler.expression(text, "number")
+        except ExpressionError as error:
+            for problem in error.problems:
+                self.problem((field,), problem)
+            return None
+        self._texts[text] = canonical(tree)
+        return value.handle
 
     def _output(self, handle: int) -> int:
         if handle not in self._outputs:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from command import DATA, Command, offbeat
+from command import BARS, DATA, Command, offbeat
 
 __all__ = ["offbeat"]
 FAULTS = DATA / "faults"
@@ -197,3 +197,88 @@ def test_nulls_are_no_spread(offbeat: Command, tmp_path: Path) -> None:
     rows.write_text("k,t,v,w\n" + "".join(f"a,{1_700_000_000 + i},{cell},0\n" for i, cell in enumerate([*cells, "7"])))
     figures, alerts = ran(offbeat, tmp_path, file, rows)
     assert (figures["rows_in"], alerts) == (61, [])
+
+
+# -- severity of rules ------------------------------------------------------------------------------------------------------------------
+
+
+def test_one_share_is_not_worse_than_seventy_thousand(offbeat: Command, tmp_path: Path) -> None:
+    """1 > 0 is no ratio: it is measured by the mean volume of the last 375 bars, and 70,000 > 6.02 stays first."""
+    _, alerts = ran(offbeat, tmp_path, "bars", FAULTS / "general/AAA_bars.csv")
+    found = {}
+    for alert in alerts:
+        (surge,) = (d for d in alert["detectors"] if d["name"] == "volume_surge" and d["voted"])
+        found[surge["observed"], round(surge["threshold"], 6)] = alert
+    # 5.9 is the mean of 50 and nine times 1.
+    assert max(found, key=lambda said: found[said]["severity"]) == (70_000.0, 6.018)
+    assert found[70_000.0, 6.018]["severity"] == pytest.approx(1 - 1.02 * 5.9 / 70_000, rel=1e-12)
+    # Fifteen bars without volume lie before it: the floor is 0, which is none.
+    first = found[1.0, 0.0]
+    assert first["severity"] == 0.0
+    file = next(tmp_path.glob("*.jsonl"))
+    assert "70,000" in offbeat("explain", "worst", "--alerts", file).out
+    assert "severity is 0" in offbeat("explain", first["alert_id"], "--alerts", file).out
+
+
+def test_a_share_after_a_halt(offbeat: Command, tmp_path: Path) -> None:
+    """A day of 100 shares a minute, ten minutes of none, then one share and, after ten more, 1,000: measured by the mean of 375 bars.
+
+    The mean of the bars before: (100 · 90) / 100 = 90 at the first, (100 · 90 + 1) / 111 = 81.09… at the second.
+    """
+    volumes = [100] * 90 + [0] * 10 + [1] + [0] * 10 + [1000]
+    rows = [f"2017-01-02 {9 + (15 + i) // 60:02}:{(15 + i) % 60:02}:00+05:30,100,100,100,100,{v}" for i, v in enumerate(volumes)]
+    file = tmp_path / "HALT_bars.csv"
+    file.write_text(BARS + "\n".join(rows) + "\n")
+    _, alerts = ran(offbeat, tmp_path, "bars", file)
+    assert [alert["severity"] for alert in alerts] == pytest.approx([0.0, 1 - 9001 / 111 / 1000], rel=1e-12)
+
+
+RULES = """
+name: rules
+source: {key: k, time: {column: t, format: s}, columns: {v: float, w: float}}
+views:
+  row:
+    detectors:
+      it: {type: rule, when: "%s"%s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "floor", "v", "w", "severity"),
+    [
+        ("v > w", "", 150.0, 1.0, 1 - 1 / 150),  # no cut at 100
+        ("v > w", "", 1e6, 1.0, 1 - 1e-6),
+        ("v > w", "", 3.0, 0.0, 0.0),  # no ratio, nothing to measure it by
+        ("v > w", ", floor: 2", 3.0, 0.0, 1 - 2 / 3),
+        ("v > w", ", floor: 2", 1.0, 0.0, 0.0),  # less than what counts as little
+        ("v > w", ", floor: 2", 1.0, -5.0, 0.0),
+        ("v > w", ", floor: w", 8.0, 0.0, 0.0),  # a floor of 0 is none
+        ("v > w", ", floor: 2", 8.0, 4.0, 0.5),  # a floor is only for limits that are no ratio
+        ("v < w", "", 2.0, 5.0, 1 - 2 / 5),
+        ("v < w", "", 0.0, 5.0, 1.0),  # nothing, where there should be 5
+        ("v < w", ", floor: 0.5", 0.0, 5.0, 0.9),
+        ("v < w", "", -4.0, -2.0, 0.0),
+        ("v < w", ", floor: 1", -4.0, -2.0, 0.75),
+        ("v >= w", "", 0.0, 0.0, 0.0),
+        ("v <= w AND v > -1", "", 0.0, 0.0, 0.0),
+    ],
+)
+def test_severity_of_a_rule(offbeat: Command, tmp_path: Path, when: str, floor: str, v: float, w: float, severity: float) -> None:
+    """1 - 1/r."""
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES % (when, floor))
+    _, (alert,) = ran(offbeat, tmp_path, file, table(tmp_path, [(v, w)]))
+    assert alert["severity"] == pytest.approx(severity, rel=1e-12)
+    assert ("no multiple of the limit" in offbeat("explain", "worst", "--alerts", next(tmp_path.glob("*.jsonl"))).out) == (w <= 0)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "ndjson"])
+def test_the_worst_is_the_one_furthest_over_its_limit(offbeat: Command, tmp_path: Path, form: str) -> None:
+    """Beyond 100 times the limit too; equal ones in order of time."""
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES % ("v > w", ""))
+    rows = table(tmp_path, [(101.0, 1.0), (5e7, 1.0), (1e4, 1.0), (5e7, 1.0), (3.0, 0.0), (5.0001e7, 1.0)], form)
+    out = tmp_path / "alerts.jsonl"
+    assert offbeat("run", file, rows, "--alerts", out).code == 0
+    ranked_values = [alert["row"]["v"] for alert in sorted(map(json.loads, out.read_text().splitlines()), key=lambda a: -a["severity"])]
+    assert ranked_values == [5.0001e7, 5e7, 5e7, 1e4, 101.0, 3.0]

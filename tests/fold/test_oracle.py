@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -202,11 +203,15 @@ def test_faults_and_bounds() -> None:
 
 def test_exceedance() -> None:
     assert exceedance(Verdict(True, 3.0, ">", 2.0)) == 1.5
-    assert exceedance(Verdict(True, 3.0, ">", 0.0)) == 100.0
-    assert exceedance(Verdict(True, 300.0, ">", 1.0)) == 100.0
+    assert exceedance(Verdict(True, 3.0, ">", 0.0)) == 1.0
+    assert exceedance(Verdict(True, 3.0, ">", 0.0, floor=0.5)) == 6.0
+    assert exceedance(Verdict(True, 3.0, ">", 0.0, floor=9.0)) == 1.0
+    assert exceedance(Verdict(True, 300.0, ">", 1.0)) == 300.0
     assert exceedance(Verdict(False, -3.0, ">", 2.0)) == 0.0
     assert exceedance(Verdict(True, 2.0, "<", 3.0)) == 1.5
-    assert exceedance(Verdict(True, 0.0, "<=", 3.0)) == 100.0
+    assert exceedance(Verdict(True, 0.0, "<=", 3.0)) == math.inf
+    assert exceedance(Verdict(True, 0.0, "<=", 3.0, floor=0.5)) == 6.0
+    assert exceedance(Verdict(True, -4.0, "<", -3.0, floor=2.0)) == 2.0
     assert exceedance(Verdict(False)) == 0.0
     assert exceedance(Verdict(True)) == 2.0
 
@@ -246,7 +251,7 @@ def test_price_jump_of_s25() -> None:
     assert alert["severity"] == 1 - 1 / (abs(101.505 / 100.5 - 1) / 0.005)
     assert alert["level"] == "medium"
     assert alert["window"] == {"from": START * SECOND, "to": (START + 120) * SECOND, "n": 2}
-    assert alert["statistics"] == {"previous_close": 100.5, "mean_volume": None}
+    assert alert["statistics"] == {"previous_close": 100.5, "mean_volume": None, "usual_volume": 0.0}
     ledger = oracle.ledger()
     assert (ledger.scored, ledger.warming_up["history"]) == (3, 2)
 

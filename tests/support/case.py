@@ -49,9 +49,9 @@ def plain(*names: str) -> dict[str, Feature]:
     return {name: same(name) for name in names}
 
 
-def measured(left: Num, comparison: str, right: Num, expected: Num = None, rest: Truth = True) -> Verdict:
+def measured(left: Num, comparison: str, right: Num, expected: Num = None, rest: Truth = True, floor: Num = None) -> Verdict:
     """A rule `left > right AND rest`."""
-    return Verdict(all_of(compare(left, comparison, right), rest), left, comparison, right, expected)
+    return Verdict(all_of(compare(left, comparison, right), rest), left, comparison, right, expected, floor)
 
 
 def change(name: str) -> Callable[[Env], Num]:

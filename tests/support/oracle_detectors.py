@@ -64,28 +64,34 @@ def judge_rule(rule: Rule, env: Env) -> Said:
     return Said(
         rule.name,
         "rule",
-        score=r / (1.0 + r),
+        score=calibrated(r),
         threshold=verdict.threshold,
         voted=verdict.when,
         observed=verdict.observed,
         expected=verdict.expected,
-        contributions=[r / (1.0 + r)] if verdict.comparison else [],
+        contributions=[calibrated(r)] if verdict.comparison else [],
         r=r,
     )
 
 
 def exceedance(verdict: Verdict) -> float:
-    """The number r of the rules' section, in [0, 100]."""
+    """The number r of the rules' section, 0 or more."""
     if not verdict.comparison:
         return 2.0 if verdict.when else 0.0
-    holds = compare(verdict.observed, verdict.comparison, verdict.threshold)
-    if verdict.observed is None or verdict.threshold is None:
+    observed, threshold = verdict.observed, verdict.threshold
+    if observed is None or threshold is None:
         return 0.0
     above = verdict.comparison in {">", ">="}
-    part, whole = (verdict.observed, verdict.threshold) if above else (verdict.threshold, verdict.observed)
-    if whole > 0:
-        return min(max(part / whole, 0.0), 100.0)
-    return 100.0 if holds else 0.0
+    floor = verdict.floor if verdict.floor is not None and verdict.floor > 0 else None
+    if threshold > 0 and above:
+        return max(observed / threshold, 0.0)
+    if threshold > 0 and observed > 0:
+        return threshold / observed
+    if not compare(observed, verdict.comparison, threshold):
+        return 0.0
+    if threshold > 0:
+        return math.inf if floor is None else max(threshold / floor, 1.0)
+    return 1.0 if floor is None else max((observed if above else -observed) / floor, 1.0)
 
 
 # -- ranges ---------------------------------------------------------------------------------------------------------------------------

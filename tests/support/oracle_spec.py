@@ -37,13 +37,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule's expressions gave: `when`, the two sides of its measure (comparison "" = none) and `expected`."""
+    """What a rule's expressions gave: `when`, the two sides of its measure (comparison "" = none), `expected` and `floor`."""
 
     when: Truth
     observed: Num = None
     comparison: str = ""
     threshold: Num = None
     expected: Num = None
+    floor: Num = None
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,19 @@ BARS = Case(
                         600 * SECOND,
                         min_rows=5,
                     ),
+                    Window("day", {"mean": Agg("mean", col("volume"))}, {"usual_volume": lambda a: a["mean"]}, rows=375, min_rows=1),
                 ),
                 detectors=(
                     Rule(
                         "price_jump",
                         lambda e: measured(absolute(sub(div(e["close"], e["previous_close"]), 1.0)), ">", 0.005, 0.0),
                     ),
-                    Rule("volume_surge", lambda e: measured(e["volume"], ">", mul(1.02, e["mean_volume"]), e["mean_volume"])),
+                    Rule(
+                        "volume_surge",
+                        lambda e: measured(
+                            e["volume"], ">", mul(1.02, e["mean_volume"]), e["mean_volume"], floor=e["usual_volume"]
+                        ),
+                    ),
                 ),
             ),
         ),

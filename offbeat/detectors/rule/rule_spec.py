@@ -23,12 +23,18 @@ class RuleSpec(DetectorSpec):
         description="What a normal row would have shown, for the explanation.",
         examples=["0", "mean_volume"],
     )
+    floor: Expression | None = Field(
+        default=None,
+        description="What severity is measured by where the limit is not above 0, and so no ratio: a value that counts as little. Votes do "
+        "not depend on it. Without it, such an alert has severity 0.",
+        examples=["usual_volume"],
+    )
     early: Early = False
 
     def expressions(self) -> list[str] | None:
-        """The condition, and what is expected."""
-        return [text for text in (self.when, self.expected) if text is not None]
+        """The condition, what is expected, and the floor."""
+        return [text for text in (self.when, self.expected, self.floor) if text is not None]
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
-        return view.rule(name, self.when, self.expected, early=self.early)
+        return view.rule(name, self.when, self.expected, self.floor, early=self.early)

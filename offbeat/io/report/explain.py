@@ -95,6 +95,8 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None, zone: str, wha
     lines = [f"{name} {'voted' if detector['voted'] else 'did not vote'}: {_said(detector, rule)}"]
     if rule is not None:
         lines.append(f"    rule: {safe(rule.text, _LONG)}")
+    if detector["voted"] and detector.get("type") == "rule" and detector["threshold"] is not None and detector["threshold"] <= 0:
+        lines.append(f"    {_no_ratio(detector)}")
     if detector["score"] is not None:
         lines.append(f"    score {detector['score']:.3f} (0 to 1; 0.5 is the limit)")
     parts = [part for part in detector["contributions"] or () if part["value"]]
@@ -105,6 +107,14 @@ def _detector(detector: Mapping[str, Any], rule: RulePlan | None, zone: str, wha
     if detector.get("note"):
         lines.append(f"    {safe(detector['note'], _LONG)}")
     return lines
+
+
+def _no_ratio(detector: Mapping[str, Any]) -> str:
+    """By what severity is measured where the limit is not above 0."""
+    text = f"no multiple of the limit ({number(detector['threshold'])}) says how far that is: "
+    if detector["score"] > 0.5:
+        return text + "severity is measured by the rule's `floor`"
+    return text + "severity is 0, as the rule has no `floor`, or the value does not exceed it"
 
 
 def _reasons(parts: list[Any], *, signed: bool) -> list[str]:
