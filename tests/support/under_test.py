@@ -63,7 +63,13 @@ BARS = Case(
                         600 * SECOND,
                         min_rows=5,
                     ),
-                    Window("day", {"mean": Agg("mean", col("volume"))}, {"usual_volume": lambda a: a["mean"]}, rows=375, min_rows=1),
+                    Window(
+                        "day",
+                        {"sum": Agg("sum", col("volume")), "n": Agg("count_rows")},
+                        {"usual_volume": lambda a: div(a["sum"], a["n"])},
+                        rows=375,
+                        min_rows=1,
+                    ),
                 ),
                 detectors=(
                     Rule(
