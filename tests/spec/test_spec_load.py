@@ -91,6 +91,7 @@ def test_bars() -> None:
     assert [(w.name, w.duration_ns, w.rows, w.current, w.min_rows) for w in view.windows] == [
         ("previous_minute", MINUTE, 0, False, 1),
         ("ten_minutes", 10 * MINUTE, 0, False, 5),
+        ("day", 0, 375, False, 1),
     ]
     assert view.windows[0].aggregates == (Aggregate("last", 0),)
     assert view.windows[1].aggregates == (Aggregate("sum", 0), Aggregate("count_rows"))
@@ -103,7 +104,7 @@ def test_bars_rules_on_a_row() -> None:
     row = {"open": 10.0, "high": 9.0, "low": 9.5, "close": 10.2, "volume": 0.0}
     assert run(plan.quality.program, row) == [1.0, 0.0, 1.0, 1.0]
     view = plan.views[0]
-    outputs = run(view.program, {**row, "previous_close": 10.0, "mean_volume": None})
+    outputs = run(view.program, {**row, "previous_close": 10.0, "mean_volume": None, "usual_volume": 7.0})
     jump, surge = rules_of(view)
     assert (jump.comparison, jump.measure, jump.text) == (
         ">",
@@ -112,6 +113,7 @@ def test_bars_rules_on_a_row() -> None:
     )
     assert [outputs[i] for i in (jump.when, jump.observed, jump.threshold, jump.expected)] == [1.0, abs(10.2 / 10.0 - 1), 0.005, 0.0]
     assert [outputs[i] for i in (surge.when, surge.observed, surge.threshold, surge.expected)] == [None, 0.0, None, None]
+    assert (jump.floor, outputs[surge.floor]) == (-1, 7.0)
 
 
 def test_several_views_share_codes() -> None:
