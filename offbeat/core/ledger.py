@@ -8,6 +8,39 @@ from typing import Any
 
 
 @dataclass(slots=True)
+class DetectorCounts:
+    """How a detector fared on the rows or windows that it judged [R9]."""
+
+    verdicts: int = 0
+    votes: int = 0
+    warming_up: Counter[str] = field(default_factory=Counter)
+    """Reason → rows without a verdict before the first one on their key."""
+    none: Counter[str] = field(default_factory=Counter)
+    """Reason → rows without a verdict after that."""
+    nearest_ns: dict[str, int] = field(default_factory=dict)
+    """Reason → least time since the row before of the key, over the rows in `none`; only where a window of time was empty."""
+
+    def add(self, other: DetectorCounts) -> None:
+        self.verdicts += other.verdicts
+        self.votes += other.votes
+        self.warming_up = self.warming_up + other.warming_up
+        self.none = self.none + other.none
+        for reason, gap in other.nearest_ns.items():
+            self.nearest_ns[reason] = min(gap, self.nearest_ns.get(reason, gap))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts as `--json` prints them."""
+        reasons = {"none": dict(sorted(self.none.items())), "warming_up": dict(sorted(self.warming_up.items()))}
+        return {"verdicts": self.verdicts, "votes": self.votes, **reasons, "nearest_ns": dict(sorted(self.nearest_ns.items()))}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> DetectorCounts:
+        """Take over what `as_dict` gave."""
+        reasons = {"none": Counter(kept["none"]), "warming_up": Counter(kept["warming_up"])}
+        return cls(kept["verdicts"], kept["votes"], **reasons, nearest_ns=dict(kept["nearest_ns"]))
+
+
+@dataclass(slots=True)
 class ViewCounts:
     """Counts of a view's rows or closed windows by outcome."""
 
@@ -18,6 +51,7 @@ class ViewCounts:
     abstained: int = 0
     no_spread: Counter[str] = field(default_factory=Counter)
     """DETECTOR.VALUE of range detectors → rows or windows in which the value was left out because its baseline had no spread."""
+    detectors: dict[str, DetectorCounts] = field(default_factory=dict)
 
     def add(self, other: ViewCounts) -> None:
         self.windows += other.windows
@@ -25,16 +59,24 @@ class ViewCounts:
         self.warming_up += other.warming_up
         self.abstained += other.abstained
         self.no_spread = self.no_spread + other.no_spread
+        for name, counts in other.detectors.items():
+            self.detectors.setdefault(name, DetectorCounts()).add(counts)
+
+    def copy(self) -> ViewCounts:
+        """Counts of its own that are the same."""
+        return ViewCounts.from_dict(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
         """The counts as `--json` prints them."""
         counts = {"windows": self.windows, "scored": self.scored, "warming_up": self.warming_up, "abstained": self.abstained}
-        return {**counts, "no_spread": dict(sorted(self.no_spread.items()))}
+        detectors = {name: found.as_dict() for name, found in self.detectors.items()}
+        return {**counts, "no_spread": dict(sorted(self.no_spread.items())), "detectors": detectors}
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> ViewCounts:
         """Take over what `as_dict` gave."""
-        return cls(**{**kept, "no_spread": Counter(kept["no_spread"])})
+        detectors = {name: DetectorCounts.from_dict(found) for name, found in kept.get("detectors", {}).items()}
+        return cls(**{**kept, "no_spread": Counter(kept["no_spread"]), "detectors": detectors})
 
 
 @dataclass(slots=True)

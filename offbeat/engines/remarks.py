@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -19,7 +20,8 @@ def remarks(quality: QualityPlan, ledger: Ledger, untrained: Sequence[str], firs
 
     `untrained`: why models were never trained; `first_aside`: the first quarantined row, in words; `unanswered`: see `Fold.unanswered`.
     """
-    return [*_filter(ledger, unanswered), *_versions(quality, ledger), *_nothing_judged(ledger, untrained, first_aside)]
+    said = [*_filter(ledger, unanswered), *_versions(quality, ledger), *_nothing_judged(ledger, untrained, first_aside)]
+    return [*said, *_silent(ledger, untrained)]
 
 
 def outside_sessions(gaps: pl.DataFrame, calendar: str, zone: str) -> list[str]:
@@ -64,3 +66,33 @@ def _nothing_judged(ledger: Ledger, untrained: Sequence[str], first_aside: str |
         fit = "check that the windows (`over`, `min_rows`) fit the time between rows"
         return [f"no detector had a verdict: {known}; {fit}", *untrained]
     return []
+
+
+_MOST_SILENT = 0.05
+"""Share of rows without a verdict, after the first verdict on their key, from which on it is said."""
+
+
+def _silent(ledger: Ledger, untrained: Sequence[str]) -> list[str]:
+    """Detectors that never had a verdict, or none on many rows [R9, R20]; models that were never trained say so themselves."""
+    said = []
+    known = " ".join(why.partition(":")[0] for why in untrained).replace(".", " ").split()
+    for view, counts in ledger.views.items():
+        for name, found in counts.detectors.items():
+            silent = found.none.total()
+            if not found.verdicts and found.warming_up and ledger.scored and name not in known:
+                said.append(f"{view}.{name} never had a verdict: {_reasons(found.warming_up, {})}")
+            elif silent > _MOST_SILENT * (silent + found.verdicts):
+                lacking = silent + found.warming_up.total()
+                share = f"{lacking:,} of {lacking + found.verdicts:,} rows ({100 * lacking / (lacking + found.verdicts):.0f} %)"
+                why = _reasons(found.none, found.nearest_ns)
+                said.append(f"{view}.{name} had no verdict on {share}, {silent:,} of them after the first verdict on their key: {why}")
+    return said
+
+
+def _reasons(reasons: Counter[str], nearest_ns: Mapping[str, int]) -> str:
+    """The most frequent reasons, and how far back the row before lay where a window of time was empty."""
+    words = []
+    for reason, n in sorted(reasons.items(), key=lambda each: (-each[1], each[0]))[:3]:
+        back = f"; the row before lies {nearest_ns[reason] / 1e9:.9g} s back or more" if reason in nearest_ns else ""
+        words.append(f"{reason} ({n:,}{back})")
+    return ", ".join(words)

@@ -42,10 +42,17 @@ class DetectorSet:
         """Those that judged the last batch in rounds."""
         self.verdicts: list[Verdicts] = []
         """Each detector's verdicts on the last batch."""
+        self.score: F64 = np.zeros((0, 0))
+        self.voted: Bools = np.zeros((0, 0), np.bool_)
+        """(detectors, n) of the same."""
 
     def judging(self, kind: Kind) -> int:
         """How many detectors judge a kind of rows."""
         return len(self._asked[kind])
+
+    def judges(self, kind: Kind) -> list[int]:
+        """Which detectors judge a kind of rows."""
+        return list(self._asked[kind])
 
     def judge(self, batch: DetectorInput, before: Bools) -> Decisions:
         """Votes on n rows; those marked in `before` (n,) are reported in any case. Who does not judge such rows has no verdict."""
@@ -60,6 +67,7 @@ class DetectorSet:
         exceedance = np.array([found.exceedance for found in self.verdicts])
         if self._rounds is not None:
             self._judge_in_rounds(self._rounds, before, score, voted, exceedance)
+        self.score, self.voted = score, voted
         weighed = np.full((len(self._vote.ratios), n), np.nan)
         for row, (d, term) in enumerate(self._vote.ratios):
             if d in asked:

@@ -15,7 +15,7 @@ from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.expression_machine import Machine
 from offbeat.core.hashing import alert_ids, alert_prefix
 from offbeat.core.keys import KeyTable
-from offbeat.core.ledger import ViewCounts
+from offbeat.core.ledger import DetectorCounts, ViewCounts
 from offbeat.core.plan import Plan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
@@ -29,11 +29,12 @@ from offbeat.fold.detector_set import DetectorSet
 from offbeat.fold.held_against import evidence_window
 from offbeat.fold.local_time import local_time
 from offbeat.fold.rebuild import Rebuild, can_rebuild
+from offbeat.fold.verdict_tally import VerdictTally
 
 _FEW = 256
 """Up to this many keys, names are picked one by one."""
 _NOBODY: Bools = np.zeros(0, np.bool_)
-_DETECTORS, _RAW = "(detectors)", "(raw rows)"
+_DETECTORS, _RAW, _TALLY = "(detectors)", "(raw rows)", "(verdicts)"
 """Stand among the names of windows in the state, where no window can be called so."""
 
 
@@ -117,6 +118,7 @@ class View:
         scales = {column.name: column.scale for column in plan.source.columns}
         self._rebuild = Rebuild(view, columns, fixed, plan.codes, scales) if can_rebuild(view) else None
         self._detectors = DetectorSet(view, plan.seed, self._rebuild)
+        self._tally = VerdictTally(view, columns + self._features + behind, self._detectors.judges(Kind.ROWS))
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = evidence_window(view)
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
@@ -149,7 +151,8 @@ class View:
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         nothing = np.empty((0, n), np.int64)
         behind = [w.fold(rows.slots, self._times(w, rows), rows.columns, nothing, len(keys), features) for w in self._backgrounds]
-        outputs = self._machine.run(rows.columns, np.concatenate([features, *(w.features for w in behind)]) if behind else features)
+        read = np.concatenate([features, *(w.features for w in behind)]) if behind else features
+        outputs = self._machine.run(rows.columns, read)
         numbers = np.zeros(n, np.int64)
         if self._rebuild is not None:
             numbers = self._rebuild.show(rows.columns, rows.integers, len(keys))
@@ -161,6 +164,8 @@ class View:
         self.counts.abstained += decisions.abstained
         if left_out := self._detectors.no_spread():
             self.counts.no_spread = self.counts.no_spread + Counter(left_out)
+        found = self._detectors
+        self._tally.count(self.counts, len(keys), rows.slots, rows.time_ns, found.score, found.voted, (rows.columns, read))
         if not len(decisions.index):
             return ViewResult(None, decisions.index, decisions.judged)
         statuses = np.where(decisions.alert, status, RETRACTED).astype(np.int8)
@@ -226,6 +231,10 @@ class View:
     def missing(self, keys: KeyTable, slots: I32, starts: I64, until_ns: int, standing: Missing) -> Missing:
         """Windows that are not there: those that a detector misses, with n windows that are [Detector.missing], and the `standing` ones."""
         found = self._detectors.missing(slots, starts, len(keys), until_ns)
+        for d, (lacking, _) in zip(self._detectors.judges(Kind.MISSING), found, strict=True):
+            counts = self.counts.detectors.setdefault(self.plan.detectors[d].name, DetectorCounts())
+            counts.verdicts += len(lacking)
+            counts.votes += len(lacking)
         return Missing.together([standing, *(Missing(*place, np.full(len(place[0]), -1, np.int64)) for place in found)])
 
     def judge_missing(self, keys: KeyTable, rows: Rows, missing: Missing, status: int) -> ViewResult:
@@ -358,7 +367,7 @@ class View:
         for window in (*self._windows, *self._backgrounds):
             out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
         # The detectors take up their last batch now, and with it come its raw rows.
-        out |= prefixed(_DETECTORS, self._detectors.snapshot(keys))
+        out |= prefixed(_DETECTORS, self._detectors.snapshot(keys)) | prefixed(_TALLY, self._tally.snapshot(keys))
         return out if self._rebuild is None else out | prefixed(_RAW, self._rebuild.snapshot(keys))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
@@ -367,5 +376,6 @@ class View:
             window.restore(under(window.plan.name, arrays))
         if self._rebuild is not None:
             self._rebuild.restore(under(_RAW, arrays))
+        self._tally.restore(under(_TALLY, arrays), len(names))
         self._detectors.restore(under(_DETECTORS, arrays), names)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -80,7 +79,7 @@ class WindowView:
     def _copy(self, folded: Folded) -> Folded:
         copy = self._empty()
         copy.view.restore(folded.view.snapshot(len(self.stage.keys)), self.stage.keys.names)
-        copy.view.counts = replace(folded.view.counts)
+        copy.view.counts = folded.view.counts.copy()
         copy.rows, copy.judged = self._rows(folded).copy(), folded.judged.copy()
         copy.filling = folded.filling.copy() if folded.filling is not None else None
         return copy
@@ -409,8 +408,8 @@ class WindowView:
 
     def document(self) -> Document:
         """State that is text or belongs to others, as JSON."""
-        spread = [dict(folded.view.counts.no_spread) for folded in (self._final, self._ahead)]
-        return {"names": self.stage.keys.names, "closed": self.closed.entries if self.closed is not None else [], "no_spread": spread}
+        counts = [folded.view.counts.as_dict() for folded in (self._final, self._ahead)]
+        return {"names": self.stage.keys.names, "closed": self.closed.entries if self.closed is not None else [], "counts": counts}
 
     def restore(self, arrays: Arrays, document: Document) -> None:
         """Take over what `arrays` and `document` gave."""
@@ -430,8 +429,9 @@ class WindowView:
         ahead = under("ahead", arrays)
         if ahead:
             self._ahead = self._restored(names, ahead)
-        for folded, spread in zip((self._final, self._ahead), document["no_spread"], strict=True):
-            folded.view.counts.no_spread = Counter(spread)
+        # A state of a former version has some of the counts elsewhere, and none by detector.
+        for folded, counts in zip((self._final, self._ahead), document.get("counts", ()), strict=False):
+            folded.view.counts = ViewCounts.from_dict(counts)
 
     def _restored(self, names: list[str], arrays: Arrays) -> Folded:
         folded = self._empty()

@@ -6,6 +6,8 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +284,82 @@ def test_the_worst_is_the_one_furthest_over_its_limit(offbeat: Command, tmp_path
     assert offbeat("run", file, rows, "--alerts", out).code == 0
     ranked_values = [alert["row"]["v"] for alert in sorted(map(json.loads, out.read_text().splitlines()), key=lambda a: -a["severity"])]
     assert ranked_values == [5.0001e7, 5e7, 5e7, 1e4, 101.0, 3.0]
+
+
+# -- verdicts are counted ---------------------------------------------------------------------------------------------------------------
+
+JIT = FAULTS / "market/JIT.csv"
+
+
+def by_hand(rows: list[str]) -> dict[str, Any]:
+    """Of minute bars stamped a little off: price_jump has a verdict where the bar before lies at most 60 s back."""
+    times = pl.Series([row.split(",")[0] for row in rows]).str.to_datetime(time_zone="UTC").to_list()
+    near = [b - a <= timedelta(seconds=60) for a, b in pairwise(times)]
+    first = near.index(True)
+    return {
+        "verdicts": sum(near), "votes": 0,
+        "none": {"previous_close is null": near[first:].count(False)}, "warming_up": {"previous_close is null": 1 + first},
+        "nearest_ns": {"previous_close is null": 60_140_000_000},
+    }  # fmt: skip
+
+
+def test_a_detector_that_is_silent_on_half_of_the_rows(offbeat: Command, tmp_path: Path) -> None:
+    """Bars 60.14 s after the one before have no previous minute: 29 of 60, with the first."""
+    figures, _ = ran(offbeat, tmp_path, "bars", JIT)
+    expected = by_hand(JIT.read_text().splitlines()[1:])
+    assert figures["views"]["bar"]["detectors"]["price_jump"] == expected
+    (note,) = figures["notes"]
+    assert "bar.price_jump" in note
+    assert "29 of 60 rows (48 %)" in note
+    assert "previous_close is null" in note
+    assert "60.14 s" in note
+    assert "60.14 s" in offbeat("run", "bars", JIT).out
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 31])
+def test_counts_go_on_over_runs(offbeat: Command, tmp_path: Path, cut: int) -> None:
+    """With --state the figures are those of all runs."""
+    header, *rows = JIT.read_text().splitlines()
+    for name, part in (("1", rows[:cut]), ("2", rows[cut:])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "JIT.csv").write_text("\n".join([header, *part]) + "\n")
+        done = offbeat("run", "bars", tmp_path / name / "JIT.csv", "--state", tmp_path / "state", "--set", "quality.cadence=1m", "--json")
+    assert json.loads(done.out)["views"]["bar"]["detectors"]["price_jump"] == by_hand(rows)
+
+
+def test_counts_of_shards_add_up(offbeat: Command, tmp_path: Path) -> None:
+    header, *rows = JIT.read_text().splitlines()
+    for key in "ABCDE":
+        (tmp_path / f"{key}.csv").write_text("\n".join([header, *rows]) + "\n")
+    found = []
+    for workers in (1, 2):
+        done = offbeat("run", "bars", *sorted(tmp_path.glob("*.csv")), "--workers", workers, "--json")
+        found.append(json.loads(done.out)["views"]["bar"]["detectors"])
+    assert found[0] == found[1]
+    one = by_hand(rows)
+    assert found[0]["price_jump"]["verdicts"] == 5 * one["verdicts"]
+    assert found[0]["price_jump"]["none"] == {reason: 5 * n for reason, n in one["none"].items()}
+
+
+@pytest.mark.parametrize(
+    ("detector", "why"),
+    [
+        ("{type: rule, when: v / (v - v) > 1}", "an operation is null"),
+        ("{type: zscore, over: 500 rows, limits: {v: 3}}", "too few values in its window"),
+        ("{type: rule, when: w > 1}", "w is null"),
+    ],
+)
+def test_a_detector_that_never_had_a_verdict(offbeat: Command, tmp_path: Path, detector: str, why: str) -> None:
+    file = tmp_path / "never.yaml"
+    text = RULES % ("v > 0", "")
+    file.write_text(text.replace("w: float", "w: {type: float, required: false}") + f"      other: {detector}\n")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("k,t,v,w\n" + "".join(f"a,{1_700_000_000 + i},1,\n" for i in range(50)))
+    figures, _ = ran(offbeat, tmp_path, file, rows)
+    assert figures["views"]["row"]["detectors"]["other"]["verdicts"] == 0
+    assert figures["views"]["row"]["detectors"]["it"] | {"nearest_ns": {}} == {
+        "verdicts": 50, "votes": 50, "none": {}, "warming_up": {}, "nearest_ns": {},
+    }  # fmt: skip
+    (note,) = (note for note in figures["notes"] if "row.other" in note)
+    assert "never had a verdict" in note
+    assert why in note

@@ -74,8 +74,17 @@ class Driver:
         ledger = self.fold.ledger
         assert ledger.accounted() == ledger.rows_in
         plain = ledger.as_dict()
-        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}}
+        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}, "detectors": {}}
         plain["views"] = {view.name: plain["views"].get(view.name, nothing) for view in self.case.pipeline.views}
+        for view in plain["views"].values():
+            # Of reasons only how often there was one: the oracle knows no more.
+            view["detectors"] = {
+                name: {
+                    "verdicts": found["verdicts"], "votes": found["votes"],
+                    "none": sum(found["none"].values()), "warming_up": sum(found["warming_up"].values()),
+                }
+                for name, found in view["detectors"].items()
+            }  # fmt: skip
         return plain
 
     def assert_equals(self, other: Driver) -> None:
@@ -83,3 +92,4 @@ class Driver:
         assert_same(self.alerts(), other.alerts())
         assert plain_set_aside(self.quarantined) == plain_set_aside(other.quarantined)
         assert self.ledger() == other.ledger()
+        assert self.fold.ledger.as_dict() == other.fold.ledger.as_dict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,13 @@ def ledger_of(oracle: Oracle) -> Record:
         "views": {
             name: {each: counter[each] for each in ("windows", "scored", "warming_up", "abstained")}
             | {"no_spread": {value: n for value, n in sorted(counter.items()) if "." in value}}
+            | {"detectors": _by_detector(counter)}
             for name, counter in ledger.views.items()
         },
     }
+
+
+def _by_detector(counter: Mapping[str, int]) -> Record:
+    """How often each detector had a verdict, a vote or none."""
+    names = {name.partition(" ")[0] for name in counter if " " in name}
+    return {name: {what: counter.get(f"{name} {what}", 0) for what in ("verdicts", "votes", "none", "warming_up")} for name in names}

@@ -74,6 +74,8 @@ class _Folded:
         self.behind = [SlidingWindow(d.window) for d in view.detectors if isinstance(d, Range) and d.window]
         self.lives = {d.name: Life(d, seed, key) for d in view.detectors if isinstance(d, Model)}
         self.before: tuple[int, Env] | None = None
+        self.spoke: set[str] = set()
+        """Detectors that had a verdict."""
 
 
 @dataclass
@@ -325,6 +327,12 @@ class Oracle:
         voters = sum(d.score is not None for d in detectors)
         votes = sum(d.voted for d in detectors)
         counter = self.counters[view.name]
+        for each in detectors:
+            if each.score is not None:
+                folded.spoke.add(each.name)
+                counter.update([f"{each.name} verdicts", *[f"{each.name} votes"] * each.voted])
+            else:
+                counter[f"{each.name} {'none' if each.name in folded.spoke else 'warming_up'}"] += 1
         counter["windows"] += view.rollup is not None
         counter.update(f"{d.name}.{term}" for d in detectors for term in d.no_spread)
         counter["warming_up" if not voters else "abstained" if voters < view.quorum else "scored"] += 1
