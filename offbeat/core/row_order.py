@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offbeat.core.batch import I8, I32, I64, NULL_INT, U64
-from offbeat.core.rings import grown_rows, laid_out, no_free, stretches
+from offbeat.core.rings import grown_rows, laid_out, no_free, stretch_capacity, stretches
 from offbeat.core.row_walk import (
     CANDIDATE,
     EMITTED,
@@ -161,7 +161,7 @@ class RowOrder:
             waiting = self._keys[:keys, CANDIDATE] != NOBODY
             n, capacity = self._keys[:keys, SEEN_N][waiting], self._capacity[:keys][waiting]
             full = capacity[(n == capacity) & (n < self.order.dedup_rows)]
-            self._grow_seen(int(self._s_used[0]) + int(np.maximum(2 * full, 16).sum()))
+            self._grow_seen(int(self._s_used[0]) + int(stretch_capacity(full + 1, self.order.dedup_rows).sum()))
 
     def snapshot(self, keys: int) -> dict[str, np.ndarray]:
         """State of the first `keys` slots."""

@@ -12,7 +12,7 @@ from offbeat.core.batch import F64, I32, I64, NULL_INT
 from offbeat.core.expression_machine import Machine
 from offbeat.core.int128_sums import ExactArguments
 from offbeat.core.plan import WindowPlan
-from offbeat.core.rings import grown_rows, laid_out, no_free, stretches
+from offbeat.core.rings import grown_rows, laid_out, next_capacity, no_free, stretches
 from offbeat.features import kernels as k
 from offbeat.features.changes import changes
 
@@ -146,7 +146,8 @@ class WindowFold:
             )  # fmt: skip
             if done == n:
                 break
-            self._grow_pool(int(self._used[0]) + 2 * int(self._ring[:, k.CAPACITY].max(initial=0)) + 64)
+            largest = int(self._ring[:, k.CAPACITY].max(initial=0))
+            self._grow_pool(int(self._used[0]) + next_capacity(largest, plan.rows + 2 if plan.rows else 0) + 64)
         return WindowRows(self._features.run(aggregates), rows.n, rows.from_ns)
 
     def _with_changes(self, slots: I32, time_ns: I64, columns: F64, features: F64 | None) -> F64:
