@@ -124,16 +124,17 @@ def _instance(asked: str | None, state: Path, group: str) -> Iterator[str]:
         yield asked
         return
     folder = state / group
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(_SLOTS):
-            with (folder / f"worker-{number}.lock").open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                yield f"{socket.gethostname()}-{number}"
-                return
-    except OSError as error:
-        raise UserError(f"cannot use {folder} for snapshots: {error.strerror}; name a folder that can be written with --state") from error
+    for number in range(_SLOTS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / f"worker-{number}.lock").open("w")
+        except OSError as error:
+            raise UserError(f"cannot use {folder} for snapshots: {error.strerror}; name a folder that can be written with --state") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield f"{socket.gethostname()}-{number}"
+            return
     raise UserError(f"{_SLOTS} workers run on this machine already in group {group!r}")

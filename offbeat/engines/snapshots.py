@@ -82,7 +82,8 @@ def register(folder: Path, sources: Iterable[str]) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         known = {path.name for path in folder.iterdir() if path.is_dir()}
-        if known and not known >= set(sources):
+        wanted = set(sources)
+        if not (known >= wanted or known <= wanted):  # fewer: another worker is about to note them
             return False
         for source in sources:
             (folder / source).mkdir(exist_ok=True)

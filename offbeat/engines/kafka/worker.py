@@ -120,6 +120,12 @@ class KafkaEngine:
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Run:
         """Read, judge, send, until asked to stop or until the end that the job names."""
+        try:
+            return self._run(progress)
+        except KafkaException as error:
+            raise refused(str(self._job.source), error.args[0]) from error
+
+    def _run(self, progress: Callable[[Progress], None] | None) -> Run:
         began = time.monotonic()
         complete, lost = False, 0
         while not complete and not self._stop.is_set():
