@@ -129,7 +129,7 @@ def _instance(asked: str | None, state: Path, group: str) -> Iterator[str]:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / f"worker-{number}.lock").open("w")
         except OSError as error:
-            raise UserError(f"cannot use {folder} for snapshots: {error.strerror}; name a folder that can be written with --state") from error
+            raise UserError(f"cannot use {folder} for snapshots: {error.strerror}; name one you can write to with --state") from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
