@@ -71,6 +71,22 @@ def _locate(slots: I32, lengths: I64, records: I64, pages: I32, at: I64) -> None
             done += 1
 
 
+@compiled
+def _put(at: I64, steps: I64, integers: I64, numbers: F64, small: I8, times: I64, whole: I64, values: F64, codes: I8) -> None:
+    """Put rows where they belong that come column by column, and their times as steps."""
+    time_ns = np.int64(0)
+    for r in range(len(at)):
+        p = at[r]
+        time_ns += steps[r]
+        times[p] = time_ns
+        for j in range(whole.shape[1]):
+            whole[p, j] = integers[j, r]
+        for j in range(values.shape[1]):
+            values[p, j] = numbers[j, r]
+        for j in range(codes.shape[1]):
+            codes[p, j] = small[j, r]
+
+
 class History:
     """At least the last `most` rows of each key.
 
@@ -137,7 +153,7 @@ class History:
         self.records[: len(records)] = records
         self._grow_pool(int((-(-records[:, SEEN] // PAGE) - (records[:, SEEN] - records[:, LENGTH]) // PAGE).sum()))
         _reserve(self.records[: len(records)], self._pages, self._used)
-        at = np.empty(int(records[:, LENGTH].sum()), np.int64)
+        at = np.empty(len(arrays["times"]), np.int64)
         _locate(np.arange(len(records), dtype=np.int32), records[:, LENGTH], self.records, self._pages, at)
-        self._times[at], self._whole[at] = np.cumsum(arrays["times"]), arrays["whole"].T
-        self._values[at], self._codes[at] = arrays["values"].T, arrays["codes"].T
+        steps, integers, numbers, small = (arrays[name] for name in ("times", "whole", "values", "codes"))
+        _put(at, steps, integers, numbers, small, self._times, self._whole, self._values, self._codes)

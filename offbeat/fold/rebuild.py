@@ -54,6 +54,8 @@ class Rebuild:
         small = [name for name in columns if name in read and len(self._literals.get(name, [""] * _CODES)) < _CODES]
         self._codes = small
         self._values = [name for name in columns if name in read and name not in self._whole and name not in small]
+        self._about = [self._whole, self._values, self._codes, self._literals]
+        """What a snapshot says of its columns."""
         self._fixed_point = FixedPoint([scales[name] for name in self._whole], [columns.index(name) for name in self._whole])
         kept = max(d.train_on + d.retrain_every for d in view.detectors if isinstance(d, ModelPlan))
         self._history = History(
@@ -162,12 +164,15 @@ class Rebuild:
 
     def snapshot(self, slots: int) -> Arrays:
         """State of the first `slots` slots; rows that are not kept yet are not in it."""
-        about = [self._whole, self._values, self._codes, self._literals]
-        return self._history.snapshot(slots) | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+        return self._history.snapshot(slots) | {"about": np.frombuffer(json.dumps(self._about).encode(), np.uint8)}
 
     def restore(self, arrays: Arrays) -> None:
         """Restore a snapshot. Rules may have changed since; they decide which other columns are kept and what codes mean."""
-        whole, values, codes, literals = json.loads(arrays["about"].tobytes())
+        about = json.loads(arrays["about"].tobytes())
+        if about == self._about:
+            self._history.restore(arrays)
+            return
+        whole, values, codes, literals = about
         count = len(arrays["times"])
         kept = dict(zip([*values, *codes], [*arrays["values"], *arrays["codes"].astype(np.float64)], strict=True))
         for name in codes:

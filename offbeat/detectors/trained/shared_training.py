@@ -31,8 +31,8 @@ from offbeat.detectors.trained.training_rows import CAPACITY, FIRST, LENGTH, OFF
 WIDTH = 3.0
 """Standard deviations around the mean of the training rows in which a feature counts as usual, for explanations only."""
 
-AT_HAND = 12 << 20
-"""Bytes of training rows that are kept in memory although they can be made again: 31 keys of `trades`."""
+AT_HAND = 8 << 20
+"""Bytes of training rows that are kept in memory although they can be made again: 20 keys of `trades`."""
 PORTION = 8
 """Keys whose rows are made again at a time."""
 
