@@ -18,7 +18,7 @@ Examples:
   # Merge all files into one, in event-time order
   offbeat replay data/trades trades.ndjson --speed max
   # Into a topic of Kafka, a minute per second; goes on after an interruption
-  offbeat replay data/trades kafka://broker:9092/trades --speed 60x --resume monday
+  offbeat replay data/trades kafka://b:9092/trades --speed 60x --resume mon
   # A source of your own, at its own pace
   offbeat replay my.csv --pipeline my.yaml
 """

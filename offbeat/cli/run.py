@@ -24,7 +24,7 @@ Examples:
   # Change one value
   offbeat run bars data --set bar.volume_surge.when='volume > 3 * mean_volume'
   # A topic in, alerts out; the same command again is another worker
-  offbeat run trades kafka://broker:9092/trades --alerts kafka://broker:9092/anomalies
+  offbeat run trades kafka://b:9092/trades --alerts kafka://b:9092/anomalies
   # Figures for a program
   offbeat run bars data --json --alerts out.jsonl
 """

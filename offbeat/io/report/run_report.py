@@ -89,8 +89,8 @@ def quarantine_tables(counts: pl.DataFrame, rows: pl.DataFrame) -> RenderableTyp
     for name in ("reason", "file", "row", "original text"):
         first.add_column(name, justify="right" if name == "row" else "left", no_wrap=name == "row", overflow="fold")
     for reason, file, row, raw, detail in rows.select("reason", "file", "row", "raw", "detail").iter_rows():
-        why = f"{reason}: {detail}" if detail else reason
-        first.add_row(Text(safe(why, 120)), Text(safe(file or "-", 80)), f"{row:,}", Text(safe(raw, 120)))
+        text = f"{safe(detail, 120)}\n{safe(raw, 120)}" if detail else safe(raw, 120)
+        first.add_row(Text(safe(reason)), Text(safe(file or "-", 80)), f"{row:,}", Text(text))
     return Group(reasons, first)
 
 
