@@ -160,7 +160,8 @@ def test_a_flood_of_live_alerts_is_cut_to_the_worst(tmp_path: Path) -> None:
 
 def test_detectors_that_were_never_trained_are_named(offbeat: Command, tmp_path: Path) -> None:
     head = "ts_recv,ts_event,rtype,publisher_id,instrument_id,action,side,depth,price,size,flags,ts_in_delta,sequence,symbol"
-    rows = [f"2024-01-02T10:{i // 60:02}:{i % 60:02}Z,2024-01-02T10:{i // 60:02}:{i % 60:02}Z,0,1,1,T,A,0,{10 + i % 7},1,0,0,{i},X" for i in range(300)]
+    at = [f"2024-01-02T10:{i // 60:02}:{i % 60:02}Z" for i in range(300)]
+    rows = [f"{time},{time},0,1,1,T,A,0,{10 + i % 7},1,0,0,{i},X" for i, time in enumerate(at)]
     (tmp_path / "few.csv").write_text("\n".join([head, *rows, ""]))
     done = offbeat("run", "trades", tmp_path / "few.csv", "--json")
     # The first 99 of 300 rows do not fill the window.
