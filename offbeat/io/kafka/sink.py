@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from offbeat.core.chunk import Position
 from offbeat.errors import UserError
@@ -87,7 +87,10 @@ class KafkaSink:
             self._consumer.close()
 
     def _known_partitions(self) -> list[int]:
-        found = self._consumer.list_topics(self._address.topic, _SECONDS).topics[self._address.topic]
+        try:
+            found = self._consumer.list_topics(self._address.topic, _SECONDS).topics[self._address.topic]
+        except KafkaException as error:
+            raise refused(str(self._address), error.args[0]) from error
         if found.error is not None or not found.partitions:
             raise UserError(f"{self._address}: there is no topic {self._address.topic!r}; create it, or check its name")
         return list(found.partitions)

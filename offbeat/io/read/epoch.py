@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import numpy as np
 
@@ -66,19 +66,16 @@ def read_epoch(data: Bytes, begins: I32, ends: I32, out: I64, status: I8) -> int
 
 
 def hard_epoch(text: str) -> int:
-    """The nearest nanosecond of a count of any unit with more digits than fit; NULL_INT outside int64, and for what is no number."""
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation:
-        return NULL_INT
-    if not value.is_finite() or value.adjusted() > 19:
+    """The nearest nanosecond of a count of any unit with more digits than fit; NULL_INT outside int64."""
+    value = Decimal(text.strip())
+    if value.adjusted() > 19:
         return NULL_INT
     nanos = round(value.scaleb(_digits(int(abs(value)))))
     return nanos if -(2**63) < nanos < 2**63 else NULL_INT
 
 
 def epoch_integers(values: I64, form: str) -> tuple[I64, Bools]:
-    """Epoch integers (NULL_INT: none) → ns, and which leave the int64 range. One that is no time in its unit is read by its magnitude."""
+    """Epoch integers (NULL_INT: none) → ns, and which leave the int64 range."""
     if form == ANY_UNIT:
         out, bad = np.empty_like(values), np.empty(len(values), np.bool_)
         _any_unit(values, out, bad)
@@ -87,13 +84,7 @@ def epoch_integers(values: I64, form: str) -> tuple[I64, Bools]:
     limit = (2**63 - 1) // 10**digits
     there = values != NULL_INT
     bad = there & ((values > limit) | (values < -limit))
-    out = np.where(there & ~bad, values * 10**digits, NULL_INT)
-    if bad.any():
-        beyond = np.flatnonzero(bad)
-        found, wrong = np.empty_like(values[beyond]), np.empty(len(beyond), np.bool_)
-        _any_unit(values[beyond], found, wrong)
-        out[beyond], bad[beyond] = found, wrong
-    return out, bad
+    return np.where(there & ~bad, values * 10**digits, NULL_INT), bad
 
 
 @compiled

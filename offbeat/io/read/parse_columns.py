@@ -223,12 +223,7 @@ def times(places: Places, plan: SourcePlan) -> Times:
 def _epoch(places: Places, plan: SourcePlan) -> tuple[I64, I8]:
     places = _usual(places, TIME, plan)
     if plan.time.format != ANY_UNIT:
-        out, status = fixed(places, places.slots[TIME], EPOCH_DIGITS[plan.time.format])
-        beyond = np.flatnonzero(status == BAD)
-        if len(beyond):  # what no time of that unit can be is of another one
-            out[beyond] = [hard_epoch(text) for text in texts(places, places.slots[TIME], beyond)]
-            status[beyond] = np.where(out[beyond] == NULL_INT, BAD, READ)
-        return out, status
+        return fixed(places, places.slots[TIME], EPOCH_DIGITS[plan.time.format])
     begins, ends = places.begins[places.slots[TIME]], places.ends[places.slots[TIME]]
     out = np.empty(len(begins), dtype=np.int64)
     status = np.empty(len(begins), dtype=np.int8)
