@@ -15,7 +15,7 @@ from offbeat.core.batch import I64, NULL_INT
 Position = dict[str, Any]
 """JSON-able position in a source; only the source knows what it means."""
 
-FAULTS = ("", "encoding", "ragged", "missing", "type", "time")
+FAULTS = ("", "encoding", "ragged", "missing", "type", "time", "precision")
 """Reasons a source may give, by code."""
 
 

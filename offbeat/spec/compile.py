@@ -34,7 +34,7 @@ from offbeat.spec.table_plans import compile_tables
 from offbeat.spec.values import share_of
 from offbeat.spec.view import CompiledView, Given, compile_view
 
-_QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "non_finite", "not_before", "not_after", "future", "conflict")
+_QUARANTINE = ("encoding", "ragged", "missing", "type", "time", "precision", "non_finite", "not_before", "not_after", "future", "conflict")
 UNDEFINED_PRICE = ("9223372036854775807", "9223372036.854775807", "9223372036.854776", "nan", "NaN")
 """Databento's price of a record that has none, as a count, as a decimal, as the nearest double, and as its data frames have it."""
 REASONS = frozenset((*_QUARANTINE, "late", "duplicate", "filtered", "pending", "scored", "warming_up"))

@@ -11,11 +11,11 @@ from offbeat.core.batch import I8
 from offbeat.core.chunk import FAULTS
 from offbeat.core.plan import Column, SourcePlan
 from offbeat.io.read.layout import KEY
-from offbeat.io.read.numbers import BAD, EMPTY
+from offbeat.io.read.numbers import BAD, EMPTY, IMPRECISE
 from offbeat.io.read.parse_columns import Places, read_values, slot_of, time_slots
 from offbeat.io.read.timestamps import Times
 
-MISSING, TYPE, TIME_FAULT = FAULTS.index("missing"), FAULTS.index("type"), FAULTS.index("time")
+MISSING, TYPE, TIME_FAULT, PRECISION = (FAULTS.index(reason) for reason in ("missing", "type", "time", "precision"))
 _FIXED_WORDS = {
     FAULTS.index("encoding"): "bytes that are no text: not UTF-8, or NUL",
     FAULTS.index("ragged"): "more fields than the header, or a quote that is not closed",
@@ -74,6 +74,8 @@ def _detail(
         slot = slot_of(column)
         if code == MISSING and column.required and status[row] == EMPTY and value(slot, row) is not None:
             return f"{names.get(slot, column.name)} is empty"
+        if code == PRECISION and status[row] == IMPRECISE:
+            return f"{names.get(slot, column.name)} {shown(value(slot, row) or '')} {_unheld(column)}"
         if code == TYPE and status[row] == BAD:
             return f"{names.get(slot, column.name)} {shown(value(slot, row) or '')} is {_kind(column)}"
     return ""
@@ -81,6 +83,11 @@ def _detail(
 
 def _is_count(text: str) -> bool:
     return text.strip().removeprefix("-").isdecimal()
+
+
+def _unheld(column: Column) -> str:
+    digits = f"{column.scale} decimals" if column.scale else "whole numbers"
+    return f"has no place in a decimal column of {digits}; set its `scale`, or `type: float`"
 
 
 def _kind(column: Column) -> str:

@@ -8,8 +8,9 @@ from offbeat.core.batch import F64, I8, I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
 from offbeat.io.read.csv_tokens import Bytes
 
-EMPTY, READ, HARD, BAD, SPECIAL = 0, 1, 2, 3, 4
-"""What became of a value: nothing there; read; a number that needs the slow way; no number; NaN or infinite."""
+EMPTY, READ, HARD, BAD, SPECIAL, IMPRECISE = range(6)
+"""What became of a value: nothing there; read; a number that needs the slow way; no number; NaN or infinite; a number that a
+decimal column cannot hold."""
 
 _POWERS = np.array([10.0**i for i in range(23)])  # all exact
 _TENS = np.array([10**i for i in range(19)], dtype=np.int64)
@@ -207,7 +208,7 @@ def read_fixed(data: Bytes, begins: I32, ends: I32, scale: int, out: I64, status
             elif shift < 0:
                 state = HARD
             elif shift > 18 or mantissa > (2**63 - 1) // _TENS[shift]:
-                state = BAD
+                state = IMPRECISE
             else:
                 out[i] = -mantissa * _TENS[shift] if negative else mantissa * _TENS[shift]
         if state == HARD:

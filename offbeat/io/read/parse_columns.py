@@ -20,7 +20,7 @@ from offbeat.core.plan import NO_KEY, Column, SourcePlan
 from offbeat.io.read.csv_tokens import ESCAPED, Bytes, gather
 from offbeat.io.read.epoch import ANY_UNIT, EPOCH_DIGITS, hard_epoch, read_epoch
 from offbeat.io.read.layout import KEY, TIME
-from offbeat.io.read.numbers import BAD, EMPTY, HARD, READ, SPECIAL, read_fixed, read_floats, read_ids
+from offbeat.io.read.numbers import BAD, EMPTY, HARD, IMPRECISE, READ, SPECIAL, read_fixed, read_floats, read_ids
 from offbeat.io.read.spellings import joined, spelling_of, usual_numbers, without_nulls
 from offbeat.io.read.timestamps import Times, by_format, finish_iso, read_iso
 
@@ -31,6 +31,12 @@ _QUOTE = 34
 _DTYPES: dict[str, Any] = {"float": pl.Float64, "decimal": pl.Int64, "text": pl.String, "bool": pl.Boolean}
 _EXACT = 2.0**53
 _BEYOND = 2.0**63
+TOLERANCE = 1e-6
+"""Of a unit: what is nearer to a whole number of them is one."""
+_NOISE = 2.0**-50
+"""Eight units in the last place of a double."""
+_DIGITS = 17
+"""Digits with which a double is written in full."""
 
 
 Details = Callable[[npt.NDArray[np.intp]], list[str]]
@@ -157,32 +163,37 @@ def floats(places: Places, slot: int, out: F64, rows: npt.NDArray[np.intp] | Non
 
 
 @compiled
-def _scale(values: F64, factor: float, out: I64, fits: Bools) -> None:
+def _scale(values: F64, factor: float, out: I64, holds: Bools) -> None:
     for i in range(len(values)):
-        product = np.rint(values[i] * factor)
-        fits[i] = abs(product) < _BEYOND
-        out[i] = np.int64(product) if fits[i] else NULL_INT
+        product = values[i] * factor
+        whole = np.rint(product)
+        # The double nearest to a decimal, and what a few operations on doubles leave of one, differ from it in the last few bits.
+        holds[i] = abs(whole) < _BEYOND and abs(product - whole) <= TOLERANCE + _NOISE * abs(whole)
+        out[i] = np.int64(whole) if abs(whole) < _BEYOND else NULL_INT
 
 
 def scaled(values: F64, scale: int) -> tuple[I64, Bools]:
-    """rint(x · 10^scale) of doubles, and which fit int64; NULL_INT where not."""
+    """rint(x · 10^scale) of doubles, NULL_INT where that does not fit int64; and which values such a column holds [R4]."""
     out = np.empty(len(values), np.int64)
-    fits = np.empty(len(values), np.bool_)
-    _scale(values, 10.0**scale, out, fits)
-    return out, fits
+    holds = np.empty(len(values), np.bool_)
+    _scale(values, 10.0**scale, out, holds)
+    return out, holds
 
 
-def _exactly(text: str, scale: int) -> int:
-    """Beyond 2^53 a double would lose digits that the text has."""
-    value = round(Decimal(text.strip()).scaleb(scale))
-    return value if -(2**63) < value < 2**63 else NULL_INT
+def _exactly(text: str, scale: int) -> tuple[int, bool]:
+    """Beyond 2^53 a double would lose digits that the text has. With more digits than a double is written with, they are meant."""
+    value = Decimal(text.strip())
+    units = value.scaleb(scale)
+    whole = round(units)
+    meant = len(value.as_tuple().digits) > _DIGITS and abs(units - whole) > Decimal(TOLERANCE)
+    return (whole, not meant) if -(2**63) < whole < 2**63 else (NULL_INT, False)
 
 
-def fixed(places: Places, slot: int, scale: int) -> tuple[I64, I8]:
+def fixed(places: Places, slot: int, scale: int, *, rounds: bool = False) -> tuple[I64, I8]:
     """Values · 10^scale [S9] and their status.
 
     Exact where the text has no more than `scale` decimals, else the rounded product of the double, so that text and binary doubles of the
-    same number agree.
+    same number agree. What is further from a whole number of units than doubles are is IMPRECISE [R4], unless it `rounds`, as times do.
     """
     begins, ends = places.begins[slot], places.ends[slot]
     out = np.empty(len(begins), dtype=np.int64)
@@ -191,13 +202,12 @@ def fixed(places: Places, slot: int, scale: int) -> tuple[I64, I8]:
         hard = np.flatnonzero(status == HARD)
         doubles = np.empty(len(hard))
         floats(places, slot, doubles, hard)
-        out[hard], fits = scaled(doubles, scale)
+        out[hard], holds = scaled(doubles, scale)
         large = np.flatnonzero(np.abs(doubles) * 10.0**scale >= _EXACT)
         large = large[np.abs(doubles[large]) * 10.0**scale < 2.0**64]
-        for row, text in zip(hard[large], texts(places, slot, hard[large]), strict=True):
-            out[row] = _exactly(text, scale)
-            fits[large[hard[large] == row]] = out[row] != NULL_INT
-        status[hard] = np.where(fits, READ, BAD)
+        for place, text in zip(large.tolist(), texts(places, slot, hard[large]), strict=True):
+            out[hard[place]], holds[place] = _exactly(text, scale)
+        status[hard] = np.where(holds | (rounds & (out[hard] != NULL_INT)), READ, IMPRECISE)
     return out, status
 
 
@@ -223,7 +233,7 @@ def times(places: Places, plan: SourcePlan) -> Times:
 def _epoch(places: Places, plan: SourcePlan) -> tuple[I64, I8]:
     places = _usual(places, TIME, plan)
     if plan.time.format != ANY_UNIT:
-        return fixed(places, places.slots[TIME], EPOCH_DIGITS[plan.time.format])
+        return fixed(places, places.slots[TIME], EPOCH_DIGITS[plan.time.format], rounds=True)
     begins, ends = places.begins[places.slots[TIME]], places.ends[places.slots[TIME]]
     out = np.empty(len(begins), dtype=np.int64)
     status = np.empty(len(begins), dtype=np.int8)
@@ -262,10 +272,12 @@ def number_series(name: str, values: F64 | I64, ok: Bools) -> pl.Series:
     return pl.Series(name, pa.Array.from_buffers(kind, len(values), [_validity(ok), _pa.py_buffer(values)]))
 
 
-def fault_codes(n: int, *, encoding: Bools | None, ragged: Bools | None, missing: Bools, wrong: Bools, time: Bools) -> I8:
+def fault_codes(
+    n: int, *, encoding: Bools | None, ragged: Bools | None, missing: Bools, wrong: Bools, time: Bools, imprecise: Bools | None
+) -> I8:
     """The first of FAULTS that applies to each of n rows."""
     faults = np.zeros(n, dtype=np.int8)
-    for code, rows in ((5, time), (4, wrong), (3, missing), (2, ragged), (1, encoding)):
+    for code, rows in ((6, imprecise), (5, time), (4, wrong), (3, missing), (2, ragged), (1, encoding)):
         if rows is not None:
             faults[rows] = code
     return faults
@@ -346,16 +358,19 @@ def build(places: Places, plan: SourcePlan, ragged: Bools | None) -> Parsed:
     """
     n = places.begins.shape[1]
     values = read_values(places, plan)
-    wrong = np.zeros(n, dtype=np.bool_)
+    wrong, imprecise = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
     missing = values.times.empty
     if values.keys is not None and values.keys.null_count():
         missing = missing | values.keys.is_null().to_numpy()
     for column, status in zip(plan.columns, values.statuses, strict=True):
         wrong |= status == BAD
+        imprecise |= status == IMPRECISE
         # A column that the file lacks is not missing in a row.
         if column.required and slot_of(column) in places.slots:
             missing = missing | (status == EMPTY)
-    faults = fault_codes(n, encoding=places.encoding, ragged=ragged, missing=missing, wrong=wrong, time=values.times.bad)
+    faults = fault_codes(
+        n, encoding=places.encoding, ragged=ragged, missing=missing, wrong=wrong, time=values.times.bad, imprecise=imprecise
+    )
     found = values.times
     return Parsed(pl.DataFrame(values.series), values.keys, found.utc, faults, _no_text, later=found.later, local=found.local)
 
@@ -364,4 +379,4 @@ def _no_text(_rows: npt.NDArray[np.intp]) -> list[str]:
     raise NotImplementedError
 
 
-assert FAULTS == ("", "encoding", "ragged", "missing", "type", "time")  # noqa: S101 (the codes above are places in it)
+assert FAULTS == ("", "encoding", "ragged", "missing", "type", "time", "precision")  # noqa: S101 (the codes above are places in it)

@@ -19,8 +19,9 @@ from offbeat.errors import UserError
 from offbeat.io.read.epoch import EPOCH_DIGITS, epoch_integers
 from offbeat.io.read.fault_details import details
 from offbeat.io.read.layout import KEY, TIME, Layout
-from offbeat.io.read.numbers import BAD, EMPTY, READ
+from offbeat.io.read.numbers import BAD, EMPTY, IMPRECISE, READ
 from offbeat.io.read.parse_columns import (
+    TOLERANCE,
     Bools,
     Parsed,
     Places,
@@ -162,21 +163,32 @@ def _multiply(values: I64, factor: int, out: I64, fits: Bools) -> None:
         out[i] = values[i] * factor if fits[i] else NULL_INT
 
 
-def _fixed(series: pl.Series, column: Column) -> tuple[I64, Bools]:
-    """Values · 10^scale and which are there but do not fit (or are NaN, unless the column allows it)."""
-    there = series.is_not_null().to_numpy()
+def _fixed(series: pl.Series, column: Column) -> tuple[I64, I8]:
+    """Values · 10^scale and their status; NaN is BAD, unless the column allows it."""
+    states = _states(series.is_not_null().to_numpy())
+    there = states == READ
     if series.dtype.is_float():
         doubles = _floats(series)
-        out, fits = scaled(doubles, column.scale)
-        bad = there & ~fits
-        return out, bad & np.isfinite(doubles) if column.allow_nan else bad
-    if series.dtype.is_decimal():
-        out = _integers(series.cast(pl.Decimal(38, column.scale), strict=False).to_physical())
-        return out, there & (out == NULL_INT)
+        out, holds = scaled(doubles, column.scale)
+        finite = np.isfinite(doubles)
+        states[there & finite & ~holds] = IMPRECISE
+        if not column.allow_nan:
+            states[there & ~finite] = BAD
+        return out, states
+    if isinstance(series.dtype, pl.Decimal):
+        units = series.cast(pl.Decimal(38, column.scale), strict=False)
+        out = _integers(units.to_physical())
+        states[there & (out == NULL_INT)] = IMPRECISE
+        if series.dtype.scale > column.scale:
+            # Of the same scale they are subtracted exactly.
+            rest = (series - units.cast(series.dtype, strict=False)).cast(pl.Float64).abs().fill_null(0.0).to_numpy()
+            states[there & (rest * 10.0**column.scale > TOLERANCE)] = IMPRECISE
+        return out, states
     values = _integers(series)
     out, fits = np.empty_like(values), np.empty(len(values), np.bool_)
     _multiply(values, 10**column.scale, out, fits)
-    return out, there & ~fits
+    states[there & ~fits] = IMPRECISE
+    return out, states
 
 
 def _rows_as_json(frame: pl.DataFrame) -> Callable[[npt.NDArray[np.intp]], list[str]]:
@@ -204,10 +216,8 @@ class _Table:
     """Slot → the column as it stands in the table."""
 
 
-def _states(there: Bools, bad: Bools | None = None) -> I8:
-    states = np.where(there, np.int8(READ), np.int8(EMPTY))
-    if bad is not None:
-        states[bad] = BAD
+def _states(there: Bools) -> I8:
+    states: I8 = np.where(there, np.int8(READ), np.int8(EMPTY))
     return states
 
 
@@ -263,8 +273,8 @@ def _column(given: pl.Series | None, n: int, column: Column, plan: SourcePlan, r
         row[:] = _floats(given)
         return number_series(column.name, row, there), _states(there)
     if column.kind == "decimal":
-        integers, bad = _fixed(given, column)
-        return number_series(column.name, integers, integers != NULL_INT), _states(there, bad)
+        integers, states = _fixed(given, column)
+        return number_series(column.name, integers, (states == READ) & (integers != NULL_INT)), states
     if column.kind == "bool":
         return given.cast(pl.Boolean).alias(column.name), _states(there)
     return _text(given).alias(column.name), _states(there)
@@ -302,15 +312,16 @@ def parse_table(frame: pl.DataFrame, layout: Layout, plan: SourcePlan, mark: int
     """Rows of a table whose types were checked by `check_types`."""
     n = len(frame)
     read = _read_table(frame, layout, plan)
-    wrong = np.zeros(n, dtype=np.bool_)
+    wrong, imprecise = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
     missing = read.times.empty
     if read.keys is not None:
         missing = missing | read.keys.is_null().to_numpy()
     for column, status in zip(plan.columns, read.statuses, strict=True):
         wrong |= status == BAD
+        imprecise |= status == IMPRECISE
         if column.required:
             missing = missing | (status == EMPTY)
-    faults = fault_codes(n, encoding=None, ragged=None, missing=missing, wrong=wrong, time=read.times.bad)
+    faults = fault_codes(n, encoding=None, ragged=None, missing=missing, wrong=wrong, time=read.times.bad, imprecise=imprecise)
     told = partial(_table_details, frame, layout, plan, faults)
     return Parsed(
         pl.DataFrame(read.series),

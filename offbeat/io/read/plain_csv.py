@@ -67,7 +67,7 @@ def parse_plain(
     written = frame.get_column(str(fields[TIME]))
     times = _times(written, plan)
     none = np.zeros(n, np.bool_)
-    faults = fault_codes(n, encoding=None, ragged=None, missing=none, wrong=none, time=times.bad)
+    faults = fault_codes(n, encoding=None, ragged=None, missing=none, wrong=none, time=times.bad, imprecise=None)
     keys = frame.get_column(str(fields[KEY])) if KEY in fields else None
     told = partial(_no_time, name, written)
     lines = partial(_lines, block)
@@ -106,8 +106,8 @@ def _read(block: bytes, width: int, fields: Mapping[str, int], plan: SourcePlan)
 
 def _whole(values: pl.Series, scale: int) -> I64 | None:
     doubles = values.to_numpy()
-    integers, fits = scaled(doubles, scale)
-    return integers if fits.all() and bool((np.abs(doubles) * 10.0**scale < _EXACT).all()) else None
+    integers, holds = scaled(doubles, scale)
+    return integers if holds.all() and bool((np.abs(doubles) * 10.0**scale < _EXACT).all()) else None
 
 
 def _times(texts: pl.Series, plan: SourcePlan) -> Times:

@@ -167,10 +167,12 @@ def test_columns_that_mean_different_things_in_different_files(tmp_path: Path) -
 def test_fixed_point_of_integers_decimals_and_doubles(tmp_path: Path) -> None:
     base = {"k": ["a"] * 3, "t": [AT] * 3, "x": [1.0] * 3}
     assert [r[6] for r in both(tmp_path, base | {"n": [5, -(2**62), None]})] == [500, None, None]
-    assert [r[2] for r in both(tmp_path, base | {"n": [5, -(2**62), None]})] == ["", "type", ""]
+    assert [r[2] for r in both(tmp_path, base | {"n": [5, -(2**62), None]})] == ["", "precision", ""]
     decimals = pl.Series([Decimal("1.23"), Decimal("-0.01"), None], dtype=pl.Decimal(20, 4))
     assert [r[6] for r in both(tmp_path, base | {"n": decimals})] == [123, -1, None]
-    assert [(r[6], r[2]) for r in both(tmp_path, base | {"n": [0.125, float("nan"), 1e300]})] == [(12, ""), (None, "type"), (None, "type")]
+    doubles = both(tmp_path, base | {"n": [0.12, float("nan"), 1e300]})
+    assert [(r[6], r[2]) for r in doubles] == [(12, ""), (None, "type"), (None, "precision")]
+    assert [r[2] for r in both(tmp_path, base | {"n": [0.125, 0.1 + 0.2, 1e-9]})] == ["precision", "", ""]
 
 
 def test_csv_where_json_lines_are_read(tmp_path: Path) -> None:
