@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+from run_notes import but_silence
 
 import offbeat
 
@@ -31,9 +32,9 @@ def _lines(out_of_order: int) -> dict[str, list[object]]:
 
 def test_many_late_rows_get_a_word() -> None:
     few, many = (offbeat.run(PIPELINE, _lines(n)) for n in (1, 2))
-    assert (few.ledger["late"], few.notes) == (1, [])
+    assert (few.ledger["late"], but_silence(few.notes)) == (1, [])
     assert many.ledger["late"] == 2
-    (note,) = many.notes
+    (note,) = but_silence(many.notes)
     assert note.startswith("table: 2 rows (2%) were late")
     assert "--set quality.lateness=1001ms would" in note
 

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from command import STREAM, Command, adds_up, offbeat
 from oracle_population import Verdict, Window, fixed
+from run_notes import but_silence
 from test_sql_cdr import CUSTOMER_DAYS, Told, assert_same, votes, windows
 
 from offbeat import run
@@ -83,7 +84,7 @@ def judged(records: Path, out: Path, *overrides: str) -> tuple[Told, list[str]]:
     found = run("cdr", records, alerts=out / "alerts.parquet", tables=out / "tables", overrides=[*OVERRIDES, *overrides])
     con = duckdb.connect()
     con.execute(CUSTOMER_DAYS.replace("$files", f"'{records / '**' / '*.parquet'}'"))
-    return Told(con, found.run.as_dict(), pl.read_parquet(out / "alerts.parquet"), out / "tables"), found.run.notes
+    return Told(con, found.run.as_dict(), pl.read_parquet(out / "alerts.parquet"), out / "tables"), but_silence(found.run.notes)
 
 
 @pytest.fixture(scope="module")
