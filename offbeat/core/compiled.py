@@ -199,8 +199,10 @@ def compiled_inner(function: Callable[P, R]) -> Callable[P, R]:
     Numba counts the references to every array that a function is given, by atomic operations that can cost more than the function does
     (numba issues 2345, 2350); here it does not.
     """
-    kernel: Callable[P, R] = _numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
-    return kernel
+    kernel: Any = _numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    kernel._cache = _Kept(function)
+    made: Callable[P, R] = kernel
+    return made
 
 
 _elsewhere: list[Callable[[], object]] = []

@@ -93,6 +93,6 @@ def test_a_wrong_value_names_the_override_not_a_line() -> None:
 
 def test_a_consequence_elsewhere_names_the_line() -> None:
     assert problems("bar.ten_minutes.features={other: sum(volume)}") == [
-        "bars.yaml:42: views.bar.detectors.volume_surge.when: unknown column 'mean_volume'; did you mean 'volume'?",
-        "bars.yaml:43: views.bar.detectors.volume_surge.expected: unknown column 'mean_volume'; did you mean 'volume'?",
+        "bars.yaml:46: views.bar.detectors.volume_surge.when: unknown column 'mean_volume'; did you mean 'volume'?",
+        "bars.yaml:47: views.bar.detectors.volume_surge.expected: unknown column 'mean_volume'; did you mean 'volume'?",
     ]
