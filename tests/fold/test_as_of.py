@@ -162,7 +162,8 @@ def test_rows_from_the_day_on_are_not_judged(case: Case) -> None:
     assert ledger["rows_in"] == ledger["scored"] + later == case.count("FROM record")
     assert ledger["views"]["customer_day"]["windows"] == case.count(f"FROM customer_day WHERE day < DATE '{case.as_of}'")
     assert (later > 0) == (case.as_of == DATED)
-    assert [note for note in case.notes if not note.startswith("as of ")] == (["rows later than `as_of.date` allows were not judged: they count as warming up"] if later else [])
+    others = [note for note in case.notes if not note.startswith("as of ")]
+    assert others == (["rows later than `as_of.date` allows were not judged: they count as warming up"] if later else [])
 
 
 def test_the_forest_judges_the_days_it_learnt_from(case: Case) -> None:
