@@ -261,6 +261,8 @@ class Term:
     """Output for the least value in the window of the center: a baseline range is not shown below 0 if that is not below it; -1: none."""
     positive: bool = False
     """The value is never negative, whatever the rows: so much is known from what it is made of."""
+    seen: tuple[int, int] | None = None
+    """Outputs for the least and the greatest value in the window, where a tolerance of 0 does not say that all are equal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class View:
 
     def __init__(self, plan: Plan, view: ViewPlan, columns: tuple[str, ...], fixed: tuple[str, ...]) -> None:
         self.plan = view
-        self.counts = ViewCounts()
+        self.counts = ViewCounts(detectors={detector.name: DetectorCounts() for detector in view.detectors})
         self.observer: Observer | None = None
         self._pipeline = plan.name
         self._windows = [

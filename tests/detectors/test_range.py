@@ -172,3 +172,10 @@ def test_floors_by_value() -> None:
 def test_what_is_no_floor(floor: str) -> None:
     with pytest.raises(UserError, match="floor"):
         last_word(f"type: band, value: x, floor: {floor}", [1.0])
+
+
+@pytest.mark.parametrize(("value", "score"), [(5.0, 0.0), (6.0, None), (8.0, None), (8.5, 1.0), (4.0, 1.0)])
+def test_a_robust_zscore_of_values_that_are_mostly_equal(value: float, score: float | None) -> None:
+    """Four times 5, then 6 and 8: the MAD is 0, though they vary. Only what lies beyond all of them is infinitely far out."""
+    said = last_word("type: zscore, over: 6 rows, robust: true, limits: {x: 3}", [5.0, 5.0, 6.0, 5.0, 8.0, 5.0, value])
+    assert said["score"] == score

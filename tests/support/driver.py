@@ -74,8 +74,11 @@ class Driver:
         ledger = self.fold.ledger
         assert ledger.accounted() == ledger.rows_in
         plain = ledger.as_dict()
-        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}, "detectors": {}}
-        plain["views"] = {view.name: plain["views"].get(view.name, nothing) for view in self.case.pipeline.views}
+        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}}
+        never: dict[str, Any] = {"verdicts": 0, "votes": 0, "none": {}, "warming_up": {}}
+        for view in self.case.pipeline.views:
+            plain["views"].setdefault(view.name, {**nothing, "detectors": {d.name: never for d in view.detectors}})
+        plain["views"] = {view.name: plain["views"][view.name] for view in self.case.pipeline.views}
         for view in plain["views"].values():
             # Of reasons only how often there was one: the oracle knows no more.
             view["detectors"] = {

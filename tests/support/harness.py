@@ -155,13 +155,12 @@ def ledger_of(oracle: Oracle) -> Record:
         "views": {
             name: {each: counter[each] for each in ("windows", "scored", "warming_up", "abstained")}
             | {"no_spread": {value: n for value, n in sorted(counter.items()) if "." in value}}
-            | {"detectors": _by_detector(counter)}
+            | {"detectors": _by_detector(counter, [d.name for view in oracle.pipeline.views if view.name == name for d in view.detectors])}
             for name, counter in ledger.views.items()
         },
     }
 
 
-def _by_detector(counter: Mapping[str, int]) -> Record:
+def _by_detector(counter: Mapping[str, int], names: Sequence[str]) -> Record:
     """How often each detector had a verdict, a vote or none."""
-    names = {name.partition(" ")[0] for name in counter if " " in name}
     return {name: {what: counter.get(f"{name} {what}", 0) for what in ("verdicts", "votes", "none", "warming_up")} for name in names}

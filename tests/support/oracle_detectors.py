@@ -114,7 +114,12 @@ def judge_range(detector: Range, env: Env) -> Said:
     raw: Num = None
     for number, term in enumerate(detector.terms):
         value, center, below, above = term.value(env), term.center(env), term.below(env), term.above(env)
-        r = said.ratios[term.name] = _ratio(value, center, below, above)
+        r = _ratio(value, center, below, above)
+        if term.seen and r is not None and math.isinf(r) and value is not None and (below, above)[r > 0] == 0:
+            least, greatest = (end(env) for end in term.seen)
+            if least is not None and greatest is not None and least <= value <= greatest:
+                r = None
+        said.ratios[term.name] = r
         said.contributions.append(None if r is None else finite(r * term.limit))
         if r is None and value is not None and center is not None:
             said.no_spread.append(term.name)
@@ -159,6 +164,7 @@ def zscore(
     aggregates, features, terms = {}, {}, []
     for text, (value, limit) in limits.items():
         least_value: Getter = _nothing
+        seen: tuple[Getter, Getter] | None = None
         if baseline and text in baseline:
             center, spread = baseline[text]
         else:
@@ -172,8 +178,12 @@ def zscore(
             aggregates[f"{where} least"] = Agg("min", value)
             features[f"{where} least"] = _of(f"{where} least")
             center, spread, least_value = _read(f"{where} middle"), _read(f"{where} spread"), _read(f"{where} least")
+            if robust:
+                aggregates[f"{where} greatest"] = Agg("max", value)
+                features[f"{where} greatest"] = _of(f"{where} greatest")
+                seen = least_value, _read(f"{where} greatest")
         reach = _times(limit, spread)
-        terms.append(Term(text, value, center, reach, reach, limit, least_value))
+        terms.append(Term(text, value, center, reach, reach, limit, least_value, seen))
     window = Window(name, aggregates, features, duration_ns, rows, min_rows=1) if features else None
     return Range(name, kind, tuple(terms), window)
 

@@ -65,6 +65,8 @@ class Term:
     limit: float
     least: Callable[[Env], Num]
     """The least value in the window; None without one."""
+    seen: tuple[Callable[[Env], Num], Callable[[Env], Num]] | None = None
+    """The least and the greatest, where a reach of 0 does not say that all are equal."""
 
 
 @dataclass(frozen=True)

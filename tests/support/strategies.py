@@ -72,7 +72,7 @@ def _bars() -> st.SearchStrategy[dict[str, Value]]:
     return st.one_of(*[good] * 6, odd)
 
 
-_KINDS = ("new",) * 9 + ("copy", "copy", "conflict", "conflict", "fault", "far", "jump", "edge")
+_KINDS = ("new",) * 7 + ("same",) * 4 + ("copy", "copy", "conflict", "conflict", "fault", "far", "jump", "edge")
 
 
 @st.composite
@@ -93,8 +93,8 @@ def streams(draw: st.DrawFn, case: Case, max_rows: int = 50) -> Stream:
             kept = {name: earlier.columns[name] for name in (columns if kind == "copy" else case.pipeline.unique) if name != "time"}
             rows.append(replace(earlier, columns={**columns, **kept}, row=len(rows) + 1))
             continue
-        row = _event(case, kind, cursor, columns, choice)
-        if kind == "new":
+        row = _event(case, kind, cursor, _standing(case, rows, columns) if kind == "same" else columns, choice)
+        if kind in {"new", "same"}:
             cursor += delta * case.step_ns
             row = replace(row, time_ns=cursor)
         elif kind == "edge" and choice == 0:
@@ -109,6 +109,12 @@ def streams(draw: st.DrawFn, case: Case, max_rows: int = 50) -> Stream:
         tuple(draw(st.lists(st.integers(0, 2), min_size=1, max_size=5))),
         frozenset(draw(st.lists(st.integers(0, 12), max_size=4))),
     )
+
+
+def _standing(case: Case, rows: list[Row], columns: dict[str, Value]) -> dict[str, Value]:
+    """A plateau: values stand still, as those of a stuck sensor or a quiet line do."""
+    before = rows[-1].columns if rows and not rows[-1].fault else {}
+    return {name: value if name in case.pipeline.unique else before.get(name, value) for name, value in columns.items()}
 
 
 def _event(case: Case, kind: str, cursor: int, columns: dict[str, Value], choice: int) -> Row:

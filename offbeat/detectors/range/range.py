@@ -39,6 +39,10 @@ def _ratio(outputs: F64, terms: I64, t: int, i: int, above: bool, fixed: bool) -
     # Without any spread what is usual is 0 away, and anything else infinitely far.
     if abs(distance) <= _SAME * abs(center):
         return 0.0
+    # Where other values were there as well, it must lie beyond them.
+    value = outputs[terms[t, 0], i]
+    if terms[t, 5] >= 0 and outputs[terms[t, 5], i] <= value <= outputs[terms[t, 6], i]:
+        return np.nan
     return np.inf if distance > 0.0 else -np.inf
 
 
@@ -107,7 +111,7 @@ class Range(Detector):
     def __init__(self, plan: RangePlan) -> None:
         super().__init__(plan)
         self._features = tuple(term.feature for term in plan.terms)
-        self._terms = np.array([[term.value, term.center, term.below, term.above, term.least] for term in plan.terms], np.int64)
+        self._terms = np.array([[t.value, t.center, t.below, t.above, t.least, *(t.seen or (-1, -1))] for t in plan.terms], np.int64)
         self._positive = np.array([term.positive for term in plan.terms])
         self._limits = np.array([term.limit for term in plan.terms])
         self._fixed = False

@@ -83,14 +83,23 @@ class RangeSpec(DetectorSpec):
         return {} if view.never_negative(text) else {name: f"min({text})"}
 
     def term(
-        self, view: Expressions, field: tuple[str, ...], text: str, usual: tuple[str, str, str], limit: float, least: str = ""
+        self,
+        view: Expressions,
+        field: tuple[str, ...],
+        text: str,
+        usual: tuple[str, str, str],
+        limit: float,
+        least: str = "",
+        *,
+        seen: tuple[str, str] | None = None,
     ) -> Term | None:
         """The value and, as expressions, its center, tolerance below and tolerance above; None after a mistake.
 
-        `least`: the window's feature for its least value; '' for none.
+        `least`: the window's feature for its least value; '' for none. `seen`: as `Term.seen`, by feature.
         """
         value, *rest = (view.number(field, part) for part in (text, *usual))
         if -1 in (value, *rest):
             return None
         shown = view.number(field, f'"{least}"') if least else -1
-        return Term(text, value, rest[0], rest[1], rest[2], limit, shown, view.never_negative(text))
+        ends = None if seen is None else (view.number(field, f'"{seen[0]}"'), view.number(field, f'"{seen[1]}"'))
+        return Term(text, value, rest[0], rest[1], rest[2], limit, shown, view.never_negative(text), ends)

@@ -67,6 +67,9 @@ class ZScoreSpec(RangeSpec):
         features, shown = {}, dict[str, str]()
         for i, text in enumerate(windowed):
             shown |= self.least_value(view, f"{name}.least.{i}", text)
+            if self.robust:
+                # Half of the values may be equal, and so the deviation 0, while the others vary.
+                shown |= {f"{name}.low.{i}": f"min({text})", f"{name}.high.{i}": f"max({text})"}
             for part, aggregate in (("center", center), ("spread", spread)):
                 features[f"{name}.{part}.{i}"] = f"CASE WHEN count({text}) >= {self.least()} THEN {aggregate.format(text)} END"
         if windowed:
@@ -77,10 +80,11 @@ class ZScoreSpec(RangeSpec):
             if given is None:
                 i = windowed.index(text)
                 middle, unit, field, least = f'"{name}.center.{i}"', f'"{name}.spread.{i}"', ("limits", text), f"{name}.least.{i}"
+                seen = (f"{name}.low.{i}", f"{name}.high.{i}") if self.robust else None
             else:
-                middle, unit, field, least = given.mean, f"({given.std})", ("baseline", text), ""
+                middle, unit, field, least, seen = given.mean, f"({given.std})", ("baseline", text), "", None
             reach = f"{limit!r} * {floored(unit, middle, floors.get(text, self.floor))}"
-            terms.append(self.term(view, field, text, (middle, reach, reach), limit, least if least in shown else ""))
+            terms.append(self.term(view, field, text, (middle, reach, reach), limit, least if least in shown else "", seen=seen))
             if self.early and terms[-1] is not None:
                 view.rises(field, text, () if given is None else (given.mean, given.std))
         good = [term for term in terms if term is not None]
