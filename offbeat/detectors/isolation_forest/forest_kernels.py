@@ -1,10 +1,10 @@
 """The compiled isolation forest: growing, scoring and attribution on whole pools of models.
 
-A tree is the list of its nodes, level by level, so that the two children of a node stand side by side, at most 255 places after it. A node
-is one word, so that a step costs one load from memory: how far on its left child is, its split, the depth, the rows of the tree's sample in
-it minus 1, and the column. A row goes right iff its value is at least the split; both are compared as integers of the same order. A leaf
-has the split +inf and no way on: who is there stays, and scoring needs no test for leaves. Trees lie in pages, which belong to one model
-each and go from model to model.
+A tree is the list of its nodes, in which the two children of a node stand side by side somewhere behind it. A node is one word, so that a
+step costs one load from memory: how far on its left child is, its split, the depth, the rows of the tree's sample in it minus 1, and the
+column. A row goes right iff its value is at least the split; both are compared as integers of the same order. A leaf has the split +inf and
+no way on: who is there stays, and scoring needs no test for leaves. Trees lie in pages, which belong to one model each and go from model to
+model.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ PAGE = 1024
 """Nodes of a page; the largest tree has 511."""
 NOWHERE = np.uint32(0xFFFFFFFF)
 """In place of a tree's first node: there is no tree."""
-_LEFT, _SPLIT, _SIZE = np.uint64(56), np.uint64(24), np.uint64(8)
-"""Where in a node these begin, by bits; the depth stands above the size, and the column begins at 0."""
-_BYTE, _SIZE_AND_DEPTH = np.uint64(0xFF), np.uint64(0xFFFF)
-IN_FLIGHT = 64
-"""Rows that go down a tree together, or trees that a row goes down: while one waits for a load, others go on."""
+_LEFT, _SPLIT, _DEPTH, _SIZE = np.uint64(52), np.uint64(20), np.uint64(16), np.uint64(8)
+"""Where in a node these begin, by bits; the column begins at 0."""
+_BYTE, _SIZE_AND_DEPTH = np.uint64(0xFF), np.uint64(0xFFF)
+_LEAF = np.uint64(0xFF800000) << _SPLIT
+"""The split +inf."""
+IN_FLIGHT = 256
+"""Rows that go down a tree together, or at most so many trees that a row goes down: while one waits for a load, others go on."""
 FEW = 8
 """With fewer rows of a slot than this it is trees."""
 
@@ -92,7 +94,7 @@ def _size(node: np.uint64) -> np.int64:
 
 @compiled
 def _depth(node: np.uint64) -> np.int64:
-    return np.int64((node >> np.uint64(16)) & _BYTE)
+    return np.int64((node >> _DEPTH) & np.uint64(0xF))
 
 
 @compiled
@@ -100,28 +102,6 @@ def _step(node: np.uint64, x: U32, row: np.uint64) -> np.uint64:
     """How far on from a node the row goes whose values begin at `row` in x."""
     over = x[row + (node & _BYTE)] >= np.uint32(node >> _SPLIT)
     return (node >> _LEFT) + np.uint64(over)
-
-
-@compiled
-def _lay_out(split: F32, column: U8, size: I32, queue: I64, begin: int, nodes: U64) -> None:
-    """Write a tree level by level from `begin` on; in its heap node i has the children 2i and 2i + 1, and split +inf for none."""
-    bits = split.view(np.uint32)
-    queue[0] = 1
-    head, tail, depth = np.uint64(0), np.uint64(1), np.uint64(0)
-    first, one, two = np.uint64(begin), np.uint64(1), np.uint64(2)
-    while head < tail:
-        node = np.uint64(queue[head])
-        if node >= two << depth:
-            depth += one
-        # No branch on whether it is split, which a processor guesses wrong half of the time.
-        further = np.uint64(split[node] < np.inf)
-        way = further * (tail - head) << _LEFT
-        rows = np.uint64(size[node] - 1) | depth << np.uint64(8)
-        nodes[first + head] = way | np.uint64(_in_order(bits[node])) << _SPLIT | rows << _SIZE | np.uint64(column[node])
-        queue[tail] = two * node
-        queue[tail + one] = two * node + one
-        tail += two * further
-        head += one
 
 
 @compiled
@@ -140,8 +120,9 @@ def grow_forests(
     trees, bottom = roots.shape[1], 1
     while bottom < sample:
         bottom *= 2
-    heap_split, heap_column = np.full(2 * bottom, np.float32(np.inf)), np.zeros(2 * bottom, np.uint8)
-    heap_size, queue = np.empty(2 * bottom, np.int32), np.empty(2 * bottom + 1, np.int64)
+    tree = np.empty(2 * bottom, np.uint64)
+    split = np.empty(1, np.float32)
+    split_bits = split.view(np.uint32)
     own, filled = np.empty(trees, np.int64), np.empty(trees, np.int64)
     columns = np.empty((rows.shape[1], most), np.float32)
     flat = columns.reshape(-1)
@@ -180,14 +161,12 @@ def grow_forests(
                 j = i + below(state, count - i)
                 order[i], order[j] = order[j], order[i]
                 inside[i] = order[i]
-            count_of_nodes = 0
-            top = 1
-            stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 1, 0, drawn, 0
+            used, top = 1, 1
+            stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, 0, drawn, 0
             while top > 0:
                 top -= 1
-                node, low, high, depth = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
+                at, low, high, depth = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
                 n = high - low
-                count_of_nodes += 1
                 # Unsigned indices in the inner loops: a signed one costs a test for a negative at each load.
                 first, many = np.uint64(low), np.uint64(n)
                 least = greatest = np.float32(0.0)
@@ -210,17 +189,16 @@ def grow_forests(
                             value[u] = x
                             least = min(least, x)
                             greatest = max(greatest, x)
-                heap_size[node] = n
+                word = np.uint64(depth) << _DEPTH | np.uint64(n - 1) << _SIZE
                 if not least < greatest:
-                    heap_split[node] = np.inf
-                    heap_column[node] = 0
+                    tree[at] = _LEAF | word
                     continue
                 wide = np.float64(least) + fraction(state) * (np.float64(greatest) - np.float64(least))
                 cut = np.float32(wide)
                 # Rounding must not leave a side without rows.
                 cut = greatest if not least < cut else min(cut, greatest)
-                heap_column[node] = column
-                heap_split[node] = cut + np.float32(0.0)
+                split[0] = cut + np.float32(0.0)
+                tree[at] = np.uint64(used - at) << _LEFT | np.uint64(_in_order(split_bits[0])) << _SPLIT | word | np.uint64(column)
                 # Each row is written to both ends of what is free, and one end moves on past it: no branch to guess.
                 source, target = (other, np.uint64(0)) if depth % 2 else (np.uint64(0), other)
                 left, right = target + first, target + first + many - np.uint64(1)
@@ -232,22 +210,24 @@ def grow_forests(
                     left += np.uint64(1) - over
                     right -= over
                 middle = np.int64(left - target)
-                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = 2 * node + 1, middle, high, depth + 1
-                stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = 2 * node, low, middle, depth + 1
+                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = used + 1, middle, high, depth + 1
+                stack[top + 1, 0], stack[top + 1, 1], stack[top + 1, 2], stack[top + 1, 3] = used, low, middle, depth + 1
                 top += 2
+                used += 2
                 states[g] = SPEAKS
             # The first page of the model that has room for the tree.
             i = 0
-            while i < mine and filled[i] + count_of_nodes > PAGE:
+            while i < mine and filled[i] + used > PAGE:
                 i += 1
             if i == mine:
                 free[0] -= 1
                 own[i], filled[i] = pages[free[0]], 0
                 mine += 1
-            at = own[i] * PAGE + filled[i]
-            filled[i] += count_of_nodes
-            _lay_out(heap_split, heap_column, heap_size, queue, at, nodes)
-            roots[p, t] = at
+            begin_of_tree = own[i] * PAGE + filled[i]
+            filled[i] += used
+            for node in range(used):
+                nodes[begin_of_tree + node] = tree[node]
+            roots[p, t] = begin_of_tree
     return len(places)
 
 
