@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from case import Case
-from harness import Record, assert_same, chunk_of, plain_alerts, plain_set_aside
+from harness import Record, assert_same, chunk_of, comparable, plain_alerts, plain_set_aside
 from oracle_spec import Row
 
 from offbeat.core.plan import Plan
@@ -73,22 +73,7 @@ class Driver:
             assert ledger.accounted() == ledger.rows_in
         ledger = self.fold.ledger
         assert ledger.accounted() == ledger.rows_in
-        plain = ledger.as_dict()
-        nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}}
-        never: dict[str, Any] = {"verdicts": 0, "votes": 0, "none": {}, "warming_up": {}}
-        for view in self.case.pipeline.views:
-            plain["views"].setdefault(view.name, {**nothing, "detectors": {d.name: never for d in view.detectors}})
-        plain["views"] = {view.name: plain["views"][view.name] for view in self.case.pipeline.views}
-        for view in plain["views"].values():
-            # Of reasons only how often there was one: the oracle knows no more.
-            view["detectors"] = {
-                name: {
-                    "verdicts": found["verdicts"], "votes": found["votes"],
-                    "none": sum(found["none"].values()), "warming_up": sum(found["warming_up"].values()),
-                }
-                for name, found in view["detectors"].items()
-            }  # fmt: skip
-        return plain
+        return comparable(ledger.as_dict(), self.case.pipeline)
 
     def assert_equals(self, other: Driver) -> None:
         """Same alerts to the last bit, same rows set aside, same ledger."""

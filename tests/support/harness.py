@@ -164,3 +164,22 @@ def ledger_of(oracle: Oracle) -> Record:
 def _by_detector(counter: Mapping[str, int], names: Sequence[str]) -> Record:
     """How often each detector had a verdict, a vote or none."""
     return {name: {what: counter.get(f"{name} {what}", 0) for what in ("verdicts", "votes", "none", "warming_up")} for name in names}
+
+
+def comparable(plain: Record, pipeline: Pipeline) -> Record:
+    """The package's ledger as the oracle can know it: every view is there, also one that no row has reached."""
+    nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}}
+    never: dict[str, Any] = {"verdicts": 0, "votes": 0, "none": {}, "warming_up": {}}
+    for view in pipeline.views:
+        plain["views"].setdefault(view.name, {**nothing, "detectors": {d.name: never for d in view.detectors}})
+    plain["views"] = {view.name: plain["views"][view.name] for view in pipeline.views}
+    for view in plain["views"].values():
+        # Of reasons only how often there was one: the oracle knows no more.
+        view["detectors"] = {
+            name: {
+                "verdicts": found["verdicts"], "votes": found["votes"],
+                "none": sum(found["none"].values()), "warming_up": sum(found["warming_up"].values()),
+            }
+            for name, found in view["detectors"].items()
+        }  # fmt: skip
+    return plain
