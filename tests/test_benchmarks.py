@@ -113,13 +113,13 @@ def test_offbeat_and_the_script_in_duckdb_say_the_same_of_call_records(tmp_path:
 
 
 def test_three_ways_to_decode_json_give_the_same() -> None:
-    line = b'{"symbol":"A","ts_event":"2024-01-02T03:04:05.000000006Z","price":1.25,"size":3,"side":"N",'
+    line = b'{"symbol":"A","ts_recv":"2024-01-02T03:04:05.000000006Z","price":1.25,"size":3,"side":"N","action":"T",'
     line += b'"flags":0,"sequence":1,"publisher_id":8}\n'
     case = Case(load_plan("trades").source, "symbol", line + line.replace(b"1.25", b"7"))
     assert case.same() == 2
     frame = case.polars()
     assert frame["price"].to_list() == [1_250_000_000, 7_000_000_000]
-    assert frame["ts_event"].dt.nanosecond().to_list() == [6, 6]
+    assert frame["ts_recv"].dt.nanosecond().to_list() == [6, 6]
     with pytest.raises(SystemExit, match="Polars reads other values"):
         # Nearest doubles, not what was written: only ours is the integer that the digits say.
         Case(case.plan, "symbol", line.replace(b"1.25", b"9007199.254740993")).same()

@@ -45,7 +45,7 @@ LABELS: dict[str, pl.DataType] = {
     "first_sequence": pl.UInt32(),
     "last_sequence": pl.UInt32(),
 }
-"""A row an anomaly: times and sequences of its first and its last trade."""
+"""A row an anomaly: receipt times (the time that `trades` judges by) and sequences of its first and its last trade."""
 SHORTEST_EVERY = 1_000
 """The starts of a symbol's anomalies are at least half of `every` trades apart, and an anomaly lasts at most 250 trades."""
 

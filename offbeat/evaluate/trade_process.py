@@ -32,10 +32,10 @@ MID, SIGMA, HALF, VARIANCE, EXCITED, RATE, SHARE, NIGHT = range(8)
 """Middle price in ticks; standard deviation of its relative change an order; half the spread in ticks; GARCH variance, 1 on average;
 excited part of the rate (1/s); mean rate of orders (1/s); share of all trades; standard deviation of the relative change over night."""
 # Columns of `whole`, a row a symbol.
-NOW, DAY, SIDE, ROWS, DUE, KIND, LEFT, FIRST, FROM, LAST, TO, PRICE, OFFSET = range(13)
+NOW, DAY, SIDE, ROWS, DUE, KIND, LEFT, FIRST, BEGAN, FROM, LAST, TO, PRICE, OFFSET = range(14)
 """Time of the next order; its session; side of the last order; trades so far; trades at which the next anomaly starts; kind of the anomaly
-that is under way or -1; trades left of it; sequence and time of its first trade; sequence and time of the symbol's last trade; its price;
-ticks that a spike is off."""
+that is under way or -1; trades left of it; sequence, time and receipt time of its first trade; sequence and receipt time of the symbol's last
+trade; its price; ticks that a spike is off."""
 # `common`: trades so far, receipt time of the last one, place in the deck of kinds, the deck.
 DONE, RECEIVED, PLACE, DECK = range(4)
 COMMON = DECK + len(KINDS)
@@ -156,7 +156,7 @@ def _begin(k: int, every: int, real: F64, whole: I64, common: I64, random: U64) 
     whole[k, KIND] = kind
     whole[k, LEFT] = _whole(random, _SHORTEST[kind], _LONGEST[kind])
     whole[k, FIRST] = common[DONE] + 1
-    whole[k, FROM] = whole[k, NOW]
+    whole[k, BEGAN] = whole[k, NOW]
     whole[k, DUE] = whole[k, ROWS] + int(every * (0.5 + _uniform(random)))
     # 8 to 20 times the spread of 100 trades of a random walk, which is about 4 steps
     offset = max(20.0, (8.0 + 12.0 * _uniform(random)) * 4.0 * real[k, SIGMA] * math.sqrt(real[k, VARIANCE]) * real[k, MID])
@@ -192,7 +192,7 @@ def simulate(
             if min(today, (rows - common[DONE]) * real[k, SHARE]) > 500.0:
                 _begin(k, every, real, whole, common, random)
         kind = whole[k, KIND]
-        if kind != _ONE_SIDED or whole[k, FROM] == whole[k, NOW]:
+        if kind != _ONE_SIDED or whole[k, BEGAN] == whole[k, NOW]:
             whole[k, SIDE] *= 1 if _uniform(random) < 0.58 else -1
         side = whole[k, SIDE] if kind == _ONE_SIDED or _uniform(random) < 0.99 else 0
         fills = 1
@@ -203,7 +203,9 @@ def simulate(
             fills = min(fills, whole[k, LEFT])
         fills = min(fills, rows - common[DONE])
         now = whole[k, NOW]
-        common[RECEIVED] = max(common[RECEIVED], now + _whole(random, 110_000, 190_000))
+        common[RECEIVED] = max(common[RECEIVED] + 1, now + _whole(random, 110_000, 190_000))
+        if kind >= 0 and whole[k, BEGAN] == now:
+            whole[k, FROM] = common[RECEIVED]
         delta = _whole(random, 14_000, 24_000)
         price = max(1, int(np.rint(real[k, MID] + side * real[k, HALF])))
         for fill in range(fills):
@@ -227,7 +229,7 @@ def simulate(
         common[DONE] += fills
         whole[k, ROWS] += fills
         whole[k, LAST] = common[DONE]
-        whole[k, TO] = now
+        whole[k, TO] = common[RECEIVED]
         gap = 0.0
         if kind == _BURST:  # which leaves no excitement behind, or it would not end where its label says
             gap = 50e-6 + 950e-6 * _uniform(random)

@@ -43,7 +43,7 @@ def test_trades_of_two_symbols(offbeat: Command, trades: Path, tmp_path: Path) -
     assert all_of_it.code == 0
     assert all_of_it.err == f"offbeat: {2 * SHORT:,} rows of 2 files replayed\n"
     rows = [json.loads(line) for line in (tmp_path / "all.ndjson").read_text().splitlines()]
-    assert [row["ts_event"] for row in rows] == sorted(row["ts_event"] for row in rows)
+    assert [row["ts_recv"] for row in rows] == sorted(row["ts_recv"] for row in rows)
     assert {row["symbol"] for row in rows} == {"AIG", "IBM"}
     figures = []
     for source, out in ((trades, "files.jsonl"), (tmp_path / "all.ndjson", "rows.jsonl")):
@@ -82,7 +82,7 @@ def test_what_is_refused(offbeat: Command, trades: Path, tmp_path: Path) -> None
         "cannot replay standard input": ("-",),
         "--speed fast": (trades, "--speed", "fast"),
         "--speed 0x": (trades, "--speed", "0x"),
-        "cannot replay to kafka://": (trades, "kafka://broker/topic"),
+        "'broker' is no HOST:PORT": (trades, "kafka://broker/topic"),
         "nothing.yaml: no such pipeline file": (trades, "--pipeline", "nothing.yaml"),
     }
     for why, words in refused.items():

@@ -123,7 +123,7 @@ def test_rows_of_the_labels_are_those_of_their_sequences(trades: Comparison, mad
     labels = pl.read_csv(made[1])
     odd = after = 0
     for (symbol,), part in pl.read_parquet(made[0]).group_by("symbol"):
-        times, sequence = part["ts_event"].to_physical(), part["sequence"]
+        times, sequence = part["ts_recv"].to_physical(), part["sequence"]
         inside, near = np.zeros(part.height, np.bool_), np.zeros(part.height, np.bool_)
         for label in labels.filter(pl.col("key") == symbol).iter_rows(named=True):
             inside |= sequence.is_between(label["first_sequence"], label["last_sequence"]).to_numpy()

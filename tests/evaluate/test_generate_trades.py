@@ -196,7 +196,7 @@ def test_labels_match_their_rows(made: tuple[pl.DataFrame, pl.DataFrame]) -> Non
     trades, labels = made
     for label in labels.iter_rows(named=True):
         mine = trades.filter(pl.col("symbol") == label["key"])
-        timed = mine.filter(pl.col("ts_event").is_between(label["from"], label["to"]))["sequence"].to_list()
+        timed = mine.filter(pl.col("ts_recv").is_between(label["from"], label["to"]))["sequence"].to_list()
         assert timed == mine.filter(pl.col("sequence").is_between(label["first_sequence"], label["last_sequence"]))["sequence"].to_list()
         assert (timed[0], timed[-1]) == (label["first_sequence"], label["last_sequence"])
 

@@ -102,7 +102,7 @@ def test_labels_of_generated_trades(tmp_path: Path, name: str) -> None:
     made = generate_trades(tmp_path / "t.csv", tmp_path / name, rows=30_000, symbols=2, seed=1)
     events = read_labels(tmp_path / name).events
     assert events.height == made.anomalies > 5
-    times = pl.read_csv(tmp_path / "t.csv")["ts_event"].str.to_datetime("%+", time_unit="ns", time_zone="UTC")
+    times = pl.read_csv(tmp_path / "t.csv")["ts_recv"].str.to_datetime("%+", time_unit="ns", time_zone="UTC")
     assert pl.concat([events["from"], events["to"]]).is_in(times.implode()).all()
 
 

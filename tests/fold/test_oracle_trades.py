@@ -36,7 +36,7 @@ def assert_equals_the_oracle(ours: Driver) -> None:
 def test_there_is_something_to_compare() -> None:
     """All three detectors vote, models of several trainings speak, thresholds come from live scores, and some rows are odd in severity."""
     alerts = expected().alerts
-    assert len(alerts) >= 20
+    assert len(alerts) >= 10
     assert {d["name"] for a in alerts for d in a["detectors"] if d["voted"]} == {"forest", "covariance", "zscore"}
     assert len({d["version"] for a in alerts for d in a["detectors"]}) >= 4
     assert len({a["level"] for a in alerts}) >= 2
