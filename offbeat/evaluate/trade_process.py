@@ -34,8 +34,8 @@ excited part of the rate (1/s); mean rate of orders (1/s); share of all trades; 
 # Columns of `whole`, a row a symbol.
 NOW, DAY, SIDE, ROWS, DUE, KIND, LEFT, FIRST, BEGAN, FROM, LAST, TO, PRICE, OFFSET = range(14)
 """Time of the next order; its session; side of the last order; trades so far; trades at which the next anomaly starts; kind of the anomaly
-that is under way or -1; trades left of it; sequence, time and receipt time of its first trade; sequence and receipt time of the symbol's last
-trade; its price; ticks that a spike is off."""
+that is under way or -1; trades left of it; sequence, time and receipt time of its first trade; sequence and receipt time of the last
+trade of the symbol; its price; ticks that a spike is off."""
 # `common`: trades so far, receipt time of the last one, place in the deck of kinds, the deck.
 DONE, RECEIVED, PLACE, DECK = range(4)
 COMMON = DECK + len(KINDS)
