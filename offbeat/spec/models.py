@@ -298,10 +298,11 @@ class RollupSpec(Settings):
         description="The view's columns: expressions over count, sum, mean, min and max.",
         examples=[{"turnover": "sum(volume)", "bars": "count(*)"}],
     )
-    fill: Literal["none", "zero"] = Field(
-        default="none",
+    fill: Literal["none", "zero"] | None = Field(
+        default=None,
         description="`zero`: a key that had a row has a window in every tick from then on, also where no row of it comes, so that a total "
-        "outage is seen: counts and sums are 0 there, all else is null. For few keys. Not with `as_of.mode: fixed`, which then has none.",
+        "outage is seen: counts and sums are 0 there, all else is null. For few keys. Not with `as_of.mode: fixed`, which then has none. "
+        "Not given: `zero` where a rule of the view looks for low counts or sums and the key is not the source's, else `none`.",
         examples=["zero"],
     )
 

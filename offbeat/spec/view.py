@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +12,7 @@ from offbeat.core.plan import KEY, AbsencePlan, DetectorPlan, Part, RangePlan, R
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
 from offbeat.spec.duration import duration_ns, over_length, past_length
+from offbeat.spec.empty_windows import FILL, low_rules
 from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.identity import former_name
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
@@ -119,6 +120,9 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         most = f"a view of windows takes at most {_MOST_DETECTORS} detectors, not {able}"
         problems.add((*at, "detectors"), f"{most}: put some into another view with the same `rollup`")
     absences = sum(isinstance(plan, AbsencePlan) for plan in plans)
+    if rollup is not None and spec.rollup is not None and _fills(spec.rollup, rollup, meanings, plans, given):
+        rollup = replace(rollup, fill=True)
+        state[f"views.{name}.rollup"] = [*state[f"views.{name}.rollup"], FILL]
     if absences and rollup is not None and rollup.fill:
         problems.add((*at, "rollup", "fill"), "with `fill: zero` no window is missing, so `absence` never votes: leave one of them out")
     if 0 < absences < spec.vote.quorum:
@@ -149,6 +153,15 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         "weights": [[part.name, part.weight] for part in weights],
     }
     return CompiledView(view, state, decides)
+
+
+def _fills(
+    spec: RollupSpec, rollup: RollupPlan, columns: Mapping[str, Node], detectors: Sequence[DetectorPlan], given: Given
+) -> bool:
+    """Whether windows without a row are judged though the pipeline does not say so: a rule for few calls is to see none of them [R11]."""
+    if spec.fill is not None or not given.fills or rollup.key_source or any(isinstance(plan, AbsencePlan) for plan in detectors):
+        return False
+    return any(True for _ in low_rules(columns, detectors))
 
 
 def _parsed(texts: Mapping[str, str]) -> dict[str, Node]:
@@ -278,5 +291,5 @@ def _rollup(path: tuple[str, ...], spec: RollupSpec, given: Given) -> tuple[Roll
     )
     key = [plan.key_column, plan.key_constant, [list(pair) for pair in sorted(mapping)], of_source]
     columns = [[name, text] for name, text in compiled.texts.items()]
-    return plan, compiled.results, [key, plan.size_ns, plan.zone, columns, compiled.condition, *(["fill"] * plan.fill)]
+    return plan, compiled.results, [key, plan.size_ns, plan.zone, columns, compiled.condition, *([FILL] * plan.fill)]
 

@@ -13,6 +13,8 @@ import polars as pl
 import pytest
 from command import DATA, Command, Done, offbeat
 
+from offbeat.spec.load import load_text
+
 __all__ = ["offbeat"]
 PIPELINE = """\
 name: routes
@@ -198,12 +200,33 @@ def test_all_lost_is_seen_like_one_left(offbeat: Command, tmp_path: Path) -> Non
     (tmp_path / "outage.csv").write_text(text)
     run = ("run", general / "outage.yaml", tmp_path / "outage.csv", "--alerts", tmp_path / "a.jsonl", "--json")
     said = ran(offbeat(*run))
-    assert any("route_hour" in note and "fill: zero" in note for note in said["notes"]), "a total outage is not seen, and that is said"
-    (tmp_path / "a.jsonl").unlink()
-    said = ran(offbeat(*run, "--set", "route_hour.rollup.fill=zero"))
     assert not any("fill: zero" in note for note in said["notes"])
     by_route = [json.loads(line)["key"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert {route: by_route.count(route) for route in set(by_route)} == {"ONE_LEFT": 3, "ALL_LOST": 3}
+    (tmp_path / "a.jsonl").unlink()
+    ran(offbeat(*run, "--set", "route_hour.rollup.fill=none"))
+    assert {json.loads(line)["key"] for line in (tmp_path / "a.jsonl").read_text().splitlines()} == {"ONE_LEFT"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "filled"),
+    [
+        ("", "", True),
+        ("calls < 0.5 * usual", "mb <= 0.1", True),
+        ("calls < 0.5 * usual", "0.5 * usual > calls", True),
+        ("calls < 0.5 * usual", "calls > 0.5 * usual", False),  # nothing low is looked for
+        ("calls < 0.5 * usual", "most < 2", False),  # a maximum of no rows is null, not low
+        ("key: route", "key: caller", False),  # as many keys as callers: lint says what the rule misses
+        ("detectors: {", "detectors: {gone: {type: absence}, ", False),  # which sees a missing window in its own way
+        ("as_of", "as_of: {mode: fixed}", False),
+    ],
+)
+def test_a_rule_for_low_counts_sees_the_lowest(old: str, new: str, filled: bool) -> None:
+    text = PIPELINE.replace("ZONE", "UTC").replace("SIZE", "1h").replace("fill: zero, ", "")
+    text = f"{text}{new}\n" if old == "as_of" else text.replace(old, new)
+    rollup = load_text(text).plan.views[0].rollup
+    assert rollup is not None
+    assert rollup.fill is filled
 
 
 def test_a_wrong_time_does_not_fill_a_disc(offbeat: Command, tmp_path: Path) -> None:
@@ -219,7 +242,8 @@ def test_a_wrong_time_does_not_fill_a_disc(offbeat: Command, tmp_path: Path) -> 
     [
         ("key: route", "key: caller", "each key of the source has a window in every tick"),
         ("size: 1h", "size: 10s", "8,640 windows a day"),
-        ("fill: zero, ", "", "so the rule does not see a total outage"),
+        ("fill: zero, ", "", ""),
+        ("key: route, size: 1h, fill: zero,", "key: caller, size: 1h,", "so the rule does not see a total outage"),
         ("fill: zero, ", "fill: none, ", ""),
         ("drop: {type: rule,", "gone: {type: absence}, drop: {type: rule,", "`absence` never votes"),
     ],

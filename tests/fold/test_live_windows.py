@@ -49,7 +49,7 @@ views:
       many: {type: rule, early: true, when: n > 10}
       peak: {type: rule, when: top * some > 3 * total AND n <= 10}
   place_hour:
-    rollup: {key: place, size: 1h, columns: {total: sum(mb), rows: count(*)}}
+    rollup: {key: place, size: 1h, fill: none, columns: {total: sum(mb), rows: count(*)}}
     windows:
       same_hour: {over: 5d, season: 1d, min_rows: 2, features: {usual_mb: mean(total)}}
     detectors:
