@@ -228,6 +228,7 @@ def detector_types() -> dict[str, type[DetectorSpec]]:
 
 def _kinds(base: type[DetectorSpec]) -> Iterator[type[DetectorSpec]]:
     for kind in base.__subclasses__():
-        if not kind.model_fields["type"].is_required():
+        # Settings of another package have no detector here: theirs go by `type: package.module:Class` or an entry point.
+        if not kind.model_fields["type"].is_required() and kind.__module__.startswith("offbeat.detectors."):
             yield kind
         yield from _kinds(kind)

@@ -133,7 +133,7 @@ def _message(found: ErrorDetails, path: Path, value: Any) -> str:
     if kind == "union_tag_not_found":
         return "missing key 'type'" + nearest("", _types())
     if kind == "union_tag_invalid":
-        return f"unknown type {context['tag']!r}{nearest(str(context['tag']), _types())}"
+        return f"unknown type {context['tag']!r}{nearest(str(context['tag']), _types())}; a class of your own is `package.module:Class`"
     if kind in {"too_short", "string_too_short"}:
         return "must not be empty"
     if kind in _BOUNDS:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,10 @@ from fenced import blocks, write_modules
 from folders import DOCS
 
 import offbeat
+from offbeat.detectors.spec import ModelSpec, detector_types
 from offbeat.errors import SpecError
 from offbeat.extend import KeyedDetector, PopulationDetector, StatelessDetector
+from offbeat.spec.load import load_text
 from offbeat.testing import check_detector
 
 PAGE = DOCS / "write-a-detector.md"
@@ -225,3 +227,19 @@ def test_a_model_over_all_keys_by_hand(tmp_path: Path) -> None:
     (tmp_path / "forest.yaml").write_text(text)
     with pytest.raises(offbeat.UserError, match="not a model of population_forest"):
         offbeat.run(tmp_path / "forest.yaml", usage(1, 19.0), overrides=[f"day.far.model={model}"])
+
+
+def test_settings_alone_are_no_detector() -> None:
+    """A settings class of another package is not taken for one of ours, whose detector would be missing when the run begins."""
+
+    class MedianDistanceSpec(ModelSpec):
+        """Votes for rows far from the median of the training rows."""
+
+        type: Literal["median_distance"] = "median_distance"
+
+    detector_types.cache_clear()
+    assert MedianDistanceSpec().type not in detector_types()
+    view = "{detectors: {mine: {type: median_distance, features: [x]}}}"
+    text = f"name: p\nsource: {{key: k, time: t, columns: {{x: float}}}}\nviews: {{v: {view}}}\n"
+    with pytest.raises(SpecError, match=r"unknown type 'median_distance'.*package\.module:Class"):
+        load_text(text)
