@@ -61,9 +61,6 @@ EXPECTED: dict[str, list[Expected]] = {
     "CUCM": [Expected(5, [("1001", "2024-03-05T13:15:02")], quarantined={"type": 2})],
 }
 
-SORT = "waits for source.sort"
-PENDING: dict[tuple[str, int], str] = {("Alpha Vantage", 0): SORT}
-
 
 def sections() -> dict[str, list[Example]]:
     """By system: the files of each command, and its words."""
@@ -89,8 +86,6 @@ def test_every_system_is_tested() -> None:
 
 @pytest.mark.parametrize(("system", "number"), [(system, i) for system, found in EXPECTED.items() for i in range(len(found))])
 def test_the_example(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, number: int) -> None:
-    if (system, number) in PENDING:
-        pytest.xfail(PENDING[system, number])
     example, expected = sections()[system][number], EXPECTED[system][number]
     monkeypatch.chdir(tmp_path)
     for name, text in example.files.items():
