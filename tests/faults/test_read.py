@@ -301,6 +301,24 @@ def test_nothing_in_a_folder_is_skipped_in_silence(offbeat: Command, tmp_path: P
     assert all(name in note for name in left)
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_file_beside_itself_packed_is_read_once(offbeat: Command, tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """As `gzip -k` leaves it. One that only has the name of a copy, or is cut off, is a file of its own."""
+    place = tmp_path / "in"
+    place.mkdir()
+    body = b"k,t,v\n" + b"".join(b"a,2024-01-01 00:00:%02d,%d\n" % (i, i + 1) for i in range(60))
+    ending = {b"\x1f": ".gz", b"B": ".bz2", b"\xfd": ".xz"}[pack(b"")[:1]]
+    (place / "x.csv").write_bytes(body)
+    (place / f"x.csv{ending}").write_bytes(pack(body))
+    told = figures(offbeat, pipeline(tmp_path, "zone: UTC"), place)
+    assert told["rows_in"] == 60
+    assert [note for note in told["notes"] if f"x.csv{ending}" in note and "not read" in note]
+    (place / f"x.csv{ending}").write_bytes(pack(body + b"a,2024-01-01 00:01:00,61\n"))
+    assert figures(offbeat, pipeline(tmp_path, "zone: UTC"), place)["rows_in"] == 121
+    (place / f"x.csv{ending}").write_bytes(pack(body)[:-9])
+    assert f"x.csv{ending}: the" in offbeat.refused("run", pipeline(tmp_path, "zone: UTC"), place)
+
+
 def test_the_fault_of_skipped(offbeat: Command) -> None:
     assert figures(offbeat, TELECOM / "skip.yaml", TELECOM / "skipped")["rows_in"] == 6
 

@@ -9,7 +9,7 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -119,7 +119,7 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
         names, hidden = _expand(path)
         if folder and not names:
             raise UserError(f"{path}: the folder is empty; put data files in it ({ACCEPTED}), or name another")
-        before = len(files)
+        before = set(files)
         left_out |= hidden
         for name in names:
             real = str(Path(name).resolve())
@@ -135,10 +135,48 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
             known = Path(name).stat()
             sure = found.sure or not folder
             files[real] = InputFile(name, found.kind, found.packing, key, known.st_size, path_columns(name), sure)
-        if folder and len(files) == before and left_out:
+        for real in _packed_copies([files[real] for real in files if real not in before]) if folder else ():
+            copy = files.pop(real)
+            left_out[copy.path] = f"{Path(copy.path).stem}, packed: that is read"
+        if folder and len(files) == len(before) and left_out:
             first = next(name for name in names)
             raise UserError(f"{path}: no data file in this folder, only files like {Path(first).name!r}; expected {ACCEPTED}")
     return FoundFiles(list(files.values()), list(left_out.items()))
+
+
+def _packed_copies(found: Sequence[InputFile]) -> Iterator[str]:
+    """Resolved paths of those that are another of them, packed (`a.csv.gz` beside `a.csv`): byte by byte, as a name may lie."""
+    plain = {file.path: file for file in found if not file.packing}
+    for file in found:
+        other = plain.get(str(Path(file.path).with_suffix("")))
+        if file.packing and other is not None and other.kind == file.kind and _same_bytes(file, other):
+            yield str(Path(file.path).resolve())
+
+
+def _same_bytes(file: InputFile, other: InputFile) -> bool:
+    """Whether both hold the same once unpacked; a stream that is cut off or corrupt is its own, to be named when it is read."""
+    streams = ByteStream(file), ByteStream(other)
+    try:
+        while True:
+            block = streams[1].read(_BLOCK)
+            if _exactly(streams[0], len(block) or 1) != block:
+                return False
+            if not block:
+                return True
+    except UserError:
+        return False
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def _exactly(stream: ByteStream, size: int) -> bytes:
+    """The next `size` bytes, fewer only at the end."""
+    parts: list[bytes] = []
+    while size > 0 and (part := stream.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def left_out_note(left_out: Sequence[tuple[str, str]]) -> list[str]:
