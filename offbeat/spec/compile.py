@@ -147,21 +147,24 @@ def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
     return SourcePlan(
         spec.format, spec.header, tuple(spec.names), spec.separator, key, spec.key.file or "", time, spec.order or "", columns,
         type=spec.type or "", settings=None if spec.type is None else own_settings(spec.type, spec),
-        where=None if spec.where is None else _filter(spec.where, scope, problems), sort=spec.sort,
+        where=None if spec.where is None else _filter(spec, spec.where, scope, problems), sort=spec.sort,
         key_optional=spec.key.optional,
         nulls=tuple(spec.nulls), decimal=spec.decimal, thousands=spec.thousands or "",
     )  # fmt: skip
 
 
-def _filter(where: str, scope: Scope, problems: Problems) -> FilterPlan | None:
+def _filter(spec: SourceSpec, where: str, scope: Scope, problems: Problems) -> FilterPlan | None:
     codes = Codes()
+    own = spec.key.column
     # What is asked before a row has a key knows none.
     compiler = Compiler({name: named for name, named in scope.items() if name != KEY}, codes)
     try:
         value, tree = compiler.expression(where, "truth")
     except ExpressionError as error:
         for problem in error.problems:
-            problems.add(("source", "where"), problem)
+            asks_key = any(f"unknown column {name!r}" in problem for name in (own, KEY))
+            hint = f"; a condition on the key needs its column under `columns` too: `{own}: text`" if asks_key and own else ""
+            problems.add(("source", "where"), problem + hint)
         return None
     return FilterPlan(canonical(tree), compiler.builder.finish([value.handle]), codes.table(), codes.parts())
 

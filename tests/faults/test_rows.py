@@ -448,3 +448,18 @@ def test_days_with_rows_enough_are_the_last(tmp_path: Path, offbeat: Command) ->
     (tmp_path / "batch.yaml").write_text(BATCH)
     _batch([("2024-03-11T08:00:00Z", "call"), ("2024-03-11T09:00:00Z", "call")]).write_csv(tmp_path / "calls.csv")
     assert said(report(offbeat, tmp_path / "batch.yaml", tmp_path / "calls.csv"), "as of 2024-03-12", "2024-03-11", "2 rows")
+
+
+@pytest.mark.parametrize("name", ["symbol", "key"])
+def test_a_condition_on_the_key(offbeat: Command, tmp_path: Path, name: str) -> None:
+    """What is asked before a row has a key needs the key's column as a column, and that is said."""
+    (tmp_path / "a.csv").write_text("symbol,t,x\nA,2024-01-01 00:00:00,1\nB,2024-01-01 00:00:00,1\n")
+    text = "name: p\nsource: {key: symbol, time: {column: t, zone: UTC}, columns: {COLUMNS}, where: \"NAME = 'A'\"}\n"
+    text += "views: {v: {detectors: {r: {type: rule, when: x > 0}}}}\n"
+    (tmp_path / "p.yaml").write_text(text.replace("COLUMNS", "x: float").replace("NAME", name))
+    assert "`symbol: text`" in offbeat.refused("run", tmp_path / "p.yaml", tmp_path / "a.csv")
+    (tmp_path / "p.yaml").write_text(text.replace("COLUMNS", "x: float, symbol: text").replace("NAME", "symbol"))
+    done = offbeat("run", tmp_path / "p.yaml", tmp_path / "a.csv", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["scored"], told["filtered"]) == (1, 1)
