@@ -36,7 +36,7 @@ class Delivery:
     """The sinks of one run.
 
     `uris` are the outputs of alerts; `places` says how far they and the others are; `bounded` and `append` as in `open_sink`; `watch` is
-    shown what the sinks get.
+    shown what the sinks get; `tell` as in `open_sink`.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Delivery:
         bounded: bool,
         append: bool = False,
         watch: Callable[[pa.Table], None] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self._plan, self._places, self._watch = plan, places, watch
         self.alerts = 0
@@ -70,7 +71,7 @@ class Delivery:
                 path, known = local_path(uri), shown(uri)
                 if known in self._sinks:
                     raise UserError(f"{known} is named twice as an output of alerts")
-                self._sinks[known] = open_sink(uri, schema=schema, **at(known, path))
+                self._sinks[known] = open_sink(uri, schema=schema, tell=tell, **at(known, path))
                 if path is not None:
                     name = f"provenance {uri}"
                     self._origins[name] = open_provenance(uri, **at(name, provenance_path(uri)))

@@ -71,7 +71,8 @@ class LocalEngine:
     there is one. ends: whether rows held back are folded, and open windows judged, when the source has no more; False: they wait for the
     next run with this state. Default: False for a live source with a state, else True.
     keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them. append: outputs keep
-    what is in them, whoever wrote it. say: is told at once what a person has to know about the outputs of a live run.
+    what is in them, whoever wrote it. say: is told at once what a person has to know about the outputs of a live run, and
+    of any run when an output cannot be reached.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class LocalEngine:
             if not self._plans or self._plans[-1]["plan_hash"] != plan.plan_hash:
                 self._plans.append({"plan_hash": plan.plan_hash, "from_row": self._fold.rows_in})
             bounded = self._checkpoint is None and not live
-            self._delivery = Delivery(plan, alerts, quarantine, places, bounded=bounded, append=append, watch=watch)
+            self._delivery = Delivery(plan, alerts, quarantine, places, bounded=bounded, append=append, watch=watch, tell=say)
         except BaseException:
             self._let_go()
             raise

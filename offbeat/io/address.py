@@ -19,7 +19,7 @@ LOCATION = "location"
 """The setting that stands before the question mark."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#@]*@")
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@|(?<=[?&])password=[^&#]*&?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def address_of(text: str) -> Address | None:
 
 
 def shown(text: str) -> str:
-    """An address as it may be shown and kept: without the password of `NAME://USER:PASSWORD@…`."""
-    return _PASSWORD.sub(r"\1@", text)
+    """An address as it may be shown and kept: without the password of `NAME://USER:PASSWORD@…` or of `?password=…`."""
+    return _PASSWORD.sub(lambda found: "" if found[1] is None else f"{found[1]}@", text).rstrip("?&")
 
 
 def opened(extension: Extension, address: Address, *arguments: Any) -> Any:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from offbeat.core.chunk import Position
 from offbeat.core.extensions import SINKS, find
 from offbeat.io.address import address_of
+from offbeat.io.stores import is_store, store_class
 from offbeat.io.write import sinks
 from offbeat.io.write.schema_union import widened
 
@@ -86,6 +87,8 @@ class _Steps:
 
 def root_of(uri: str) -> str:
     """The folder of the package, or the file, in which the sink's own code lies."""
+    if is_store(uri):
+        return str(Path(str(sys.modules[store_class("sink:StoreSink").__module__].__file__)).parent) + os.sep
     address = address_of(uri)
     if address is None:
         return str(Path(sinks.__file__).parent)

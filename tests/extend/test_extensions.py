@@ -277,7 +277,7 @@ def test_a_state_keeps_an_outputs_position_but_no_password(offbeat: Command, cod
     again = place.replace("secret", "other")
     assert offbeat("run", "p.yaml", "--alerts", again, "--state", "state").code == 0
     assert sink.opened[-1][1].position == {"commits": 1}, "a new password does not make a new output"
-    assert "alerts are read back from files only" in offbeat.refused("alerts", place)
+    assert "alerts are read back from files, topics and databases only" in offbeat.refused("alerts", place)
     assert "named twice" in offbeat.refused("run", "p.yaml", "--alerts", place, "--alerts", again)
 
 

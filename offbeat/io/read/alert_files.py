@@ -16,6 +16,7 @@ from offbeat.errors import UserError
 from offbeat.io.address import address_of, shown
 from offbeat.io.kafka import KAFKA
 from offbeat.io.read.old_alerts import has_old, renewed
+from offbeat.io.stores import is_store, store_class
 from offbeat.io.write.alert_table import EMPTY
 from offbeat.io.write.jsonl_sink import json_lines
 from offbeat.io.write.part_folder import part_files
@@ -25,15 +26,18 @@ _TIME = pl.Datetime("ns", "UTC")
 
 
 def read_alerts(uri: str | Path) -> pl.DataFrame:
-    """All alerts of a JSONL file, a Parquet file or a folder of committed parts, in the order they were written.
+    """All alerts of a JSONL file, a Parquet file, a folder of committed parts, a topic or a database, in the order they were written.
 
     Columns as in the Contract, times as Datetime("ns", "UTC"). A last line that is still being written is left out. Windows that were
     revised occur more than once: see `latest`. Raises UserError where there is nothing to read.
     """
     if str(uri).startswith(KAFKA):
         return _of_topic(str(uri))
+    if is_store(str(uri)):
+        lines: bytes = store_class("lines:stored_lines")(str(uri))
+        return from_lines(lines, shown(str(uri)))
     if address_of(str(uri)) is not None:
-        raise UserError(f"{shown(str(uri))}: alerts are read back from files only; ask the system behind that output")
+        raise UserError(f"{shown(str(uri))}: alerts are read back from files, topics and databases only; ask the system behind that output")
     path = Path(str(uri).removeprefix("file://"))
     try:
         if path.is_dir():
@@ -58,6 +62,11 @@ def latest(alerts: pl.DataFrame) -> pl.DataFrame:
     order = alerts.select("alert_id", "revision", rank=rank).with_row_index("at").sort("revision", "rank", "at")
     kept = order.unique("alert_id", keep="last")["at"].sort()
     return alerts[kept]
+
+
+def mean_score() -> pl.Expr:
+    """The mean score of the detectors that voted [S19], of a frame of alerts."""
+    return pl.col("detectors").list.eval(pl.element().filter(pl.element().struct.field("voted")).struct.field("score")).list.mean()
 
 
 def find_alert(uri: str | Path, alert_id: str) -> dict[str, Any]:

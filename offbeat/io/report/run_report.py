@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from offbeat.io.read.alert_files import mean_score
 from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import Record, alerts_table, number, safe
 
@@ -54,8 +55,7 @@ def ranked(alerts: pl.DataFrame, most: int = 10) -> pl.DataFrame:
 
     By severity, then votes, then score (the mean of the detectors that voted, S19), then the earlier.
     """
-    voted = pl.col("detectors").list.eval(pl.element().filter(pl.element().struct.field("voted")).struct.field("score"))
-    scored = alerts.filter(pl.col("status") != "retracted").with_columns(_score=voted.list.mean())
+    scored = alerts.filter(pl.col("status") != "retracted").with_columns(_score=mean_score())
     order = ["severity", "votes", "_score", "time"]
     return scored.sort(order, descending=[True, True, True, False], nulls_last=True, maintain_order=True).head(most).drop("_score")
 

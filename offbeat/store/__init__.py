@@ -1,0 +1,1 @@
+"""Alerts in a database: SQLite or PostgreSQL."""

@@ -1,0 +1,26 @@
+"""All alerts of a store as JSON lines, for what reads alerts from files too."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from offbeat.errors import UserError
+from offbeat.store.database import StoreGoneError
+from offbeat.store.models import ALERTS
+from offbeat.store.open import open_database
+
+
+def stored_lines(uri: str) -> bytes:
+    """The record of each alert, retracted ones too, in the order in which they became what they are.
+
+    Raises UserError where the store cannot be read.
+    """
+    database = open_database(uri, write=False)
+    try:
+        with database.reading() as connection:
+            found = connection.execute(select(ALERTS.c.record).order_by(ALERTS.c.change)).scalars()
+            return b"".join(line.encode() + b"\n" for line in found)
+    except StoreGoneError as error:
+        raise UserError(f"cannot reach {database.address.text}: {error}") from error
+    finally:
+        database.close()

@@ -1,0 +1,97 @@
+"""The tables of a store: made by migrations, as the models say, refused where they are a newer offbeat's."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from command import Command, offbeat
+from sqlalchemy import Connection, inspect, text
+from stores import NewStore
+
+from offbeat.errors import UserError
+from offbeat.store.address import store_address
+from offbeat.store.database import Database, create_file
+from offbeat.store.migrate import VERSION_TABLE, known_versions, migrate, stored_version
+from offbeat.store.models import METADATA
+from offbeat.store.open import open_database
+from offbeat.store.store import Store
+
+__all__ = ["offbeat"]
+
+
+def tables(connection: Connection) -> object:
+    """Columns, keys and indexes, but for the table of the version."""
+    look = inspect(connection)
+    names = sorted(set(look.get_table_names()) - {VERSION_TABLE})
+    columns = {name: [(c["name"], str(c["type"]), c["nullable"]) for c in look.get_columns(name)] for name in names}
+    keys = {name: (look.get_pk_constraint(name)["constrained_columns"], look.get_foreign_keys(name)) for name in names}
+    asked = (
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+        if connection.dialect.name == "sqlite"
+        else f"SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> '{VERSION_TABLE}' ORDER BY indexname"  # noqa: S608
+    )
+    return columns, keys, [tuple(row) for row in connection.execute(text(asked))]
+
+
+def test_migrations_make_what_the_models_say(new_store: NewStore) -> None:
+    migrated = open_database(new_store(), write=True)
+    address = store_address(new_store())
+    if address.path is not None:
+        create_file(address.path)
+    at_once = Database(address)
+    with at_once.writing() as connection:
+        METADATA.create_all(connection)
+    with migrated.reading() as one, at_once.reading() as other:
+        assert tables(one) == tables(other)
+        assert stored_version(one) == known_versions()[-1]
+    migrated.close()
+    at_once.close()
+
+
+def test_two_that_come_first_at_once_make_the_tables_once(store: str) -> None:
+    refused: list[BaseException] = []
+
+    def opens() -> None:
+        try:
+            open_database(store, write=True).close()
+        except BaseException as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=opens) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []
+    Store.open(store).close()
+
+
+def test_a_store_of_a_newer_version_is_refused(store: str, offbeat: Command) -> None:
+    database = open_database(store, write=True)
+    with database.writing() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))  # noqa: S608
+    for refused in (lambda: migrate(database), lambda: Store.open(store)):
+        with pytest.raises(UserError, match=r"made by a newer offbeat \(version 9999"):
+            refused()
+    database.close()
+    assert "update offbeat" in offbeat.refused("alerts", store)
+
+
+def test_what_is_no_store(store: str, new_store: NewStore, tmp_path: Path, offbeat: Command) -> None:
+    if not store.startswith("sqlite"):
+        assert "holds no alerts" in offbeat.refused("alerts", store)
+        assert "does not exist" in offbeat.refused("alerts", store.rpartition("/")[0] + "/nothing")
+        return
+    assert "there is no store" in offbeat.refused("alerts", new_store())
+    text_file = tmp_path / "text.db"
+    text_file.write_text("not a database at all, but long enough to be looked at " * 40)
+    for uri, said in (
+        (f"sqlite:///{text_file}", "not a database"),
+        ("sqlite://here.db", "write sqlite:///FILE.db"),
+        ("sqlite:///:memory:", "write sqlite:///FILE.db"),
+        (f"sqlite:///{tmp_path}/no/folder.db", "no folder"),
+    ):
+        with pytest.raises(UserError, match=said):
+            open_database(uri, write=True)
