@@ -11,6 +11,8 @@ from offbeat.cli import pipeline, run
 from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
 from offbeat.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from offbeat.cli.compare import compare
+from offbeat.cli.episodes import EXAMPLES as EPISODES_EXAMPLES
+from offbeat.cli.episodes import episodes
 from offbeat.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
 from offbeat.cli.evaluate import evaluate
 from offbeat.cli.generate import generate
@@ -61,6 +63,7 @@ app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
 app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=ALERTS_EXAMPLES)(alerts)
+app.command(epilog=EPISODES_EXAMPLES)(episodes)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(state, name="state")
 app.add_typer(generate, name="generate")

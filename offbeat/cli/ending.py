@@ -49,7 +49,7 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     show(Text(title, style="bold"), to)
     for warning in run.warnings:
         show(Text(f"! {safe(warning, 300)}", style="yellow"), to)
-    show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.zone), to)
+    show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.zone, episodes=run.episodes), to)
     for line in next_steps(request, run, quarantine, to.width):
         show(Text(printable(line)), to, whole=True)
 
@@ -77,6 +77,8 @@ def next_steps(request: Request, run: Run, quarantine: Path | None, width: int) 
         lines += _with_command(f"alerts: {', '.join(files)}", f"offbeat explain worst --alerts {shlex.quote(files[0])}{own}", width)
     elif run.alerts and not request.alerts:
         lines.append("alerts: not kept; --alerts FILE.jsonl keeps them")
+    if request.episodes is not None and kept:
+        lines.append(f"episodes: {request.episodes}")
     if request.tables:
         lines.append(f"tables: {', '.join(request.tables)}")
     return lines

@@ -65,6 +65,8 @@ def execute(request: Request) -> int:
         ends=request.ends,
         append=request.append,
         say=say,
+        episodes=request.episodes,
+        mutes=request.mutes,
     )
     before = engine.result.ledger.rows_in
     with Interruption(engine.stop, live="-" in request.sources) as interruption:

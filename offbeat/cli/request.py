@@ -43,6 +43,8 @@ class Request:
     endless: bool = False
     """Whether the source, once opened, says that it goes on as long as it is asked to."""
     kafka: KafkaRequest = KafkaRequest()
+    episodes: Path | None = None
+    mutes: Path | None = None
 
     @property
     def from_kafka(self) -> bool:
@@ -89,6 +91,9 @@ def _check_kafka(request: Request) -> None:
         raise UserError("--tables is not written from Kafka in this version; leave it out")
     if request.quarantine is not None:
         raise UserError("--quarantine is a file of one run; from Kafka, rows set aside go to --dead-letters TOPIC")
+    if request.episodes is not None or request.mutes is not None:
+        told = f"`offbeat episodes {KAFKA}HOST:PORT/TOPIC` has the episodes of its alerts"
+        raise UserError(f"--episodes and --mutes are not for a worker: {told}")
     if request.ends is not None:
         raise UserError("--final and --continues are for files and standard input; a topic ends with --until end")
     if request.workers is not None:

@@ -19,6 +19,8 @@ Examples:
   offbeat run my.yaml data --alerts out.parquet --state state
   # Call records, every night
   offbeat run cdr calls --alerts alerts.jsonl --tables tables --state state
+  # Ten alerts in a row are one episode; call centres are known
+  offbeat run cdr calls --episodes episodes.jsonl --mutes mutes.csv
   # Score rows as they arrive
   tail -f rows.ndjson | offbeat run my.yaml -
   # Change one value
@@ -56,6 +58,14 @@ def run(
         typer.Option(
             "--tables", metavar="URI", help="Write the pipeline's tables to a folder of Parquet files, or to delta:FOLDER. Repeatable."
         ),
+    ] = None,
+    episodes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write episodes, alerts of one group close in time, to FILE.jsonl or FILE.parquet."),
+    ] = None,
+    mutes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is known already: keys, reasons and dates, in a CSV, YAML or Parquet file."),
     ] = None,
     quarantine: Annotated[
         Path | None,
@@ -171,6 +181,8 @@ def run(
         kafka=KafkaRequest(group, instance, begin, until, dead_letters, metrics_port),
         append=append,
         rebuild=rebuild,
+        episodes=episodes,
+        mutes=mutes,
     )
     check(request)
     if request.from_kafka:

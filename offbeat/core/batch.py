@@ -11,6 +11,7 @@ import polars as pl
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
+I16 = npt.NDArray[np.int16]
 I8 = npt.NDArray[np.int8]
 U64 = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]

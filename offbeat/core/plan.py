@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from offbeat.core.episode_plan import EpisodePlan
 from offbeat.core.expression_program import NOTHING, Program
 
 Kind = Literal["float", "decimal", "text", "bool"]
@@ -470,6 +471,8 @@ class Plan:
     """What else is read of texts."""
     zone: str = "UTC"
     """IANA zone of days and hours."""
+    episodes: EpisodePlan = field(default_factory=lambda: EpisodePlan("", ()))
+    """How alerts become episodes; it decides no alert."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """Notes for the pipeline's author, such as former names of settings; part of a run's notes."""
 

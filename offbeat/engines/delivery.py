@@ -159,11 +159,11 @@ class Worst:
         return [record for entry in best for record in alert_records(table_of(plan, entry[5]))]
 
 
-def check_apart(files: Sequence[str], alerts: Sequence[str], quarantine: Path | None) -> None:
+def check_apart(files: Sequence[str], alerts: Sequence[str], *others: Path | None) -> None:
     """Raise UserError where an output is also an input, or another output: what is in it would be lost."""
     taken = {Path(file).resolve(): "reads" for file in files if file != "-"}
     outputs = [path for path in map(local_path, alerts) if path is not None]
-    for path in [*outputs, *(provenance_path(str(path)) for path in outputs), *([quarantine] if quarantine is not None else [])]:
+    for path in [*outputs, *(provenance_path(str(path)) for path in outputs), *(path for path in others if path is not None)]:
         real = path.resolve()
         if real in taken:
             raise UserError(f"cannot write {path}: this run already {taken[real]} it; name another file")

@@ -26,6 +26,7 @@ from offbeat.engines.checkpoint import Checkpoint
 from offbeat.engines.closed_window_files import WINDOWS, ClosedWindowFiles
 from offbeat.engines.corrections import Corrections
 from offbeat.engines.delivery import Delivery, Worst, check_apart
+from offbeat.engines.episodes import RunEpisodes
 from offbeat.engines.file_faults import FileFaults, pair_words
 from offbeat.engines.file_manifest import FileManifest, counted, rows_by_file
 from offbeat.engines.late_words import late_words
@@ -73,6 +74,7 @@ class LocalEngine:
     keep: alerts are kept in memory for the caller. watch: is shown the alerts of each batch, as the sinks get them. append: outputs keep
     what is in them, whoever wrote it. say: is told at once what a person has to know about the outputs of a live run, and
     of any run when an output cannot be reached.
+    episodes: a file for the episodes of the alerts. mutes: a file of mutes in the place of the plan's own.
     """
 
     def __init__(
@@ -92,8 +94,10 @@ class LocalEngine:
         ends: bool | None = None,
         append: bool = False,
         say: Callable[[str], None] | None = None,
+        episodes: Path | None = None,
+        mutes: Path | None = None,
     ) -> None:
-        check_apart(source.files, alerts, quarantine)
+        check_apart(source.files, alerts, quarantine, episodes)
         check_batch(plan, live=live, kept=state is not None)
         plan = dated(plan, source)
         self._plan, self._source = plan, source
@@ -121,6 +125,8 @@ class LocalEngine:
         self._headers: dict[str, str] = {}
         self._plans: list[dict[str, Any]] = []
         self._alerts_before = self._rows_before = 0
+        # A live run that nobody asked for them goes on for ever: it keeps no alerts.
+        self._episodes = RunEpisodes(plan, episodes, mutes) if not live or episodes is not None else None
         self._checkpoint = Checkpoint(state, plan) if state is not None else None
         self._end_mark = EndMark(state) if state is not None else None
         try:
@@ -194,6 +200,8 @@ class LocalEngine:
                 self._commit()
                 self._checkpoint.keep_models(self._fold.models())
             self._delivery.close(complete or self._checkpoint is not None or self._live)
+            if self._episodes is not None and (complete or self._checkpoint is not None or self._live):
+                self._episodes.write()
             if self._end_mark is not None:
                 self._end_mark.put(self._delivery.known)
         except BaseException:
@@ -314,10 +322,18 @@ class LocalEngine:
         names = self._delivery.files
         result.warnings = [*unfit, *pair_words(names, self._fold.file_pairs()), *self._faults.words(names, self._rows_of)]
         result.worst = self._worst.records(self._plan)
+        if self._episodes is not None:
+            result.episodes = self._episodes.now()
+            result.notes += self._episodes.notes(self._keys)
         result.gaps = gaps = self._fold.gaps()
         if gaps is not None and self._plan.quality.calendar:
             result.notes += outside_sessions(gaps, self._plan.quality.calendar, self._plan.source.time.zone)
         return result
+
+    def _keys(self) -> list[str]:
+        """All keys that were seen, of rows and of windows."""
+        rows = [key for number in range(self._workers) for key in self._fold.keys(number)]
+        return rows + [key for view in self._plan.views if view.rollup is not None for key in self._fold.view_keys(view.name)]
 
     def _progress(self) -> Progress:
         return Progress(self._fold.rows_in, self._delivery.alerts, self._source.done_bytes(), self._source.size_bytes())
@@ -325,6 +341,8 @@ class LocalEngine:
     def _deliver(self, output: Output) -> None:
         for block in output.alerts:
             self._worst.add(block)
+            if self._episodes is not None:
+                self._episodes.add(block)
         self._faults.note(output.quarantined)
         for rows in output.quarantined if self._first_aside is None else ():
             why = f"{rows.reasons[0]}: {rows.details[0]}" if rows.details and rows.details[0] else rows.reasons[0]
@@ -352,6 +370,8 @@ class LocalEngine:
         """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
         began = time.monotonic()
         self._store()
+        if self._live and self._episodes is not None:
+            self._episodes.write()
         self._committed = time.monotonic()
         if self._live:
             # A large state is saved less often than every batch of rows.
@@ -381,9 +401,12 @@ class LocalEngine:
             own, document = self._fold.state(number)
             arrays |= prefixed(f"shard/{number}", own)
             shards.append(document)
+        told, documents = self._episodes.state() if self._episodes is not None else ({}, None)
+        arrays |= prefixed("episodes", told)
         self._checkpoint.save(
             arrays,
             {
+                **({} if documents is None else {"episodes": documents}),
                 "shards": shards,
                 "merge": merged,
                 "position": self._position,
@@ -431,6 +454,10 @@ class LocalEngine:
         self._files, self._headers = document["files"], document["headers"]
         self._manifest.restore(document["readings"])
         self._corrections.restore(document["rewound"])
+        if self._episodes is None and document.get("episodes") is not None:
+            self._episodes = RunEpisodes(self._plan, None, None)  # an earlier run was asked for them, and a later one may be
+        if self._episodes is not None:
+            self._episodes.restore(under("episodes", arrays), document.get("episodes"), int(document.get("alerts") or 0))
         sinks: Known = document["sinks"]
         return sinks
 

@@ -20,6 +20,8 @@ from offbeat.io.contract import Source
 from offbeat.io.read.alert_files import latest, read_alerts, typed
 from offbeat.io.read.frame import FrameSource
 from offbeat.io.read.open_source import open_source
+from offbeat.io.write.episode_table import SCHEMA as EPISODES
+from offbeat.io.write.episode_table import episode_table
 from offbeat.io.write.schema_union import fitted, plan_schema
 from offbeat.io.write.sinks import local_path
 from offbeat.spec.load import load_plan
@@ -43,6 +45,15 @@ class Result:
     def alerts(self) -> pl.DataFrame:
         """The alerts, one row each (of its greatest revision), as the sinks write them; read from the first output where there is one."""
         return self.kept if self.kept is not None else latest(read_alerts(_files(self.outputs)[0]))
+
+    @property
+    def episodes(self) -> pl.DataFrame:
+        """The alerts in episodes, one row each: those close in time of one key, or as the pipeline's `episodes` groups them.
+
+        Columns as in `episode_table`. Empty for a live source.
+        """
+        known = self.run.episodes
+        return pl.DataFrame(EPISODES.empty_table() if known is None else episode_table(known))
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -70,6 +81,8 @@ def run(
     state: str | Path | None = None,
     workers: int | None = None,
     overrides: Sequence[str] = (),
+    episodes: str | Path | None = None,
+    mutes: str | Path | None = None,
 ) -> Result:
     """Judge every row of a source and return the alerts.
 
@@ -78,7 +91,8 @@ def run(
     alerts: outputs (`out.parquet`, `out.jsonl`); without any, alerts are kept in memory. tables: outputs of the pipeline's tables, a folder
     for Parquet, or `delta:` and a folder. state: a directory that lets the next call go on where this one ended. workers: shards that keys
     are spread over, side by side (default: one a core); alerts are the same for any number. overrides: as `--set`,
-    `"bar.price_jump.when=…"`.
+    `"bar.price_jump.when=…"`. episodes: a file that gets the episodes, too (`episodes.parquet`, `episodes.jsonl`). mutes: a file of
+    what is known already, in the place of the pipeline's own.
 
     Raises SpecError for a wrong pipeline and UserError for an input or output that cannot be used.
     """
@@ -102,6 +116,8 @@ def run(
         tables=_uris(tables),
         quarantine=Path(quarantine) if quarantine is not None else None,
         state=directory,
+        episodes=Path(episodes) if episodes is not None else None,
+        mutes=Path(mutes) if mutes is not None else None,
         keep=not _files(outputs),
         live=reader.live,
         workers=workers or cores(),

@@ -10,6 +10,7 @@ import polars as pl
 
 from offbeat.core.ledger import Ledger
 from offbeat.decide.block import AlertBlock
+from offbeat.fold.episodes import Episodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Run:
     gaps: pl.DataFrame | None = None
     blocks: list[AlertBlock] = field(default_factory=list, repr=False)
     """The alerts themselves, where the caller asked to keep them."""
+    episodes: Episodes | None = field(default=None, repr=False)
+    """The alerts in episodes; None for a live run that was not asked for them."""
     rows_read: int = 0
     """Rows read by this run, whatever earlier ones with its state had read; some of them again, where a file was corrected."""
 
@@ -62,6 +65,7 @@ class Run:
             "engine": self.engine,
             **ledger,
             "alerts": self.alerts,
+            **({} if self.episodes is None else {"episodes": self.episodes.counts()}),
             "seconds": round(self.seconds, 3),
             "peak_memory_mb": round(self.peak_memory_mb, 1),
             "complete": self.complete,

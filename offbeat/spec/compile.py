@@ -23,6 +23,7 @@ from offbeat.core.plan import (
 )
 from offbeat.spec.calendars import calendar_codes
 from offbeat.spec.duration import cadence_ns, calendar_day, duration_ns, in_cadences, instant_ns
+from offbeat.spec.episode_plans import compile_episodes
 from offbeat.spec.expression import Codes, Compiler, Named, Scope
 from offbeat.spec.identity import canonical_json, digest, former_name
 from offbeat.spec.models import ColumnSpec, PipelineSpec, QualitySpec, SourceSpec
@@ -56,6 +57,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
     given = Given(spec.source, zone, scope, codes, problems, parsed, cadence_ns=quality.cadence_ns, fills=as_of is None)
     views = [compile_view(name, view, given) for name, view in spec.views.items()]
     made = [view for view in views if view is not None]
+    episodes = compile_episodes(spec, [view.view for view in made], problems)
     tables = compile_tables(spec, {view.view.name: view.view for view in made}, problems)
     if problems or len(made) != len(views):
         return None
@@ -77,6 +79,7 @@ def make_plan(spec: PipelineSpec, problems: Problems) -> Plan | None:
         tables=tables,
         as_of=as_of,
         zone=zone,
+        episodes=episodes,
     )
 
 

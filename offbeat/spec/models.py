@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.spec.duration import DEFAULT_CADENCE, past_length
+from offbeat.spec.episode_models import EpisodesSpec
 from offbeat.spec.other_detectors import as_plain, of_another_package
 from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
@@ -134,9 +135,7 @@ class ColumnSpec(Settings):
         default=[], description="Other spellings of the column in the source, besides its name; the first found wins.", examples=[["Close"]]
     )
     required: bool = Field(default=True, description="Whether a row without a value is quarantined as `missing`.")
-    allow_nan: bool = Field(
-        default=False, description="`float` only: NaN and infinity become null, and the row is not quarantined."
-    )
+    allow_nan: bool = Field(default=False, description="`float` only: NaN and infinity become null, and the row is not quarantined.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -286,9 +285,7 @@ class RollupSpec(Settings):
     former: ClassVar[Mapping[str, str]] = {"every": "size"}
 
     key: RollupKeySpec = Field(description="The key of the windows.")
-    where: Expression | None = Field(
-        default=None, description="Only rows for which this is true count.", examples=["kind = 'DATA'"]
-    )
+    where: Expression | None = Field(default=None, description="Only rows for which this is true count.", examples=["kind = 'DATA'"])
     size: PositiveDuration = Field(
         description="Size of the windows. Whole days begin at midnight in the pipeline's `zone`, others at multiples since 1970.",
         examples=["1m", "1d"],
@@ -472,6 +469,7 @@ class PipelineSpec(Settings):
     quality: QualitySpec = Field(default=QualitySpec(), description="Which rows are fit to be scored.")
     views: dict[Name, ViewSpec] = Field(min_length=1, description="Views by name.")
     tables: dict[Name, TableSpec] = Field(default={}, description="Tables that `--tables` writes, by name.")
+    episodes: EpisodesSpec | None = Field(default=None, description="How alerts close in time become episodes. Every pipeline has them.")
     as_of: AsOfSpec = Field(default=AsOfSpec(), description="The moment as of which windows are scored.")
     zone: Zone | None = Field(
         default=None, description="Time zone (IANA) of days and hours. Default: that of `source.time`.", examples=["Africa/Algiers"]

@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from offbeat.core.extensions import SOURCES, find, settings_of
 from offbeat.detectors.spec import DetectorSpec, Expression, Settings, detector_types
 from offbeat.errors import UserError
-from offbeat.spec import models
+from offbeat.spec import episode_models, models
 from offbeat.spec.document import read_document
 from offbeat.spec.duration import UNITS_NS
 from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS
@@ -39,6 +39,11 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`tables.NAME`", models.TableSpec),
     ("`tables.NAME.dimension`", models.DimensionSpec),
     ("`as_of`", models.AsOfSpec),
+    ("`episodes`", episode_models.EpisodesSpec),
+    ("`episodes.group`", episode_models.EpisodeGroupSpec),
+    ("`episodes.mutes`", episode_models.MuteSpec),
+    ("`episodes.inhibit`", episode_models.InhibitSpec),
+    ("`episodes.inhibit.by` and `episodes.inhibit.mutes`", episode_models.SelectionSpec),
 )
 _OPERATORS = (
     ("`+ - * / %`", "arithmetic; `x / 0` and `x % 0` are null, and so is any result that is not finite"),

@@ -97,7 +97,7 @@ def test_an_empty_quarantine_is_not_left_behind(offbeat: Command, tmp_path: Path
 def test_the_first_alert_of_a_report_is_the_one_explained(offbeat: Command, bars: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     done = offbeat("run", "bars", bars, "--alerts", out)
-    first = re.findall(r"\b[0-9a-f]{12}\b", done.out)[0]
+    first = re.findall(r"worst alert ([0-9a-f]{12})\b", done.out)[0]
     assert f"Alert {first}" in offbeat("explain", "worst", "--alerts", out).out
     assert first == re.findall(r"\b[0-9a-f]{12}\b", offbeat("alerts", out).out)[0]
 
@@ -113,7 +113,7 @@ def test_alerts_as_lines_on_standard_output(bars: Path) -> None:
     assert done.code == 0
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert {"alert_id", "severity", "detectors"} <= lines[0].keys()
-    assert f"of {len(lines):,} alerts" in done.err  # the report makes room for the lines
+    assert f"({len(lines):,} alerts)" in done.err  # the report makes room for the lines
 
 
 def test_settings(offbeat: Command, bars: Path) -> None:

@@ -11,9 +11,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from offbeat.fold.episodes import Episodes
 from offbeat.io.read.alert_files import mean_score
 from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import Record, alerts_table, number, safe
+from offbeat.io.report.episode_report import episodes_report
 
 _PARTS = (
     ("scored", "scored by at least one detector"),
@@ -106,9 +108,18 @@ def run_report(
     remarks: Sequence[str] = (),
     gaps: pl.DataFrame | None = None,
     zone: str = "UTC",
+    episodes: Episodes | None = None,
 ) -> RenderableType:
-    """The whole report. `ledger` is the object that `--json` prints, `worst` the alerts to show, worst first."""
-    parts: list[RenderableType] = [ledger_table(ledger), worst_table(worst, int(ledger.get("alerts", len(worst))), zone=zone)]
+    """The whole report. `ledger` is the object that `--json` prints, `worst` the alerts to show, worst first.
+
+    Where not all alerts can be shown, the worst `episodes` are, if they are known.
+    """
+    alerts = int(ledger.get("alerts", len(worst)))
+    parts: list[RenderableType] = [ledger_table(ledger)]
+    if episodes is not None and (alerts > len(worst) or episodes.muted):
+        parts.append(episodes_report(episodes, zone=zone))
+    else:
+        parts.append(worst_table(worst, alerts, zone=zone))
     if gaps is not None and not gaps.is_empty():
         parts.append(gaps_table(gaps, zone=zone))
     if said := [*remarks, *_left_out(ledger)]:

@@ -1,0 +1,70 @@
+"""Which group an alert is of: by its key, a column, a mapping, or all of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from offbeat.core.batch import I32, I64
+from offbeat.core.episode_plan import EpisodePlan
+from offbeat.fold.episode_alerts import AlertFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Groups by number."""
+
+    spaces: tuple[str, ...]
+    """What the name of each is a name of: two groups may have one name."""
+    names: tuple[str, ...]
+    quiet_ns: I64
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def groups_of(plan: EpisodePlan, facts: AlertFacts, texts: Sequence[str]) -> tuple[Groups, I32]:
+    """The groups, and the group of each alert."""
+    width = len(texts) + 1
+    word = (facts.view.astype(np.int64) * width + facts.key) * width + (facts.value + 1)
+    distinct, places = np.unique(word, return_inverse=True)
+    mapping = dict(plan.mapping)
+    longest = _quiets(plan)
+    numbers: dict[tuple[str, str], int] = {}
+    of = np.zeros(len(distinct), np.int32)
+    for at, code in enumerate(distinct.tolist()):
+        rest, value = divmod(code, width)
+        view, key = divmod(rest, width)
+        name = _group(plan, view, texts[key], texts[value - 1] if value else "", mapping)
+        of[at] = numbers.setdefault(name, len(numbers))
+    # In the order of their names, so that nothing depends on which alert came first.
+    ordered = sorted(numbers)
+    rank = np.empty(len(numbers), np.int32)
+    rank[[numbers[name] for name in ordered]] = np.arange(len(numbers))
+    spaces, names = zip(*ordered, strict=True) if ordered else ((), ())
+    return Groups(spaces, names, np.array([longest[space] for space in spaces], np.int64)), rank[of][places]
+
+
+def _group(plan: EpisodePlan, view: int, key: str, value: str, mapping: dict[str, str]) -> tuple[str, str]:
+    """(space, name) of a group."""
+    own = plan.views[view]
+    if plan.group == "all":
+        return "all", "all"
+    if plan.group == "column" and (own.grouped or value):
+        return f"column {plan.column}", key if own.grouped else value
+    if plan.group == "mapping" and own.grouped:
+        return "mapping", key
+    if plan.group == "mapping" and own.space == "key" and key in mapping:
+        return "mapping", mapping[key]
+    return own.space, key
+
+
+def _quiets(plan: EpisodePlan) -> dict[str, int]:
+    """The quiet time of groups, by space: the longest of the views that may bring alerts to them."""
+    every = max((view.quiet_ns for view in plan.views), default=0)
+    quiet = {"all": every, "mapping": every, f"column {plan.column}": every}
+    for view in plan.views:
+        quiet[view.space] = max(quiet.get(view.space, 0), view.quiet_ns)
+    return quiet

@@ -1,0 +1,41 @@
+"""Episodes as a file: whole, and replaced in one step whenever they are written anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from offbeat.errors import UserError
+from offbeat.io.write.atomic_file import StagedFile, cannot_write
+from offbeat.io.write.jsonl_sink import json_lines
+
+_JSONL = {".jsonl", ".ndjson"}
+_PARQUET = {".parquet", ".pq"}
+
+
+def check_episode_file(path: Path) -> Path:
+    """The path itself. Raises UserError for a kind of file that episodes are not written to."""
+    if path.suffix.lower() not in _JSONL | _PARQUET:
+        raise UserError(f"cannot write episodes to {path}: name a file *.jsonl, *.ndjson or *.parquet")
+    if path.is_dir():
+        raise UserError(f"cannot write episodes to {path}: it is a folder; name a file")
+    return path
+
+
+def write_episodes(path: Path, episodes: pa.Table) -> None:
+    """Put the episodes (see `episode_table`) in the place of what the file held. Raises UserError where it cannot be written."""
+    staged = StagedFile(check_episode_file(path))
+    try:
+        if path.suffix.lower() in _JSONL:
+            staged.handle.write(json_lines(episodes))
+        else:
+            pq.write_table(episodes, staged.handle, compression="zstd", store_schema=False)
+        staged.publish(durable=True)
+    except OSError as error:
+        staged.discard()
+        raise cannot_write(path, error) from error
+    except BaseException:
+        staged.discard()
+        raise
