@@ -1,4 +1,4 @@
-"""Run as a program: the package against the oracle on fixed streams and on the real bars, then one digest of every bit of every alert.
+"""Run as a program: one digest of every bit of every alert of fixed streams and of the real bars, which other tests hold to the oracle.
 
 `test_bits.py` runs it under several instruction sets and wants the same line from all of them [S11].
 """
@@ -10,9 +10,8 @@ from hashlib import blake2b
 
 from case import Case
 from driver import Driver
-from harness import assert_same, bits, in_order
+from harness import bits, in_order
 from hypothesis import given, settings
-from oracle import run
 from phases import PHASES
 from population_windows import Run, windows
 from real_bars import FOLDER, real_rows
@@ -27,7 +26,6 @@ def add_streams(case: Case, digest: blake2b) -> None:
         ours = Driver(case)
         ours.feed(stream.rows)
         ours.drain()
-        assert_same(ours.alerts(), run(case.pipeline, stream.rows).alerts)
         digest.update(repr([bits(alert) for alert in in_order(ours.alerts())]).encode())
 
     law()
@@ -39,7 +37,6 @@ def add_bars(digest: blake2b) -> None:
     for at in range(0, len(rows), 10_000):
         ours.feed(rows[at : at + 10_000])
     ours.drain()
-    assert_same(ours.alerts(), run(BARS.pipeline, rows).alerts)
     digest.update(repr([bits(alert) for alert in in_order(ours.alerts())]).encode())
 
 
