@@ -10,8 +10,11 @@ import typer
 ALERTS_EXAMPLES = """\b
 Examples:
   offbeat alerts alerts.jsonl
-  offbeat alerts out.parquet --limit 50
-  offbeat alerts out.parquet --key AARTIIND --key TCS
+  offbeat alerts out.parquet --top 50 --key AARTIIND --key TCS
+  offbeat alerts sqlite:///alerts.db --level critical --since 2024-03-01
+  # The five worst of each day, for a spreadsheet
+  offbeat alerts sqlite:///alerts.db --top 5 --per day --xlsx worst.xlsx
+  offbeat alerts out.parquet --where 'severity > 0.9 AND volume > 1e6'
   # What is in a topic, and what comes
   offbeat alerts kafka://broker:9092/anomalies
 """
@@ -28,52 +31,66 @@ _Pipeline = Annotated[
     typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
 ]
 
+_File = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write a flat table to this file, - for standard output.", show_default=False)
+]
+
 
 def alerts(
     uri: Annotated[
-        str, typer.Argument(metavar="URI", help="A file, folder or topic that `offbeat run --alerts` wrote to.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file, folder, topic or database that `offbeat run --alerts` wrote to.", show_default=False
+        ),
     ],
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Number of alerts to show.")] = 20,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", "--limit", min=1, metavar="N", help="Number of alerts, the worst first.", show_default="20; all into a file"),
+    ] = None,
+    per: Annotated[
+        str | None, typer.Option(metavar="PERIOD", help="The worst of each hour, day, week or month.", show_default="the worst of all")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only alerts from this date or time on, in the zone of the list.", show_default=False)
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only alerts before this date or time.", show_default=False)] = None,
+    level: Annotated[list[str] | None, typer.Option(metavar="LEVEL", help="Only alerts of this level. Repeatable.")] = None,
     key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only alerts of this key. Repeatable.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Only alerts for which this is true: an expression as in pipelines, over columns of the alert and of its row.",
+            show_default=False,
+        ),
+    ] = None,
+    csv: _File = None,
+    xlsx: _File = None,
+    parquet: _File = None,
+    json: _File = None,
     pipeline: _Pipeline = None,
     follow: Annotated[
         bool | None,
         typer.Option("--follow/--no-follow", help="Of a topic, go on with alerts as they come.", show_default="--follow on a terminal"),
     ] = None,
 ) -> None:
-    """List the worst alerts of a run, or of a topic.
+    """List the worst alerts of a run, a topic or a database, or write them to a file for others.
 
     Sorted by severity, then votes, then score. Times are in the zone of the pipeline, in UTC where the pipeline is not known. Of a topic,
     new alerts follow, a line each, until Ctrl-C.
     """
-    import polars as pl
+    from offbeat.cli.list_alerts import Request, follows, list_alerts
 
-    from offbeat.cli.reading import of_keys, plan_of, records
-    from offbeat.cli.say import say
-    from offbeat.cli.terminal import console, show
-    from offbeat.errors import UserError
-    from offbeat.io.kafka import KAFKA
-    from offbeat.io.read.alert_files import latest, read_alerts
-    from offbeat.io.report.run_report import ranked, worst_table
-
-    if uri.startswith(KAFKA) and (console().is_terminal if follow is None else follow):
+    files = {"csv": csv, "xlsx": xlsx, "parquet": parquet, "json": json}
+    request = Request(
+        uri, top, per, since, until, tuple(level or ()), tuple(key or ()), where, {kind: to for kind, to in files.items() if to}, pipeline
+    )
+    if follows(request, follow):
         from offbeat.cli.following import follow_topic
 
-        follow_topic(uri, limit, key or [], pipeline)
-        return
-    if follow:
-        raise UserError(f"--follow is for topics, {KAFKA}HOST:PORT/TOPIC; a file is listed as it is")
-    found = latest(read_alerts(uri))
-    if key:
-        found, lacking = of_keys(found, key)
-        if found.is_empty():
-            raise UserError(f"no alerts of {lacking} in {uri}")
-        if lacking:
-            say(f"no alerts of {lacking} in {uri}")
-    worst = records(ranked(found, limit))
-    plan = plan_of(pipeline, worst[0]["pipeline"]) if worst else None
-    zone = plan.zone if plan is not None else "UTC"
-    show(worst_table(worst, found.filter(pl.col("status") != "retracted").height, zone=zone), console())
+        follow_topic(uri, top or 20, key or [], pipeline)
+    else:
+        list_alerts(request)
 
 
 def explain(

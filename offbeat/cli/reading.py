@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,6 @@ _MOST_ROWS = 2_500
 def records(alerts: pl.DataFrame) -> list[dict[str, Any]]:
     """A frame of alerts as their JSON lines read."""
     return alert_records(alerts.to_arrow())
-
-
-def of_keys(alerts: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.DataFrame, str]:
-    """The alerts of `keys`, and in words which of the keys have none: empty where each has one."""
-    found = alerts.filter(pl.col("key").is_in(keys))
-    there = set(found["key"].cast(pl.String))
-    lacking = [repr(key) for key in dict.fromkeys(keys) if key not in there]
-    return found, f"key{'s' * (len(lacking) > 1)} {', '.join(lacking)}" if lacking else ""
 
 
 def one(uri: str, alert_id: str) -> dict[str, Any]:

@@ -18,10 +18,13 @@ from offbeat.engines.run_result import Run
 from offbeat.errors import UserError
 from offbeat.io.contract import Source
 from offbeat.io.read.alert_files import latest, read_alerts, typed
+from offbeat.io.read.alert_query import by_rank
 from offbeat.io.read.frame import FrameSource
 from offbeat.io.read.open_source import open_source
+from offbeat.io.report.flat_alerts import alerts_flat
 from offbeat.io.write.episode_table import SCHEMA as EPISODES
 from offbeat.io.write.episode_table import episode_table
+from offbeat.io.write.list_files import KINDS, write_list
 from offbeat.io.write.schema_union import fitted, plan_schema
 from offbeat.io.write.sinks import local_path
 from offbeat.spec.load import load_plan
@@ -34,6 +37,7 @@ class Result:
     run: Run
     outputs: tuple[str, ...]
     kept: pl.DataFrame | None
+    zone: str
 
     def __repr__(self) -> str:
         ledger = self.run.ledger
@@ -54,6 +58,24 @@ class Result:
         """
         known = self.run.episodes
         return pl.DataFrame(EPISODES.empty_table() if known is None else episode_table(known))
+
+    @property
+    def alerts_flat(self) -> pl.DataFrame:
+        """The alerts as a flat table, the worst first: what fired, observed, expected, times in the pipeline's zone, and the judged row.
+
+        See `write_alerts` for a file that a spreadsheet opens without harm.
+        """
+        return alerts_flat(by_rank(self.alerts.filter(pl.col("status") != "retracted")), self.zone)
+
+    def write_alerts(self, path: str | Path) -> None:
+        """Write `alerts_flat` to a file: .csv, .xlsx, .parquet or .json. A text that would be a formula is written as text.
+
+        Raises UserError for another kind of file, and where it cannot be written.
+        """
+        kind = Path(path).suffix.lower().removeprefix(".")
+        if kind not in KINDS:
+            raise UserError(f"cannot tell the format of {str(path)!r}; supported are {', '.join(f'*.{name}' for name in KINDS)}")
+        write_list(self.alerts_flat, kind, str(path))
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -129,7 +151,7 @@ def run(
         schema = plan_schema(plan)
         made = [fitted(table_of(plan, block), schema) for block in done.blocks]
         kept = latest(typed(pl.DataFrame(pa.concat_tables(made) if made else schema.empty_table())))
-    return Result(done, outputs, kept)
+    return Result(done, outputs, kept, plan.zone)
 
 
 def _files(outputs: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 UNITS_NS = {
     "ns": 1,
@@ -111,14 +112,14 @@ def calendar_day(text: str) -> date:
     return day
 
 
-def instant_ns(text: str) -> int:
-    """Nanoseconds since 1970 UTC of an ISO 8601 date or time; without an offset it is UTC. Raises ValueError."""
+def instant_ns(text: str, zone: str = "UTC") -> int:
+    """Nanoseconds since 1970 UTC of an ISO 8601 date or time; without an offset it is local time of `zone`. Raises ValueError."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise ValueError(f"{text!r} is not a date or time; write 2000-01-01 or 2000-01-01T09:15:00+05:30") from None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=UTC if zone == "UTC" else ZoneInfo(zone))
     past = moment - _EPOCH
     value = (past.days * 86_400 + past.seconds) * 1_000_000_000 + past.microseconds * 1_000
     if abs(value) > GREATEST_NS:

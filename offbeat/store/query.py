@@ -8,27 +8,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 
+from offbeat.io.read.alert_query import Filters
 from offbeat.store.models import ALERTS
 from offbeat.store.rows import indexed_text
 
 _A = ALERTS.c
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Alerts of which all of this holds; an empty tuple asks nothing."""
-
-    pipelines: tuple[str, ...] = ()
-    views: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-    levels: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
-    """By default all but retracted."""
-    since_ns: int | None = None
-    """Earliest time, in nanoseconds since 1970, UTC."""
-    until_ns: int | None = None
-    """First time that is too late."""
-    min_severity: float | None = None
 
 
 class Order(StrEnum):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from sqlalchemy import Row, func, select
 
 from offbeat.errors import UserError
+from offbeat.io.read.alert_query import Filters
 from offbeat.store.database import Database, StoreGoneError
 from offbeat.store.models import ALERTS, CHANGES
 from offbeat.store.open import open_database
-from offbeat.store.query import Cursor, Filters, Order, filtered, page_of
+from offbeat.store.query import Cursor, Order, filtered, page_of
 
 __all__ = ["Cursor", "Filters", "Order", "Page", "Store", "StoreGoneError", "StoredAlert", "Totals"]
 _EVERYTHING = Filters()
@@ -115,10 +116,12 @@ class Store:
         Ask again with the `change` of the last one. 0 is before all. Nothing is left out: numbers become visible in their order.
         """
         statuses = filters.statuses or ("early", "provisional", "final", "retracted")
-        wanted = Filters(filters.pipelines, filters.views, filters.keys, filters.levels, statuses, filters.since_ns, filters.until_ns)
-        statement = filtered(select(ALERTS), wanted).where(ALERTS.c.change > change).order_by(ALERTS.c.change).limit(limit)
-        if filters.min_severity is not None:
-            statement = statement.where(ALERTS.c.severity >= filters.min_severity)
+        statement = (
+            filtered(select(ALERTS), replace(filters, statuses=statuses))
+            .where(ALERTS.c.change > change)
+            .order_by(ALERTS.c.change)
+            .limit(limit)
+        )
         return tuple(self._found(statement))
 
     def last_change(self) -> int:
@@ -153,6 +156,13 @@ class Store:
         """How many alerts."""
         with self.database.reading() as connection:
             return int(connection.execute(filtered(select(func.count()).select_from(ALERTS), filters)).scalar_one())
+
+    def first_time(self, filters: Filters = _EVERYTHING) -> int | None:
+        """The earliest time of an alert; None where there is none."""
+        with self.database.reading() as connection:
+            asked = filtered(select(ALERTS.c.time_ns), filters).order_by(ALERTS.c.time_ns).limit(1)
+            found: int | None = connection.execute(asked).scalar()
+            return found
 
     def pipelines(self) -> list[str]:
         """The pipelines that have alerts here, by name."""

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from offbeat.store.database import Database
 from offbeat.store.open import open_database
-from offbeat.store.query import Filters, Order, page_of
-from offbeat.store.store import Store
+from offbeat.store.query import page_of
+from offbeat.store.store import Filters, Order, Store
 
 ROWS = 300_000
 _DAY = 86_400_000_000_000

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offbeat.fold.episodes import Episodes
-from offbeat.io.read.alert_files import mean_score
+from offbeat.io.read.alert_query import by_rank
 from offbeat.io.report.block_table import BlockTable
 from offbeat.io.report.console import Record, alerts_table, number, safe
 from offbeat.io.report.episode_report import episodes_report
@@ -53,13 +53,8 @@ def worst_table(alerts: Sequence[Record], total: int, *, zone: str = "UTC") -> R
 
 
 def ranked(alerts: pl.DataFrame, most: int = 10) -> pl.DataFrame:
-    """The worst alerts of a frame (see `read_alerts`); retracted ones are left out.
-
-    By severity, then votes, then score (the mean of the detectors that voted, S19), then the earlier.
-    """
-    scored = alerts.filter(pl.col("status") != "retracted").with_columns(_score=mean_score())
-    order = ["severity", "votes", "_score", "time"]
-    return scored.sort(order, descending=[True, True, True, False], nulls_last=True, maintain_order=True).head(most).drop("_score")
+    """The worst alerts of a frame (see `read_alerts`), in the order of `by_rank`; retracted ones are left out."""
+    return by_rank(alerts.filter(pl.col("status") != "retracted")).head(most)
 
 
 def gaps_table(gaps: pl.DataFrame, most: int = 10, *, zone: str = "UTC") -> RenderableType:

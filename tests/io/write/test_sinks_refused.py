@@ -32,10 +32,10 @@ def refused(uri: str, *, position: Position | None = None, bounded: bool = True)
     return str(caught.value)
 
 
-@pytest.mark.parametrize("uri", ["sqlite:///a.db", "postgresql://host/db", "carrier-pigeon://coop"])
-def test_systems_that_are_not_there_yet_are_named_with_those_that_are(uri: str) -> None:
-    message = refused(uri)
-    assert uri.split(":", maxsplit=1)[0] in message
+def test_a_system_that_nobody_can_write_to_is_named_with_those_that_are_there() -> None:
+    message = refused("carrier-pigeon://coop")
+    assert "carrier-pigeon" in message
+    assert "postgresql://" in message
     assert "*.jsonl" in message
     assert "*.parquet" in message
 
