@@ -74,7 +74,7 @@ def alerts(
         typer.Option("--follow/--no-follow", help="Of a topic, go on with alerts as they come.", show_default="--follow on a terminal"),
     ] = None,
 ) -> None:
-    """List the worst alerts of a file, topic or database, also as a table.
+    """List the worst alerts, or write them to a file for others.
 
     Sorted by severity, then votes, then score. Times are in the zone of the pipeline, in UTC where the pipeline is not known. Of a topic,
     new alerts follow, a line each, until Ctrl-C.
