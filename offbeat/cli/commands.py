@@ -16,6 +16,8 @@ from offbeat.cli.episodes import episodes
 from offbeat.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
 from offbeat.cli.evaluate import evaluate
 from offbeat.cli.generate import generate
+from offbeat.cli.incidents import EXAMPLES as INCIDENTS_EXAMPLES
+from offbeat.cli.incidents import incidents
 from offbeat.cli.quarantine import quarantine
 from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from offbeat.cli.replay import replay
@@ -64,6 +66,7 @@ app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=ALERTS_EXAMPLES)(alerts)
 app.command(epilog=EPISODES_EXAMPLES)(episodes)
+app.command(epilog=INCIDENTS_EXAMPLES)(incidents)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(state, name="state")
 app.add_typer(generate, name="generate")

@@ -121,7 +121,10 @@ class FactReader:
         )
 
     def of_frame(self, alerts: pl.DataFrame) -> AlertFacts:
-        """Alerts as `read_alerts` gives them. Raises UserError for those of a view that the pipeline has not."""
+        """Alerts as `read_alerts` gives them; without `detectors` no votes are known, and without `row` no column that names the group.
+
+        Raises UserError for those of a view that the pipeline has not.
+        """
         n = alerts.height
         if not n:
             return AlertFacts.none()
@@ -132,7 +135,7 @@ class FactReader:
             raise UserError(
                 f"some alerts are of view {other[0]!r}, which pipeline {pipeline!r} has not: name the one that raised them"
             )
-        row, column = alerts.schema["row"], self._plan.column
+        row, column = alerts.schema.get("row"), self._plan.column
         named = isinstance(row, pl.Struct) and column != "" and any(field.name == column for field in row.fields)
         hexes = "".join(alerts["alert_id"].to_list())
         status = alerts["status"].cast(pl.String).replace_strict(list(STATUSES), range(len(STATUSES)), return_dtype=pl.Int8)
@@ -146,7 +149,7 @@ class FactReader:
             value=self.texts.of(alerts["row"].struct.field(column)) if named else np.full(n, -1, np.int32),
             time_ns=alerts["time"].cast(pl.Datetime("ns", "UTC")).to_physical().to_numpy().astype(np.int64),
             severity=alerts["severity"].fill_null(0.0).to_numpy().astype(np.float64),
-            voted=self._votes(alerts, views),
+            voted=self._votes(alerts, views) if "detectors" in alerts.columns else np.zeros(n, np.int64),
         )
 
     def _picked(self, texts: pl.Series, codes: I32) -> I32:

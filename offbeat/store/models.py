@@ -52,3 +52,62 @@ WRITERS = Table(
     Column("commits", BigInteger, nullable=False),
 )
 """How many commits each run with a state has made here, written in the same transaction as its alerts."""
+
+INCIDENTS = Table(
+    "incidents",
+    METADATA,
+    Column("incident_id", String(32), primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("snoozed_until_ns", BigInteger),
+    Column("label", String(16)),
+    Column("label_why", Text),
+    Column("merged_into", String(32)),
+)
+"""What people did about an episode: a row from the first time on that somebody did. `incident_id` is the episode's id at that time.
+
+`state`, `who` and `at_ns` are the last ones, `label` is what the episode turned out to be. `merged_into`: the incident that went on when
+the episodes of both had become one.
+"""
+
+INCIDENT_ALERTS = Table(
+    "incident_alerts",
+    METADATA,
+    Column("alert_id", String(32), primary_key=True),
+    Column("incident_id", String(32), nullable=False),
+    Index("incident_alerts_of", "incident_id"),
+)
+"""The alerts that were of an incident when somebody last did something about it: whatever becomes of the episode, it is found by them."""
+
+ACTIONS = Table(
+    "incident_actions",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("incident_id", String(32), nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("incident_actions_of", "incident_id", "number"),
+)
+"""Who did what, when: only ever added to."""
+
+MUTES = Table(
+    "mutes",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("view", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since_ns", BigInteger),
+    Column("until_ns", BigInteger),
+    Column("who", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("removed_by", Text),
+    Column("removed_ns", BigInteger),
+    Index("mutes_of", "pipeline", "number"),
+)
+"""What is known already, and maintenance windows (those with `since_ns` and `until_ns`); `view` '' is every view."""

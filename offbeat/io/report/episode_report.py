@@ -48,7 +48,10 @@ def _count(n: int, what: str) -> str:
 
 
 def episode_lines(episodes: Sequence[Mapping[str, Any]], *, title: str = "", zone: str = "UTC") -> RenderableType:
-    """Episodes as records (see `episode_table`) in the given order: how bad, which group, when and how long; below it, what fired."""
+    """Episodes as records (see `episode_table`) in the given order: how bad, which group, when and how long; below it, what fired.
+
+    A `state` in a record is said too.
+    """
     return _Lines(episodes, title, zone)
 
 
@@ -102,20 +105,21 @@ class _Lines:
 
 def _told(one: Mapping[str, Any]) -> str:
     """`price_jump 3, volume_surge 40`; which of the views, and whose keys, where there are several; why it asks for no attention."""
-    views = len(one["views"]) > 1
+    several = len(one["views"]) > 1
     votes = sorted(one["detectors"], key=lambda entry: -entry["alerts"])
-    said = [", ".join(f"{safe(v['view'], 24) + '.' if views else ''}{safe(v['name'], 32)} {v['alerts']:,}" for v in votes)]
+    said = [", ".join(f"{safe(v['view'], 24) + '.' if several else ''}{safe(v['name'], 32)} {v['alerts']:,}" for v in votes)]
+    said.append(str(one.get("state", "")))
     keys = one["keys"]
     if keys != [one["group"]]:
         said.append(f"{len(keys):,} keys" if len(keys) > 3 else "of " + ", ".join(safe(key, 24) for key in keys))
     said.append(f"worst alert {one['worst'][:ID_DIGITS]}")
     if one["status"] == "open":
-        said.append("open")
+        said.append("open" if "state" not in one else "goes on")
     if one["muted"] is not None:
         said.append(f"muted: {safe(one['muted'])}")
     if one["inhibited_by"] is not None:
         said.append(f"inhibited by {one['inhibited_by'][:ID_DIGITS]}")
-    return "; ".join(said)
+    return "; ".join(part for part in said if part)
 
 
 def _seconds(time: str) -> str:

@@ -101,6 +101,11 @@ def episode_table(episodes: Episodes, places: I64 | None = None) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
+def episode_ids(episodes: Episodes) -> list[str]:
+    """(k,) ids."""
+    return [row.tobytes().hex() for row in _ids(episodes, np.arange(len(episodes)))]
+
+
 def _ids(episodes: Episodes, at: I64) -> npt.NDArray[np.uint8]:
     """(n, 16): BLAKE2b of pipeline, group and first alert."""
     out = np.empty((len(at), 16), np.uint8)
