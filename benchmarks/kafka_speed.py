@@ -23,7 +23,8 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from benchmarks.decode import json_lines
 from benchmarks.results import record
-from offbeat.engines.kafka.worker import Job, KafkaEngine
+from offbeat.engines.kafka.job import Job
+from offbeat.engines.kafka.worker import KafkaEngine
 from offbeat.engines.sharding import cut
 from offbeat.fold.fold import Fold
 from offbeat.io.kafka.address import KafkaAddress

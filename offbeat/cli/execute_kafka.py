@@ -28,6 +28,7 @@ from offbeat.spec.load import load_plan
 
 if TYPE_CHECKING:
     from offbeat.engines.kafka.topics import Beginning
+    from offbeat.io.kafka.schemas import Schemas
 
 _SLOTS = 256
 
@@ -35,9 +36,10 @@ _SLOTS = 256
 def execute(request: Request) -> int:
     """Run a worker; the exit code. Raises UserError for what a person can put right."""
     source = address_of_topic(request.sources[0])
+    from offbeat.engines.kafka.job import Job
     from offbeat.engines.kafka.metrics import served
     from offbeat.engines.kafka.topics import check_group
-    from offbeat.engines.kafka.worker import Job, KafkaEngine
+    from offbeat.engines.kafka.worker import KafkaEngine
 
     plan = load_plan(request.pipeline, request.overrides)
     group = request.kafka.group or plan.name
@@ -57,6 +59,7 @@ def execute(request: Request) -> int:
             state=state,
             alerts=alerts,
             dead_letters=request.kafka.dead_letters,
+            schemas=_schemas(request, state / group),
             begin=begin,
             until_end=until_end,
             until_ns=until_ns,
@@ -93,6 +96,18 @@ def _alerts(request: Request, source: KafkaAddress) -> KafkaAddress | None:
     return found
 
 
+def _schemas(request: Request, folder: Path) -> Schemas | None:
+    asked = request.kafka
+    if asked.payload != "avro":
+        return None
+    try:
+        from offbeat.io.kafka.schemas import Schemas
+    except ModuleNotFoundError as error:
+        raise UserError("Avro needs fastavro and confluent-kafka's extras: pip install 'offbeat[kafka]'") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    return Schemas(asked.schemas, asked.registry, folder)
+
+
 def _bounds(request: Request) -> tuple[Beginning, bool, int | None]:
     from offbeat.engines.kafka.topics import Beginning, Start
 
@@ -120,7 +135,10 @@ def _default_state() -> Path:
 @contextmanager
 def _instance(asked: str | None, state: Path, group: str) -> Iterator[str]:
     """A name that no other worker on this machine has at this time, and that a worker started again after a crash has once more."""
+    from offbeat.engines.kafka.topics import check_instance
+
     if asked is not None:
+        check_instance(asked)
         yield asked
         return
     folder = state / group

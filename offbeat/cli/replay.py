@@ -52,6 +52,15 @@ def replay(
             help="To a topic: how often all partitions are told which time has passed, so that windows become final; 0s for never.",
         ),
     ] = "1m",
+    payload: Annotated[str, typer.Option("--format", metavar="FORMAT", help="To a topic: what records are, json or avro.")] = "json",
+    schema: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Avro schema; written from the pipeline if it is not there.", show_default="none"),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Register the Avro schema there; records begin with its id.", show_default="none"),
+    ] = None,
 ) -> None:
     """Replay a source in event-time order.
 
@@ -63,14 +72,18 @@ def replay(
         raise UserError("cannot replay standard input; name a file, a folder or a quoted pattern")
     if resume is not None and not target.startswith(KAFKA):
         raise UserError(f"--resume is for a replay to {KAFKA}HOST:PORT/TOPIC")
+    if payload != "json" and not target.startswith(KAFKA):
+        raise UserError(f"--format {payload} is for a replay to {KAFKA}HOST:PORT/TOPIC")
     from offbeat.cli.replaying import TopicOptions, send
+    from offbeat.cli.request import check_payload
     from offbeat.spec.duration import duration_ns
 
+    check_payload(payload, (schema,) if schema is not None else (), registry)
     try:
         every_ns = duration_ns(punctuate)
     except ValueError as error:
         raise UserError(f"--punctuate: {error}") from error
-    send(source, target, pipeline, pace, TopicOptions(resume, every_ns))
+    send(source, target, pipeline, pace, TopicOptions(resume, every_ns, payload, schema, registry))
 
 
 def _speed(text: str) -> float | None:

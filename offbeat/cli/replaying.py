@@ -36,6 +36,11 @@ class TopicOptions:
     """Name of the replay, which goes on where it was stopped."""
     every_ns: int = 60_000_000_000
     """How often event time is told by punctuation; 0: never."""
+    payload: str = "json"
+    schema: str | None = None
+    """File of the Avro schema, which is written if it is not there."""
+    registry: str | None = None
+    """Where it is registered."""
 
 
 def send(source: str, target: str, pipeline: str | None, speed: float | None, topic: TopicOptions) -> None:
@@ -58,13 +63,20 @@ def _to_topic(opened: FileSource, rows: ByTime, plan: Plan, target: str, speed: 
     address = address_of_topic(target)
     from offbeat.engines.kafka.replay_out import TopicWriter
 
-    writer = TopicWriter(address, topic.resume, topic.every_ns)
+    record = None
+    if topic.payload == "avro":
+        from offbeat.io.kafka.avro_rows import AvroRows
+
+        record = AvroRows(plan.source, plan.name, address.topic, topic.schema, topic.registry).record
+    writer = TopicWriter(address, topic.resume, topic.every_ns, say=say, record=record)
     try:
         if writer.sent:
             say(f"{writer.sent:,} rows of this replay are in the topic already")
         floors = floors_of(opened.in_order_of_time()) if topic.every_ns else None
         with line:
-            return replay(rows, plan.source, writer.write, speed, line, floors=floors, skip=writer.sent)
+            done = replay(rows, plan.source, writer.write, speed, line, floors=floors, skip=writer.sent, skipped=writer.skip)
+        writer.require_all()
+        return done
     finally:
         writer.close()
 

@@ -19,6 +19,9 @@ class KafkaRequest:
     until: str | None = None
     dead_letters: str | None = None
     metrics_port: int | None = None
+    payload: str = "json"
+    schemas: tuple[str, ...] = ()
+    registry: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,22 @@ def check(request: Request) -> None:
     if request.from_kafka:
         _check_kafka(request)
     elif request.kafka != KafkaRequest():
-        raise UserError(f"--group, --instance, --from, --until, --dead-letters and --metrics-port are for a source {KAFKA}HOST:PORT/TOPIC")
+        raise UserError(
+            "--group, --instance, --from, --until, --dead-letters, --metrics-port, --format, --schema and --registry are for a source "
+            f"{KAFKA}HOST:PORT/TOPIC"
+        )
+
+
+def check_payload(payload: str, schemas: tuple[str, ...], registry: str | None) -> None:
+    """Raise UserError for a format of records that we do not have, or one without what it needs."""
+    if payload not in {"json", "avro"}:
+        raise UserError(f"--format {payload}: expected json or avro")
+    if payload == "json" and (schemas or registry is not None):
+        raise UserError("--schema and --registry are for --format avro")
 
 
 def _check_kafka(request: Request) -> None:
+    check_payload(request.kafka.payload, request.kafka.schemas, request.kafka.registry)
     if len(request.sources) > 1:
         raise UserError(f"a worker reads one topic: {KAFKA}HOST:PORT/TOPIC stands alone as the source")
     if request.tables:

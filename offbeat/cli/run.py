@@ -157,6 +157,28 @@ def run(
             rich_help_panel=_KAFKA,
         ),
     ] = None,
+    payload: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="What records are: json or avro.", rich_help_panel=_KAFKA)
+    ] = "json",
+    schemas: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--schema",
+            metavar="[ID=]FILE",
+            help="Avro schema of all records; or of those that begin with this id, repeatable.",
+            rich_help_panel=_KAFKA,
+            show_default=False,
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Schema registry that knows the ids with which Avro records begin.",
+            show_default="none",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
 ) -> None:
     """Score every row of a source and emit alerts.
 
@@ -178,7 +200,7 @@ def run(
         as_json=as_json,
         workers=workers,
         ends=ends,
-        kafka=KafkaRequest(group, instance, begin, until, dead_letters, metrics_port),
+        kafka=KafkaRequest(group, instance, begin, until, dead_letters, metrics_port, payload, tuple(schemas or ()), registry),
         append=append,
         rebuild=rebuild,
         episodes=episodes,

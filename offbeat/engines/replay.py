@@ -66,18 +66,21 @@ def replay(
     *,
     floors: Sequence[int] | None = None,
     skip: int = 0,
+    skipped: Callable[[pl.Series, I64], None] | None = None,
 ) -> Replayed:
     """Write every row as a JSON line from which `plan` reads exactly the same values.
 
     speed: seconds of event time in a second; None: as fast as `write` takes them. The first row goes out at once. `progress` is called
     after each writing, and now and then while waiting. floors: what `floors_of` gave, so that stretches say which times have passed. skip:
-    so many rows were replayed before and are left out.
+    so many rows were replayed before and are left out; `skipped` is shown their keys and times.
     """
     clock = clock or Clock()
     at = Replayed()
     began = clock.now()
     first: int | None = None
     for number, rows in enumerate(source):
+        if skip and skipped is not None:
+            skipped(rows.keys[:skip], rows.time_ns[:skip])
         if skip >= len(rows.time_ns):
             skip -= len(rows.time_ns)
             continue

@@ -47,14 +47,17 @@ class Snapshots:
 
     def newest(self, upto: int, state_hash: str) -> tuple[int, bytes] | None:
         """The state with the greatest position that is not after `upto`, and that position; None where there is none of this pipeline."""
-        found = max((at for at, kept in self._kept() if at <= upto and kept == state_hash), default=None)
-        if found is None:
-            return None
-        path = self._folder / f"{found:020d}-{state_hash}.arrow"
-        try:
-            return found, path.read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot read the snapshot {path}: {error.strerror}") from error
+        while True:
+            found = max((at for at, kept in self._kept() if at <= upto and kept == state_hash), default=None)
+            if found is None:
+                return None
+            path = self._folder / f"{found:020d}-{state_hash}.arrow"
+            try:
+                return found, path.read_bytes()
+            except FileNotFoundError:  # another worker has just kept a newer one, and forgot this
+                continue
+            except OSError as error:
+                raise UserError(f"cannot read the snapshot {path}: {error.strerror}") from error
 
     def hashes(self) -> set[str]:
         """State hashes of all snapshots here, to tell what differs where none fits."""

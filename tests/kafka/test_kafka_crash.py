@@ -20,6 +20,7 @@ from command import DATA, finished, process
 from folders import ROOT
 from kafka_topics import Brokers
 from kafka_worker import STEPS
+from test_kafka_poison import PIPELINE, _row
 
 pytestmark = pytest.mark.heavy
 KILLS = int(os.environ.get("OFFBEAT_KILLS", "5"))
@@ -149,3 +150,24 @@ def test_a_worker_that_slept_cannot_speak(kafka: Brokers, trades: Trades, tmp_pa
             time.sleep(3)
     assert _run({**job, "until_end": True, "instance": "other"})[0] == 0
     assert _records(kafka, out) == trades.wanted
+
+
+def test_a_worker_that_slept_puts_nothing_back(kafka: Brokers, tmp_path: Path) -> None:
+    """It has rows that gave no alert, so no open transaction that brokers would have ended: only its membership is over."""
+    pipeline, asleep = tmp_path / "own.yaml", 2.0
+    pipeline.write_text(PIPELINE)
+    topic, out = kafka.topic(1), kafka.topic(1)
+    source = f"{kafka.uri(topic)}?session.timeout.ms=2000&heartbeat.interval.ms=500"
+    job = {**_job(kafka, topic, out, tmp_path / "state", until_end=False), "pipeline": str(pipeline), "source": source}
+    kafka.fill(topic, [_row("a", second, 1) for second in range(5)], "k")
+    with _worker({**job, "instance": "sleeper", "step": "folded", "asleep": asleep}) as sleeper:
+        _until(lambda: b"T (stopped)" in Path(f"/proc/{sleeper.pid}/status").read_bytes(), "it sleeps")
+        kafka.fill(topic, [_row("a", second, 500) for second in range(5, 15)], "k")
+        with _worker({**job, "instance": "other"}) as other:
+            _until(lambda: kafka.behind(out, topic) == 0, "the other one has taken over")
+            other.send_signal(signal.SIGSTOP)  # it cannot commit again
+            sleeper.send_signal(signal.SIGCONT)
+            end = time.monotonic() + asleep + 2
+            while time.monotonic() < end:
+                assert kafka.behind(out, topic) == 0, "committed offsets were put back"
+    assert len(kafka.alerts(out)) == 10

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from broker import free_ports
 from command import DATA, finished, process
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from kafka_topics import Brokers
 from test_kafka_poison import PIPELINE, _row
@@ -65,6 +65,30 @@ def test_where_a_group_begins_and_ends(kafka: Brokers, pipeline: Path, tmp_path:
     refused = finished("run", pipeline, kafka.uri(topic), "--group", f"{topic}.none", "--from", "committed", "--state", tmp_path)
     assert refused.code == 2
     assert "has read nothing yet" in refused.err
+
+
+def test_until_a_time_to_come(kafka: Brokers, pipeline: Path, tmp_path: Path) -> None:
+    """Records come until the time does; or until one comes that is not before it."""
+    topic = kafka.topic(1)
+    kafka.fill(topic, [_row("a", 1, 500)], "k")
+    for seconds, group in ((15, "soon"), (1800, "far")):
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        before = len(kafka.read(topic))
+        name = f"{topic}.{group}"
+        command = ["run", pipeline, kafka.uri(topic), "--group", name, "--until", until, "--state", tmp_path, "--json"]
+        with process(*command) as running:
+            end = time.monotonic() + 60
+            while kafka.behind(name, topic) != 0:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            kafka.fill(topic, [_row("a", 1 + before, 500)], "k")
+            if group == "far":
+                producer = Producer({"bootstrap.servers": kafka.bootstrap})
+                producer.produce(topic, _row("a", 50, 500), "a", timestamp=int((time.time() + 2400) * 1000))
+                assert producer.flush(30) == 0
+            out, err = running.communicate(timeout=60)
+        assert running.returncode == 0, err
+        assert json.loads(out)["rows_in"] == before + 1
 
 
 def test_what_no_longer_fits_is_refused(kafka: Brokers, pipeline: Path, tmp_path: Path) -> None:
@@ -146,7 +170,7 @@ def test_a_replay_goes_on_where_it_was_killed(kafka: Brokers, tmp_path: Path) ->
     assert finished("replay", DATA / "trades", file, "--pipeline", "trades", "--speed", "max").code == 0
     wanted = file.read_bytes().splitlines()[:30_000]
     file.write_bytes(b"\n".join(wanted) + b"\n")
-    topic = kafka.topic(3)
+    topic = kafka.topic(3, retention_ms="-1")
     command = ["replay", file, kafka.uri(topic), "--pipeline", "trades", "--speed", "max", "--resume", topic, "--punctuate", "1h"]
     for _ in range(2):
         with process(*command) as running:
@@ -176,6 +200,11 @@ def test_a_replay_goes_on_where_it_was_killed(kafka: Brokers, tmp_path: Path) ->
     assert len({tuple(times) for times in told.values()}) == 1
     assert len(told) == 3
     assert all(times == sorted(set(times)) for times in told.values())
+    # Under its name another source would be left out as far as this one has come.
+    file.write_bytes(b"\n".join(wanted[1:]) + b"\n")
+    done = finished(*command)
+    assert (done.code, "--resume" in done.err) == (2, True), done.err
+    assert len(kafka.read(topic)) == len(messages)
 
 
 @pytest.mark.heavy

@@ -6,12 +6,15 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from offbeat.cli.interruption import Interruption
-from offbeat.engines.kafka import shards, worker
+from offbeat.engines.kafka import session, shards
+from offbeat.engines.kafka.job import Job
+from offbeat.engines.kafka.worker import KafkaEngine
 from offbeat.engines.snapshots import Snapshots
 from offbeat.io.kafka.address import kafka_address
 from offbeat.io.kafka.outbox import Outbox
@@ -20,7 +23,8 @@ from offbeat.spec.load import load_plan
 STEPS = ("polled", "folded", "sent", "commit", "committed", "snapshot", "kept", "replayed")
 
 
-def _dying(step: str, at: int) -> Callable[[str], None]:
+def _dying(step: str, at: int, asleep: float) -> Callable[[str], None]:
+    """asleep: it is stopped instead of killed, and so many seconds after it was woken it goes on: threads of the client are up before."""
     left = at
 
     def here(now: str) -> None:
@@ -28,7 +32,8 @@ def _dying(step: str, at: int) -> Callable[[str], None]:
         if now == step:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGSTOP if asleep else signal.SIGKILL)
+                time.sleep(asleep)
 
     return here
 
@@ -49,23 +54,23 @@ def _around(owner: Any, name: str, before: Callable[..., None] | None, after: Ca
 
 def main() -> None:
     job = json.loads(sys.argv[1])
-    here = _dying(job.get("step", ""), job.get("at", 1))
+    here = _dying(job.get("step", ""), job.get("at", 1), job.get("asleep", 0.0))
     # Small transactions and a snapshot after each, so that there is something between the steps.
-    worker._AT_ONCE = job.get("at_once", 400)
-    worker._BEHIND_COMMIT_SECONDS = 0.0
+    session._AT_ONCE = job.get("at_once", 400)
+    session._BEHIND_COMMIT_SECONDS = 0.0
     shards._CHEAP_SECONDS, shards._TIMES = job.get("snapshot_seconds", 0.0), 0
-    _around(worker._Session, "_poll", None, lambda *_: here("polled"))
+    _around(session.Session, "_poll", None, lambda *_: here("polled"))
 
     def folded(_: Any, shard: shards.RowShard, *__: Any) -> None:
         here("replayed" if shard.silent else "folded")
 
-    _around(worker._Session, "_fold", None, folded)
+    _around(session.Session, "_fold", None, folded)
     _around(Outbox, "send", None, lambda *_: here("sent"))
     _around(Outbox, "commit", lambda *_: here("commit"), lambda *_: here("committed"))
     _around(Snapshots, "put", lambda *_: here("snapshot"), lambda *_: here("kept"))
     source, alerts = kafka_address(job["source"]), kafka_address(job["alerts"])
     plan = load_plan(job["pipeline"])
-    own = worker.Job(
+    own = Job(
         source=source,
         group=job["group"],
         instance=job.get("instance", "a"),
@@ -74,7 +79,7 @@ def main() -> None:
         dead_letters=job.get("dead_letters"),
         until_end=job.get("until_end", False),
     )
-    engine = worker.KafkaEngine(plan, own)
+    engine = KafkaEngine(plan, own)
     with Interruption(engine.stop, live=False):
         done = engine.run()
     sys.stdout.write(json.dumps(done.as_dict()))

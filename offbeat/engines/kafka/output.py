@@ -14,6 +14,8 @@ from offbeat.io.write.jsonl_sink import json_lines
 ORIGIN = "offbeat-origin"
 """Header of an alert or a row set aside: TOPIC/PARTITION/OFFSET of the record it came from."""
 REASON = "offbeat-reason"
+DETAIL = "offbeat-detail"
+"""Header of a row set aside: what is wrong with it, in words."""
 SIZE = "offbeat-size"
 """Header of a row set aside that was cut, as it is larger than many topics take: its bytes in the topic it came from."""
 _LARGEST = 512 << 10
@@ -42,14 +44,17 @@ class KafkaOutput:
         """Send rows as they came, with the reason; the bytes themselves where they are at hand."""
         if self._dead_letters is None:
             return
-        for reason, partition, offset, key, text in zip(
-            rows.reasons, rows.files.tolist(), rows.rows.tolist(), rows.keys, rows.raw, strict=True
+        details = rows.details or [""] * len(rows.reasons)
+        for reason, words, partition, offset, key, text in zip(
+            rows.reasons, details, rows.files.tolist(), rows.rows.tolist(), rows.keys, rows.raw, strict=True
         ):
             message = records.message(offset) if records is not None else None
             value = message.value() if message is not None else text.encode("utf-8", "surrogatepass")
             own = message.key() if message is not None else key.encode("utf-8", "surrogatepass") if key is not None else None
             given = (message.headers() or []) if message is not None else []
             added = [(REASON, reason.encode()), (ORIGIN, self._origin(partition, offset))]
+            if words:
+                added.append((DETAIL, words.encode("utf-8", "surrogatepass")))
             if value is not None and len(value) > _LARGEST:
                 added.append((SIZE, str(len(value)).encode()))
                 value = value[:_LARGEST]

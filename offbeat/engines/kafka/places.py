@@ -28,6 +28,10 @@ class Place:
     """How many the topic had."""
     first: int
     """Where the group began in this partition."""
+    epoch: str = ""
+    """Of one beginning of the group in this partition: what it tells the merge belongs to no other."""
+    since: int = 0
+    """Where the topic of partials ended at that time: nothing before it is of this epoch."""
     ends: list[int] = field(default_factory=list)
     """Offsets at which the input was said to end, so that what was held back was folded: the last ones. Not only those
     that the newest snapshot may not know, as it may be lost, or on the disk of another worker."""
@@ -49,10 +53,12 @@ class Place:
             "state": self.state_hash,
             "n": self.partitions,
             "first": self.first,
+            "epoch": self.epoch,
+            "since": self.since,
             "ends": self.ends,
             "outputs": self.outputs,
         }
-        text = json.dumps({name: value for name, value in kept.items() if value not in ([], {})}, separators=(",", ":"))
+        text = json.dumps({name: value for name, value in kept.items() if value not in ([], {}, "")}, separators=(",", ":"))
         if len(text.encode()) > _MOST_BYTES:
             raise UserError(f"the places of the outputs take {len(text):,} bytes, and Kafka keeps {_MOST_BYTES:,}: write fewer outputs")
         return text
@@ -64,7 +70,17 @@ def place_of(offset: int, metadata: str | None, group: str, where: str) -> Place
         kept = json.loads(metadata or "")
         if kept["offbeat"] != _VERSION:
             raise UserError(f"{where}: the offsets of group {group!r} were committed by another version of offbeat; name a new --group")
-        return Place(offset, kept["id"], kept["state"], kept["n"], kept["first"], kept.get("ends", []), kept.get("outputs", {}))
+        return Place(
+            offset,
+            kept["id"],
+            kept["state"],
+            kept["n"],
+            kept["first"],
+            kept.get("epoch", ""),
+            kept.get("since", 0),
+            kept.get("ends", []),
+            kept.get("outputs", {}),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{where}: the offsets of group {group!r} were not committed by offbeat, so there is no state that belongs to them; "

@@ -6,6 +6,8 @@ import json
 import time
 from collections.abc import Mapping
 
+import numpy as np
+
 from offbeat.core.chunk import Chunk
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
@@ -19,6 +21,9 @@ from offbeat.fold.shard import Output
 
 _END = "offbeat.end"
 """The one field of a record in the topic of partials that says: this shard has come to the end of its input."""
+_EPOCH, _PART = "offbeat-epoch", "offbeat-part"
+"""Headers: SHARD/EPOCH of who tells, and PART/PARTS where what is told is larger than brokers take by default."""
+_LARGEST = 900_000
 _CHEAP_SECONDS = 2.0
 _TIMES = 10
 """A snapshot is due when the rows folded since the last one took so many times as long as it did."""
@@ -153,15 +158,32 @@ class MergeShard(Shard):
         self._merge = MergeFold(plan, shards)
         self._ends: dict[int, int] = {}
         """Where the input of each shard was said to end last."""
+        self._epochs: dict[str, str] = {}
+        """By shard, of which beginning of the group everything is that it has told."""
+        self._parts: dict[str, bytes] = {}
+        """By shard, the parts so far of what it is about to tell."""
         if snapshot is not None:
             arrays, document = decode(snapshot, "snapshot of the merge")
-            self._ends = dict(document.pop("ends"))
+            self._ends, self._epochs = dict(document.pop("ends")), document.pop("epochs")
+            self._parts = {name: arrays.pop(f"{_PART}/{name}").tobytes() for name in document.pop("parts")}
             self._merge.restore(arrays, document)
         self.arrive()
 
-    def feed(self, record: bytes | None, where: str) -> Output:
-        """Take a record of the topic of partials."""
+    def feed(self, record: bytes | None, headers: Mapping[str, bytes], where: str) -> Output:
+        """Take a record of the topic of partials. Raises UserError where it is damaged, or its windows may be counted already."""
         if record is None:
+            return Output()
+        number, _, epoch = headers.get(_EPOCH, b"").decode().partition("/")
+        if self._epochs.setdefault(number, epoch) != epoch:
+            raise UserError(
+                f"{where}: partition {number} began anew after the brokers had forgotten how far the group was in it, and its windows of "
+                "before are counted already; name a new --group"
+            )
+        part, _, parts = headers.get(_PART, b"1/1").partition(b"/")
+        if part != b"1":
+            record = self._parts.pop(number, b"") + record
+        if part != parts:
+            self._parts[number] = record
             return Output()
         if record.startswith(b"{"):
             control: dict[str, int] = json.loads(record)
@@ -184,13 +206,29 @@ class MergeShard(Shard):
 
     def _state(self) -> bytes:
         arrays, document = self._merge.state()
-        return encode(arrays, document | {"ends": sorted(self._ends.items())})
+        arrays |= {f"{_PART}/{name}": np.frombuffer(data, np.uint8) for name, data in self._parts.items()}
+        own = {"ends": sorted(self._ends.items()), "epochs": self._epochs, "parts": list(self._parts)}
+        return encode(arrays, document | own)
 
     @property
     def ledger(self) -> Ledger:
         return self._merge.ledger
 
 
-def end_record(number: int, at: int) -> bytes:
+Told = tuple[bytes, list[tuple[str, bytes]]]
+"""A record for the topic of partials: its value and its headers."""
+
+
+def end_record(number: int, at: int, epoch: str) -> Told:
     """The record by which a shard says that its input has ended before an offset."""
-    return json.dumps({_END: number, "at": at}).encode()
+    return json.dumps({_END: number, "at": at}).encode(), [(_EPOCH, f"{number}/{epoch}".encode())]
+
+
+def parts_of(told: bytes, number: int, epoch: str) -> list[Told]:
+    """What a shard tells as records, none larger than brokers take by default."""
+    parts = -(-len(told) // _LARGEST)
+    who = (_EPOCH, f"{number}/{epoch}".encode())
+    return [
+        (told[part * _LARGEST : (part + 1) * _LARGEST], [who, (_PART, f"{part + 1}/{parts}".encode())] if parts > 1 else [who])
+        for part in range(parts)
+    ]

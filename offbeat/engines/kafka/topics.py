@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -19,6 +21,7 @@ from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
 from offbeat.io.kafka.refusals import LASTING, refused
 
+_admin: Any = import_module("confluent_kafka.admin")
 _SECONDS = 20.0
 _URL_SAFE = str.maketrans("+/", "-_")
 """Kafka's own spelling of ids, which can be names of folders."""
@@ -81,6 +84,12 @@ class Cluster:
             raise UserError(f"{self._address}: the topic {name!r} was created and is not there; try again")
         return made
 
+    def setting(self, topic: str, name: str) -> str:
+        """What a topic's setting stands at; empty where the brokers do not tell."""
+        resource = _admin.ConfigResource(_admin.ConfigResource.Type.TOPIC, topic)
+        found = self._asked(lambda: self._admin.describe_configs([resource])[resource].result(_SECONDS))
+        return str(found[name].value) if name in found else ""
+
     def _asked(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
@@ -104,9 +113,20 @@ def check_group(group: str) -> None:
         raise UserError(f"--group {group}: the name of a group has letters, digits, '.', '_' and '-' only")
 
 
+def check_instance(instance: str) -> None:
+    """Raise UserError for a name that brokers do not take as a member's."""
+    if not _GROUP.fullmatch(instance) or instance in {".", ".."}:
+        raise UserError(f"--instance {instance}: the name of a worker has letters, digits, '.', '_' and '-' only")
+
+
+def partials_name(group: str) -> str:
+    """The topic in which a group's shards tell its merge of windows."""
+    return f"{group}.partials"
+
+
 def partials_topic(address: KafkaAddress, group: str) -> Topic:
     """The group's topic of partials: one partition, so that the merge is one shard."""
-    return Cluster(address).create(f"{group}.partials", 1, {"retention.ms": str(7 * 86_400_000), "compression.type": "producer"})
+    return Cluster(address).create(partials_name(group), 1, {"retention.ms": str(7 * 86_400_000), "compression.type": "producer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +156,10 @@ def places(
         where = f"{partition.topic}, partition {partition.partition}"
         low, high = consumer.get_watermark_offsets(partition, _SECONDS)
         if partition.offset < 0:
-            first = _first(consumer, partition, begin if topic is topics[0] else EARLIEST, low, high, group)
-            out.append(Place(first, topic.id, plan.state_hash, topic.partitions, first, new=True))
+            rows = topic is topics[0]
+            first = _first(consumer, partition, begin, low, high, group) if rows else _merge_first(consumer, topics[0], high, group)
+            since = consumer.get_watermark_offsets(TopicPartition(topics[1].name, 0), _SECONDS)[1] if rows and topics[1:] else 0
+            out.append(Place(first, topic.id, plan.state_hash, topic.partitions, first, uuid4().hex[:16], since, new=True))
             continue
         place = place_of(partition.offset, partition.metadata, group, where)
         check(place, plan, topic.id, topic.partitions, group, where)
@@ -174,7 +196,8 @@ def _first(consumer: Consumer, partition: TopicPartition, begin: Beginning, low:
         case Start.LATEST:
             return high
         case Start.TIME:
-            return at_time(consumer, partition, begin.time_ns, high)
+            found = at_time(consumer, partition, begin.time_ns)
+            return high if found is None else found
         case Start.COMMITTED:
             raise UserError(
                 f"{partition.topic}, partition {partition.partition}: group {group!r} has read nothing yet; "
@@ -182,8 +205,20 @@ def _first(consumer: Consumer, partition: TopicPartition, begin: Beginning, low:
             )
 
 
-def at_time(consumer: Consumer, partition: TopicPartition, time_ns: int, high: int) -> int:
-    """Offset of the first record whose timestamp is not before a time; `high` where there is none."""
+def _merge_first(consumer: Consumer, rows: Topic, high: int, group: str) -> int:
+    """Where a new merge begins: what an earlier life of the group told, whose offsets brokers have forgotten, is not counted again.
+
+    high: where the topic of partials ended before this was asked; partitions of rows that begin later begin behind it.
+    """
+    begun = _committed(consumer, [TopicPartition(rows.name, number) for number in range(rows.partitions)])
+    places = [place_of(each.offset, each.metadata, group, f"{rows.name}, partition {each.partition}") for each in begun if each.offset >= 0]
+    return min((place.since for place in places), default=high)
+
+
+def at_time(consumer: Consumer, partition: TopicPartition, time_ns: int) -> int | None:
+    """Offset of the first record whose timestamp is not before a time; None where there is none. Raises UserError where nobody can say."""
     asked = TopicPartition(partition.topic, partition.partition, -(-time_ns // 1_000_000))
-    found = int(consumer.offsets_for_times([asked], _SECONDS)[0].offset)
-    return found if found >= 0 else high
+    found = consumer.offsets_for_times([asked], _SECONDS)[0]
+    if found.error is not None:
+        raise refused(f"{partition.topic}, partition {partition.partition}", found.error)
+    return int(found.offset) if found.offset >= 0 else None

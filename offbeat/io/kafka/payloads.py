@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,18 @@ import polars as pl
 from confluent_kafka import Message
 
 from offbeat.core.batch import I64
-from offbeat.core.chunk import Chunk
+from offbeat.core.chunk import FAULTS, Chunk
 from offbeat.core.plan import SourcePlan
+from offbeat.io.kafka.json_texts import PUNCTUATION, PUNCTUATION_HEAD, JsonTexts
 from offbeat.io.read.decoder import Decoder
+from offbeat.io.read.epoch import ANY_UNIT, EPOCH_DIGITS
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.spec.duration import instant_ns
 
-PUNCTUATION = "offbeat.punctuation"
-"""The one field of a record that is no row, but says: no row before this time will come in this partition any more."""
-_PUNCTUATION_HEAD = b'{"' + PUNCTUATION.encode()
+if TYPE_CHECKING:
+    from offbeat.io.kafka.schemas import Schemas
+
+_TYPE = FAULTS.index("type")
 
 
 def punctuation(time_text: str) -> bytes:
@@ -98,22 +101,24 @@ class Records:
 
 
 class Payloads:
-    """Reads the values of messages as rows of one source."""
+    """Reads the values of messages as rows of one source. schemas: of Avro; None where values are JSON."""
 
-    def __init__(self, plan: SourcePlan) -> None:
+    def __init__(self, plan: SourcePlan, schemas: Schemas | None = None) -> None:
         self._decoder = Decoder(plan)
+        self._avro = None
+        if schemas is not None:
+            from offbeat.io.kafka.avro import AvroReader  # noqa: PLC0415 - it costs the start of every worker on JSON
+
+            self._avro = AvroReader(schemas, epoch=plan.time.format in EPOCH_DIGITS or plan.time.format == ANY_UNIT)
 
     def read(self, by_partition: dict[int, list[Message]]) -> list[Records]:
         """The records of a poll, by partition in the order of their offsets."""
         flat = [message for messages in by_partition.values() for message in messages]
         values = [message.value() for message in flat]
-        sizes = np.fromiter((len(value) if value is not None else 0 for value in values), np.int64, len(values))
-        ends = np.cumsum(sizes)
-        begins = ends - sizes
-        tombs = [i for i, value in enumerate(values) if value is None]
-        begins[tombs], ends[tombs] = -1, -1
-        data = b"".join(value for value in values if value is not None)
-        parsed = self._decoder.decode(data, begins, ends)
+        texts = JsonTexts.of(values) if self._avro is None else self._avro.read(values)
+        parsed = self._decoder.decode(texts.data, texts.begins, texts.ends)
+        if texts.why:
+            _give_reasons(parsed, texts.why)
         odd = np.flatnonzero(parsed.faults)
         passed = {int(i): time_ns for i in odd.tolist() if (time_ns := punctuated_ns(values[i])) is not None}
         out, begin = [], 0
@@ -126,9 +131,20 @@ class Payloads:
         return out
 
 
+def _give_reasons(parsed: Parsed, why: Mapping[int, str]) -> None:
+    """Say of rows that could not be decoded why that is so."""
+    parsed.faults[list(why)] = _TYPE
+    details = parsed.details
+
+    def told(rows: npt.NDArray[np.intp]) -> list[str]:
+        return [why.get(int(row), words) for row, words in zip(rows, details(rows), strict=True)]
+
+    parsed.details = told
+
+
 def punctuated_ns(value: bytes | None) -> int | None:
     """The time of a punctuation; None for whatever else."""
-    if value is None or not value.startswith(_PUNCTUATION_HEAD):
+    if value is None or not value.startswith(PUNCTUATION_HEAD):
         return None
     try:
         record = json.loads(value)

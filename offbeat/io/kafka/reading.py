@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -52,17 +52,22 @@ class AlertReader:
         """The alerts up to the end that each partition has now, as JSON lines."""
         lines = []
         while self._open:
-            lines += [line for line in self._lines(_SECONDS) if line]
+            messages = self._polled(_SECONDS)
+            if not messages:  # where there is nothing to read, a broker says that
+                raise UserError(f"{self._address}: no broker answers")
+            lines += [line for line in self._values(messages) if line]
         return b"".join(line + b"\n" for line in lines)
 
     def follow(self) -> Iterator[list[dict[str, Any]]]:
         """After `there`: alerts as they come; without end, an empty list now and then."""
         while True:
-            yield [json.loads(line) for line in self._lines(_WAIT)]
+            yield [json.loads(line) for line in self._values(self._polled(_WAIT))]
 
-    def _lines(self, seconds: float) -> list[bytes]:
+    def _polled(self, seconds: float) -> list[Message]:
         first = self._consumer.poll(seconds)
-        messages = [] if first is None else [first, *self._consumer.consume(_AT_ONCE, 0)]
+        return [] if first is None else [first, *self._consumer.consume(_AT_ONCE, 0)]
+
+    def _values(self, messages: Iterable[Message]) -> list[bytes]:
         return [value for message in messages if (value := self._value(message)) is not None]
 
     def _value(self, message: Message) -> bytes | None:

@@ -1,0 +1,37 @@
+"""Records of a poll as JSON texts in one buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from offbeat.core.batch import I64
+
+PUNCTUATION = "offbeat.punctuation"
+"""The one field of a record that is no row, but says: no row before this time will come in this partition any more."""
+PUNCTUATION_HEAD = b'{"' + PUNCTUATION.encode()
+"""How it begins, in topics of every format."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonTexts:
+    """n records."""
+
+    data: bytes
+    begins: I64
+    ends: I64
+    """(n,) where in `data` each stands; negative for a null."""
+    why: Mapping[int, str] = field(default_factory=dict)
+    """Of those that could not be decoded: why, in words. Their bytes are in `data` as they came."""
+
+    @classmethod
+    def of(cls, values: Sequence[bytes | None], why: Mapping[int, str] | None = None) -> JsonTexts:
+        """Values behind each other."""
+        sizes = np.fromiter((len(value) if value is not None else 0 for value in values), np.int64, len(values))
+        ends = np.cumsum(sizes)
+        begins = ends - sizes
+        tombs = [i for i, value in enumerate(values) if value is None]
+        begins[tombs], ends[tombs] = -1, -1
+        return cls(b"".join(value for value in values if value is not None), begins, ends, why or {})

@@ -1,0 +1,251 @@
+"""Avro in topics: with a registry that comes and goes, with a schema from a file, broken records, envelopes."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from command import finished
+from confluent_kafka import Producer
+from kafka_topics import Brokers, latest
+
+from offbeat.io.kafka.avro import AvroReader
+from offbeat.io.kafka.schemas import Schemas
+
+PIPELINE = """
+name: payloads
+source:
+  key: k
+  time: t
+  columns: {price: {type: decimal, scale: 9}, v: float, side: text, open: bool, n: {type: decimal, scale: 0}}
+views: {v: {detectors: {high: {type: rule, when: "v > 100 and price > 1 and open and n > 0 and side = 'B'"}}}}
+"""
+ROWS = [
+    {"k": "aé"[i % 2], "t": f"2024-05-01T10:00:{i:02d}.000000001Z", "price": price, "v": v, "side": side, "open": i != 3, "n": i}
+    for i, (price, v, side) in enumerate(
+        [(2.000000001, 500.0, "B"), (None, 1.5, "A"), (1234567.123456789, 101.0, "B"), (3, 500, "B"), (7.5, None, None), (9, 1e300, "B")]
+    )
+]
+LINES = [json.dumps(row).encode() for row in ROWS]
+
+
+class Registry:
+    """Speaks as much of a schema registry's HTTP as the client asks for, until it is shut down."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[int, str] = {}
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                number = int(self.path.split("?")[0].rsplit("/", 1)[1])
+                if number in registry.schemas:
+                    self._say(200, {"schema": registry.schemas[number], "schemaType": "AVRO"})
+                else:
+                    self._say(404, {"error_code": 40403, "message": "Schema not found"})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                number = 7 + len(registry.schemas)
+                registry.schemas[number] = body["schema"]
+                self._say(200, {"id": number})
+
+            def _say(self, status: int, body: dict[str, Any]) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "own.yaml"
+    path.write_text(PIPELINE)
+    return path
+
+
+@pytest.fixture
+def wanted(pipeline: Path, tmp_path: Path) -> list[dict[str, Any]]:
+    """The alerts of the rows as JSON lines, and those lines in a file."""
+    rows, out = tmp_path / "rows.ndjson", tmp_path / "plain.jsonl"
+    rows.write_bytes(b"\n".join(LINES) + b"\n")
+    done = finished("run", pipeline, rows, "--alerts", out)
+    assert done.code == 0, done.err
+    alerts = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert [alert["row"]["v"] for alert in latest(alerts)]
+    assert sorted(alert["row"]["v"] for alert in alerts) == [101.0, 1e300]  # the first row has n = 0, the fourth is not open
+    return alerts
+
+
+def _record(schema: dict[str, Any], row: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), row)
+    return out.getvalue()
+
+
+def _send(kafka: Brokers, topic: str, records: list[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})
+    for record in records:
+        producer.produce(topic, record, "a")
+    assert producer.flush(30) == 0
+
+
+def test_a_registry_that_goes_away(kafka: Brokers, registry: Registry, pipeline: Path, wanted: list[Any], tmp_path: Path) -> None:
+    topic, out, dead = kafka.topic(1, retention_ms="-1"), kafka.topic(1), kafka.topic(1)
+    avro = ["--format", "avro", "--registry", registry.url]
+    done = finished("replay", tmp_path / "rows.ndjson", kafka.uri(topic), "--pipeline", pipeline, "--speed", "max", *avro)
+    assert (done.code, "2 skipped" in done.err) == (0, True), done.err  # rows without a value
+    (number,) = registry.schemas
+    schema = json.loads(registry.schemas[number])
+    frame = struct.pack(">bI", 0, number)
+    row = {"k": "a", "t": "2024-05-01T10:01:00Z", "price": "5", "v": 700.0, "side": "B", "open": True, "n": 1}
+    good = frame + _record(schema, row)
+    poison = [struct.pack(">bI", 0, 999) + good[5:], good[:-3], good + b"x", b"{}", b""]
+    _send(kafka, topic, [*poison, good])
+    command = ["run", pipeline, kafka.uri(topic), "--alerts", kafka.uri(out), "--dead-letters", dead, "--group", topic, *avro]
+    command += ["--state", tmp_path / "state", "--until", "end", "--json"]
+    done = finished(*command)
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert (figures["rows_in"], figures["quarantined"]) == (len(ROWS) - 2 + len(poison) + 1, {"type": len(poison)})
+    found = kafka.alerts(out)
+    assert [alert for alert in latest(found) if alert["row"]["v"] != 700.0] == latest(wanted)
+    told: dict[bytes, dict[str, Any]] = {
+        message.value() or b"": {str(name): value for name, value in list(message.headers() or [])} for message in kafka.read(dead)
+    }
+    assert b"unknown schema id 999" in told[poison[0]]["offbeat-detail"]
+    assert all(told[record]["offbeat-reason"] == b"type" for record in poison)
+    # The stream goes on without the registry, also with a worker that starts now.
+    registry.stop()
+    _send(kafka, topic, [poison[0], frame + _record(schema, row | {"t": "2024-05-01T10:02:00Z", "v": 800.0})])
+    done = finished(*command)
+    assert done.code == 0, done.err
+    assert [alert["row"]["v"] for alert in kafka.alerts(out)][len(found) :] == [800.0]
+    # A schema that nobody knows yet is waited for, not left out.
+    _send(kafka, topic, [struct.pack(">bI", 0, 1000) + good[5:]])
+    done = finished(*command)
+    assert (done.code, "1000" in done.err, registry.url in done.err) == (2, True, True), done.err
+
+
+def test_a_schema_from_a_file(kafka: Brokers, pipeline: Path, wanted: list[Any], tmp_path: Path) -> None:
+    topic, out, schema = kafka.topic(2, retention_ms="-1"), kafka.topic(1), tmp_path / "rows.avsc"
+    avro = ["--format", "avro", "--schema", schema]
+    done = finished("replay", tmp_path / "rows.ndjson", kafka.uri(topic), "--pipeline", pipeline, "--speed", "max", *avro)
+    assert done.code == 0, done.err
+    command = ["run", pipeline, kafka.uri(topic), "--alerts", kafka.uri(out), "--state", tmp_path / "state", "--until", "end", *avro]
+    assert finished(*command).code == 0
+    assert latest(kafka.alerts(out)) == latest(wanted)
+
+
+def test_an_envelope(kafka: Brokers, tmp_path: Path) -> None:
+    """As Debezium sends it: the row is the record `after`, which is null where a row was deleted."""
+    pipeline, file = tmp_path / "own.yaml", tmp_path / "envelope.avsc"
+    pipeline.write_text(
+        "name: envelope\nsource:\n  key: after.k\n  time: after.t\n  columns: {v: {type: float, headers: [after.v]}}\n"
+        "views: {v: {detectors: {high: {type: rule, when: v > 100}}}}\n"
+    )
+    inside = {
+        "type": "record",
+        "name": "Value",
+        "fields": [
+            {"name": "k", "type": "string"},
+            {"name": "t", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "v", "type": ["null", "double"]},
+        ],
+    }
+    fields = [{"name": "before", "type": ["null", inside]}, {"name": "after", "type": ["null", "Value"]}, {"name": "op", "type": "string"}]
+    schema = {"type": "record", "name": "Envelope", "fields": fields}
+    file.write_text(json.dumps(schema))
+    times = [datetime(2024, 5, 1, 10, 0, second, 5, UTC) for second in range(4)]
+    rows = [{"before": None, "after": {"k": "a", "t": at, "v": 90.0 + 10 * i}, "op": "c"} for i, at in enumerate(times)]
+    rows.insert(2, {"before": rows[0]["after"], "after": None, "op": "d"})
+    topic, out = kafka.topic(1), kafka.topic(1)
+    _send(kafka, topic, [_record(schema, row) for row in rows])
+    command = ["run", pipeline, kafka.uri(topic), "--alerts", kafka.uri(out), "--state", tmp_path, "--until", "end", "--json"]
+    done = finished(*command, "--format", "avro", "--schema", file)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["quarantined"] == {"missing": 1}
+    assert [(alert["time"], alert["row"]["v"]) for alert in kafka.alerts(out)] == [
+        ("2024-05-01T10:00:02.000005000Z", 110.0),
+        ("2024-05-01T10:00:03.000005000Z", 120.0),
+    ]
+
+
+NESTED = {
+    "type": "record",
+    "name": "R",
+    "namespace": "a.b",
+    "fields": [
+        {"name": "s", "type": "string"},
+        {"name": "x", "type": ["null", "double"]},
+        {"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["A", "B"]}},
+        {"name": "d", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 3}},
+        {"name": "n", "type": ["null", {"type": "record", "name": "N", "fields": [{"name": "y", "type": ["null", "long"]}]}]},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+    ],
+}
+
+
+def _row(i: int) -> dict[str, Any]:
+    inner = {"y": None if i % 2 else -i} if i % 4 else None
+    return {"s": "é\n" * i, "x": None if i % 3 else i / 7, "e": "AB"[i % 2], "d": Decimal(i).scaleb(-3), "n": inner, "day": i}
+
+
+@pytest.mark.parametrize("more", [[], [{"name": "m", "type": {"type": "map", "values": "long"}, "default": {}}]], ids=["columns", "rows"])
+def test_records_are_read_alike(more: list[Any], tmp_path: Path) -> None:
+    """Whatever is among them, and however they are cut into polls: a map makes the decoder go row by row."""
+    schema = {**NESTED, "fields": [*NESTED["fields"], *more]}
+    file = tmp_path / "r.avsc"
+    file.write_text(json.dumps(schema))
+    rows = [_row(i) | ({"m": {"q": i}} if more else {}) for i in range(40)]
+    records: list[bytes | None] = [_record(schema, row) for row in rows]
+    records[5] = (records[5] or b"")[:-1]
+    records[11] = None
+    records[17] = (records[17] or b"") + (records[18] or b"")
+    records[23] = b"\xff" * 40
+    whole = AvroReader(Schemas([str(file)], None, None), epoch=False).read(records)
+    assert set(whole.why) == {5, 17, 23}
+    alone = AvroReader(Schemas([str(file)], None, None), epoch=False)
+    for i, record in enumerate(records):
+        one = alone.read([record])
+        assert (i in whole.why, i == 11) == (bool(one.why), one.begins[0] < 0)
+        if i in whole.why or i == 11:
+            continue
+        text = whole.data[whole.begins[i] : whole.ends[i]]
+        assert text == one.data
+        read, row = json.loads(text), rows[i]
+        own = read["n"] if "n" in read else {"y": read["n.y"]}
+        assert (read["s"], read["x"], read["e"], Decimal(read["d"]), (own or {"y": None})["y"]) == (
+            row["s"], row["x"], row["e"], row["d"], (row["n"] or {"y": None})["y"],
+        )  # fmt: skip
+        assert read["day"] == f"1970-{i // 31 + 1:02d}-{i % 31 + 1:02d}"
