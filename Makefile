@@ -5,7 +5,7 @@ MVN ?= mvn
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup kafka-install kafka lock dist demo demo-live test test-fast lint bench bench-cdr-scale clean
+.PHONY: setup browser kafka-install kafka lock dist demo demo-live test test-fast lint bench bench-cdr-scale clean
 
 setup: $(VENV)/.ready
 
@@ -25,6 +25,12 @@ build/kafka/.ready: deploy/kafka/pom.xml
 	  rm -rf build/kafka && mkdir -p build/kafka && $(MVN) -q -B -f deploy/kafka/pom.xml \
 	    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
 	    -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/kafka/libs && touch $@; fi
+
+# Debian's Chromium, for tests of the dashboard; a user of offbeat has a browser of their own.
+browser:
+	@command -v chromium >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	  else echo "no chromium here: tests of the dashboard in a browser are skipped (apt-get install chromium, as root)"; fi
 
 # A broker on 127.0.0.1:9092 (KAFKA_PORT=… for another port) until Ctrl-C.
 kafka: setup kafka-install
@@ -47,14 +53,15 @@ demo-live: setup kafka-install
 	@bash examples/demo_live.sh $(BIN)/offbeat $(DATA) build/demo-live
 
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
-test: setup kafka-install
+test: setup kafka-install browser
 	@$(BIN)/python -m pytest -q -x tests/fold/test_sql_bars.py tests/fold/test_oracle_trades.py >/dev/null 2>&1 || true
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/kafka
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/kafka --ignore tests/dashboard
 	$(BIN)/python -m pytest tests/kafka
+	$(BIN)/python -m pytest tests/dashboard
 
 # What one runs while working.
 test-fast: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --ignore tests/kafka
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --ignore tests/kafka --ignore tests/dashboard
 
 lint: setup
 	$(BIN)/ruff check .

@@ -11,6 +11,8 @@ from offbeat.cli import pipeline, run
 from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
 from offbeat.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from offbeat.cli.compare import compare
+from offbeat.cli.dashboard import EXAMPLES as DASHBOARD_EXAMPLES
+from offbeat.cli.dashboard import dashboard
 from offbeat.cli.episodes import EXAMPLES as EPISODES_EXAMPLES
 from offbeat.cli.episodes import episodes
 from offbeat.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
@@ -65,6 +67,7 @@ app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)
 app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=ALERTS_EXAMPLES)(alerts)
+app.command(epilog=DASHBOARD_EXAMPLES)(dashboard)
 app.command(epilog=EPISODES_EXAMPLES)(episodes)
 app.command(epilog=INCIDENTS_EXAMPLES)(incidents)
 app.add_typer(quarantine, name="quarantine")

@@ -10,15 +10,11 @@ import polars as pl
 from offbeat.core.plan import Plan
 from offbeat.errors import UserError
 from offbeat.io.read.alert_files import find_alert, latest, read_alerts
-from offbeat.io.read.neighbours import neighbours
+from offbeat.io.report.around import rows_around
 from offbeat.io.report.console import Record, alert_records
 from offbeat.io.report.plot import plot_alert
 from offbeat.io.report.run_report import ranked
-from offbeat.io.write.provenance import find_origin
 from offbeat.spec.load import load_plan, shipped
-
-_MOST_ROWS = 2_500
-"""Rows drawn on each side of an alert's, at most."""
 
 
 def records(alerts: pl.DataFrame) -> list[dict[str, Any]]:
@@ -48,11 +44,5 @@ def plan_of(pipeline: str | None, name: str) -> Plan | None:
 
 def draw(alert: Record, uri: str, path: Path, plan: Plan | None) -> Path:
     """Draw the alert among the rows around it. Raises UserError where these cannot be read."""
-    if plan is None:
-        raise UserError(f"a plot needs pipeline {alert['pipeline']!r}; name its file with --pipeline FILE.yaml")
-    origin = find_origin(uri, alert["alert_id"])
-    if origin is None:
-        raise UserError("this alert is about a window, not a row; only alerts about rows can be plotted")
-    used = [d["window"]["n"] for d in alert["detectors"] if d["voted"] and d.get("window") is not None]
-    rows = neighbours(plan.source, origin, alert["key"], each_side=min(max([120, *used]), _MOST_ROWS))
-    return plot_alert(alert, rows, path, plan=plan, zone=plan.zone)
+    rows = rows_around(alert, uri, plan)
+    return plot_alert(alert, rows, path, plan=plan, zone=plan.zone if plan is not None else "UTC")

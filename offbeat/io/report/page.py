@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
+from offbeat.io.report.svg import STYLE
 from offbeat.io.write.atomic_file import StagedFile, cannot_write
 
 _PAGE = """<!DOCTYPE html>
@@ -14,10 +15,11 @@ _PAGE = """<!DOCTYPE html>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem;
   background: Canvas; color: CanvasText; }}
 h1 {{ font-size: 1.25rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }}
+h2 {{ font-size: 1rem; margin: 1.5rem 0 .25rem; overflow-wrap: anywhere; }}
 pre {{ overflow-x: auto; font: 13px/1.35 ui-monospace, monospace; padding: 1rem;
   border: 1px solid rgba(128,128,128,0.22); border-radius: 8px; }}
 pre.words {{ white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; }}
-</style></head><body>
+{style}{more}</style></head><body>
 <h1>{title}</h1>
 <p>{what}</p>
 {body}
@@ -25,11 +27,14 @@ pre.words {{ white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; }
 """
 
 
-def write_page(path: Path, title: str, what: str, body: str) -> Path:
-    """Write the page; `title` and `what` are plain text, `body` is HTML. Raises UserError where the file cannot be written."""
+def write_page(path: Path, title: str, what: str, body: str, *, style: str = "") -> Path:
+    """Write the page; `title` and `what` are plain text, `body` is HTML, `style` what its style sheet has besides.
+
+    Raises UserError where the file cannot be written.
+    """
     file = StagedFile(path)
     try:
-        file.handle.write(_PAGE.format(title=html.escape(title), what=html.escape(what), body=body).encode())
+        file.handle.write(_PAGE.format(title=html.escape(title), what=html.escape(what), body=body, style=STYLE, more=style).encode())
         file.publish(durable=False)
     except OSError as error:
         file.discard()

@@ -1,0 +1,1 @@
+"""A page on alerts, alive, for a browser: Streamlit's server and what it shows."""

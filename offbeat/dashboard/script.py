@@ -1,0 +1,5 @@
+"""What Streamlit runs for every session and every click."""
+
+from offbeat.dashboard.page import show
+
+show()
