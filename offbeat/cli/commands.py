@@ -24,6 +24,7 @@ from offbeat.cli.quarantine import quarantine
 from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from offbeat.cli.replay import replay
 from offbeat.cli.state import state
+from offbeat.cli.store import store
 
 EXAMPLES = """\b
 Try it on generated bars:
@@ -72,4 +73,5 @@ app.command(epilog=EPISODES_EXAMPLES)(episodes)
 app.command(epilog=INCIDENTS_EXAMPLES)(incidents)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(state, name="state")
+app.add_typer(store, name="store")
 app.add_typer(generate, name="generate")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from offbeat.errors import UserError
-from offbeat.store.database import StoreGoneError
 from offbeat.store.models import ALERTS
-from offbeat.store.open import open_database
+from offbeat.store.open import open_database, reached
 
 
 def stored_lines(uri: str) -> bytes:
@@ -16,11 +14,6 @@ def stored_lines(uri: str) -> bytes:
     Raises UserError where the store cannot be read.
     """
     database = open_database(uri, write=False)
-    try:
-        with database.reading() as connection:
-            found = connection.execute(select(ALERTS.c.record).order_by(ALERTS.c.change)).scalars()
-            return b"".join(line.encode() + b"\n" for line in found)
-    except StoreGoneError as error:
-        raise UserError(f"cannot reach {database.address.text}: {error}") from error
-    finally:
-        database.close()
+    with reached(database), database.reading() as connection:
+        found = connection.execute(select(ALERTS.c.record).order_by(ALERTS.c.change)).scalars()
+        return b"".join(line.encode() + b"\n" for line in found)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from offbeat.errors import UserError
 from offbeat.store.address import store_address
 from offbeat.store.database import Database, StoreGoneError, create_file
@@ -32,3 +35,14 @@ def open_database(uri: str, *, write: bool) -> Database:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def reached(database: Database) -> Iterator[None]:
+    """Work with a database that is closed after it. Raises UserError where it cannot be reached."""
+    try:
+        yield
+    except StoreGoneError as error:
+        raise UserError(f"cannot reach {database.address.text}: {error}") from error
+    finally:
+        database.close()

@@ -1,0 +1,37 @@
+"""Which alerts a store keeps, and for how long."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select
+
+from offbeat.store.database import Database
+from offbeat.store.models import ALERTS, METADATA
+
+_AT_ONCE = 5_000
+"""Alerts removed in one transaction: writers wait no longer than for these."""
+
+
+def old(database: Database, before_ns: int) -> tuple[int, int]:
+    """How many alerts `prune` would remove, and how many there are."""
+    with database.reading() as connection:
+        gone = connection.execute(select(func.count()).select_from(ALERTS).where(_removable(before_ns))).scalar_one()
+        return int(gone), int(connection.execute(select(func.count()).select_from(ALERTS)).scalar_one())
+
+
+def prune(database: Database, before_ns: int) -> int:
+    """Remove the alerts whose time lies before `before_ns`, but for those of incidents that somebody did something about; how many went."""
+    removed = 0
+    while True:
+        some = select(ALERTS.c.alert_id).where(_removable(before_ns)).order_by(ALERTS.c.time_ns, ALERTS.c.alert_id).limit(_AT_ONCE)
+        with database.writing() as connection:
+            gone = connection.execute(delete(ALERTS).where(ALERTS.c.alert_id.in_(some))).rowcount
+        removed += gone
+        if gone < _AT_ONCE:
+            break
+    return removed
+
+
+def _removable(before_ns: int) -> ColumnElement[bool]:
+    old: ColumnElement[bool] = ALERTS.c.time_ns < before_ns
+    worked_on = METADATA.tables.get("incident_alerts")
+    return old if worked_on is None else and_(old, ~exists().where(worked_on.c.alert_id == ALERTS.c.alert_id))
