@@ -7,7 +7,8 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,38 +39,51 @@ def execute(request: Request) -> int:
     source = address_of_topic(request.sources[0])
     from offbeat.engines.kafka.job import Job
     from offbeat.engines.kafka.metrics import served
+    from offbeat.engines.kafka.repartition import Repartition
     from offbeat.engines.kafka.topics import check_group
     from offbeat.engines.kafka.worker import KafkaEngine
 
     plan = load_plan(request.pipeline, request.overrides)
     group = request.kafka.group or plan.name
     check_group(group)
-    alerts = _alerts(request, source)
+    alerts, outputs = _alerts(request, source)
     prepare(plan)
     results, remarks = console(), console(stderr=True)
     meter = Meter(results if results.is_terminal and remarks.is_terminal else remarks, live=True)
     lines = LiveLines(results, plan.zone) if not request.alerts and not request.as_json else None
     state = request.state or _default_state()
     begin, until_end, until_ns = _bounds(request)
+    copied = request.kafka.repartition
     with _instance(request.kafka.instance, state, group) as instance:
         job = Job(
-            source=source,
+            source=replace(source, topic=copied) if copied is not None else source,
             group=group,
             instance=instance,
             state=state,
             alerts=alerts,
+            outputs=outputs,
+            append=request.append,
+            tell=say,
             dead_letters=request.kafka.dead_letters,
             schemas=_schemas(request, state / group),
             begin=begin,
             until_end=until_end,
             until_ns=until_ns,
         )
+        copy = Repartition(plan, job, source) if copied is not None else None
         engine = KafkaEngine(plan, job, watch=lines)
+
+        def stop() -> None:
+            if copy is not None:
+                copy.stop()
+            engine.stop()
+
         if not request.as_json:
             say(f"group {group}, worker {instance}; snapshots in {state}")
-        with served(engine, request.kafka.metrics_port), Interruption(engine.stop, live=False) as interruption:
+        with served(engine, request.kafka.metrics_port), Interruption(stop, live=False) as interruption:
             try:
-                done = engine.run(meter)
+                with copy.beside(engine.stop) if copy is not None else nullcontext():
+                    done = engine.run(meter)
             finally:
                 meter.close()
     if request.as_json:
@@ -82,18 +96,21 @@ def execute(request: Request) -> int:
     return 130
 
 
-def _alerts(request: Request, source: KafkaAddress) -> KafkaAddress | None:
-    if not request.alerts:
-        return None
-    found = kafka_address(request.alerts[0]) if request.alerts[0].startswith(KAFKA) else None
-    if found is None or len(request.alerts) > 1:
-        raise UserError("from Kafka, --alerts is one topic in this version: kafka://HOST:PORT/TOPIC")
-    if found.brokers != source.brokers:
+def _alerts(request: Request, source: KafkaAddress) -> tuple[KafkaAddress | None, tuple[str, ...]]:
+    """The topic of alerts, if any, and the other outputs."""
+    topics = [kafka_address(uri) for uri in request.alerts if uri.startswith(KAFKA)]
+    others = tuple(uri for uri in request.alerts if not uri.startswith(KAFKA))
+    if len(topics) > 1:
+        raise UserError("from Kafka, --alerts names one topic at most, and files or databases besides")
+    if "-" in others:
+        raise UserError("--alerts -: lines on standard output cannot be taken back; name a file, or leave --alerts out to watch alerts")
+    found = topics[0] if topics else None
+    if found is not None and found.brokers != source.brokers:
         raise UserError(
             f"--alerts {found}: alerts and offsets are committed in one transaction, so they must be on the brokers of the source, "
             f"{source.brokers}, spelled alike"
         )
-    return found
+    return found, others
 
 
 def _schemas(request: Request, folder: Path) -> Schemas | None:

@@ -22,6 +22,7 @@ class KafkaRequest:
     payload: str = "json"
     schemas: tuple[str, ...] = ()
     registry: str | None = None
+    repartition: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ def check(request: Request) -> None:
         _check_kafka(request)
     elif request.kafka != KafkaRequest():
         raise UserError(
-            "--group, --instance, --from, --until, --dead-letters, --metrics-port, --format, --schema and --registry are for a source "
-            f"{KAFKA}HOST:PORT/TOPIC"
+            "--group, --instance, --from, --until, --dead-letters, --metrics-port, --format, --schema, --registry and --repartition are "
+            f"for a source {KAFKA}HOST:PORT/TOPIC"
         )
 
 

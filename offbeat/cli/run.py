@@ -179,6 +179,15 @@ def run(
             rich_help_panel=_KAFKA,
         ),
     ] = None,
+    repartition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOPIC",
+            help="Copy the records to this topic under the pipeline's key, and score them there.",
+            show_default="none",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
 ) -> None:
     """Score every row of a source and emit alerts.
 
@@ -200,7 +209,7 @@ def run(
         as_json=as_json,
         workers=workers,
         ends=ends,
-        kafka=KafkaRequest(group, instance, begin, until, dead_letters, metrics_port, payload, tuple(schemas or ()), registry),
+        kafka=KafkaRequest(group, instance, begin, until, dead_letters, metrics_port, payload, tuple(schemas or ()), registry, repartition),
         append=append,
         rebuild=rebuild,
         episodes=episodes,

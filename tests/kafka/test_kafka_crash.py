@@ -11,44 +11,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import DATA, finished, process
+from command import finished, process
 from folders import ROOT
 from kafka_topics import Brokers
+from kafka_trades import Trades
 from kafka_worker import STEPS
 from test_kafka_poison import PIPELINE, _row
 
 pytestmark = pytest.mark.heavy
 KILLS = int(os.environ.get("OFFBEAT_KILLS", "5"))
 _WORKER = ROOT / "tests" / "support" / "kafka_worker.py"
-
-
-@dataclass(frozen=True)
-class Trades:
-    """A topic of real trades, and the records of their alerts as files give them."""
-
-    topic: str
-    wanted: list[bytes]
-    lines: list[bytes]
-
-
-@pytest.fixture(scope="module")
-def trades(kafka: Brokers, tmp_path_factory: pytest.TempPathFactory) -> Trades:
-    folder = tmp_path_factory.mktemp("trades")
-    everything, file, out = folder / "all.ndjson", folder / "rows.ndjson", folder / "alerts.jsonl"
-    assert finished("replay", DATA / "trades", everything, "--pipeline", "trades", "--speed", "max").code == 0
-    lines = everything.read_bytes().splitlines()[:6000]
-    file.write_bytes(b"\n".join(lines) + b"\n")
-    assert finished("run", "trades", file, "--alerts", out).code == 0
-    topic = kafka.topic(4)
-    kafka.fill(topic, lines, "symbol")
-    wanted = sorted(out.read_bytes().splitlines())
-    assert len(wanted) >= 10, "too few alerts to lose one"
-    return Trades(topic, wanted, lines)
 
 
 def _job(kafka: Brokers, topic: str, out: str, state: Path, **more: Any) -> dict[str, Any]:

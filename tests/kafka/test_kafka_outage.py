@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from broker import Cluster, running, why_not
 from kafka_topics import Brokers
-from test_kafka_crash import Trades, _job, _records, _run, _until, _worker, trades
+from kafka_trades import Trades
+from test_kafka_crash import _job, _records, _run, _until, _worker
 
-__all__ = ["trades"]
 pytestmark = pytest.mark.heavy
 
 

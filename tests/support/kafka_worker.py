@@ -76,6 +76,7 @@ def main() -> None:
         instance=job.get("instance", "a"),
         state=Path(job["state"]),
         alerts=alerts,
+        outputs=tuple(job.get("outputs", ())),
         dead_letters=job.get("dead_letters"),
         until_end=job.get("until_end", False),
     )

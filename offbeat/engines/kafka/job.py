@@ -35,6 +35,12 @@ class Job:
     state: Path
     """Folder of snapshots; those of several workers may be in one."""
     alerts: KafkaAddress | None = None
+    outputs: tuple[str, ...] = ()
+    """Of alerts besides: files, databases."""
+    append: bool = False
+    """Whether these keep what they hold."""
+    tell: Callable[[str], None] | None = None
+    """Takes a line when one cannot be reached for a while."""
     dead_letters: str | None = None
     """Topic for rows that are quarantined or late."""
     schemas: Schemas | None = None

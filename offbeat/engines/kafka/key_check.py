@@ -34,5 +34,5 @@ class KeyCheck:
                 raise UserError(
                     f"{self._topic.name}, partition {records.partition}, offset {records.offsets[i]:,}: the record has {given} and its row "
                     f"belongs to {key[:60]!r}, so rows of one key may lie in several partitions, out of order; send the records under the "
-                    "pipeline's key, or through a topic of one partition"
+                    "pipeline's key, or have them copied so with --repartition NEW_TOPIC"
                 )

@@ -36,7 +36,7 @@ class Place:
     """Offsets at which the input was said to end, so that what was held back was folded: the last ones. Not only those
     that the newest snapshot may not know, as it may be lost, or on the disk of another worker."""
     outputs: dict[str, Any] = field(default_factory=dict)
-    """By worker, how far its other outputs are."""
+    """By short name, how far other outputs of the group's workers are, see `SideOutputs`."""
     new: bool = False
     """Whether the brokers know of no offset yet."""
 

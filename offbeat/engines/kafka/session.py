@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from offbeat.core.ledger import Ledger
 from offbeat.engines.kafka.job import Status, Work
 from offbeat.engines.kafka.key_check import KeyCheck
+from offbeat.engines.kafka.membership import check_error, ending, member
 from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place, grown
 from offbeat.engines.kafka.run_end import RunEnd
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record, parts_of
-from offbeat.engines.kafka.topics import partials_name, places
+from offbeat.engines.kafka.side_outputs import SideOutputs
+from offbeat.engines.kafka.topics import committed_places, partials_name, places
 from offbeat.engines.late_words import late_words
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress
@@ -25,7 +28,6 @@ from offbeat.fold.late_files import Lateness
 from offbeat.fold.shard import Output
 from offbeat.io.kafka.outbox import LostTransactionError, Outbox
 from offbeat.io.kafka.payloads import Payloads, Records
-from offbeat.io.kafka.refusals import LASTING, refused
 
 _AT_ONCE = 10_000
 """Records of a poll at most."""
@@ -60,34 +62,17 @@ class Session:
         self._state = work.job.state / work.job.group
         self.commits = 0
         self._first_aside: str | None = None
+        self._side: SideOutputs | None = None
         job = work.job
         self._outbox = Outbox(job.source, f"{job.group}:{job.instance}")  # no group has a colon: the name is nobody else's
         self._output = KafkaOutput(self._plan, self._outbox, job.alerts.topic if job.alerts else None, job.dead_letters, self._topic.name)
-        self._consumer = Consumer(
-            job.source.client(
-                {
-                    "group.id": job.group,
-                    "group.instance.id": job.instance,
-                    "client.id": f"offbeat-{job.instance}",
-                    "group.protocol": "classic",
-                    "partition.assignment.strategy": "cooperative-sticky",
-                    "session.timeout.ms": 10_000,
-                    "max.poll.interval.ms": 600_000,
-                    "enable.auto.commit": False,
-                    "enable.auto.offset.store": False,
-                    "auto.offset.reset": "error",
-                    "isolation.level": "read_committed",
-                    "enable.partition.eof": True,
-                    "topic.metadata.refresh.interval.ms": 30_000,  # so soon it is seen that a topic has grown
-                    "fetch.queue.backoff.ms": 10,
-                    "queued.max.messages.kbytes": 65_536,
-                    "error_cb": self._said,
-                }
-            )
-        )
+        self._consumer = member(job.source, job.group, job.instance, self._said)
 
     def run(self) -> bool:
         """True where the end that the job names was reached."""
+        if self._job.outputs:
+            known = [committed_places(self._consumer, topic, self._job.group).values() for topic in self._topics.values()]
+            self._side = SideOutputs(self._work, chain.from_iterable(known))
         self._consumer.subscribe(list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not self._work.stop.is_set():
             messages = self._poll()
@@ -162,32 +147,16 @@ class Session:
 
     def _error(self, message: Message, error: KafkaError) -> list[Shard]:
         """What came instead of a record; gives the shard that has reached where the run ends, if it has."""
-        code = error.code()
-        if code == KafkaError._PARTITION_EOF:
+        if error.code() == KafkaError._PARTITION_EOF:
             shard = self._shards.get((str(message.topic()), int(message.partition() or 0)))
             at = int(message.offset() or 0)
             return [shard] if shard is not None and shard.until is not None and at >= shard.until else []
-        if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
-            raise UserError(
-                f"{self._job.source}, partition {message.partition()}: records that group {self._job.group!r} has not read are gone "
-                f"({error.str()}); what is there can be read from the beginning under a new --group"
-            )
-        if code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}:
-            raise UserError(f"{self._job.source}: the topic is gone; create it again, and name a new --group to read it")
-        if error.fatal() or not error.retriable():
-            raise refused(str(self._job.source), error)
+        check_error(message, error, self._job.source, self._job.group)
         return []
 
     def _said(self, error: KafkaError) -> None:
         """What a connection tells while others may still work."""
-        if error.code() in LASTING:
-            self._failed = refused(str(self._job.source), error)
-        elif error.code() == KafkaError._FATAL or error.fatal():
-            self._failed = UserError(
-                f"group {self._job.group!r}: another worker runs under the name {self._job.instance!r}; name this one with --instance"
-                if "instance" in error.str().lower()
-                else f"{self._job.source}: {error.str()}"
-            )
+        self._failed = ending(error, self._job.source, self._job.group, self._job.instance) or self._failed
 
     def _end(self, shard: Shard) -> None:
         if shard.ended or shard.silent:
@@ -214,6 +183,8 @@ class Session:
             self._work.worst.add(block)
             self._work.result.alerts += len(block)
             table = self._output.send(block)
+            if self._side is not None:
+                self._side.deliver(block)
             if self._work.watch is not None:
                 self._work.watch(table)
         for aside in out.quarantined:
@@ -240,12 +211,18 @@ class Session:
                 self._tell_merge(shard)
         for shard in shards:
             shard.place.offset = shard.next
-        offsets = [TopicPartition(*place, shard.next, shard.place.text()) for place, shard in self._shards.items() if not shard.silent]
+        marks = self._side.commit() if self._side is not None else {}
+        for shard in self._shards.values():
+            shard.place.outputs |= marks
+        told = [(place, shard.place) for place, shard in self._shards.items() if marks or not shard.silent]
+        offsets = [TopicPartition(*place, known.offset, known.text()) for place, known in told]
         group = self._consumer.consumer_group_metadata()
         # The client may have joined again by itself, as another member: what that one is given is not what these shards hold.
         if offsets and self._consumer.memberid() != self._member:
             raise LostTransactionError("the group gave the partitions to another worker")
         self._outbox.commit(offsets, group)
+        if self._side is not None and marks:
+            self._side.stored()
         self._moved = False
         self.commits += bool(moved)
         self._committed_at = time.monotonic()
@@ -297,8 +274,8 @@ class Session:
                 self._shards[partition.topic, partition.partition] = shard
                 starts.append(TopicPartition(partition.topic, partition.partition, shard.next))
             consumer.incremental_assign(starts)
-            if any(place.new for place in known):
-                self._moved = True  # where a new group begins is committed before anything comes of it
+            if any(place.new for place in known) or (self._side is not None and self._side.joined):
+                self._moved = True  # where a new group, or an output, begins is committed before anything comes of it
                 self._commit()
         except BaseException as error:
             self._failed = error
@@ -368,6 +345,9 @@ class Session:
         for place, shard in self._shards.items():
             if not shard.silent and shard.next > shard.snapshot_at and time.monotonic() < until:
                 self._keep(place, shard)
+        if self._side is not None:
+            self._work.words += self._side.notes()
+            self._side.close(complete=True)
         self._leaving = True
         self._consumer.close()
 
@@ -390,5 +370,7 @@ class Session:
         """Let go of everything, and leave the rest to the next start."""
         self._leaving = True
         self._outbox.abort()
+        if self._side is not None:
+            self._side.close(complete=False)
         with suppress(KafkaException, RuntimeError):
             self._consumer.close()

@@ -205,14 +205,19 @@ def _first(consumer: Consumer, partition: TopicPartition, begin: Beginning, low:
             )
 
 
+def committed_places(consumer: Consumer, topic: Topic, group: str) -> dict[int, Place]:
+    """What is committed in partitions of a topic, whoever has them. Raises UserError where that is not ours."""
+    found = _committed(consumer, [TopicPartition(topic.name, number) for number in range(topic.partitions)])
+    where = f"{topic.name}, partition"
+    return {each.partition: place_of(each.offset, each.metadata, group, f"{where} {each.partition}") for each in found if each.offset >= 0}
+
+
 def _merge_first(consumer: Consumer, rows: Topic, high: int, group: str) -> int:
     """Where a new merge begins: what an earlier life of the group told, whose offsets brokers have forgotten, is not counted again.
 
     high: where the topic of partials ended before this was asked; partitions of rows that begin later begin behind it.
     """
-    begun = _committed(consumer, [TopicPartition(rows.name, number) for number in range(rows.partitions)])
-    places = [place_of(each.offset, each.metadata, group, f"{rows.name}, partition {each.partition}") for each in begun if each.offset >= 0]
-    return min((place.since for place in places), default=high)
+    return min((place.since for place in committed_places(consumer, rows, group).values()), default=high)
 
 
 def at_time(consumer: Consumer, partition: TopicPartition, time_ns: int) -> int | None:
