@@ -8,6 +8,8 @@ import typer
 
 EXAMPLES = """\b
 Examples:
+  # Incidents of a store, to be worked on
+  offbeat dashboard --store sqlite:///alerts.db
   # The page on what a run wrote, or is writing
   offbeat dashboard --alerts alerts.jsonl
   # On a topic
@@ -18,7 +20,10 @@ Examples:
 
 
 def dashboard(
-    source: Annotated[str | None, typer.Argument(metavar="URI", help="The same as --alerts.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Argument(metavar="URI", help="The same as --alerts or --store.", show_default=False)] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="URI", help="A store: sqlite:///FILE.db or postgresql://...", show_default=False)
+    ] = None,
     alerts: Annotated[
         str | None,
         typer.Option(
@@ -49,20 +54,24 @@ def dashboard(
     from offbeat.cli.say import put
     from offbeat.errors import UserError
 
-    named = [uri for uri in (source, alerts) if uri is not None]
+    named = [uri for uri in (source, store, alerts) if uri is not None]
     if len(named) != 1:
-        raise UserError("name one source of alerts: --alerts FILE, FOLDER or kafka://HOST:PORT/TOPIC")
+        raise UserError("name one source of alerts: --store sqlite:///FILE.db, or --alerts FILE, FOLDER or kafka://HOST:PORT/TOPIC")
     if find_spec("streamlit") is None or find_spec("plotly") is None:
         raise UserError("the dashboard needs Streamlit and Plotly: pip install 'offbeat[dashboard]'")
     from offbeat.dashboard.alert_buffer import AlertBuffer
+    from offbeat.dashboard.desk import Desk
     from offbeat.dashboard.open_feed import open_feed
     from offbeat.dashboard.running import Running
     from offbeat.dashboard.serve import free_port, password_for, serve
+    from offbeat.io.stores import is_store
     from offbeat.spec.load import load_plan
 
     password = password_for(host)
     plan = load_plan(pipeline) if pipeline is not None else None
     running = Running(named[0], open_feed(named[0], AlertBuffer()), plan, password, refresh)
+    if is_store(named[0]):
+        running.desk = Desk(named[0], running.episodes_of)
     found = free_port(host, port)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until Streamlit's own, which ends the server in good order
     shown = f"[{host}]" if ":" in host else host

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 import zlib
@@ -21,6 +22,7 @@ MOST_BYTES = 256 * 1024 * 1024
 _LONGEST_KEY = 200
 _LONGEST_FACET = 40
 _RANK = {status: rank for rank, status in enumerate(STATUSES)}
+_ID = re.compile("[0-9a-f]{32}")
 _LEVELS = ("critical", "high", "medium", "low")
 
 
@@ -162,8 +164,10 @@ def row_of(record: dict[str, Any], now: float) -> Row:
         if isinstance(value, str) and 0 < len(value) <= _LONGEST_FACET
     }
     detectors = record["detectors"]
+    if not _ID.fullmatch(record["alert_id"]):
+        raise ValueError("alert_id")
     return Row(
-        alert_id=safe(record["alert_id"], 64),
+        alert_id=record["alert_id"],
         revision=int(record["revision"]),
         status=safe(record["status"], 16),
         pipeline=safe(record["pipeline"]),

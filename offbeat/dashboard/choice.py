@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from offbeat.dashboard.incidents import Incident
 LEVELS = ("critical", "high", "medium", "low")
 VIEWS = ("incidents", "overview", "log")
 ORDERS = ("worst", "newest")
+_OURS = frozenset({"level", "key", "what", "by", "is", "sort", "state"})
 _LONGEST = 200
 _MOST_VALUES = 12
 """A field of a row can be split by if it has at most so many values."""
@@ -31,13 +33,16 @@ class Choice:
     values: tuple[str, ...] = ()
     """Values of that field."""
     order: str = "worst"
+    everything: bool = False
+    """Also what nobody has to do anything about: muted, snoozed and closed incidents."""
 
     def takes(self, incident: Incident) -> bool:
         """Whether an incident is shown."""
         worst = incident.worst
         return (
-            (not self.levels or worst.level in self.levels)
-            and (not self.key or self.key.casefold() in worst.key.casefold())
+            (self.everything or incident.waits(time.time_ns()))
+            and (not self.levels or worst.level in self.levels)
+            and (not self.key or self.key.casefold() in incident.key.casefold())
             and (not self.detectors or not incident.detectors.isdisjoint(self.detectors))
             and (not self.values or value_of(worst, self.by) in self.values)
         )
@@ -89,6 +94,7 @@ def _told() -> Choice:
         by=told.get("by", "")[:_LONGEST],
         values=tuple(_short(told.get_all("is"))),
         order=order if order in ORDERS else "worst",
+        everything=told.get("state") == "all",
     )
 
 
@@ -96,7 +102,7 @@ def remember(choice: Choice) -> None:
     """Make it the choice of this session, and put it into the URL."""
     st.session_state["choice"] = choice
     st.query_params.from_dict(
-        {name: value for name, value in st.query_params.to_dict().items() if name not in {"level", "key", "what", "by", "is", "sort"}}
+        {name: value for name, value in st.query_params.to_dict().items() if name not in _OURS}
         | {
             name: value
             for name, value in (
@@ -106,6 +112,7 @@ def remember(choice: Choice) -> None:
                 ("by", choice.by),
                 ("is", list(choice.values)),
                 ("sort", choice.order if choice.order != "worst" else ""),
+                ("state", "all" if choice.everything else ""),
             )
             if value
         }

@@ -8,11 +8,12 @@ import polars as pl
 import streamlit as st
 
 from offbeat.core.plan import Plan
+from offbeat.dashboard import work
 from offbeat.dashboard.figures import figure_of
 from offbeat.dashboard.incident_list import incident_list
 from offbeat.dashboard.incidents import Incident, similar
 from offbeat.dashboard.live import entry, go_to, state
-from offbeat.dashboard.markup import bars, level, table, text
+from offbeat.dashboard.markup import bars, level, plain, table, text
 from offbeat.dashboard.running import Running, Snapshot
 from offbeat.dashboard.times import moment, span
 from offbeat.errors import OffbeatError
@@ -33,7 +34,7 @@ def show(server: Running, wanted: str) -> None:
     snapshot = server.snapshot()
     if not snapshot.status.there:
         state(server, snapshot)
-    incident = _found(snapshot, wanted)
+    incident = server.incident(wanted)
     if incident is None:
         if not snapshot.status.read:
             st.html('<div class="ob-still">The alerts are still being read.</div>')
@@ -45,16 +46,18 @@ def show(server: Running, wanted: str) -> None:
     worst = incident.worst
     plan, zone = server.plan_of(worst.pipeline), server.zone_of(worst.pipeline)
     n = len(incident.members)
-    st.html(f'<div class="ob-title">{text(worst.key)}</div>{level(worst.level)} severity {worst.severity:.2f}, {text(worst.what)}')
+    st.html(f'<div class="ob-title">{text(incident.key)}</div>{level(worst.level)} severity {worst.severity:.2f}, {text(worst.what)}')
     seen = f"{span(incident.first, incident.last, zone)}, {n:,} alert{'s' * (n > 1)}, pipeline {worst.pipeline}, view {worst.view}"
     st.html(f'<div class="ob-state">{text(seen)}</div>')
     alert = _alert(server, incident, zone)
     if alert is None:
         st.html('<div class="ob-still">This alert is no longer in memory.</div>')
         return
-    record = server.feed.buffer.record(alert)
+    record = server.record(alert)
     if record is None:
         return
+    if incident.kept is not None:
+        work.show(server, incident)
     _drawn(server, record, incident, plan, zone)
     left, right = st.columns([1.25, 1], gap="large")
     with left:
@@ -81,15 +84,8 @@ def _leave() -> None:
 
 def _try_again(server: Running, wanted: str) -> None:
     snapshot = server.snapshot()
-    if snapshot.status.read or _found(snapshot, wanted) is not None:
+    if snapshot.status.read or server.incident(wanted) is not None:
         st.rerun()
-
-
-def _found(snapshot: Snapshot, wanted: str) -> Incident | None:
-    for incident in snapshot.incidents:
-        if any(name.startswith(wanted) for name in incident.members):
-            return incident
-    return None
 
 
 def _alert(server: Running, incident: Incident, zone: str) -> str | None:
@@ -97,7 +93,7 @@ def _alert(server: Running, incident: Incident, zone: str) -> str | None:
     known = {row.alert_id: row for row in server.snapshot().rows}
     members = sorted((known[name] for name in incident.members if name in known), key=lambda row: (-row.severity, row.micros))
     if not members:
-        return None
+        return incident.worst.alert_id
     shown = members[:_MOST_MEMBERS]
     if len(members) == 1:
         return members[0].alert_id
@@ -127,15 +123,10 @@ def _drawn(server: Running, record: dict[str, Any], incident: Incident, plan: Pl
         else:
             st.plotly_chart(figure_of(drawing), config={"displaylogo": False}, key="series")
             by = f"Shaded: what {' and '.join(drawing.shaded_by)} held it against. " if drawing.shaded_by else ""
-            st.caption(_plain(f"{by}Times in {zone}."))
+            st.caption(plain(f"{by}Times in {zone}."))
     if rows is None:
         st.html(f'<div class="ob-state">The rows around it are not drawn: {text(why)}</div>')
         _ranges(record)
-
-
-def _plain(words: str) -> str:
-    """For what Streamlit reads as Markdown."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~:$^=&" else c for c in words)
 
 
 def _ranges(record: dict[str, Any]) -> None:

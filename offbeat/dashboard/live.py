@@ -14,6 +14,7 @@ from offbeat.dashboard.incidents import Incident
 from offbeat.dashboard.markup import COLORS, bars, figures, text
 from offbeat.dashboard.running import Running, Snapshot
 from offbeat.dashboard.times import span
+from offbeat.io.report.console import safe
 
 _FRESH = 8.0
 """Seconds for which an incident is shown as new."""
@@ -62,6 +63,7 @@ def _filters(choice: Choice, snapshot: Snapshot) -> None:
     by = st.session_state["f_by"]
     values = sorted({value_of(row, by) for row in snapshot.rows} | set(choice.values))[:500]
     st.multiselect("Only where it is", values, default=list(choice.values), key="f_is", on_change=_filtered)
+    st.toggle("Also muted, snoozed and closed ones", choice.everything, key="f_all", on_change=_filtered)
     st.button("Show all", on_click=_all)
 
 
@@ -76,6 +78,7 @@ def _filtered() -> None:
             by=state.get("f_by", before.by),
             values=tuple(state.get("f_is", before.values)),
             order=state.get("order") or before.order,
+            everything=bool(state.get("f_all", before.everything)),
         )
     )
 
@@ -88,7 +91,7 @@ def _split() -> None:
 def _all() -> None:
     remember(Choice())
     st.session_state["f_level"], st.session_state["f_key"] = [], ""
-    st.session_state["f_what"] = st.session_state["f_is"] = []
+    st.session_state["f_what"], st.session_state["f_is"], st.session_state["f_all"] = [], [], False
 
 
 def show(server: Running) -> None:
@@ -118,7 +121,8 @@ def _live(server: Running) -> None:
         most = int(st.session_state.get("most", _SHOWN))
         opened = incident_list([entry(server, incident) for incident in taken[:most]], "incidents")
         if not taken:
-            st.html('<div class="ob-still">No incident passes the filter.</div>')
+            others = "" if choice.words() else " Muted, snoozed and closed ones are not shown."
+            st.html(f'<div class="ob-still">No incident {"passes the filter" if choice.words() else "waits"}.{others}</div>')
         elif len(taken) > most and st.button(f"Show more: {len(taken) - most:,} further incidents"):
             st.session_state["most"] = most + _SHOWN
             st.rerun(scope="fragment")
@@ -156,7 +160,8 @@ def state(server: Running, snapshot: Snapshot, paused: bool = False) -> None:
 
 def _figures(snapshot: Snapshot) -> list[tuple[str, str]]:
     told = snapshot.figures
-    known = [("incidents", f"{len(snapshot.incidents):,}"), ("alerts", f"{told.total:,}")]
+    now = time.time_ns()
+    known = [("incidents", f"{sum(incident.waits(now) for incident in snapshot.incidents):,}"), ("alerts", f"{told.total:,}")]
     known.append(("critical", f"{told.levels.get('critical', 0):,}"))
     known.append(("mean severity", "-" if told.mean_severity is None else f"{told.mean_severity:.2f}"))
     known.append(("highest severity", "-" if told.max_severity is None else f"{told.max_severity:.2f}"))
@@ -176,12 +181,28 @@ def _top(counts: Counter[str], most: int = 8) -> list[tuple[str, float, str]]:
 def entry(server: Running, incident: Incident) -> dict[str, Any]:
     """An incident as a row of the list."""
     worst, n = incident.worst, len(incident.members)
+    now = time.time_ns()
+    kept = incident.kept
+    state = incident.state if kept is not None and (kept.state != "open" or kept.reopened) else ""
+    if kept is not None and kept.reopened:
+        state = "open again"
+    elif kept is not None and kept.who and state:
+        state = f"{state} by {safe(kept.who, 30)}"
+    for holds, word in (
+        (incident.muted is not None, f"muted: {incident.muted}"),
+        (incident.inhibited, "inhibited"),
+        (kept is not None and kept.snoozed(now), "snoozed"),
+        (kept is not None and kept.label is not None, f"labelled {kept.label if kept else ''}"),
+    ):
+        state = f"{state}; {word}".removeprefix("; ") if holds else state
     return {
         "id": incident.incident_id,
         "level": worst.level,
         "severity": f"{worst.severity:.2f}",
-        "key": worst.key,
+        "key": incident.key,
         "what": worst.what,
+        "state": state,
+        "muted": not incident.waits(now),
         "count": f"{n:,} alert{'s' * (n > 1)}",
         "time": span(incident.last, incident.last, server.zone_of(worst.pipeline)),
         "fresh": server.feed.is_new(incident.arrived) and time.monotonic() - incident.arrived < _FRESH,

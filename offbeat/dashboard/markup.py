@@ -47,3 +47,8 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]], numeric: frozense
 def level(name: str) -> str:
     """A level as a badge."""
     return f'<span class="ob-level" style="background:{COLORS.get(name, "#8a8f98")}">{text(name)}</span>'
+
+
+def plain(words: str) -> str:
+    """For what Streamlit reads as Markdown: nothing in it is taken as such."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~:$^=&" else c for c in safe(words, 2_000))

@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from offbeat.dashboard.alert_buffer import AlertBuffer
+from offbeat.dashboard.alert_buffer import MOST_ALERTS, AlertBuffer
+from offbeat.dashboard.desk import StoreRows
 from offbeat.dashboard.feeds import Feed, Follower, LinesFile, WholeFiles
 from offbeat.errors import UserError
 from offbeat.io.address import address_of, shown
 from offbeat.io.kafka import KAFKA
 from offbeat.io.read.alert_files import read_alerts
+from offbeat.io.stores import is_store
 from offbeat.io.write.jsonl_sink import json_lines
+from offbeat.store.address import store_address
 
 _PARQUET = frozenset({".parquet", ".pq"})
 
@@ -25,6 +28,9 @@ def open_feed(uri: str, buffer: AlertBuffer) -> Feed:
 def _follower(uri: str) -> Callable[[], Follower]:
     if uri.startswith(KAFKA):
         return lambda: _Topic(uri)
+    if is_store(uri):
+        store_address(uri)
+        return lambda: StoreRows(uri, MOST_ALERTS)
     if address_of(uri) is not None:
         raise UserError(f"{shown(uri)}: a page shows alerts of files, folders, topics and stores; other outputs cannot be read back")
     path = Path(uri.removeprefix("file://"))

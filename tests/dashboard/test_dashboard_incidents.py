@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 from alert_blocks import as_table, two_bars
+from command import Command, offbeat
 
 from offbeat.dashboard.alert_buffer import AlertBuffer, Row
 from offbeat.dashboard.feeds import LinesFile
-from offbeat.dashboard.incidents import incidents_of, similar
+from offbeat.dashboard.incidents import Incident, by_key, episodes_in, ranked, similar
+from offbeat.evaluate.generate_bars import generate_bars
 from offbeat.io.report.console import alert_records
+from offbeat.spec.load import load_plan
+
+__all__ = ["offbeat"]
 
 JUMP = alert_records(as_table(two_bars()))[0]
 
@@ -24,6 +29,10 @@ def rows(*alerts: tuple[str, int, float]) -> list[Row]:
     )
     assert wrong == []
     return buffer.rows()
+
+
+def incidents_of(alerts: list[Row]) -> list[Incident]:
+    return ranked(by_key(alerts))
 
 
 def told(alerts: list[Row]) -> list[tuple[str, int, float]]:
@@ -65,3 +74,17 @@ def test_a_file_is_followed_cut_and_replaced(tmp_path: Path) -> None:
     assert list(steps) == [], "a file that was cut is read anew"
     next(LinesFile(path).steps(buffer))
     assert len(buffer.rows()) == 1
+
+
+def test_a_known_pipeline_has_the_episodes_that_the_command_lists(offbeat: Command, tmp_path: Path) -> None:
+    """Bars are quiet for as long as the pipeline says: `offbeat episodes` gives the same ones."""
+    generate_bars(tmp_path / "bars", symbols=2, days=3, seed=1)
+    assert offbeat("run", "bars", tmp_path / "bars", "--alerts", tmp_path / "a.jsonl").code == 0
+    listed = [json.loads(line) for line in offbeat("episodes", tmp_path / "a.jsonl", "--json", "--limit", 10_000).out.splitlines()]
+    buffer = AlertBuffer()
+    assert buffer.add((tmp_path / "a.jsonl").read_bytes().splitlines()) == []
+    found = episodes_in(load_plan("bars").episodes, buffer.rows())
+    assert len(found) > 5
+    assert {one.incident_id: (one.key, one.members, one.worst.alert_id) for one in found} == {
+        record["episode_id"]: (record["group"], tuple(record["alert_ids"]), record["worst"]) for record in listed
+    }

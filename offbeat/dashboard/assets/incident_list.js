@@ -3,10 +3,10 @@ const DOTS = {critical: '●●●●', high: '●●●○', medium: '●●○
 function made() {
   const a = document.createElement('a');
   a.setAttribute('role', 'listitem');
-  for (const name of ['level', 'severity', 'key', 'what', 'count', 'time']) {
+  for (const name of ['level', 'severity', 'key', 'what', 'count', 'time', 'state']) {
     const span = document.createElement('span');
     span.className = name;
-    span.dir = name === 'key' || name === 'what' ? 'auto' : 'ltr';
+    span.dir = ['key', 'what', 'state'].includes(name) ? 'auto' : 'ltr';
     a.append(span);
   }
   return a;
@@ -27,7 +27,7 @@ export default function (component) {
     if (row.fresh && !a.classList.contains('fresh')) fresh += 1;
     a.classList.toggle('fresh', Boolean(row.fresh));
     a.classList.toggle('muted', Boolean(row.muted));
-    const [level, severity, key, what, count, time] = a.children;
+    const [level, severity, key, what, count, time, state] = a.children;
     const shown = (DOTS[row.level] || '○○○○') + row.level;
     if (level.dataset.shown !== shown) {
       const dots = document.createElement('i');
@@ -36,7 +36,7 @@ export default function (component) {
       level.replaceChildren(dots, document.createTextNode(row.level));
       level.dataset.shown = shown;
     }
-    put(severity, row.severity); put(key, row.key); put(what, row.what); put(count, row.count); put(time, row.time);
+    put(severity, row.severity); put(key, row.key); put(what, row.what); put(count, row.count); put(time, row.time); put(state, row.state);
     key.title = row.key; what.title = row.what;
     a.onclick = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
