@@ -9,6 +9,8 @@ import typer
 from offbeat._version import __version__
 from offbeat.cli import pipeline, run
 from offbeat.cli.alerts import ALERTS_EXAMPLES, EXPLAIN_EXAMPLES, alerts, explain
+from offbeat.cli.calibrate import EXAMPLES as CALIBRATE_EXAMPLES
+from offbeat.cli.calibrate import calibrate
 from offbeat.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from offbeat.cli.compare import compare
 from offbeat.cli.dashboard import EXAMPLES as DASHBOARD_EXAMPLES
@@ -71,6 +73,7 @@ app.command(epilog=ALERTS_EXAMPLES)(alerts)
 app.command(epilog=DASHBOARD_EXAMPLES)(dashboard)
 app.command(epilog=EPISODES_EXAMPLES)(episodes)
 app.command(epilog=INCIDENTS_EXAMPLES)(incidents)
+app.command(epilog=CALIBRATE_EXAMPLES)(calibrate)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(state, name="state")
 app.add_typer(store, name="store")

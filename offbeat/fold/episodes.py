@@ -140,11 +140,19 @@ class EpisodeFold:
 
     def episodes(self) -> Episodes:
         """The episodes of all alerts so far."""
-        texts = self._reader.texts.all()
-        facts = self.facts()
-        groups, group = groups_of(self.plan, facts, texts)
-        mute = self.mutes.of(facts, texts, [view.name for view in self.plan.views])
-        return _folded(self.plan, groups, facts, group, mute, texts)
+        return episodes_of(self.plan, self.mutes, self.facts(), self.texts)
+
+    @property
+    def texts(self) -> list[str]:
+        """What the codes of facts stand for."""
+        return self._reader.texts.all()
+
+
+def episodes_of(plan: EpisodePlan, mutes: Mutes, facts: AlertFacts, texts: list[str]) -> Episodes:
+    """The episodes of alerts, of each its latest record."""
+    groups, group = groups_of(plan, facts, texts)
+    mute = mutes.of(facts, texts, [view.name for view in plan.views])
+    return _folded(plan, groups, facts, group, mute, texts)
 
 
 def latest(facts: AlertFacts) -> AlertFacts:

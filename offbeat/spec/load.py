@@ -52,7 +52,7 @@ def load_plan(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Plan:
 def load(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Loaded:
     """As `load_plan`, with the typed objects besides. Raises SpecError."""
     if isinstance(pipeline, str | Path):
-        file, text = _text(pipeline)
+        file, text = pipeline_text(pipeline)
         return load_text(text, file, overrides)
     if isinstance(pipeline, PipelineSpec):
         return _checked(pipeline.model_dump(mode="json", exclude_none=True), Problems(), overrides)
@@ -77,7 +77,8 @@ def shipped() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in files("offbeat.pipelines").iterdir() if entry.name.endswith(".yaml"))
 
 
-def _text(pipeline: str | Path) -> tuple[str, str]:
+def pipeline_text(pipeline: str | Path) -> tuple[str, str]:
+    """What a pipeline's file is called in messages, and its text. Raises SpecError where there is none."""
     if isinstance(pipeline, str) and pipeline in shipped():
         return f"{pipeline}.yaml", files("offbeat.pipelines").joinpath(f"{pipeline}.yaml").read_text(encoding="utf-8")
     path = Path(pipeline)

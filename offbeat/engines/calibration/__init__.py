@@ -1,0 +1,1 @@
+"""Thresholds that meet a budget of alerts or incidents."""
