@@ -25,6 +25,8 @@ from offbeat.cli.incidents import incidents
 from offbeat.cli.quarantine import quarantine
 from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from offbeat.cli.replay import replay
+from offbeat.cli.report import EXAMPLES as REPORT_EXAMPLES
+from offbeat.cli.report import report
 from offbeat.cli.state import state
 from offbeat.cli.store import store
 
@@ -71,6 +73,7 @@ app.command(epilog=pipeline.SCHEMA_EXAMPLES)(pipeline.schema)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=ALERTS_EXAMPLES)(alerts)
 app.command(epilog=DASHBOARD_EXAMPLES)(dashboard)
+app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=EPISODES_EXAMPLES)(episodes)
 app.command(epilog=INCIDENTS_EXAMPLES)(incidents)
 app.command(epilog=CALIBRATE_EXAMPLES)(calibrate)

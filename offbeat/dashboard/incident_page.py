@@ -13,7 +13,6 @@ from offbeat.dashboard.figures import figure_of
 from offbeat.dashboard.incident_list import incident_list
 from offbeat.dashboard.incidents import Incident, similar
 from offbeat.dashboard.live import entry, go_to, state
-from offbeat.dashboard.markup import bars, level, plain, table, text
 from offbeat.dashboard.running import Running, Snapshot
 from offbeat.dashboard.times import moment, span
 from offbeat.errors import OffbeatError
@@ -22,6 +21,7 @@ from offbeat.io.report.console import compared, number, parts_are_signed, summar
 from offbeat.io.report.counterfactual import counterfactuals
 from offbeat.io.report.drawing import drawing_of
 from offbeat.io.report.explain import explain_words
+from offbeat.io.report.markup import bars, level, plain, table, text
 
 _MOST_PARTS = 10
 _MOST_MEMBERS = 30

@@ -11,9 +11,9 @@ from offbeat.dashboard.alert_buffer import Row
 from offbeat.dashboard.choice import LEVELS
 from offbeat.dashboard.figures import columns_over_time, heat_map
 from offbeat.dashboard.live import state
-from offbeat.dashboard.markup import COLORS, table, text
 from offbeat.dashboard.running import Running
 from offbeat.dashboard.times import local, moment
+from offbeat.io.report.markup import COLORS, table, text
 
 _EVERY = 5.0
 _MOST_KEYS, _MOST_TIMES = 25, 96

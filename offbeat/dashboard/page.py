@@ -7,8 +7,8 @@ import streamlit as st
 from offbeat.dashboard import incident_page, live, overview
 from offbeat.dashboard.assets import ICON, asset
 from offbeat.dashboard.choice import VIEWS
-from offbeat.dashboard.markup import text
 from offbeat.dashboard.running import Running, running
+from offbeat.io.report.markup import STYLE, text
 
 _TITLES = {"incidents": "Incidents", "overview": "Overview", "log": "Log"}
 
@@ -16,7 +16,7 @@ _TITLES = {"incidents": "Incidents", "overview": "Overview", "log": "Log"}
 def show() -> None:
     """Draw the page for one session."""
     st.set_page_config(page_title="offbeat", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed")
-    st.html(f"<style>{asset('page.css')}</style>")
+    st.html(f"<style>{asset('page.css')}{STYLE}</style>")
     server = running()
     try:
         if not _let_in(server):

@@ -7,10 +7,10 @@ import time
 import streamlit as st
 
 from offbeat.dashboard.incidents import Incident
-from offbeat.dashboard.markup import plain, table, text
 from offbeat.dashboard.running import Running
 from offbeat.dashboard.times import moment
 from offbeat.errors import OffbeatError
+from offbeat.io.report.markup import plain, table, text
 
 _HOUR_NS = 3_600_000_000_000
 _SPANS = {"1 hour": 1, "4 hours": 4, "1 day": 24, "7 days": 168, "30 days": 720}

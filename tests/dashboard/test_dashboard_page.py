@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from command import finished, process
 from dashboards import LAPTOP, LINES, PHONE, append, looking, served
+from hostile_texts import HOSTILE
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -202,17 +203,6 @@ def test_the_source_goes_and_comes_back(browser: Browser, folder: Path, tmp_path
         append(path, b"no alert at all")
         page.get_by_text("Log", exact=True).click()
         expect(page.get_by_text("not an alert")).to_be_visible()
-
-
-HOSTILE = {
-    "html": "<img src=x onerror=alert(1)><script>alert(2)</script>",
-    "attribute": "\" onmouseover=\"alert(3)\" x='",
-    "ansi": "\x1b[2J\x1b]0;owned\x07KEY",
-    "rtl": "\u202egpj.exe \u2067\u05e9\u05dc\u05d5\u05dd",
-    "formula": "=cmd|' /C calc'!A0",
-    "markdown": "[x](javascript:alert(4)) **b** $\\int$ :material/home: <b>",
-    "long": "W" * 1_000_000,
-}
 
 
 def test_hostile_text_is_inert(browser: Browser, folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from offbeat.core.batch import F64, I64
 from offbeat.io.report.console import number, safe
 from offbeat.io.report.drawing import Band, Drawing, Panel
 
-_WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 1000, 230, 74, 14, 26, 44, 26
+_WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 1000, 230, 74, 14, 26, 54, 26
 _SEAM = 10
 """Width of a pause that is left out."""
 _MOST_POINTS = 1_200

@@ -1,12 +1,15 @@
-"""Pieces of HTML for the page. Whatever comes from the data is escaped here, and nowhere else."""
+"""Pieces of HTML, for the dashboard and for reports. Whatever comes from the data is escaped here."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 
 from offbeat.io.report.console import safe
 
+STYLE = Path(__file__).with_name("markup.css").read_text(encoding="utf-8")
+"""What a page with these pieces needs in its style sheet."""
 COLORS = {"critical": "#d55e00", "high": "#e69f00", "medium": "#0072b2", "low": "#8a8f98"}
 """Of Okabe and Ito, whom the colour-blind can tell apart; levels are told by words and dots as well."""
 
