@@ -48,7 +48,8 @@ class _Inbox:
         """Take what a shard told; gives the windows that grew, by views with early alerts."""
         self.watermark_ns = max(self.watermark_ns, delta.watermark_ns)
         self.floor_ns = max(self.floor_ns, delta.floor_ns)
-        self.newest_ns = self.last_ns = max(self.last_ns, delta.last_ns)
+        self.last_ns = max(self.last_ns, delta.last_ns)
+        self.newest_ns = max(self.newest_ns, delta.newest_ns if delta.newest_ns != NULL_INT else delta.last_ns)
         touched, targets = {}, delta.groups.targets.copy()
         for v, (view, side) in enumerate(self.rollups.items()):
             names, windows = delta.windows[view]
@@ -81,13 +82,16 @@ class _Inbox:
 class MergeFold:
     """The views on other keys of a pipeline, fed with what `Fold.partials` gave, each record once and those of a shard in their order.
 
-    Windows are closed provisionally once the watermarks of all shards have passed them, and for good once all shards were told so.
+    Of live sources windows are closed provisionally once the watermarks of all shards have passed them, and for good once all shards were
+    told so. Of bounded ones all are judged at the end, and records may come in any order.
     """
 
-    def __init__(self, plan: Plan, shards: int, *, closed: Callable[[str], ClosedWindows] | None = None) -> None:
+    def __init__(self, plan: Plan, shards: int, *, closed: Callable[[str], ClosedWindows] | None = None, live: bool = True) -> None:
         """shards: how many there are in all; before each has said something, nothing is closed for good."""
-        self.plan, self._count = plan, shards
-        self._merge = MergeStage(plan, closed if closed is not None else lambda _: ClosedInMemory(), live=True)
+        self.plan, self._count, self._live = plan, shards, live
+        if live and closed is None:
+            closed = _in_memory
+        self._merge = MergeStage(plan, closed, live=live)
         self._inboxes: dict[int, _Inbox] = {}
         self._behind_ns = provisional_lag_ns(plan)
         self._ended: Ledger | None = None
@@ -97,6 +101,9 @@ class MergeFold:
         delta = unpack(record)
         inbox = self._inboxes.setdefault(delta.shard, _Inbox(self.plan))
         out, self._ended = Output(), None
+        if not self._live:
+            inbox.add(delta, frozenset())
+            return out
         out.alerts += self._merge.fire(self._inboxes, delta.shard, inbox.add(delta, self._merge.early))
         marks = [each.watermark_ns for each in self._inboxes.values() if each.watermark_ns != NULL_INT]
         if marks and min(marks) > NULL_INT + self._behind_ns:
@@ -135,3 +142,7 @@ class MergeFold:
         for number, kept in document["inboxes"].items():
             inbox = self._inboxes[int(number)] = _Inbox(self.plan)
             inbox.restore(under(f"inbox/{number}", arrays), kept)
+
+
+def _in_memory(_: str) -> ClosedWindows:
+    return ClosedInMemory()

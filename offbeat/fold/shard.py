@@ -251,7 +251,7 @@ class Shard:
             names, mine, targets[:, v] = named(rollup.targets.names, rollup.table.remove_before(EVER), groups, v)
             windows[name] = (names, mine)
         groups = RowGroups(targets, groups.starts, groups.rows)
-        return Delta(number, self.watermark.time_ns, self.final_ns, self.last_ns, windows, groups)
+        return Delta(number, self.watermark.time_ns, self.final_ns, self.last_ns, windows, groups, self.newest_ns)
 
     def rewind(self, starts: Mapping[str, int], ledger: Ledger) -> None:
         """Forget, by view, the windows from a start on, and all that was noted of rows: those from there on will come again.

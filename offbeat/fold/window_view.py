@@ -10,7 +10,7 @@ import numpy as np
 from offbeat.core.batch import EVER, I64, NULL_INT, Bools
 from offbeat.core.ledger import ViewCounts
 from offbeat.core.partials import PartialLayout, Partials, PartialTable
-from offbeat.core.plan import KEY, AbsencePlan, Plan, PopulationPlan, RollupPlan, ViewPlan
+from offbeat.core.plan import KEY, Plan, RollupPlan, ViewPlan
 from offbeat.core.state import Arrays, Document, prefixed, under
 from offbeat.core.text_inputs import TextInputs
 from offbeat.core.window_merge import WindowMerge
@@ -24,6 +24,7 @@ from offbeat.fold.filled_windows import Filling
 from offbeat.fold.fired_windows import FiredWindows
 from offbeat.fold.judged_windows import Before, Folded, Outcome, news, part
 from offbeat.fold.revisions import Revisions
+from offbeat.fold.spread import looks_across
 from offbeat.fold.view import Observer, View
 from offbeat.fold.window_columns import WindowColumns
 
@@ -58,7 +59,7 @@ class WindowView:
         tumbling, layout = Tumbling(rollup.size_ns, rollup.zone), self.stage.layout
         self._filling = Filling(tumbling, layout, view.name) if rollup.fill else None
         """As before the first window; None where only windows with rows are judged."""
-        self._counting = Revisions(together=any(isinstance(detector, PopulationPlan | AbsencePlan) for detector in view.detectors))
+        self._counting = Revisions(together=looks_across(view))
         self._final = self._ahead = self._empty()
         """The windows that are final, and all that are closed; one and the same where none is provisional."""
         self.fired = FiredWindows()

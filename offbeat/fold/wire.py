@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from offbeat.core.batch import NULL_INT
 from offbeat.core.partials import Partials
 from offbeat.core.state import decode, encode, prefixed, under
 from offbeat.fold.undecided import RowGroups
@@ -30,6 +31,8 @@ class Delta:
     """By view, names of target keys and the windows, whose `targets` count those."""
     groups: RowGroups
     """Rows that several views may judge, targets as in `windows`; none where one view decides alone."""
+    newest_ns: int = NULL_INT
+    """Greatest time of a row folded before the shard's input ended; in records of former versions `last_ns` stands for it."""
 
 
 def pack(delta: Delta) -> bytes:
@@ -40,6 +43,7 @@ def pack(delta: Delta) -> bytes:
         names[view] = known
         arrays |= prefixed(f"windows/{view}", windows.arrays())
     times = {"shard": delta.shard, "watermark_ns": delta.watermark_ns, "floor_ns": delta.floor_ns, "last_ns": delta.last_ns}
+    times["newest_ns"] = delta.newest_ns
     return encode(arrays, times | {"names": names})
 
 

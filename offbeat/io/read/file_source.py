@@ -222,13 +222,22 @@ class FileSource:
 
     def _work(self, finished: dict[str, list[Any]], current: dict[str, Any] | None) -> Iterator[Callable[[], Step]]:
         """Everything to be done, in order; runs on the thread that reads."""
-        known, there = dict(finished), by_path(finished)
-        taken: set[int] = set()
+        known, taken = dict(finished), set[int]()
         if current is not None:
             unit = self._resumed(current)
             taken.update(unit.indices)
             known.update({p: self._record(i, 1) for i, p in zip(unit.indices, unit.prints, strict=True)})
             yield from self._pieces(unit, int(current["mark"]))
+        for item in self._to_read(known, by_path(finished), taken):
+            if isinstance(item, Unit):
+                yield from self._pieces(item, 0)
+            else:
+                yield partial(Step, None, note=item)
+
+    def _to_read(
+        self, known: dict[str, list[Any]], there: Mapping[str, Sequence[tuple[str, FileMark]]], taken: Set[int]
+    ) -> Iterator[Unit | str]:
+        """What is to be read, in order, and notes on what is not. known: what was read, by fingerprint. taken: files not to be read."""
         groups = self._groups()
         again = 0
         for group in groups:
@@ -245,7 +254,7 @@ class FileSource:
                     if resolved(earlier) == resolved(file.path):
                         again += 1
                     elif rows and _has_rows(self._readers[index]):
-                        yield partial(Step, None, note=f"{file.path}: same content as {earlier}, skipped")
+                        yield f"{file.path}: same content as {earlier}, skipped"
                     continue
                 if name:
                     before = there.get(resolved(file.path), ()) if self.counts and not self._plan.sort else ()
@@ -253,10 +262,32 @@ class FileSource:
                         self._go_on(index, mark)
                     known[name] = self._record(index, 1)
                 members.append((index, name))
-            for unit in self._units(members, alone=len(groups) == 1):
-                yield from self._pieces(unit, 0)
+            yield from self._units(members, alone=len(groups) == 1)
         if again:
-            yield partial(Step, None, note=f"{again} file{'s were' if again > 1 else ' was'} already read")
+            yield f"{again} file{'s were' if again > 1 else ' was'} already read"
+
+    def units(self) -> list[tuple[int, ...]]:
+        """Files (indices) by what is read as one, in the order in which `chunks` reads them, each content once; for readers that share them.
+
+        A source of the files of one unit alone gives the same rows in the same order. What is left out goes to `notes`.
+        """
+        found = list(self._to_read({}, {}, frozenset()))
+        self.notes += [item for item in found if isinstance(item, str)]
+        return [item.indices for item in found if isinstance(item, Unit)]
+
+    def about(self) -> list[tuple[str, int, int]]:
+        """Of each file its fingerprint and the times of its first and last row: all that `units` asks of contents. Reads whole files."""
+        return [(self._fingerprint(index, {}), *self._range(index)) for index in range(len(self._found))]
+
+    def learn(self, index: int, about: tuple[str, int, int]) -> None:
+        """Take over what another source said of a file."""
+        name, *times = about
+        self._prints[index], self._ranges[index] = name, (times[0], times[1])
+
+    @property
+    def keys(self) -> list[str | None]:
+        """The key that each file's name gives to all its rows; None where a column does."""
+        return [file.key for file in self._found]
 
     def _pieces(self, unit: Unit, mark: int) -> Iterator[Callable[[], Step]]:
         yield partial(Step, unit, begin=True)
