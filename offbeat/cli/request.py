@@ -8,6 +8,8 @@ from pathlib import Path
 from offbeat.errors import UserError
 from offbeat.io.kafka import KAFKA
 
+ENGINES = ("local", SPARK := "spark")
+
 
 @dataclass(frozen=True, slots=True)
 class KafkaRequest:
@@ -49,6 +51,9 @@ class Request:
     kafka: KafkaRequest = KafkaRequest()
     episodes: Path | None = None
     mutes: Path | None = None
+    engine: str = "local"
+    master: str | None = None
+    """Of Spark: where it runs; None: as `spark-submit` says, else here."""
 
     @property
     def from_kafka(self) -> bool:
@@ -82,6 +87,10 @@ def check(request: Request) -> None:
         raise UserError("--alerts names the same output twice")
     if len({uri.removeprefix("delta:").rstrip("/") for uri in request.tables}) < len(request.tables):
         raise UserError("--tables names the same folder twice")
+    if request.engine == SPARK:
+        _check_spark(request)
+    elif request.master is not None:
+        raise UserError(f"--master is for --engine {SPARK}")
     if request.from_kafka:
         _check_kafka(request)
     elif request.kafka != KafkaRequest():
@@ -97,6 +106,23 @@ def check_payload(payload: str, schemas: tuple[str, ...], registry: str | None) 
         raise UserError(f"--format {payload}: expected json or avro")
     if payload == "json" and (schemas or registry is not None):
         raise UserError("--schema and --registry are for --format avro")
+
+
+def _check_spark(request: Request) -> None:
+    """What a batch on Spark does not do in this version."""
+    if "-" in request.sources:
+        raise UserError("standard input cannot be read by a cluster: name files, or a topic")
+    asked = {
+        "--tables": request.tables,
+        "--state": request.state is not None,
+        "--append": request.append,
+        "--episodes": request.episodes is not None,
+        "--mutes": request.mutes is not None,
+        "--final and --continues": request.ends is not None,
+    }
+    for option, given in asked.items():
+        if given:
+            raise UserError(f"{option} is not for --engine {SPARK} in this version: a batch reads its source from end to end; leave it out")
 
 
 def _check_kafka(request: Request) -> None:
@@ -117,8 +143,11 @@ def _check_kafka(request: Request) -> None:
 
 
 def quarantine_path(request: Request) -> Path | None:
-    """Where quarantined rows go: as asked for, else into the state directory, else beside the first file of alerts, else nowhere."""
-    if request.quarantine is not None:
+    """Where quarantined rows go: as asked for, else into the state directory, else beside the first file of alerts, else nowhere.
+
+    On Spark only where asked for: the original text of every row would have to travel with it.
+    """
+    if request.quarantine is not None or request.engine == SPARK:
         return request.quarantine
     if request.state is not None:
         return request.state / "quarantine.parquet"

@@ -27,12 +27,15 @@ Examples:
   offbeat run bars data --set bar.volume_surge.when='volume > 3 * mean_volume'
   # A topic in, alerts out; the same command again is another worker
   offbeat run trades kafka://b:9092/trades --alerts kafka://b:9092/anomalies
+  # The same on a cluster
+  offbeat run cdr /mnt/calls --engine spark --master yarn --alerts /mnt/out.parquet
   # Figures for a program
   offbeat run bars data --json --alerts out.jsonl
 """
 
 
 _KAFKA = "Kafka"
+_SPARK = "Spark"
 
 
 def run(
@@ -99,7 +102,16 @@ def run(
         bool, typer.Option("--append", help="Add to outputs that already hold something, whoever wrote it. Else they are refused.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object with the figures of the run.")] = False,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="Execution engine.")] = "local",
+    engine: Annotated[str, typer.Option(metavar="NAME", help="What carries the rows: local, or spark for a cluster.")] = "local",
+    master: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where Spark runs: local[2], yarn, spark://HOST:PORT, k8s://…",
+            show_default="as spark-submit says, else all cores here",
+            rich_help_panel=_SPARK,
+        ),
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -194,9 +206,10 @@ def run(
     Every row is accounted for: scored, warming up, late, duplicate, filtered, pending, or quarantined with a reason. Ctrl-C finishes
     the current batch and says how to continue.
     """
-    if engine != "local":
-        raise UserError(f"no engine {engine!r} in this version; use --engine local")
-    from offbeat.cli.request import KafkaRequest, Request, check
+    from offbeat.cli.request import ENGINES, SPARK, KafkaRequest, Request, check
+
+    if engine not in ENGINES:
+        raise UserError(f"no engine {engine!r}; engines are {' and '.join(ENGINES)}")
 
     request = Request(
         pipeline=pipeline,
@@ -214,9 +227,13 @@ def run(
         rebuild=rebuild,
         episodes=episodes,
         mutes=mutes,
+        engine=engine,
+        master=master,
     )
     check(request)
-    if request.from_kafka:
+    if engine == SPARK:
+        from offbeat.cli.execute_spark import execute
+    elif request.from_kafka:
         from offbeat.cli.execute_kafka import execute
     else:
         from offbeat.cli.execute import execute

@@ -131,6 +131,10 @@ class Delivery:
             raise failed
 
 
+Ranked = tuple[tuple[float, ...], dict[str, Any]]
+"""What an alert is ranked by, the least first, and its record."""
+
+
 class Worst:
     """The `most` worst alerts so far, by severity, then votes, then score, then the earlier: as `report.ranked` has them."""
 
@@ -155,8 +159,13 @@ class Worst:
 
     def records(self, plan: Plan) -> list[dict[str, Any]]:
         """The worst first, as records: as their JSON lines read."""
+        return [record for _, record in self.ranked(plan)]
+
+    def ranked(self, plan: Plan) -> list[Ranked]:
+        """As `records`, with what they are ranked by, to be merged with those of others."""
         best = sorted(self._heap, key=lambda entry: entry[:5], reverse=True)
-        return [record for entry in best for record in alert_records(table_of(plan, entry[5]))]
+        ranks = [tuple(-value for value in entry[:4]) for entry in best]
+        return [(rank, record) for rank, entry in zip(ranks, best, strict=True) for record in alert_records(table_of(plan, entry[5]))]
 
 
 def check_apart(files: Sequence[str], alerts: Sequence[str], *others: Path | None) -> None:

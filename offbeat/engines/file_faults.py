@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from offbeat.decide.block import Quarantined
 
@@ -30,6 +31,24 @@ class FileFaults:
             for file, reason in found.keys() - self._first.keys():
                 place = next(i for i, told in enumerate(rows.reasons) if told == reason and rows.files[i] == file)
                 self._first[file, reason] = int(rows.rows[place]), rows.raw[place][:_SHOWN]
+
+    def add(self, other: FileFaults) -> None:
+        """Rows that another process saw."""
+        self._rows.update(other._rows)
+        for place, first in other._first.items():
+            self._first[place] = min(first, self._first.get(place, first))
+
+    def document(self) -> list[list[Any]]:
+        """For the way to another process, as JSON."""
+        return [[file, reason, n, *self._first[file, reason]] for (file, reason), n in self._rows.items()]
+
+    @classmethod
+    def of(cls, document: list[list[Any]]) -> FileFaults:
+        """What `document` gave."""
+        faults = cls()
+        for file, reason, n, row, text in document:
+            faults._rows[file, reason], faults._first[file, reason] = n, (row, text)
+        return faults
 
     def words(self, names: Sequence[str], rows: Mapping[int, int]) -> list[str]:
         """For each file of which one reason took more than half. rows: of each file, by its number. Late rows have words of their own."""

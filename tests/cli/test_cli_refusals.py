@@ -105,7 +105,7 @@ def test_an_output_is_never_an_input(offbeat: Command, here: Path) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_unknown_engine(offbeat: Command) -> None:
-    assert "no engine 'spark'" in offbeat.refused("run", "bars", "A_x.csv", "--engine", "spark")
+    assert "no engine 'flink'" in offbeat.refused("run", "bars", "A_x.csv", "--engine", "flink")
 
 
 def test_a_state_of_something_else(offbeat: Command, here: Path) -> None:

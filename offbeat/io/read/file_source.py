@@ -267,7 +267,7 @@ class FileSource:
             yield f"{again} file{'s were' if again > 1 else ' was'} already read"
 
     def units(self) -> list[tuple[int, ...]]:
-        """Files (indices) by what is read as one, in the order in which `chunks` reads them, each content once; for readers that share them.
+        """Files (indices) by what is read as one, in the order in which `chunks` reads them, each content once: for many readers.
 
         A source of the files of one unit alone gives the same rows in the same order. What is left out goes to `notes`.
         """

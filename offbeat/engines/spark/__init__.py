@@ -1,0 +1,1 @@
+"""Spark carries the rows, the fold judges them: batches of files and tables, and topics by Structured Streaming."""

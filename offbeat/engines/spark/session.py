@@ -1,0 +1,115 @@
+"""A Spark session, or one line that says what is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offbeat.errors import UserError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_JAVA = 17
+"""The least version of Java that Spark 4 runs on."""
+_SPARK = (4, 2)
+DEFAULTS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+}
+"""Settings of a session that we start ourselves, where nobody gave others (`spark-submit --conf`, `spark-defaults.conf`)."""
+REMOTE = "sc://"
+
+
+def check_installed() -> None:
+    """Raise UserError where PySpark is missing or of another version than this one is made for, or Java is missing or too old."""
+    try:
+        import pyspark  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise UserError("Spark needs PySpark: pip install 'offbeat[spark]'") from error
+    check_version("PySpark", pyspark.__version__)
+    check_java()
+
+
+def check_version(what: str, version: str) -> None:
+    """Raise UserError for a Spark of another version."""
+    wanted = ".".join(map(str, _SPARK))
+    if not version.startswith(f"{wanted}."):
+        raise UserError(f"{what} is of version {version}; this offbeat runs on {wanted}: pip install 'offbeat[spark]' brings it")
+
+
+def check_java() -> None:
+    """Raise UserError where Java, as Spark's own scripts look for it, is missing or too old."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else "java"
+    if shutil.which(java) is None:
+        where = f"JAVA_HOME is {home}, and there is no bin/java in it" if home else "there is no `java` on the PATH"
+        raise UserError(f"Spark needs Java {_JAVA} or later, and {where}; install a JRE, or set JAVA_HOME")
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"Spark needs Java {_JAVA} or later, and {java} cannot be run ({error})") from error
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    if found is None:
+        raise UserError(f"Spark needs Java {_JAVA} or later, and `{java} -version` says {said.strip()[:80]!r}")
+    if int(found[1]) < _JAVA:
+        raise UserError(f"Spark needs Java {_JAVA} or later, and {java} is of version {found[1]}; set JAVA_HOME to a later one")
+
+
+def session(master: str | None = None) -> SparkSession:
+    """The session that is there, or a new one. master: as for `spark-submit`; by default what that was given, else all cores here.
+
+    Raises UserError where Spark cannot be started.
+    """
+    check_installed()
+    from pyspark import SparkConf  # noqa: PLC0415 - an extra, and slow to import
+    from pyspark.errors import PySparkException  # noqa: PLC0415
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
+    known = SparkSession.getActiveSession()
+    if known is not None:
+        check_version("the cluster's Spark", known.version)
+        return known
+    if (master or "").startswith(REMOTE):
+        raise UserError(f"--master {master}: Spark Connect does not carry what offbeat needs of Spark; name the cluster itself")
+    given = SparkConf()
+    builder = SparkSession.builder.appName("offbeat")
+    if master is not None or not given.contains("spark.master"):
+        builder = builder.master(master or "local[*]")
+    for name, value in DEFAULTS.items():
+        if not given.contains(name):
+            builder = builder.config(name, value)
+    if (master or given.get("spark.master", "local")).startswith("local") and not given.contains("spark.pyspark.python"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark takes the first python3 on the PATH
+    try:
+        made = builder.getOrCreate()
+    except (PySparkException, RuntimeError, OSError) as error:
+        raise UserError(f"Spark cannot be started ({first_line(error)}); what it says stands above") from error
+    except Exception as error:
+        # Py4J's own errors, which have no base of ours: the master's address is wrong, or the cluster refuses.
+        where = master or given.get("spark.master", "local[*]")
+        raise UserError(f"Spark cannot be started with master {where}: {first_line(error)}") from error
+    check_version("the cluster's Spark", made.version)
+    return made
+
+
+def first_line(error: BaseException) -> str:
+    """The line of an error of the JVM that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if re.match(r"[\w.$]+(Exception|Error): ", line)]
+    return (told or lines or [type(error).__name__])[0][:300]
+
+
+_OURS = re.compile(r"^offbeat\.errors\.(?:UserError|SpecError): (.*)$", re.MULTILINE)
+
+
+def ours(error: BaseException) -> UserError | None:
+    """What a task said in our words; None where it failed otherwise."""
+    found = _OURS.findall(str(error))
+    return UserError(found[-1]) if found else None
