@@ -55,13 +55,14 @@ demo-live: setup kafka-install
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
 test: setup kafka-install browser
 	@$(BIN)/python -m pytest -q -x tests/fold/test_sql_bars.py tests/fold/test_oracle_trades.py >/dev/null 2>&1 || true
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/kafka --ignore tests/dashboard
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/kafka --ignore tests/dashboard --ignore tests/spark
 	$(BIN)/python -m pytest tests/kafka
 	$(BIN)/python -m pytest tests/dashboard
+	$(BIN)/python -m pytest tests/spark
 
 # What one runs while working.
 test-fast: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --ignore tests/kafka --ignore tests/dashboard
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --ignore tests/kafka --ignore tests/dashboard --ignore tests/spark
 
 lint: setup
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from offbeat.engines.spark.session import check_installed, session
 from offbeat.errors import UserError
 from offbeat.fold.spread import merges
 from offbeat.io.read.file_source import FileSource
+from offbeat.io.read.frame import FrameSource
 from offbeat.spec.load import load_plan
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def alerts(source: Any, pipeline: Any, *, buckets: int | None = None, overrides:
     """
     check_installed()
     from pyspark.sql import DataFrame  # noqa: PLC0415 - an extra
+    from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
     from offbeat.engines.spark.batch import alerts_of, job_of_files  # noqa: PLC0415
     from offbeat.engines.spark.job import Job  # noqa: PLC0415
@@ -45,6 +47,7 @@ def alerts(source: Any, pipeline: Any, *, buckets: int | None = None, overrides:
     if isinstance(source, DataFrame):
         _check_as_of(plan)
         plan = replace(plan, source=replace(plan.source, sort=False))
+        FrameSource(plan.source, to_arrow_schema(source.schema).empty_table())  # says what is wrong with the columns
         return alerts_of(spark, Job(plan, count, merges(plan, count)), source)
     paths = [source] if isinstance(source, str | Path) else list(source)
     files = FileSource(plan.source, [str(path) for path in paths])

@@ -12,7 +12,7 @@ from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
 from offbeat.engines.cadence import with_cadence
-from offbeat.engines.spark.session import check_installed, session
+from offbeat.engines.spark.session import check_installed, running
 from offbeat.errors import UserError
 from offbeat.io.read.file_source import FileSource
 from offbeat.io.read.open_source import open_source
@@ -39,15 +39,11 @@ def execute(request: Request) -> int:
         from offbeat.engines.spark.parts import Outputs
 
         outputs = Outputs(source.files, request.alerts, quarantine)
-        spark = session(request.master)
-        spark.sparkContext.setLogLevel("FATAL")  # what fails is said here, in one line
-        try:
+        with running(request.master) as spark:
             buckets = request.workers or spark.sparkContext.defaultParallelism
             batch = SparkBatch(spark, plan, source, outputs, buckets=buckets)
             with Interruption(batch.stop, live=False) as interruption:
                 done = batch.run()
-        finally:
-            spark.stop()
     kept = tidy(request, quarantine, done)
     if request.as_json:
         put(json.dumps(done.as_dict()))

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,30 +64,53 @@ def check_java() -> None:
         raise UserError(f"Spark needs Java {_JAVA} or later, and {java} is of version {found[1]}; set JAVA_HOME to a later one")
 
 
-def session(master: str | None = None) -> SparkSession:
-    """The session that is there, or a new one. master: as for `spark-submit`; by default what that was given, else all cores here.
+@contextmanager
+def running(master: str | None = None) -> Iterator[SparkSession]:
+    """The session that is there, or a new one, which is stopped in the end.
 
-    Raises UserError where Spark cannot be started.
+    master: as for `spark-submit`; by default what that was given, else all cores here. Raises UserError where Spark cannot be started.
     """
+    known = _known()
+    if known is not None:
+        yield known
+        return
+    made = _started(master)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def session() -> SparkSession:
+    """The session that is there, or a new one. Raises UserError where Spark cannot be started."""
+    return _known() or _started(None)
+
+
+def _known() -> SparkSession | None:
     check_installed()
-    from pyspark import SparkConf  # noqa: PLC0415 - an extra, and slow to import
-    from pyspark.errors import PySparkException  # noqa: PLC0415
-    from pyspark.sql import SparkSession  # noqa: PLC0415
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra, and slow to import
 
     known = SparkSession.getActiveSession()
     if known is not None:
         check_version("the cluster's Spark", known.version)
-        return known
+    return known
+
+
+def _started(master: str | None) -> SparkSession:
+    from pyspark import SparkConf  # noqa: PLC0415
+    from pyspark.errors import PySparkException  # noqa: PLC0415
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
     if (master or "").startswith(REMOTE):
         raise UserError(f"--master {master}: Spark Connect does not carry what offbeat needs of Spark; name the cluster itself")
     given = SparkConf()
     builder = SparkSession.builder.appName("offbeat")
-    if master is not None or not given.contains("spark.master"):
-        builder = builder.master(master or "local[*]")
+    where = master or given.get("spark.master", "local[*]") or ""
+    builder = builder.master(where)
     for name, value in DEFAULTS.items():
         if not given.contains(name):
             builder = builder.config(name, value)
-    if (master or given.get("spark.master", "local")).startswith("local") and not given.contains("spark.pyspark.python"):
+    if where.startswith("local") and not given.contains("spark.pyspark.python"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark takes the first python3 on the PATH
     try:
         made = builder.getOrCreate()
@@ -93,8 +118,8 @@ def session(master: str | None = None) -> SparkSession:
         raise UserError(f"Spark cannot be started ({first_line(error)}); what it says stands above") from error
     except Exception as error:
         # Py4J's own errors, which have no base of ours: the master's address is wrong, or the cluster refuses.
-        where = master or given.get("spark.master", "local[*]")
         raise UserError(f"Spark cannot be started with master {where}: {first_line(error)}") from error
+    made.sparkContext.setLogLevel("FATAL")  # what fails is said by us, in one line
     check_version("the cluster's Spark", made.version)
     return made
 
