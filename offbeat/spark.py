@@ -47,7 +47,7 @@ def alerts(source: Any, pipeline: Any, *, buckets: int | None = None, overrides:
     if isinstance(source, DataFrame):
         _check_as_of(plan)
         plan = replace(plan, source=replace(plan.source, sort=False))
-        FrameSource(plan.source, to_arrow_schema(source.schema).empty_table())  # says what is wrong with the columns
+        FrameSource(plan.source, to_arrow_schema(source.schema, timezone="UTC").empty_table())  # says what is wrong with the columns
         return alerts_of(spark, Job(plan, count, merges(plan, count)), source)
     paths = [source] if isinstance(source, str | Path) else list(source)
     files = FileSource(plan.source, [str(path) for path in paths])

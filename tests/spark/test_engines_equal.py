@@ -97,11 +97,8 @@ def _cdr(spark: SparkSession, folder: Path) -> DataFrame:
 TABLES: dict[str, Callable[[SparkSession, Path], DataFrame]] = {"bars": _bars, "trades": _trades, "cdr": _cdr}
 
 
-def test_table(spark: SparkSession, rows: Rows, request: pytest.FixtureRequest) -> None:
+def test_table(spark: SparkSession, rows: Rows) -> None:
     """`offbeat.spark.alerts` over a table of Spark's own reader."""
-    if rows.pipeline == "trades":
-        why = "a table has no order of its own: trades of one time and sequence come in another order than in the file"
-        request.applymarker(pytest.mark.xfail(reason=why, strict=True))
     table = TABLES[rows.pipeline](spark, rows.folder)
     overrides = ["quality.cadence=5m"] if rows.pipeline == "bars" else []
     found = alerts(table, rows.pipeline, buckets=2, overrides=overrides).toArrow().to_pylist()
