@@ -22,6 +22,8 @@ from offbeat.cli.evaluate import evaluate
 from offbeat.cli.generate import generate
 from offbeat.cli.incidents import EXAMPLES as INCIDENTS_EXAMPLES
 from offbeat.cli.incidents import incidents
+from offbeat.cli.notify import EXAMPLES as NOTIFY_EXAMPLES
+from offbeat.cli.notify import notify
 from offbeat.cli.quarantine import quarantine
 from offbeat.cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from offbeat.cli.replay import replay
@@ -77,6 +79,7 @@ app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=EPISODES_EXAMPLES)(episodes)
 app.command(epilog=INCIDENTS_EXAMPLES)(incidents)
 app.command(epilog=CALIBRATE_EXAMPLES)(calibrate)
+app.command(epilog=NOTIFY_EXAMPLES)(notify)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(state, name="state")
 app.add_typer(store, name="store")

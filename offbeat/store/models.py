@@ -111,3 +111,31 @@ MUTES = Table(
     Index("mutes_of", "pipeline", "number"),
 )
 """What is known already, and maintenance windows (those with `since_ns` and `until_ns`); `view` '' is every view."""
+
+NOTIFIED = Table(
+    "notified",
+    METADATA,
+    Column("receiver", String(200), primary_key=True),
+    Column("change", BigInteger, nullable=False),
+)
+"""Up to which change each receiver's notices are in the outbox."""
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("receiver", String(200), nullable=False),
+    Column("subject", String(32), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("made_ns", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("tried_ns", BigInteger, nullable=False),
+    Column("error", Text),
+    Column("sent_ns", BigInteger),
+    Index("outbox_once", "receiver", "subject", "event", unique=True),
+    Index("outbox_waiting", "receiver", "sent_ns", "number"),
+)
+"""What receivers are to be told. `subject` is an alert or an incident, `event` what became of it: a level, or that it is no more; each of
+these is noted once. `fields`: what a template can name, as JSON. All notices of one message have its `sent_ns`; NULL while they wait.
+"""

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 
 from offbeat.store.database import Database
 from offbeat.store.models import ALERTS, METADATA
+from offbeat.store.notify.outbox import forget
 
 _AT_ONCE = 5_000
 """Alerts removed in one transaction: writers wait no longer than for these."""
@@ -19,7 +20,10 @@ def old(database: Database, before_ns: int) -> tuple[int, int]:
 
 
 def prune(database: Database, before_ns: int) -> int:
-    """Remove the alerts whose time lies before `before_ns`, but for those of incidents that somebody did something about; how many went."""
+    """Remove the alerts whose time lies before `before_ns`, but for those of incidents that somebody did something about; how many went.
+
+    Notifications that were sent before that time are forgotten, too.
+    """
     removed = 0
     while True:
         some = select(ALERTS.c.alert_id).where(_removable(before_ns)).order_by(ALERTS.c.time_ns, ALERTS.c.alert_id).limit(_AT_ONCE)
@@ -28,6 +32,7 @@ def prune(database: Database, before_ns: int) -> int:
         removed += gone
         if gone < _AT_ONCE:
             break
+    forget(database, before_ns)
     return removed
 
 

@@ -176,9 +176,10 @@ class Store:
 
     def _found(self, statement: Any) -> list[StoredAlert]:
         with self.database.reading() as connection:
-            return [_alert(row) for row in connection.execute(statement)]
+            return [alert_of(row) for row in connection.execute(statement)]
 
 
-def _alert(row: Row[Any]) -> StoredAlert:
+def alert_of(row: Row[Any]) -> StoredAlert:
+    """An alert from its row of the table."""
     values: Sequence[Any] = tuple(row)
     return StoredAlert(*values)

@@ -29,7 +29,7 @@ def alerts_flat(alerts: pl.DataFrame, zone: str = "UTC") -> pl.DataFrame:
 
 def fired(alerts: pl.DataFrame) -> pl.DataFrame:
     """(n,) the columns `FIRED` of alerts."""
-    return pl.DataFrame([_fired(alert) for alert in alert_records(alerts.to_arrow())], schema=_FIRED)
+    return pl.DataFrame([told(alert) for alert in alert_records(alerts.to_arrow())], schema=_FIRED)
 
 
 def inner(alerts: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -42,16 +42,17 @@ def inner(alerts: pl.DataFrame, name: str) -> pl.DataFrame:
     return column.struct.unnest().rename(lambda field: f"{name}.{field}")
 
 
-def _fired(alert: Record) -> dict[str, Any]:
+def told(alert: Record) -> dict[str, Any]:
+    """The columns `FIRED` of one alert."""
     voted = sorted((d for d in alert["detectors"] or () if d["voted"]), key=lambda d: -(d["score"] or 0.0))
     if not voted:
         return dict.fromkeys(_FIRED)
     first: Mapping[str, Any] = voted[0]
-    told = {"what": summary(alert), "detector": first["name"], "feature": None}
+    words = {"what": summary(alert), "detector": first["name"], "feature": None}
     outside = out_of_range(first)
     if not outside:
-        return told | {"observed": compared(first), "expected": first["expected"], "threshold": first["threshold"]}
+        return words | {"observed": compared(first), "expected": first["expected"], "threshold": first["threshold"]}
     far = outside[0]
     above = far["observed"] is not None and far["expected"] is not None and far["observed"] > far["expected"]
     limit = far["high"] if above else far["low"]
-    return told | {"feature": far["feature"], "observed": far["observed"], "expected": far["expected"], "threshold": limit}
+    return words | {"feature": far["feature"], "observed": far["observed"], "expected": far["expected"], "threshold": limit}
