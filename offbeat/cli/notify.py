@@ -32,7 +32,7 @@ def notify(
     ] = None,
     test: Annotated[bool, typer.Option("--test", help="Send a test message to every receiver, and end.")] = False,
 ) -> None:
-    """Tell people about alerts of a store: by mail, Slack, Teams, webhooks.
+    """Tell people about alerts by mail, Slack, Teams or webhook.
 
     What is to be said waits in the store until it was said. Each receiver is told for itself, so that a dead one holds up nobody.
     """

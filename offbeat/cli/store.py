@@ -58,7 +58,10 @@ def prune(
 
 @store.command(epilog=EXAMPLES)
 def upgrade(uri: _Store) -> None:
-    """Bring the tables of an older offbeat up to this one; runs do so by themselves."""
+    """Bring the tables of an older offbeat up to this one.
+
+    Runs do so by themselves.
+    """
     from offbeat.cli.say import put
     from offbeat.store.migrate import known_versions
     from offbeat.store.open import open_database, reached

@@ -29,6 +29,7 @@ WIDTHS = [80, 120]
 WIDE = 300
 COMMANDS = [
     [], ["run"], ["replay"], ["compare"], ["evaluate"], ["lint"], ["schema"], ["explain"], ["alerts"], ["quarantine"],
+    ["store"], ["store", "prune"], ["store", "upgrade"], ["notify"],
     ["quarantine", "list"], ["quarantine", "export"], ["generate"], ["generate", "bars"], ["generate", "trades"], ["generate", "cdr"],
 ]  # fmt: skip
 SHOWN = [
@@ -139,7 +140,7 @@ def test_help_fits(offbeat: Command, monkeypatch: pytest.MonkeyPatch, words: lis
     assert max(map(len, lines)) <= width
 
 
-@pytest.mark.parametrize("words", [[], ["quarantine"], ["generate"]], ids=" ".join)
+@pytest.mark.parametrize("words", [[], ["quarantine"], ["generate"], ["store"]], ids=" ".join)
 def test_commands_are_described_in_a_line(offbeat: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     listed = at(offbeat, monkeypatch, 80, [*words, "--help"]).split("Commands:\n")[1].split("\n\n")[0]
     assert "..." not in listed
