@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 import urllib.error
@@ -14,6 +15,7 @@ from broker import free_ports
 from command import DATA, finished, process
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.cimpl import NewPartitions, NewTopic
+from deployed import named_metrics
 from kafka_topics import Brokers
 from kafka_trades import first_lines
 from test_kafka_poison import PIPELINE, _row
@@ -43,6 +45,8 @@ def test_health_and_figures(kafka: Brokers, pipeline: Path, tmp_path: Path) -> N
         assert 'offbeat_quarantined_rows_total{pipeline="poison",reason="type"} 1.0' in text
         assert 'offbeat_alerts_total{pipeline="poison"} 1.0' in text
         assert f'offbeat_lag_records{{partition="0",pipeline="poison",topic="{topic}"}} 0.0' in text
+        emitted = set(re.findall(r"^(\w+)\{", text, re.MULTILINE))
+        assert named_metrics() <= emitted, "what Grafana and the alert rules ask for is there"
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).read() == b"ok\n"
         began = time.monotonic()
         running.send_signal(signal.SIGTERM)
