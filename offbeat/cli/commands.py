@@ -22,6 +22,10 @@ from offbeat.cli.evaluate import evaluate
 from offbeat.cli.generate import generate
 from offbeat.cli.incidents import EXAMPLES as INCIDENTS_EXAMPLES
 from offbeat.cli.incidents import incidents
+from offbeat.cli.label import EXAMPLES as LABEL_EXAMPLES
+from offbeat.cli.label import label
+from offbeat.cli.learn import EXAMPLES as LEARN_EXAMPLES
+from offbeat.cli.learn import learn
 from offbeat.cli.notify import EXAMPLES as NOTIFY_EXAMPLES
 from offbeat.cli.notify import notify
 from offbeat.cli.quarantine import quarantine
@@ -80,6 +84,8 @@ app.command(epilog=EPISODES_EXAMPLES)(episodes)
 app.command(epilog=INCIDENTS_EXAMPLES)(incidents)
 app.command(epilog=CALIBRATE_EXAMPLES)(calibrate)
 app.command(epilog=NOTIFY_EXAMPLES)(notify)
+app.command(epilog=LABEL_EXAMPLES)(label)
+app.command(epilog=LEARN_EXAMPLES)(learn)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(state, name="state")
 app.add_typer(store, name="store")

@@ -139,3 +139,17 @@ OUTBOX = Table(
 """What receivers are to be told. `subject` is an alert or an incident, `event` what became of it: a level, or that it is no more; each of
 these is noted once. `fields`: what a template can name, as JSON. All notices of one message have its `sent_ns`; NULL while they wait.
 """
+
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("pipeline", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("plan_hash", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("versions_of", "pipeline", "number"),
+)
+"""Pipeline files as they were before and after `offbeat learn` changed them: only ever added to."""

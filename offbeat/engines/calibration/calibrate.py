@@ -78,7 +78,7 @@ def calibrate(
     where there is nothing to learn from.
     """
     file, text = pipeline_text(pipeline)
-    before = judged(_document(text), sources, overrides, watch)
+    before = judged(document_of(text), sources, overrides, watch)
     if not len(before):
         raise UserError("the pipeline gives no alert on this source: there is nothing to calibrate")
     parts = parts_of(before, since_ns)
@@ -88,8 +88,9 @@ def calibrate(
     base, run = text, before
     found, met = _crossing(before, parts, budget, wanted)
     for milder in () if met else _MILDER:
-        mild = edited(text, _settings(text, before, np.full(len(before.detectors), 1 / milder), milder, overrides)[0])
-        tried = judged(_document(mild), sources, overrides, watch)
+        every = np.ones(len(before.detectors))
+        mild = edited(text, settings_for(text, before, every / milder, every * milder, overrides)[0])
+        tried = judged(document_of(mild), sources, overrides, watch)
         share, met = _crossing(tried, parts, budget, wanted)
         if met:
             base, run, found = mild, tried, share
@@ -125,9 +126,10 @@ def _best(
     best: _Found | None = None
     miss = math.inf
     for _ in range(_MOST_RUNS):
-        settings, untouched = _settings(base, run, _factors(run, parts, share), share, overrides)
+        factors = _factors(run, parts, share)
+        settings, untouched = settings_for(base, run, factors, np.full(len(factors), share), overrides)
         text = edited(base, settings)
-        tried = judged(_document(text), sources, overrides, watch)
+        tried = judged(document_of(text), sources, overrides, watch)
         rate = parts.found.rate(tried, budget)
         if abs(rate / wanted - 1) < miss:
             best, miss = _Found(text, tried, settings, untouched, met), abs(rate / wanted - 1)
@@ -139,7 +141,8 @@ def _best(
     return best
 
 
-def _document(text: str) -> dict[str, Any]:
+def document_of(text: str) -> dict[str, Any]:
+    """A pipeline's file as a mapping."""
     value: dict[str, Any] = read_document(text).value
     return value
 
@@ -184,17 +187,17 @@ def _crossing(run: Judged, parts: Parts, budget: Budget, wanted: float) -> tuple
     return (low if low and abs(rate(low) - wanted) < abs(rate(high) - wanted) else high), True
 
 
-def _settings(
-    text: str, run: Judged, factors: F64, share: float, overrides: Sequence[str]
+def settings_for(
+    text: str, run: Judged, factors: F64, shares: F64, overrides: Sequence[str] = ()
 ) -> tuple[Settings, tuple[str, ...]]:
     """The settings that make each detector as strict, by their path in the file; and the detectors that have none."""
-    spec = load(_document(text), overrides).spec
+    spec = load(document_of(text), overrides).spec
     settings: Settings = {}
     untouched = []
     for place, (view, name) in enumerate(run.detectors):
         detector = spec.views[view].detectors[name]
-        strictness = Strictness(float(factors[place]), share)
-        if strictness.factor == 1 and not by_share(detector):
+        strictness = Strictness(float(factors[place]), float(shares[place]))
+        if (strictness.share if by_share(detector) else strictness.factor) == 1:
             continue
         changes = stricter(detector, strictness)
         if not changes:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from offbeat.core.batch import F64, I64, Bools
 from offbeat.core.plan import Plan
 from offbeat.decide.block import RETRACTED
 from offbeat.engines.cadence import with_cadence
 from offbeat.engines.calibration.row_days import CountedSource, Days
-from offbeat.engines.episodes import RunEpisodes
+from offbeat.engines.episodes import RunEpisodes, ready
 from offbeat.engines.local import LocalEngine, cores
 from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
@@ -100,6 +102,33 @@ def judged(pipeline: Pipeline, sources: Sequence[str], overrides: Sequence[str],
     days = Days(counted.hours, plan.zone)
     return Judged(plan, days, len(counted.keys), facts.take(standing), episodes.texts, episodes, ratio[:, places][:, standing])
 
+
+
+def judged_records(plan: Plan, parts: Iterable[pl.DataFrame]) -> Judged:
+    """As `judged`, of alerts read back: from a store, or from a file; nothing is known of days and keys."""
+    fold = EpisodeFold(ready(plan.episodes))
+    order = {name: place for place, name in enumerate(detectors_of(plan))}
+    ratios: list[F64] = [np.zeros((len(order), 0))]
+    for alerts in parts:
+        fold.add_alerts(alerts)
+        ratios.append(_ratios(alerts, order))
+    facts = fold.facts()
+    ratio = np.concatenate(ratios, axis=1)
+    if len(facts) != ratio.shape[1]:
+        raise UserError("alerts come several times: read the latest record of each")
+    standing = facts.status != RETRACTED
+    return Judged(plan, Days(Counter(), plan.zone), 0, facts.take(standing), fold.texts, fold, ratio[:, standing])
+
+
+def _ratios(alerts: pl.DataFrame, order: Mapping[tuple[str, str], int]) -> F64:
+    out = np.full((len(order), alerts.height), np.nan)
+    field = pl.col("detectors").struct.field
+    entries = alerts.select(pl.int_range(pl.len()).alias("at"), pl.col("view").cast(pl.String), "detectors").explode("detectors")
+    voted = entries.filter(field("voted") & field("score").is_not_null())
+    for at, view, name, score in voted.select("at", "view", field("name").cast(pl.String), field("score")).iter_rows():
+        if (view, name) in order:
+            out[order[view, name], at] = score / (1 - score) if score < 1 else np.inf
+    return out
 
 
 def _records(ids: np.ndarray, revision: I64, status: np.ndarray) -> list[tuple[bytes, int, int]]:
