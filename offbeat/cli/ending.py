@@ -19,6 +19,7 @@ from offbeat.io.address import address_of, shown
 from offbeat.io.kafka import KAFKA
 from offbeat.io.report.console import safe
 from offbeat.io.report.run_report import run_report
+from offbeat.io.stores import is_store
 from offbeat.io.write.sinks import local_path
 
 
@@ -68,8 +69,8 @@ def next_steps(request: Request, run: Run, quarantine: Path | None, width: int) 
         lines += _with_command(
             f"quarantine: {_rows(aside)} in {quarantine}", f"offbeat quarantine list {shlex.quote(str(quarantine))}", width
         )
-    files = [uri for uri in request.alerts if local_path(uri) is not None]
-    others = [shown(uri) for uri in request.alerts if uri.startswith(KAFKA) or address_of(uri) is not None]
+    files = [shown(uri) for uri in request.alerts if local_path(uri) is not None or is_store(uri)]
+    others = [shown(uri) for uri in request.alerts if uri.startswith(KAFKA) or (address_of(uri) is not None and not is_store(uri))]
     if kept and others and run.alerts:
         lines.append(f"alerts: {', '.join(others)}")
     if kept and files and run.alerts:

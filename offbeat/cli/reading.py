@@ -9,11 +9,12 @@ import polars as pl
 
 from offbeat.core.plan import Plan
 from offbeat.errors import UserError
-from offbeat.io.read.alert_files import find_alert, latest, read_alerts
+from offbeat.io.address import shown
+from offbeat.io.read.alert_files import find_alert
+from offbeat.io.read.alert_query import Filters, open_alerts
 from offbeat.io.report.around import rows_around
 from offbeat.io.report.console import Record, alert_records
 from offbeat.io.report.plot import plot_alert
-from offbeat.io.report.run_report import ranked
 from offbeat.spec.load import load_plan, shipped
 
 
@@ -26,9 +27,13 @@ def one(uri: str, alert_id: str) -> dict[str, Any]:
     """The alert that a person named, or the worst one. Raises UserError where there is none."""
     if alert_id != "worst":
         return find_alert(uri, alert_id)
-    worst = records(ranked(latest(read_alerts(uri)), 1))
+    there = open_alerts(uri)
+    try:
+        worst = records(next(there.worst(Filters())).head(1))
+    finally:
+        there.close()
     if not worst:
-        raise UserError(f"no alerts in {uri}")
+        raise UserError(f"no alerts in {shown(uri)}")
     return worst[0]
 
 

@@ -18,6 +18,7 @@ from offbeat.errors import UserError
 from offbeat.io.address import shown
 from offbeat.io.contract import Sink
 from offbeat.io.report.console import alert_records
+from offbeat.io.stores import is_store
 from offbeat.io.write.alert_table import alert_table, is_lean
 from offbeat.io.write.jsonl_sink import JsonlSink
 from offbeat.io.write.parquet_sink import ParquetSink
@@ -75,6 +76,9 @@ class Delivery:
                 if path is not None:
                     name = f"provenance {uri}"
                     self._origins[name] = open_provenance(uri, **at(name, provenance_path(uri)))
+                elif is_store(uri):
+                    name = f"provenance {known}"
+                    self._origins[name] = open_provenance(uri, tell=tell, **at(name, None))
             if quarantine is not None:
                 name = f"quarantine {quarantine}"
                 self._quarantine[name] = open_quarantine(quarantine, **at(name, quarantine))

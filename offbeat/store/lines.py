@@ -12,6 +12,7 @@ from offbeat.store.database import Database
 from offbeat.store.models import ALERTS
 from offbeat.store.open import open_database, reached
 from offbeat.store.rows import indexed_text
+from offbeat.store.store import Store
 
 _AT_ONCE = 20_000
 
@@ -37,3 +38,10 @@ def stored_alerts(database: Database, pipeline: str, views: Sequence[str], since
         rows = connection.execution_options(yield_per=_AT_ONCE).execute(asked)
         for part in rows.partitions(_AT_ONCE):
             yield from_lines(b"".join(row[0].encode() + b"\n" for row in part), database.address.text)
+
+
+def stored_line(uri: str, beginning: str) -> str:
+    """The record of the alert whose id begins so. Raises UserError where none or several do, or the store cannot be read."""
+    database = open_database(uri, write=False)
+    with reached(database):
+        return Store(database).alert(beginning).line

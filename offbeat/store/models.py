@@ -153,3 +153,12 @@ VERSIONS = Table(
     Index("versions_of", "pipeline", "number"),
 )
 """Pipeline files as they were before and after `offbeat learn` changed them: only ever added to."""
+
+ORIGINS = Table(
+    "origins",
+    METADATA,
+    Column("alert_id", String(32), primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("row", BigInteger, nullable=False),
+)
+"""The file and the row in it, counted from 1, that each alert about a row was raised on: beside the alert, never in it [S23]."""

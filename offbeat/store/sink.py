@@ -99,9 +99,12 @@ class StoreSink:
     def _transaction(self) -> None:
         with self._database.writing() as connection:
             for table in self._spool.tables():
-                upsert(connection, table)
+                self._put(connection, table)
             if not self._bounded:
                 self._count(connection)
+
+    def _put(self, connection: Connection, table: pa.Table) -> None:
+        upsert(connection, table)
 
     def _count(self, connection: Connection) -> None:
         """Note this commit. A transaction whose end was not heard of may have taken place, so it may be there already."""

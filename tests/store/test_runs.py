@@ -18,6 +18,7 @@ from small_runs import csv, day, here, ran, times
 from sqlalchemy import text
 from stores import NewStore
 
+from offbeat.evaluate.generate_bars import generate_bars
 from offbeat.io.read.alert_files import read_alerts
 from offbeat.store.open import open_database
 from offbeat.store.store import Filters, Store
@@ -182,3 +183,17 @@ def test_prune_removes_what_is_old_and_nothing_else(here: Path, store: str, offb
     with Store.open(store) as there:
         assert there.count(Filters()) == 0
     assert "--older-than" in offbeat.refused("store", "prune", store)
+
+
+def test_explain_finds_alert_and_row_in_the_store(store: str, tmp_path: Path, offbeat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    generate_bars(tmp_path / "bars", symbols=2, days=3, seed=6)
+    assert offbeat("run", "bars", "bars", "--alerts", store, "--alerts", "a.jsonl").code == 0
+    assert offbeat("run", "bars", "bars", "--alerts", store).code == 0, "again: nothing is there twice"
+    for words in (("worst",), (read_alerts("a.jsonl")["alert_id"][5][:12],)):
+        for number, source in enumerate((store, "a.jsonl")):
+            done = offbeat("explain", *words, "--alerts", source, "--plot", f"{number}.html")
+            assert done.code == 0, done.err
+        assert Path("0.html").read_text() == Path("1.html").read_text()
+        assert offbeat("explain", *words, "--alerts", store).out == offbeat("explain", *words, "--alerts", "a.jsonl").out
+    assert offbeat.refused("explain", "ffff" * 8, "--alerts", store).startswith("no alert ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from stores import NewStore
 
 from offbeat.errors import UserError
+from offbeat.store import migrations
 from offbeat.store.address import store_address
 from offbeat.store.database import Database, create_file
 from offbeat.store.migrate import VERSION_TABLE, known_versions, migrate, stored_version
@@ -48,6 +50,15 @@ def test_migrations_make_what_the_models_say(new_store: NewStore) -> None:
         assert stored_version(one) == known_versions()[-1]
     migrated.close()
     at_once.close()
+
+
+def test_each_version_follows_the_one_before() -> None:
+    """Two with one number, or two that follow the same one, come of two changes made side by side: the later one takes the next number."""
+    steps = list((Path(migrations.__file__).parent / "versions").glob("v*.py"))
+    told = {file.name[1:5]: re.search(r'^down_revision: str \| None = "?(\w+)"?$', file.read_text(), re.MULTILINE) for file in steps}
+    assert len(told) == len(steps)
+    numbers = sorted(told)
+    assert [found and found[1] for _, found in sorted(told.items())] == ["None", *numbers[:-1]]
 
 
 def test_two_that_come_first_at_once_make_the_tables_once(store: str) -> None:

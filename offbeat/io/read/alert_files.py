@@ -71,6 +71,9 @@ def mean_score() -> pl.Expr:
 
 def find_alert(uri: str | Path, alert_id: str) -> dict[str, Any]:
     """The latest record of the alert whose id begins with `alert_id`, as its JSON line reads. Raises UserError where none or several do."""
+    if is_store(str(uri)):
+        stored: dict[str, Any] = json.loads(store_class("lines:stored_line")(str(uri), alert_id))
+        return stored
     wanted = alert_id.lower()
     found = latest(read_alerts(uri).filter(pl.col("alert_id").str.starts_with(wanted)))
     if found.is_empty() or not wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from offbeat.core.chunk import Position
 from offbeat.decide.block import AlertBlock
 from offbeat.errors import UserError
 from offbeat.io.contract import Sink
+from offbeat.io.stores import is_store, store_class
 from offbeat.io.write.arrow_arrays import WORD, byte_ids, times, words
 from offbeat.io.write.parquet_sink import Layout, ParquetSink
 from offbeat.io.write.part_folder import part_files
@@ -31,15 +32,24 @@ class Origin:
 
 
 def provenance_path(alerts: str) -> Path:
-    """The sidecar of an output: `out.jsonl` → `out.jsonl.provenance.parquet`."""
+    """The sidecar of an output that is a file: `out.jsonl` → `out.jsonl.provenance.parquet`."""
     path = Path(alerts.removeprefix("file://"))
     return path.with_name(path.name + ".provenance.parquet")
 
 
 def open_provenance(
-    alerts: str, *, position: Position | None = None, bounded: bool = True, append: bool = False, whole: bool = False
+    alerts: str,
+    *,
+    position: Position | None = None,
+    bounded: bool = True,
+    append: bool = False,
+    whole: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Sink:
     """The sink of the sidecar of the output `alerts`; commits and restarts as the alerts' own sink does."""
+    if is_store(alerts):
+        sink: Sink = store_class("origins:OriginSink")(alerts, position, bounded=bounded, append=append, tell=tell)
+        return sink
     path = provenance_path(alerts)
     return ParquetSink(path, position, bounded=bounded, schema=PROVENANCE, layout=_LAYOUT, append=append, whole=whole)
 
@@ -53,11 +63,14 @@ def provenance_table(block: AlertBlock, files: Sequence[str]) -> pa.Table:
 
 def find_origin(alerts: str, alert_id: str) -> Origin | None:
     """Where the alert's row is, None where the sidecar does not say (a window). Raises UserError where there is no sidecar."""
+    if is_store(alerts):
+        found: tuple[str, int] | None = store_class("origins:origin_of")(alerts, alert_id)
+        return None if found is None else Origin(*found)
     path = provenance_path(alerts)
     files = part_files(path) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise UserError(f"{path} is missing; it says which row each alert of {alerts} came from")
-    found = pl.scan_parquet(files).filter(pl.col("alert_id") == bytes.fromhex(alert_id)).tail(1).collect()
-    if found.is_empty() or found["file"][0] is None:
+    there = pl.scan_parquet(files).filter(pl.col("alert_id") == bytes.fromhex(alert_id)).tail(1).collect()
+    if there.is_empty() or there["file"][0] is None:
         return None
-    return Origin(found["file"][0], found["row"][0])
+    return Origin(there["file"][0], there["row"][0])
