@@ -5,7 +5,7 @@ MVN ?= mvn
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup browser kafka-install kafka lock dist demo demo-live test test-fast lint bench bench-cdr-scale clean
+.PHONY: setup browser kafka-install kafka lock dist demo demo-live dashboard test test-fast lint bench bench-cdr-scale clean
 
 setup: $(VENV)/.ready
 
@@ -51,6 +51,10 @@ demo: setup
 # Trades into a topic, a worker on it, and its alerts as they appear.
 demo-live: setup kafka-install
 	@bash examples/demo_live.sh $(BIN)/offbeat $(DATA) build/demo-live
+
+# The page, with alerts of real trades and bars that come while one looks; Ctrl-C ends it.
+dashboard: setup
+	@bash examples/dashboard.sh $(BIN)/offbeat $(DATA) build/dashboard
 
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
 test: setup kafka-install browser

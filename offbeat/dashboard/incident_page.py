@@ -104,16 +104,23 @@ def _alert(server: Running, incident: Incident, zone: str) -> str | None:
 
 
 @st.cache_data(max_entries=32, ttl=600, show_spinner="Reading the rows around it …")
-def _rows(uri: str, alert_id: str, _record: dict[str, Any], _plan: Plan | None) -> tuple[pl.DataFrame | None, str]:  # noqa: ARG001 - the key under which the rows are kept
+def _rows(
+    uri: str,
+    alert_id: str,  # noqa: ARG001 - under which the rows are kept
+    _record: dict[str, Any],
+    _plan: Plan | None,
+    sources: tuple[str, ...],
+) -> tuple[pl.DataFrame | None, str]:
     """The rows, or why there are none; kept for a while."""
     try:
-        return rows_around(_record, uri, _plan), ""
+        return rows_around(_record, uri, _plan, sources), ""
     except (OffbeatError, OSError) as error:
         return None, str(error)
 
 
 def _drawn(server: Running, record: dict[str, Any], incident: Incident, plan: Plan | None, zone: str) -> None:
-    rows, why = _rows(server.uri, record["alert_id"], record, plan)
+    named = server.sources.get(record["pipeline"])
+    rows, why = _rows(server.uri, record["alert_id"], record, plan, () if named is None else (named,))
     if rows is not None:
         try:
             near = [name for name in incident.members if name != record["alert_id"]][:_MOST_DRAWN]

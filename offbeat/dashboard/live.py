@@ -167,7 +167,7 @@ def _figures(snapshot: Snapshot) -> list[tuple[str, str]]:
     known.append(("highest severity", "-" if told.max_severity is None else f"{told.max_severity:.2f}"))
     if told.retracted:
         known.append(("retracted", f"{told.retracted:,}"))
-    if told.total + told.retracted > told.kept:
+    if told.total + told.retracted > told.kept + _LAST:
         known.append(("in memory", f"{told.kept:,}"))
     return known
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -44,6 +44,8 @@ class Running:
     password: Password | None = None
     refresh: float = 1.0
     """Seconds between two looks of a page at the feed."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where the rows of a pipeline are, for alerts that do not tell."""
     desk: Desk | None = None
     """Where alerts come from a store: what people do about them."""
     _plans: dict[str, Plan | None] = field(default_factory=dict)

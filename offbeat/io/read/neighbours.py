@@ -1,8 +1,9 @@
-"""The rows around one row of a file, read again from the file: for drawing an alert (S23)."""
+"""The rows around one row of a file, or around a time, read again from the source: for drawing an alert (S23)."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,35 @@ def neighbours(plan: SourcePlan, origin: Origin, key: str, *, each_side: int = 1
     if not parts and not after:
         raise UserError(f"{origin.file} has no rows of {key!r}; it has changed since the alert")
     return pl.concat([*parts, *after])
+
+
+def rows_near(plan: SourcePlan, sources: Sequence[str], key: str, time_ns: int, *, each_side: int = 120) -> pl.DataFrame:
+    """Up to `each_side` rows of `key` before a time and after it, where nobody wrote down which row it was: all of the source is read.
+
+    Columns as in `neighbours`, in the order of time. Raises UserError where the source cannot be read, or has no row of the key.
+    """
+    before, after = list[pl.DataFrame](), list[pl.DataFrame]()
+    at = pl.lit(time_ns).cast(pl.Datetime("ns", "UTC"))
+    source = open_source(plan, sources)
+    try:
+        for chunk in source.chunks(None):
+            _, frame = _readable(chunk, plan, key)
+            if frame.height:
+                before = _held([*before, frame.filter(pl.col("time") < at)], each_side, last=True)
+                after = _held([*after, frame.filter(pl.col("time") >= at)], each_side + 1, last=False)
+    finally:
+        source.close()
+    if not before and not after:
+        raise UserError(f"{', '.join(sources)} has no rows of {key!r}")
+    return pl.concat([*_held(before, each_side, last=True, now=True), *_held(after, each_side + 1, last=False, now=True)])
+
+
+def _held(parts: list[pl.DataFrame], most: int, *, last: bool, now: bool = False) -> list[pl.DataFrame]:
+    """Parts cut to what can still be among the last or the first rows, once they are many."""
+    if not now and sum(part.height for part in parts) < 8 * most:
+        return [part for part in parts if part.height]
+    joined = pl.concat(parts).sort("time", maintain_order=True) if parts else None
+    return [] if joined is None else [joined.tail(most) if last else joined.head(most)]
 
 
 def _readable(chunk: Chunk, plan: SourcePlan, key: str) -> tuple[np.ndarray, pl.DataFrame]:

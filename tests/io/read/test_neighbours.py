@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from offbeat.errors import UserError
-from offbeat.io.read.neighbours import neighbours
+from offbeat.io.read.neighbours import neighbours, rows_near
 from offbeat.io.write.provenance import Origin
-from offbeat.spec.load import load_text
+from offbeat.spec.load import load_plan, load_text
 
 PLAN = load_text("""
 name: p
@@ -59,3 +59,24 @@ def test_refusals(file: Path, tmp_path: Path) -> None:
         neighbours(PLAN, Origin(str(tmp_path / "gone.csv"), 1), "a")
     with pytest.raises(UserError, match="no rows of 'c'"):
         neighbours(PLAN, Origin(str(file), 1), "c")
+
+
+def test_rows_near_a_time_are_those_around_the_row(tmp_path: Path) -> None:
+    """Where nothing tells the row: the same rows, from one file or cut into three, in any order of files."""
+    times = [f"2024-03-01 {9 + i // 60:02}:{i % 60:02}:00" for i in range(300)]
+    lines = [f"{time},{i},1,1,{i},10" for i, time in enumerate(times)]
+    head = "timestamp,open,high,low,close,volume"
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "ACME_x.csv").write_text("\n".join([head, *lines]) + "\n")
+    (tmp_path / "three").mkdir()
+    for name, part in (("ACME_a", lines[200:]), ("ACME_b", lines[:100]), ("ACME_c", lines[100:200])):
+        (tmp_path / "three" / f"{name}.csv").write_text("\n".join([head, *part]) + "\n")
+    plan = load_plan("bars").source
+    at = 1_709_289_000_000_000_000  # 10:30 UTC is 16:00 in Kolkata: behind the last row, at 13:59
+    middle = at - 4 * 3_600_000_000_000  # 12:00 there: row 180
+    for folder in ("one", "three"):
+        found = rows_near(plan, [str(tmp_path / folder)], "ACME", middle, each_side=20)
+        assert found["close"].to_list() == [float(i) for i in range(160, 201)]
+        assert rows_near(plan, [str(tmp_path / folder)], "ACME", at, each_side=20)["close"].to_list() == [float(i) for i in range(280, 300)]
+        with pytest.raises(UserError, match="has no rows of 'BOLT'"):
+            rows_near(plan, [str(tmp_path / folder)], "BOLT", at)
