@@ -50,7 +50,7 @@ def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine:
     show(Text(title, style="bold"), to)
     for warning in run.warnings:
         show(Text(f"! {safe(warning, 300)}", style="yellow"), to)
-    show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.zone, episodes=run.episodes), to)
+    show(run_report(figures, run.worst, remarks=remarks, gaps=run.gaps, zone=plan.zone, look=run.look), to)
     for line in next_steps(request, run, quarantine, to.width):
         show(Text(printable(line)), to, whole=True)
 

@@ -53,6 +53,11 @@ class RunEpisodes:
         self._known: Episodes | None = None
         self._missed = 0
 
+    @property
+    def told(self) -> bool:
+        """Whether their number belongs to what a run tells machines."""
+        return self.kept or bool(self.fold.mutes.plans)
+
     def add(self, block: AlertBlock) -> None:
         """Alerts that the run emits."""
         self.fold.add(block)

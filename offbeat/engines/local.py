@@ -323,7 +323,7 @@ class LocalEngine:
         result.warnings = [*unfit, *pair_words(names, self._fold.file_pairs()), *self._faults.words(names, self._rows_of)]
         result.worst = self._worst.records(self._plan)
         if self._episodes is not None:
-            result.episodes = self._episodes.now()
+            result.look, result.tells_episodes = self._episodes.now, self._episodes.told
             result.notes += self._episodes.notes(self._keys)
         result.gaps = gaps = self._fold.gaps()
         if gaps is not None and self._plan.quality.calendar:

@@ -56,8 +56,8 @@ class Result:
 
         Columns as in `episode_table`. Empty for a live source.
         """
-        known = self.run.episodes
-        return pl.DataFrame(EPISODES.empty_table() if known is None else episode_table(known))
+        look = self.run.look
+        return pl.DataFrame(EPISODES.empty_table() if look is None else episode_table(look()))
 
     @property
     def alerts_flat(self) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +47,10 @@ class Run:
     gaps: pl.DataFrame | None = None
     blocks: list[AlertBlock] = field(default_factory=list, repr=False)
     """The alerts themselves, where the caller asked to keep them."""
-    episodes: Episodes | None = field(default=None, repr=False)
-    """The alerts in episodes; None for a live run that was not asked for them."""
+    look: Callable[[], Episodes] | None = field(default=None, repr=False)
+    """Puts the alerts into episodes; None for a live run that was not asked for them. It takes a microsecond an alert."""
+    tells_episodes: bool = False
+    """Whether `--json` counts the episodes: where they were asked for, or where some alerts are muted."""
     rows_read: int = 0
     """Rows read by this run, whatever earlier ones with its state had read; some of them again, where a file was corrected."""
 
@@ -65,7 +68,7 @@ class Run:
             "engine": self.engine,
             **ledger,
             "alerts": self.alerts,
-            **({} if self.episodes is None else {"episodes": self.episodes.counts()}),
+            **({"episodes": self.look().counts()} if self.tells_episodes and self.look is not None else {}),
             "seconds": round(self.seconds, 3),
             "peak_memory_mb": round(self.peak_memory_mb, 1),
             "complete": self.complete,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -103,14 +103,15 @@ def run_report(
     remarks: Sequence[str] = (),
     gaps: pl.DataFrame | None = None,
     zone: str = "UTC",
-    episodes: Episodes | None = None,
+    look: Callable[[], Episodes] | None = None,
 ) -> RenderableType:
     """The whole report. `ledger` is the object that `--json` prints, `worst` the alerts to show, worst first.
 
-    Where not all alerts can be shown, the worst `episodes` are, if they are known.
+    look: puts the alerts into episodes, of which the worst are shown where there are too many alerts to show.
     """
     alerts = int(ledger.get("alerts", len(worst)))
     parts: list[RenderableType] = [ledger_table(ledger)]
+    episodes = None if look is None else look()
     if episodes is not None and (alerts > len(worst) or episodes.muted):
         parts.append(episodes_report(episodes, zone=zone))
     else:
