@@ -11,10 +11,9 @@ import numpy as np
 from offbeat.cli.reading import plan_of
 from offbeat.core.batch import I64
 from offbeat.core.plan import Plan
-from offbeat.engines.episodes import episodes_of, ready
+from offbeat.engines.episodes import episodes_of, ready, unmatched
 from offbeat.errors import UserError
 from offbeat.fold.episodes import Episodes
-from offbeat.fold.mutes import Mutes
 from offbeat.io.read.alert_files import read_alerts
 from offbeat.spec.load import load_plan
 
@@ -59,7 +58,7 @@ def read_episodes(uri: str, pipeline: str | None, overrides: Sequence[str], mute
     alerts = alerts.filter(alerts["pipeline"].cast(str) == plan.name)
     known = ready(plan.episodes, mutes)
     keys = alerts["key"].cast(str).unique(maintain_order=True).to_list()
-    return episodes_of(known, alerts), plan.zone, [f"of the alerts: {note}" for note in Mutes(known.mutes).unmatched(keys)]
+    return episodes_of(known, alerts), plan.zone, [f"of the alerts: {note}" for note in unmatched(known, keys)]
 
 
 def chosen(episodes: Episodes, wanted: Wanted) -> I64:

@@ -19,7 +19,7 @@ from offbeat.io.report.episode_report import episode_lines
 from offbeat.spec.duration import instant_ns, positive_duration_ns
 from offbeat.store.database import StoreGoneError
 from offbeat.store.incident import STATES, Incident
-from offbeat.store.incidents import Incidents
+from offbeat.store.incidents import MOST_ALERTS, Incidents
 from offbeat.store.store import Store
 
 _SHOWN = 5
@@ -137,6 +137,8 @@ def _list(asked: Asked, incidents: Incidents, zone: str) -> None:
         put("Nothing waits." if not asked.states else "No incidents.")
     counts = incidents.episodes.counts()
     others = [f"{counts[name]:,} {name}" for name in ("muted", "inhibited") if counts[name]]
+    if incidents.since_ns is not None and asked.since is None:
+        say(f"only alerts from {_time(incidents.since_ns, zone)} on are read, the newest {MOST_ALERTS:,}; --since TIME reads older ones")
     if others and not asked.states:
         say(f"also {' and '.join(others)}; --state all lists them too")
 

@@ -13,7 +13,10 @@ import polars as pl
 from offbeat.core.episode_plan import EpisodePlan
 from offbeat.core.plan import Plan
 from offbeat.decide.block import AlertBlock
+from offbeat.fold.episode_groups import unmatched_groups
 from offbeat.fold.episodes import EpisodeFold, Episodes
+from offbeat.fold.inhibitions import unmatched_rules
+from offbeat.fold.mutes import Mutes
 from offbeat.io.read.key_files import read_groups, read_mutes
 from offbeat.io.write.episode_file import check_episode_file, write_episodes
 from offbeat.io.write.episode_table import episode_table
@@ -27,6 +30,11 @@ def ready(plan: EpisodePlan, mutes: Path | None = None) -> EpisodePlan:
     if plan.mapping_file is not None:
         plan = replace(plan, mapping=(*plan.mapping, *read_groups(plan.mapping_file)), mapping_file=None)
     return plan
+
+
+def unmatched(plan: EpisodePlan, keys: Sequence[str]) -> list[str]:
+    """What in a plan matches none of the keys, all that were seen: mutes, the mapping of groups, rules of inhibition [R20]."""
+    return [*Mutes(plan.mutes).unmatched(keys), *unmatched_groups(plan, keys), *unmatched_rules(plan, keys)]
 
 
 def episodes_of(plan: EpisodePlan, alerts: pl.DataFrame) -> Episodes:
@@ -77,7 +85,8 @@ class RunEpisodes:
 
     def notes(self, keys: Callable[[], Sequence[str]]) -> list[str]:
         """What a person has to know; `keys` tells all that the run saw."""
-        notes = self.fold.mutes.unmatched(keys()) if self.fold.mutes.plans else []
+        plan = self.fold.plan
+        notes = unmatched(plan, keys()) if plan.mutes or plan.mapping or plan.inhibit else []
         if self._missed and self.kept:
             notes.append(
                 f"episodes: {self._missed:,} of earlier runs' alerts are not in them, as those ran without --episodes; "

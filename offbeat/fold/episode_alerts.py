@@ -11,11 +11,17 @@ import polars as pl
 
 from offbeat.core.batch import F64, I8, I16, I32, I64
 from offbeat.core.episode_plan import EpisodePlan
+from offbeat.core.key_spellings import without_fraction
 from offbeat.decide.block import STATUSES, AlertBlock
 from offbeat.errors import UserError
 
 MOST_DETECTORS = 63
 """Detectors of a view of which an episode counts the votes: bits of a mask."""
+
+
+def plain_spellings(keys: Iterable[str]) -> list[str]:
+    """Keys without the `.0` of whole numbers: 12345 and 12345.0 are one key [R20]."""
+    return without_fraction(pl.Series(list(keys), dtype=pl.String)).to_list()
 
 
 class Texts:

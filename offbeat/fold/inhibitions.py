@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from offbeat.core.batch import I16, I64, Bools
 from offbeat.core.episode_plan import EpisodePlan, Selection
-from offbeat.fold.episode_alerts import AlertFacts
-from offbeat.fold.mutes import KeyPattern, plain_spellings
+from offbeat.fold.episode_alerts import AlertFacts, plain_spellings
+from offbeat.fold.mutes import KeyPattern
 
 
 def inhibitions(
@@ -34,6 +34,15 @@ def inhibitions(
             if len(open_then):
                 out[at] = open_then[0]
     return out
+
+
+def unmatched_rules(plan: EpisodePlan, keys: Iterable[str]) -> list[str]:
+    """A word for each pattern of keys in the rules that fits none of the keys, all that were seen [R20]."""
+    known = list(dict.fromkeys(keys))
+    plain = plain_spellings(known)
+    patterns = dict.fromkeys(key for rule in plan.inhibit for side in (rule.by, rule.mutes) for key in side.keys)
+    lost = [pattern for pattern in patterns if not any(map(KeyPattern(pattern).fits, plain))]
+    return [f"no key fits {pattern!r} in episodes.inhibit: keys are like {', '.join(map(repr, known[:2]))}" for pattern in lost if known]
 
 
 def _selected(plan: EpisodePlan, selection: Selection, members: AlertFacts, offsets: I64, texts: Sequence[str]) -> Bools:

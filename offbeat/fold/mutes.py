@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from fnmatch import translate
 
 import numpy as np
-import polars as pl
 
 from offbeat.core.batch import I16
 from offbeat.core.episode_plan import MutePlan
-from offbeat.core.key_spellings import without_fraction
-from offbeat.fold.episode_alerts import AlertFacts
+from offbeat.fold.episode_alerts import AlertFacts, plain_spellings
 
 
 class KeyPattern:
@@ -20,20 +18,11 @@ class KeyPattern:
 
     def __init__(self, pattern: str) -> None:
         # Brackets may stand in keys: they are no sets of characters here.
-        self._matches = re.compile(translate(_plain([pattern])[0].replace("[", "[[]"))).match
+        self._matches = re.compile(translate(plain_spellings([pattern])[0].replace("[", "[[]"))).match
 
     def fits(self, plain: str) -> bool:
         """Whether a key, as `plain_spellings` has it, fits."""
         return self._matches(plain) is not None
-
-
-def plain_spellings(keys: Iterable[str]) -> list[str]:
-    """Keys without the `.0` of whole numbers."""
-    return _plain(keys)
-
-
-def _plain(keys: Iterable[str]) -> list[str]:
-    return without_fraction(pl.Series(list(keys), dtype=pl.String)).to_list()
 
 
 class Mutes:

@@ -35,6 +35,8 @@ from offbeat.store.overlays import act, actions_of, add_mute, mutes_of, overlays
 from offbeat.store.rows import indexed_text
 
 _AT_ONCE = 20_000
+MOST_ALERTS = 300_000
+"""So many of the newest alerts are read where nobody says from when on: it takes two seconds and 100 MB."""
 _COLUMNS = ("alert_id", "revision", "status", "view", "key", "severity", "level")
 
 
@@ -44,9 +46,13 @@ class Incidents:
     Raise StoreGoneError where the store cannot be reached now (ask again later), and UserError where a person must put something right.
     """
 
-    def __init__(self, database: Database, plan: EpisodePlan, since_ns: int | None = None) -> None:
-        self._database, self._since_ns = database, since_ns
+    def __init__(self, database: Database, plan: EpisodePlan, since_ns: int | None = None, most: int | None = MOST_ALERTS) -> None:
+        self._database = database
         self._own = plan
+        self.since_ns = since_ns
+        """Alerts before it are not read; None: all are."""
+        if since_ns is None and most is not None:
+            self.since_ns = self._newest(most)
         self._fold = EpisodeFold(plan)
         self._change: int | None = None
         self._episodes: Episodes | None = None
@@ -57,11 +63,18 @@ class Incidents:
         self.refresh()
 
     @classmethod
-    def open(cls, uri: str, plan: EpisodePlan, since_ns: int | None = None) -> Self:
-        """Of the store at `uri`; `plan` has what its files hold (see `engines.episodes.ready`). since_ns: only alerts from this time on."""
-        # Tables of people's work are made where an older offbeat made the store.
+    def open(cls, uri: str, plan: EpisodePlan, since_ns: int | None = None, most: int | None = MOST_ALERTS) -> Self:
+        """Of the store at `uri`; `plan` has what its files hold (see `engines.episodes.ready`).
+
+        since_ns: only alerts from this time on; without it, about the newest `most` (None: all). An episode that began before is there with
+        the rest of its alerts, and with what people did about it.
+        """
         database = open_database(uri, write=False)
-        return cls(database, plan, since_ns)
+        try:
+            return cls(database, plan, since_ns, most)
+        except BaseException:
+            database.close()
+            raise
 
     def close(self) -> None:
         """Let go of the database."""
@@ -80,7 +93,7 @@ class Incidents:
         with self._database.reading() as connection:
             changed = self._read_alerts(connection)
             numbers = mutes_of(connection, self._own.pipeline)
-            self._attached, self._overlays = overlays_of(connection, self._own.pipeline, self._since_ns)
+            self._attached, self._overlays = overlays_of(connection, self._own.pipeline, self.since_ns)
         if numbers != self._numbers or self._episodes is None:
             self._numbers, changed = numbers, True
             mutes = (*self._own.mutes, *(mute for _, mute in numbers))
@@ -231,14 +244,22 @@ class Incidents:
         self.refresh()
         return self.incident(incident.incident_id)
 
+    def _newest(self, most: int) -> int | None:
+        """The time from which on there are so many alerts; None where there are fewer."""
+        c = ALERTS.c
+        asked = select(c.time_ns).where(c.pipeline == indexed_text(self._own.pipeline)).order_by(c.time_ns.desc(), c.alert_id.desc())
+        with self._database.reading() as connection:
+            found: int | None = connection.execute(asked.offset(most).limit(1)).scalar()
+        return None if found is None else found + 1
+
     def _read_alerts(self, connection: Connection) -> bool:
         c = ALERTS.c
         last = int(connection.execute(select(CHANGES.c.last)).scalar_one())
         grouped = self._own.group == "column"
         columns = [c.record] if grouped else [*(c[name] for name in _COLUMNS), c.time_ns]
         asked = select(*columns).where(c.pipeline == indexed_text(self._own.pipeline), c.view.in_([view.name for view in self._own.views]))
-        if self._since_ns is not None:
-            asked = asked.where(c.time_ns >= self._since_ns)
+        if self.since_ns is not None:
+            asked = asked.where(c.time_ns >= self.since_ns)
         if self._change is not None:
             asked = asked.where(c.change > self._change, c.change <= last)
         found = False

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from command import Command, offbeat
-from small_runs import ran
+from small_runs import feed, ran
 
 import offbeat as package
 
-__all__ = ["offbeat"]
+__all__ = ["feed", "offbeat"]
 
 pytestmark = pytest.mark.usefixtures("here")
 PIPELINE = """
@@ -190,6 +191,49 @@ def test_commands_that_are_refused(offbeat: Command) -> None:
     assert "name a file *.jsonl" in offbeat.refused("run", "p.yaml", "r.csv", "--episodes", "e.csv")
     Path("rows.ndjson").write_text('{"k": "a", "ts": "2024-01-01T09:00:00", "p": 2}\n')
     assert "already reads it" in offbeat.refused("run", "p.yaml", "rows.ndjson", "--episodes", "rows.ndjson")
+
+
+ODD = [
+    (
+        "episodes.group={mapping: {A: both}}",
+        "the mapping of episodes' groups has none of the keys: they are like 'a', 'b', its keys like 'A'",
+    ),
+    ("episodes.inhibit=[{by: {key: A*}, mutes: {view: row}}]", "no key fits 'A*' in episodes.inhibit: keys are like 'a', 'b'"),
+]
+
+
+@pytest.mark.parametrize(("setting", "said"), ODD)
+def test_what_matches_no_key_is_said(offbeat: Command, setting: str, said: str) -> None:
+    figures = ran(offbeat, "p.yaml", "r.csv", "--alerts", "a.jsonl", "--set", setting, "--workers", "1")
+    assert said in figures["notes"]
+    assert said.split(": ", maxsplit=1)[0] in offbeat("episodes", "a.jsonl", "--pipeline", "p.yaml", "--set", setting).err
+
+
+def test_keys_that_are_numbers_in_a_file_of_groups(offbeat: Command) -> None:
+    """A table writes 12345 as 12345.0 once a value is missing [R20]."""
+    Path("n.csv").write_text("k,ts,p\n12345,2024-01-01T09:00:00,4\n12345.0,2024-01-01T09:01:00,4\n")
+    pl.DataFrame({"name": [12345.0, None], "team": ["red", "blue"]}).write_parquet("g.parquet")
+    ran(offbeat, "p.yaml", "n.csv", "--episodes", "e.jsonl", "--set", "episodes.group={source: g.parquet, key: name, value: team}")
+    assert [row[0] for row in told("e.jsonl")] == ["red"]
+
+
+def test_a_file_that_holds_something_else_is_not_written_over(offbeat: Command) -> None:
+    ran(offbeat, "p.yaml", "r.csv", "--alerts", "a.jsonl", "--alerts", "a.parquet")
+    for other in ("a.jsonl", "a.parquet"):
+        assert "it holds something else" in offbeat.refused("run", "p.yaml", "r.csv", "--episodes", other)
+        assert "it holds something else" in offbeat.refused("episodes", "a.jsonl", "--pipeline", "p.yaml", "--out", other)
+
+
+def test_a_live_run_has_its_episodes_while_it_goes_on(offbeat: Command, feed: Callable[..., None]) -> None:
+    seen: list[list[tuple[Any, ...]]] = []
+    head, *rows = ROWS.splitlines()
+    names = head.split(",")
+    lines = [json.dumps({name: value or None for name, value in zip(names, row.split(","), strict=True)}).encode() + b"\n" for row in rows]
+    lines = [line.replace(b'"p": "', b'"p": ').replace(b'", "region"', b', "region"') for line in lines]
+    feed(*lines[:3], lambda: seen.append(told("e.jsonl")), *lines[3:])
+    ran(offbeat, "p.yaml", "-", "--episodes", "e.jsonl")
+    assert [row[:4] for row in in_order(seen[0])] == [("a", "09:00", "09:20", 2)], "the first row of b waits for its second"
+    assert in_order(told("e.jsonl")) == WHOLE
 
 
 def test_episodes_decide_no_alert() -> None:

@@ -14,8 +14,10 @@ from small_runs import ran
 from sqlalchemy import text
 
 from offbeat.core.episode_plan import MutePlan
+from offbeat.engines.episodes import ready
 from offbeat.engines.incidents import open_incidents
 from offbeat.errors import UserError
+from offbeat.spec.load import load_plan
 from offbeat.store.incident import Incident
 from offbeat.store.incidents import Incidents
 from offbeat.store.open import open_database
@@ -190,6 +192,14 @@ def test_the_store_has_the_episodes_of_the_run(offbeat: Command, put: Put, store
             assert sorted(told, key=lambda one: one["episode_id"]) == sorted(run, key=lambda one: one["episode_id"])
     with opened(since_ns=1704105000_000000000) as incidents:  # 10:30
         assert [minutes(one) for one in incidents.every()] == [("10:40", "10:40", 1)]
+    with opened() as incidents:
+        a = next(one for one in incidents.every() if minutes(one) == ("09:00", "09:20", 2))
+        incidents.acknowledge(a, "ana")
+    database = open_database(store, write=False)
+    newest = Incidents(database, ready(load_plan("p.yaml").episodes), most=3)
+    states = {minutes(one): one.state for one in newest.every()}
+    assert states == {("09:20", "09:20", 1): "acknowledged", ("09:55", "09:55", 1): "open", ("10:40", "10:40", 1): "open"}
+    newest.close()
 
 
 def test_through_the_command(offbeat: Command, put: Put, store: str) -> None:

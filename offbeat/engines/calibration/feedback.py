@@ -43,7 +43,7 @@ class Proposal:
 
 def propose(database: Database, plan: Plan, text: str, since_ns: int | None = None, overrides: Sequence[str] = ()) -> Proposal:
     """Learn limits from the labels in a store. `text`: the pipeline's file. Raises UserError where there are too few labels."""
-    incidents = Incidents(database, ready(plan.episodes), since_ns)
+    incidents = Incidents(database, ready(plan.episodes), since_ns, most=None)
     labelled = [incident for incident in incidents.every() if incident.label is not None]
     run = judged_records(plan, stored_alerts(database, plan.name, [view.name for view in plan.views], since_ns))
     numbers = {row.tobytes().hex(): place for place, row in enumerate(run.facts.ids)}
