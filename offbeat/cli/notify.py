@@ -30,6 +30,14 @@ def notify(
             metavar="TIME", help="Tell a new receiver of alerts from this time on, UTC.", show_default="alerts that come from now on"
         ),
     ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PIPELINE",
+            help="Pipeline whose incidents receivers with `about: incidents` are told of.",
+            show_default="the shipped one whose alerts the store has",
+        ),
+    ] = None,
     test: Annotated[bool, typer.Option("--test", help="Send a test message to every receiver, and end.")] = False,
 ) -> None:
     """Tell people about alerts by mail, Slack, Teams or webhook.
@@ -37,6 +45,7 @@ def notify(
     What is to be said waits in the store until it was said. Each receiver is told for itself, so that a dead one holds up nobody.
     """
     import signal
+    from contextlib import ExitStack
 
     from offbeat.cli.say import put, say
     from offbeat.errors import UserError
@@ -59,8 +68,17 @@ def notify(
             failed += why is not None
         raise typer.Exit(_WAITING if failed else 0)
     database = open_database(uri, write=True)
-    with reached(database):
-        notifier = Notifier(database, wanted, put if once else say)
+    with ExitStack() as stack:
+        stack.enter_context(reached(database))
+        feed = None
+        if any(receiver.about == "incidents" for receiver in wanted.receivers.values()):
+            from offbeat.engines.incidents import open_incidents
+            from offbeat.store.notify.incident_feed import IncidentFeed
+            from offbeat.store.store import Store
+
+            incidents = stack.enter_context(open_incidents(uri, pipeline, since_ns))
+            feed = IncidentFeed(incidents, Store(database), wanted.zone)
+        notifier = Notifier(database, wanted, put if once else say, feed)
         notifier.begin(since_ns)
         if once:
             raise typer.Exit(_WAITING if notifier.once() else 0)

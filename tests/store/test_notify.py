@@ -143,8 +143,8 @@ def test_a_receiver_that_is_dead_loses_nothing_and_holds_up_nobody(store: str, o
     alerts(store, 0, 2, number=2)
     done = offbeat("notify", store, "--once")
     assert done.code == 3
-    assert "alive: 1 alert" in done.out
-    assert "dead: 1 alert" in done.out
+    assert "alive: 1 alert not told yet: " in done.out
+    assert "dead: 1 alert not told yet: " in done.out
     http.refuses = False
     alerts(store, 0, 3, number=3)
     done = offbeat("notify", store, "--once")
@@ -200,7 +200,7 @@ def test_it_goes_on_by_itself_and_after_kill_9(here: Path, store: str, http: Rec
     until(lambda: len(http.got) == 1)
     http.refuses = True
     alerts(store, 0, 3, number=3)
-    until(lambda: "alive: 1 alert wait" in (here / "log").read_text().replace("alerts wait", "alert wait"))
+    until(lambda: "alive: 1 alert not told" in (here / "log").read_text())
     running.kill()
     running.wait()
     http.refuses = False
@@ -233,3 +233,32 @@ def test_a_test_message(store: str, offbeat: Command, http: Receiver) -> None:
     config(f"receivers: {{hook: {{url: '{http.url}'}}}}")
     assert offbeat("notify", store, "--test").out == "hook: sent\n"
     assert http.got[0]["title"] == "offbeat: a test"
+
+
+def test_incidents_are_told_once_and_nothing_of_what_is_muted_or_done_with(
+    here: Path, store: str, offbeat: Command, http: Receiver
+) -> None:
+    (here / "p.yaml").write_text((here / "p.yaml").read_text() + "episodes: {quiet: 2h}\n")
+    config(f"receivers: {{r: {{url: '{http.url}', about: incidents, line: '{{key}} {{alerts}} {{what}}'}}}}\n")
+
+    def rows(name: str, *rows: tuple[str, str, float]) -> None:
+        (here / name).write_text("k,ts,p\n" + "".join(f"{k},2024-01-02T{hour}:00,{p}\n" for k, hour, p in rows))
+        package.run("p.yaml", name, alerts=store)
+
+    def told() -> list[str]:
+        http.got.clear()
+        done = offbeat("notify", store, "--once", "--pipeline", "p.yaml")
+        assert done.code == 0, done.err
+        return [part for message in http.got for part in message["message"].split("\n\n")]
+
+    rows("0.csv", ("old", "00:00", 9))
+    assert told() == [], "new here"
+    rows("1.csv", ("a", "01:00", 2), ("a", "01:10", 8), ("b", "01:00", 3))
+    assert sorted(told()) == ["a 2 d 8 > 1 and 1 more alert until 2024-01-02 01:10:00 UTC", "b 1 d 3 > 1"]
+    rows("2.csv", ("a", "01:20", 2), ("b", "01:20", 3))
+    assert told() == [], "more of the same"
+    done = offbeat("incidents", store, "mute", "c", "--why", "a test", "--pipeline", "p.yaml")
+    assert done.code == 0, done.err
+    rows("3.csv", ("c", "05:00", 99), ("d", "05:00", 4))
+    assert told() == ["d 1 d 4 > 1"]
+    assert told() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, ValidationError, field_validator
@@ -50,6 +50,10 @@ class Receiver(Settings):
     url: str = Field(
         min_length=1,
         description="Where to, as Apprise writes it: mailto://, slack://, json://, … `${NAME}` is replaced from the environment.",
+    )
+    about: Literal["alerts", "incidents"] = Field(
+        default="alerts",
+        description="Told of each alert, or of incidents: alerts close in time as one, and nothing of what is muted, snoozed or done with.",
     )
     levels: list[str] = Field(default=[], description="Only alerts of these levels. Default: all.")
     pipelines: list[str] = Field(default=[], description="Only alerts of these pipelines. Default: all.")

@@ -44,7 +44,8 @@ def message(notices: Sequence[Notice], config: NotifyConfig, receiver: Receiver)
     first = worst_first[0].fields
     title = _lead(worst_first[0]) + filled(receiver.title or config.title, first)
     if len(notices) > 1:
-        title = f"{len(notices):,} alerts, the worst {title}"
+        what = "incidents" if first["event"] == "incident" else "alerts"
+        title = f"{len(notices):,} {what}, the worst {title}"
     return safe(title, _LONGEST), "\n\n".join(parts)
 
 

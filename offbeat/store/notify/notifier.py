@@ -11,6 +11,7 @@ from offbeat.io.read.alert_query import Filters
 from offbeat.spec.duration import duration_ns
 from offbeat.store.database import Database, StoreGoneError
 from offbeat.store.notify.config import NotifyConfig, Receiver, with_environment
+from offbeat.store.notify.incident_feed import IncidentFeed
 from offbeat.store.notify.messages import fields_of, message
 from offbeat.store.notify.outbox import Notice, Outbox
 from offbeat.store.notify.sending import Sender
@@ -27,25 +28,35 @@ Say = Callable[[str], None]
 class Teller:
     """What one receiver is told. `step` is called again and again, or once."""
 
-    def __init__(self, database: Database, name: str, config: NotifyConfig, say: Say) -> None:
-        """Raises UserError where the receiver's address cannot be used."""
+    def __init__(self, database: Database, name: str, config: NotifyConfig, say: Say, feed: IncidentFeed | None) -> None:
+        """Raises UserError where the receiver's address cannot be used. feed: for those that are told about incidents."""
         self._name, self._config, self._say = name, config, say
         self._receiver: Receiver = config.receivers[name]
         self._outbox = Outbox(database, name)
         self._sender = Sender(name, with_environment(self._receiver.url, name))
         self._digest, self._rate = duration_ns(self._receiver.digest), self._receiver.rate
+        self._feed = feed if self._receiver.about == "incidents" else None
+        self._known = set[tuple[str, str]]()
+        """Events of incidents that are in the outbox."""
         self._held = False
         """Whether it was said that the rate holds messages back."""
 
     def begin(self, since_ns: int | None) -> None:
         """Take note of a receiver that is new to the store."""
-        if self._outbox.begin(self._filters(since_ns), self._fields, time.time_ns()) and since_ns is None:
+        now = time.time_ns()
+        new = self._outbox.begin(self._filters(since_ns), self._fields, now)
+        if new and since_ns is None and self._feed is not None:
+            self._outbox.note(self._feed.events(self._receiver, self._known, now), now, said=True)
+        if new and since_ns is None:
             self._say(f"{self._name}: new here, is told of alerts from now on; --since TIME tells of earlier ones")
 
     def step(self, *, at_once: bool = False) -> int:
         """Note what is new and send what is due; how many alerts wait. `at_once`: do not gather for a digest."""
         now = time.time_ns()
-        self._outbox.collect(self._filters(None), self._fields, now)
+        if self._feed is None:
+            self._outbox.collect(self._filters(None), self._fields, now)
+        elif events := self._feed.events(self._receiver, self._known, now):
+            self._outbox.note(events, now)
         waiting = self._outbox.waiting()
         if not waiting or not self._due(waiting, now, at_once=at_once):
             return len(waiting)
@@ -54,11 +65,14 @@ class Teller:
         why = self._sender.send(title, body, level)
         if why is None:
             self._outbox.sent(waiting, time.time_ns())
-            self._say(f"{self._name}: told of {len(waiting):,} alert{'' if len(waiting) == 1 else 's'}")
+            self._say(f"{self._name}: told of {self._counted(waiting)}")
             return 0
         self._outbox.failed(waiting, why, time.time_ns())
-        self._say(f"{self._name}: {len(waiting):,} alerts wait: {why}")
+        self._say(f"{self._name}: {self._counted(waiting)} not told yet: {why}")
         return len(waiting)
+
+    def _counted(self, notices: Sequence[Notice]) -> str:
+        return f"{len(notices):,} {self._receiver.about[:-1]}{'' if len(notices) == 1 else 's'}"
 
     def _filters(self, since_ns: int | None) -> Filters:
         wanted = self._receiver
@@ -83,10 +97,10 @@ class Teller:
 class Notifier:
     """All receivers of a configuration."""
 
-    def __init__(self, database: Database, config: NotifyConfig, say: Say) -> None:
-        """Raises UserError where a receiver's address cannot be used."""
+    def __init__(self, database: Database, config: NotifyConfig, say: Say, feed: IncidentFeed | None = None) -> None:
+        """Raises UserError where a receiver's address cannot be used. feed: where some receivers are told about incidents."""
         self._say = say
-        self._tellers = {name: Teller(database, name, config, say) for name in config.receivers}
+        self._tellers = {name: Teller(database, name, config, say, feed) for name in config.receivers}
         self._stop = threading.Event()
 
     def begin(self, since_ns: int | None) -> None:
