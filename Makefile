@@ -5,7 +5,7 @@ MVN ?= mvn
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup browser kafka-install kafka lock dist demo demo-live dashboard test test-fast lint bench bench-cdr-scale clean
+.PHONY: setup browser kafka-install kafka lock dist demo demo-live dashboard test test-fast lint bench bench-cdr-scale soak clean
 
 setup: $(VENV)/.ready
 
@@ -74,6 +74,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 # Each writes its table into benchmarks/RESULTS.md.
+# Workers on Kafka that die and come back, for an hour; SOAK="--minutes 5" for less.
+soak: setup kafka-install
+	$(BIN)/python -m benchmarks.kafka_soak $(SOAK)
+
 bench: setup kafka-install
 	$(BIN)/python -m benchmarks.bars_vs_polars
 	$(BIN)/python -m benchmarks.bars_vs_spark

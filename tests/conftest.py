@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, settings
 from phases import PHASES
 
-pytest_plugins = ["one_broker", "kafka_trades", "one_browser", "one_spark", "stores"]
+pytest_plugins = ["one_broker", "kafka_rows", "one_browser", "one_spark", "stores"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 settings.register_profile("hunt", parent=settings.get_profile("ci"), derandomize=False)

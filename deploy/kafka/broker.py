@@ -32,6 +32,10 @@ _DEFAULTS = {
     "message.max.bytes": str(32 << 20),
     "auto.create.topics.enable": "false",
     "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.heartbeat.interval.ms": "500",
+    "group.consumer.heartbeat.interval.ms": "1000",
     "transaction.remove.expired.transaction.cleanup.interval.ms": "3600000",
 }
 

@@ -6,13 +6,8 @@ import os
 from itertools import count
 from pathlib import Path
 
-import numpy as np
-
-from offbeat.core.co_occurrence import CoOccurring
-from offbeat.core.partials import Partials
-from offbeat.core.state import decode, prefixed, store, under
+from offbeat.core.state import decode, store
 from offbeat.errors import UserError
-from offbeat.fold.absent_windows import Missing
 from offbeat.fold.closed_windows import Closed, ClosedWindows
 
 WINDOWS = "windows"
@@ -29,22 +24,17 @@ class ClosedWindowFiles(ClosedWindows):
 
     def write(self, closed: Closed) -> str:
         """Write windows to a new file; durable when this returns its name."""
-        w = closed.windows
-        stem = f"{self._view}-{w.starts[0]}-{w.starts[-1]}"
+        starts = closed.windows.starts
+        stem = f"{self._view}-{starts[0]}-{starts[-1]}"
         # A file of that name may be one that the last state knows.
         versions = (f"{stem}+{version}{_SUFFIX}" if version else stem + _SUFFIX for version in count())
         name = next(name for name in versions if not (self._directory / name).exists())
-        # Column by column they take less space.
-        arrays = w.arrays() | {"ints": w.ints.T, "floats": w.floats.T, "standing": closed.standing}
-        arrays |= prefixed("missing", closed.missing.arrays())
-        for other, linked in closed.linked.items():
-            arrays |= prefixed(f"links/{other}", {"offsets": linked.offsets, "targets": linked.targets, "masks": linked.masks})
         path = self._directory / name
         partial = path.with_suffix(".partial")
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
-                store(file, arrays, {})
+                store(file, closed.arrays(), {})
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -59,11 +49,7 @@ class ClosedWindowFiles(ClosedWindows):
             arrays, _ = decode(path.read_bytes(), str(path))
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; restore it, or read all sources again with --rebuild") from error
-        ints, floats = np.ascontiguousarray(arrays["ints"].T), np.ascontiguousarray(arrays["floats"].T)
-        others = dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("links/"))
-        linked = {other: CoOccurring(**under(f"links/{other}", arrays)) for other in others}
-        windows, missing = Partials.from_arrays(arrays | {"ints": ints, "floats": floats}), Missing(**under("missing", arrays))
-        return Closed(windows, arrays["standing"], missing, linked)
+        return Closed.from_arrays(arrays)
 
     def remove(self, name: str) -> None:
         """Remove a file."""

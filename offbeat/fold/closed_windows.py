@@ -10,6 +10,7 @@ import numpy as np
 from offbeat.core.batch import Bools
 from offbeat.core.co_occurrence import CoOccurring
 from offbeat.core.partials import PartialLayout, Partials
+from offbeat.core.state import Arrays, prefixed, under
 from offbeat.fold.absent_windows import Missing
 
 
@@ -29,6 +30,25 @@ class Closed:
         """No windows."""
         nothing = layout.empty(np.zeros(0, np.int32), np.zeros(0, np.int64))
         return cls(nothing, np.zeros(0, np.bool_), Missing.none())
+
+    def arrays(self) -> Arrays:
+        """All of it, for `from_arrays`."""
+        w = self.windows
+        # Column by column they take less space.
+        arrays = w.arrays() | {"ints": w.ints.T, "floats": w.floats.T, "standing": self.standing}
+        arrays |= prefixed("missing", self.missing.arrays())
+        for other, linked in self.linked.items():
+            arrays |= prefixed(f"links/{other}", {"offsets": linked.offsets, "targets": linked.targets, "masks": linked.masks})
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Closed:
+        """What `arrays` gave."""
+        ints, floats = np.ascontiguousarray(arrays["ints"].T), np.ascontiguousarray(arrays["floats"].T)
+        others = dict.fromkeys(name.split("/")[1] for name in arrays if name.startswith("links/"))
+        linked = {other: CoOccurring(**under(f"links/{other}", arrays)) for other in others}
+        windows, missing = Partials.from_arrays(arrays | {"ints": ints, "floats": floats}), Missing(**under("missing", arrays))
+        return cls(windows, arrays["standing"], missing, linked)
 
     def before(self, time_ns: int) -> Closed:
         """Those that start before a time."""
@@ -110,15 +130,26 @@ class ClosedWindows(ABC):
             self.remove(name)
         self._unused.clear()
 
-    def restore(self, entries: list[list[int | str]]) -> None:
-        """Go on with the entries of a state; anything else is left over from a crash."""
+    def arrays(self) -> Arrays:
+        """What belongs into the state itself, as it is stored nowhere else."""
+        return {}
+
+    def restore(self, entries: list[list[int | str]], arrays: Arrays) -> None:
+        """Go on with the entries of a state, and with its `arrays`; anything else is left over from a crash."""
+        self._take(arrays)
         self.entries = [(int(low), int(high), str(name)) for low, high, name in entries]
         known = {name for _, _, name in self.entries}
         self._unused = [name for name in self.names() if name not in known]
 
 
+    def _take(self, arrays: Arrays) -> None:
+        """Take over what `arrays` gave."""
+        if arrays:
+            raise ValueError("a state holds closed windows that are stored elsewhere")
+
+
 class ClosedInMemory(ClosedWindows):
-    """Those of a process that will not go on after its end."""
+    """Those of a process that will not go on after its end, or has them in its state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,3 +174,13 @@ class ClosedInMemory(ClosedWindows):
     def names(self) -> list[str]:
         """Of all that is kept."""
         return list(self._kept)
+
+    def arrays(self) -> Arrays:
+        """All that is kept: no state names anything else."""
+        self.tidy()
+        return {name: array for kept, closed in self._kept.items() for name, array in prefixed(kept, closed.arrays()).items()}
+
+    def _take(self, arrays: Arrays) -> None:
+        kept = sorted({int(name.partition("/")[0]) for name in arrays})
+        self._kept = {str(number): Closed.from_arrays(under(str(number), arrays)) for number in kept}
+        self._made = max(kept, default=0)

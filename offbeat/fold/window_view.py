@@ -397,6 +397,8 @@ class WindowView:
         }  # fmt: skip
         own |= prefixed("missed", self._missed.arrays()) | prefixed("counting", self._counting.arrays())
         arrays = prefixed("windows", own) | prefixed("fired", self.fired.arrays()) | prefixed("final", self._folded_arrays(self._final))
+        if self.closed is not None:
+            arrays |= prefixed("closed", self.closed.arrays())
         return arrays if self._ahead is self._final else arrays | prefixed("ahead", self._folded_arrays(self._ahead))
 
     def _folded_arrays(self, folded: Folded) -> Arrays:
@@ -416,7 +418,7 @@ class WindowView:
         """Take over what `arrays` and `document` gave."""
         names = document["names"]
         if self.closed is not None:
-            self.closed.restore(document["closed"])
+            self.closed.restore(document["closed"], under("closed", arrays))
         self.stage = WindowMerge(self.stage.layout, names)
         self.fired.restore(under("fired", arrays))
         own = under("windows", arrays)

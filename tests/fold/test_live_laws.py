@@ -335,14 +335,10 @@ def test_remote_merge(name: str) -> None:
     @given(feeds(), st.lists(st.booleans(), min_size=8, max_size=8))
     def law(feed: Feed, commits: list[bool]) -> None:
         plan, count = plan_of(name), 3
-        workers, stores = Fold(plan, live=True, remote=True), dict[str, ClosedInMemory]()
-
-        def merge_shard() -> MergeFold:
-            return MergeFold(plan, count, closed=lambda view: stores.setdefault(view, ClosedInMemory()))
-
+        workers = Fold(plan, live=True, remote=True)
         for shard in range(count):
             workers.assign(shard)
-        merge, alerts = merge_shard(), list[AlertBlock]()
+        merge, alerts = MergeFold(plan, count), list[AlertBlock]()
         for number, (first, last) in enumerate(feed.parts(feed.cuts)):
             for i in range(first, last):
                 shard = feed.shards["abcdef".index(feed.calls[i].who)] % count
@@ -356,7 +352,7 @@ def test_remote_merge(name: str) -> None:
                     kept = workers.snapshot(shard)
                     workers.revoke(shard)
                     workers.assign(shard, kept)
-                again = merge_shard()
+                again = MergeFold(plan, count)
                 again.restore(*decode(encode(*merge.state()), "merge"))
                 merge = again
         alerts += workers.end().alerts

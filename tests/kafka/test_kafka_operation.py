@@ -16,8 +16,8 @@ from command import DATA, finished, process
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from deployed import named_metrics
+from kafka_rows import first_lines
 from kafka_topics import Brokers
-from kafka_trades import first_lines
 from test_kafka_poison import PIPELINE, _row
 
 PUNCTUATION = "offbeat.punctuation"

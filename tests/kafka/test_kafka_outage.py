@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from broker import Cluster, running, why_not
+from kafka_rows import Trades
 from kafka_topics import Brokers
-from kafka_trades import Trades
 from test_kafka_crash import _job, _records, _run, _until, _worker
 
 pytestmark = pytest.mark.heavy

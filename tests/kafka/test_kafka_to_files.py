@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 from command import finished
+from kafka_rows import Trades
 from kafka_topics import Brokers
-from kafka_trades import Trades
-from test_kafka_crash import _job, _run, _until, _worker
+from test_kafka_crash import _HASTY, _job, _run, _until, _worker
 
 
 @pytest.mark.heavy
@@ -35,7 +35,7 @@ def test_each_worker_has_its_file(kafka: Brokers, trades: Trades, tmp_path: Path
     out, topic = kafka.topic(1), kafka.topic(4)
     files = {name: tmp_path / f"{name}.jsonl" for name in ("one", "two")}
     base = _job(kafka, topic, out, tmp_path / "state", at_once=50)
-    base["source"] += "?session.timeout.ms=2000&heartbeat.interval.ms=500"
+    base["source"] += _HASTY
 
     def job(name: str, instance: str, **more: Any) -> dict[str, Any]:
         return {**base, "outputs": [str(files[name])], "instance": instance, "until_end": False, **more}

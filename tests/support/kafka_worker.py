@@ -65,6 +65,7 @@ def main() -> None:
         here("replayed" if shard.silent else "folded")
 
     _around(session.Session, "_fold", None, folded)
+    _around(session.Session, "_merge", None, lambda _, shard, *__: here("merge replayed" if shard.silent else "merged"))
     _around(Outbox, "send", None, lambda *_: here("sent"))
     _around(Outbox, "commit", lambda *_: here("commit"), lambda *_: here("committed"))
     _around(Snapshots, "put", lambda *_: here("snapshot"), lambda *_: here("kept"))
