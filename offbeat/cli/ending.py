@@ -22,6 +22,9 @@ from offbeat.io.report.run_report import run_report
 from offbeat.io.stores import is_store
 from offbeat.io.write.sinks import local_path
 
+BELOW_QUALITY = 3
+"""Exit code of a run that did its work on input worse than `quality.tolerate` allows [R21]."""
+
 
 def quarantined(run: Run) -> int:
     """Rows that were not judged and went to quarantine, the late ones included."""

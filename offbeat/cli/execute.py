@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from offbeat.cli.ending import how_to_go_on, report, tidy
+from offbeat.cli.ending import BELOW_QUALITY, how_to_go_on, report, tidy
 from offbeat.cli.first_start import prepare
 from offbeat.cli.interruption import Interruption
 from offbeat.cli.live import LiveLines
@@ -22,9 +22,6 @@ from offbeat.io.read.open_source import open_source
 from offbeat.io.write.provenance import provenance_path
 from offbeat.io.write.sinks import local_path
 from offbeat.spec.load import load_plan
-
-BELOW_QUALITY = 3
-"""Exit code of a run that did its work on input worse than `quality.tolerate` allows [R21]."""
 
 
 def put_aside(request: Request) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offbeat.cli.ending import report
+from offbeat.cli.ending import BELOW_QUALITY, report
 from offbeat.cli.first_start import prepare
 from offbeat.cli.interruption import Interruption
 from offbeat.cli.kafka_address import address_of_topic
@@ -91,7 +91,7 @@ def execute(request: Request) -> int:
     else:
         report(request, plan, done, 0, None, results)
     if done.complete and not interruption.asked:
-        return 0
+        return BELOW_QUALITY if done.below_quality else 0
     say("interrupted; all work so far is committed, and the same command continues from here")
     return 130
 

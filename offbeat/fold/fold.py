@@ -272,11 +272,12 @@ class Fold:
         """(file, file, key) → rows of equal times and different content that this process saw."""
         return sum((shard.file_pairs() for shard in self._shards.values()), Counter[tuple[int, int, str]]())
 
-    def unseen(self) -> list[str]:
-        """Remarks on texts that conditions ask for and that no row had."""
+    def unseen(self, *others: Fold) -> list[str]:
+        """Remarks on texts that conditions ask for and that no row had, here or in other folds of the plan."""
         whole = Shard(self.plan).unseen
-        for shard in self._shards.values():
-            shard.unseen.add_to(whole)
+        for fold in (self, *others):
+            for shard in fold._shards.values():
+                shard.unseen.add_to(whole)
         return whole.words()
 
     def unanswered(self) -> str:

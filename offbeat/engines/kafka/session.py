@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 
@@ -16,10 +16,11 @@ from offbeat.engines.kafka.membership import check_error, ending, member
 from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place, grown
 from offbeat.engines.kafka.run_end import RunEnd
-from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record, parts_of
+from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record, parts_of, unseen_in
 from offbeat.engines.kafka.side_outputs import SideOutputs
 from offbeat.engines.kafka.topics import committed_places, partials_name, places
 from offbeat.engines.late_words import late_words
+from offbeat.engines.quality_gate import below
 from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress
 from offbeat.engines.snapshots import Snapshots
@@ -129,7 +130,7 @@ class Session:
         self._keys.check(shard, records)
         for low, high, passed_ns in records.pieces(shard.stops()):
             if high > low:
-                self._deliver(shard, shard.feed(records.chunk(low, high, shard.number)), records)
+                self._deliver(shard, shard.feed(records.chunk(low, high, shard.number), records.later(low, high)), records)
                 shard.next = int(records.offsets[high - 1]) + 1
                 shard.arrive()
             if passed_ns is not None:
@@ -361,10 +362,22 @@ class Session:
         for shard in shards:
             for of in shard.late_files().values():
                 late.add(of)
-        rows = self._work.result.ledger.rows_in
-        return late_words({0: self._topic.name}, {0: rows}, {0: late} if late.rows else {}, sortable=False) + remarks(
-            self._plan.quality, self._work.result.ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else ""
+        ledger = self._work.result.ledger
+        if self._job.until_end or self._job.until_ns is not None:
+            self._judge_quality(shards)
+        # Rows of other workers may have what no row here had.
+        unseen = unseen_in(shards) if len(shards) == self._topic.partitions else []
+        return unseen + late_words({0: self._topic.name}, {0: ledger.rows_in}, {0: late} if late.rows else {}, sortable=False) + remarks(
+            self._plan.quality, ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else ""
         )
+
+    def _judge_quality(self, shards: Sequence[RowShard]) -> None:
+        before, after = Ledger(), Ledger()
+        for shard in shards:
+            before.add(shard.before)
+            after.add(shard.ledger)
+        unfit = below(self._plan.quality.tolerate, before, after)
+        self._work.result.below_quality, self._work.result.warnings = bool(unfit), unfit
 
     def drop(self) -> None:
         """Let go of everything, and leave the rest to the next start."""

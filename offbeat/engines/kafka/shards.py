@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.chunk import Chunk
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
@@ -18,6 +19,7 @@ from offbeat.fold.fold import Fold
 from offbeat.fold.late_files import Lateness
 from offbeat.fold.merge_fold import MergeFold
 from offbeat.fold.shard import Output
+from offbeat.io.read.local_times import last_time, settle
 
 _END = "offbeat.end"
 """The one field of a record in the topic of partials that says: this shard has come to the end of its input."""
@@ -39,6 +41,8 @@ class Shard:
         """Offset of the first record not yet taken."""
         self.silent = True
         """Whether what comes of records was sent before."""
+        self.before = Ledger()
+        """What had become of its rows before this worker read on."""
         self._replayed_ends = sorted(at for at in place.ends if at >= start)
         self.work_seconds = 0.0
         self._cost_seconds = 0.0
@@ -60,6 +64,8 @@ class Shard:
             self.end()  # what came of it was sent
         if self.next >= self.place.offset:
             self.silent = False
+            self.before = Ledger()
+            self.before.add(self.ledger)
             self._forget_told()
 
     def _forget_told(self) -> None:
@@ -97,15 +103,25 @@ class RowShard(Shard):
         super().__init__(number, place, start)
         self.remote = any(view.rollup is not None for view in plan.views)
         self._fold = Fold(plan, live=True, remote=self.remote)
-        self._fold.assign(number, snapshot)
+        self._fold.assign(number)
+        self._row_before_ns = NULL_INT
+        """Time of the last row, by which times that come twice are told apart [R17]."""
+        if snapshot is not None:
+            arrays, document = decode(snapshot, "snapshot")
+            self._row_before_ns = document.pop("row_before_ns")
+            self._fold.restore(number, arrays, document)
         self.seen = 0
         """Records looked at for their keys."""
         self._grown = False
         self.arrive()
 
-    def feed(self, chunk: Chunk) -> Output:
-        """Fold rows."""
+    def feed(self, chunk: Chunk, later: I64 | None) -> Output:
+        """Fold rows. later: see `Records.later`."""
         began = time.monotonic()
+        if later is None:
+            self._row_before_ns = int(last_time(chunk.time_ns, self._row_before_ns))
+        else:
+            self._row_before_ns = int(settle(chunk.time_ns, later, self._row_before_ns))
         out = self._fold.feed(self.number, self._fold.prepare(self.number, chunk))
         self.work_seconds += time.monotonic() - began
         self._grown = True
@@ -128,6 +144,10 @@ class RowShard(Shard):
         """As `Fold.late_files`."""
         return self._fold.late_files()
 
+    def unseen(self, others: Sequence[RowShard]) -> list[str]:
+        """As `Fold.unseen`, with other shards' rows."""
+        return self._fold.unseen(*(other._fold for other in others))
+
     def unanswered(self) -> str:
         """As `Fold.unanswered`."""
         return self._fold.unanswered()
@@ -143,7 +163,8 @@ class RowShard(Shard):
         self.partials()
 
     def _state(self) -> bytes:
-        return self._fold.snapshot(self.number)
+        arrays, document = self._fold.state(self.number)
+        return encode(arrays, document | {"row_before_ns": self._row_before_ns})
 
     @property
     def ledger(self) -> Ledger:
@@ -213,6 +234,11 @@ class MergeShard(Shard):
     @property
     def ledger(self) -> Ledger:
         return self._merge.ledger
+
+
+def unseen_in(shards: Sequence[RowShard]) -> list[str]:
+    """As `Fold.unseen`, of several shards."""
+    return shards[0].unseen(shards[1:]) if shards else []
 
 
 Told = tuple[bytes, list[tuple[str, bytes]]]

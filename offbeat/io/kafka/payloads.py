@@ -88,6 +88,10 @@ class Records:
             position={},
         )
 
+    def later(self, low: int, high: int) -> I64 | None:
+        """Of the rows `low` to `high` whose times come twice the later instants, see `Times.later`; None where none of the poll does."""
+        return None if self.parsed.later is None else self.parsed.later[self.begin + low : self.begin + high]
+
     def message(self, offset: int) -> Message | None:
         """The record at an offset; None where it is not among these."""
         at = int(np.searchsorted(self.offsets, offset))
