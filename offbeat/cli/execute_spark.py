@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 
-from offbeat.cli.ending import report, tidy
-from offbeat.cli.execute import BELOW_QUALITY
+from offbeat.cli.ending import BELOW_QUALITY, report, tidy
 from offbeat.cli.interruption import Interruption
 from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
