@@ -15,6 +15,8 @@ from offbeat.core.key_spellings import without_fraction
 from offbeat.decide.block import STATUSES, AlertBlock
 from offbeat.errors import UserError
 
+_MANY = 8
+"""With so many texts for each alert, the alerts are sorted rather than all texts looked through."""
 MOST_DETECTORS = 63
 """Detectors of a view of which an episode counts the votes: bits of a mask."""
 
@@ -42,6 +44,10 @@ class Texts:
     def code(self, text: str) -> int:
         """The code of a text."""
         return self._codes.setdefault(text, len(self._codes))
+
+    def of_distinct(self, texts: list[str]) -> I32:
+        """(n,) codes of n texts, none of them null; for few."""
+        return np.array([self.code(text) for text in texts], np.int32)
 
     def of(self, texts: pl.Series) -> I32:
         """(n,) codes of n texts; -1 for null."""
@@ -110,7 +116,7 @@ class FactReader:
         n, view = len(block), self._views[block.view]
         voted = np.zeros(n, np.int64)
         for bit, detector in enumerate(block.detectors[:MOST_DETECTORS]):
-            voted |= detector.voted.astype(np.int64) << bit
+            voted += detector.voted * np.int64(1 << bit)
         column = self._plan.column
         named = column != "" and column in block.row.columns
         return AlertFacts(
@@ -122,7 +128,7 @@ class FactReader:
             level=self._picked(pl.Series(block.levels), block.level.astype(np.int32)),
             value=self.texts.of(block.row[column]) if named else np.full(n, -1, np.int32),
             time_ns=block.time_ns,
-            severity=np.nan_to_num(block.severity, nan=0.0),
+            severity=np.where(np.isnan(block.severity), 0.0, block.severity),
             voted=voted,
         )
 
@@ -162,8 +168,13 @@ class FactReader:
         """Codes of the texts that stand at `codes` in `texts`: only those that occur get one."""
         if not len(codes):
             return codes
-        used, places = np.unique(codes, return_inverse=True)
-        return self.texts.of(texts[used.tolist()])[places]
+        if len(texts) > _MANY * len(codes):
+            used, places = np.unique(codes, return_inverse=True)
+            return self.texts.of_distinct(texts[used.tolist()].to_list())[places]
+        used = np.flatnonzero(np.bincount(codes, minlength=len(texts)))
+        known = np.zeros(len(texts), np.int32)
+        known[used] = self.texts.of_distinct(texts[used.tolist()].to_list())
+        return known[codes]
 
     def _votes(self, alerts: pl.DataFrame, views: pl.Series) -> I64:
         entries = pl.DataFrame({"at": np.arange(alerts.height), "view": views, "entry": alerts["detectors"]}).explode("entry")

@@ -158,7 +158,8 @@ def episodes_of(plan: EpisodePlan, mutes: Mutes, facts: AlertFacts, texts: list[
 def latest(facts: AlertFacts) -> AlertFacts:
     """Of the records of each alert that of the greatest (revision, status) [S22]."""
     high, low = _words(facts)
-    if len(np.unique(high)) == len(high):
+    # `np.unique` hashes, which takes ten times as long.
+    if (np.diff(np.sort(high)) != 0).all():
         return facts
     order = np.lexsort((facts.status, facts.revision, low, high))
     high, low = high[order], low[order]
@@ -176,7 +177,7 @@ def _folded(plan: EpisodePlan, groups: Groups, facts: AlertFacts, group: I32, mu
     """Muted alerts are of episodes of their own, so that they neither prolong nor join others."""
     high, low = _words(facts)
     layer = group.astype(np.int64) + len(groups) * (mute >= 0)
-    order = np.lexsort((low, high, facts.time_ns, layer))
+    order = _in_order(layer, facts.time_ns, high, low)
     facts, group, mute, layer = facts.take(order), group[order], mute[order], layer[order]
     stands = facts.status != RETRACTED
     quiet = groups.quiet_ns[group].astype(np.uint64)
@@ -212,6 +213,14 @@ def _folded(plan: EpisodePlan, groups: Groups, facts: AlertFacts, group: I32, mu
     )
     out.inhibited_by[:] = inhibitions(plan, out.members, offsets, out.start_ns, closes, out.mute, texts)
     return out
+
+
+def _in_order(layer: I64, time_ns: I64, high: np.ndarray, low: np.ndarray) -> I64:
+    """By layer, time and id; ids are compared only where alerts of a layer have one time, as that takes longest."""
+    order: I64 = np.lexsort((time_ns, layer))
+    if ((np.diff(layer[order]) == 0) & (np.diff(time_ns[order]) == 0)).any():
+        order = np.lexsort((low, high, time_ns, layer))
+    return order
 
 
 def _since(time_ns: I64, before: I64) -> np.ndarray:
