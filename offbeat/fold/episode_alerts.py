@@ -171,9 +171,9 @@ class FactReader:
         if len(texts) > _MANY * len(codes):
             used, places = np.unique(codes, return_inverse=True)
             return self.texts.of_distinct(texts[used.tolist()].to_list())[places]
-        used = np.flatnonzero(np.bincount(codes, minlength=len(texts)))
+        occurs = np.flatnonzero(np.bincount(codes, minlength=len(texts)))
         known = np.zeros(len(texts), np.int32)
-        known[used] = self.texts.of_distinct(texts[used.tolist()].to_list())
+        known[occurs] = self.texts.of_distinct(texts[occurs.tolist()].to_list())
         return known[codes]
 
     def _votes(self, alerts: pl.DataFrame, views: pl.Series) -> I64:
