@@ -65,6 +65,7 @@ def execute(request: Request) -> int:
             append=request.append,
             tell=say,
             dead_letters=request.kafka.dead_letters,
+            payload=request.kafka.payload,
             schemas=_schemas(request, state / group),
             begin=begin,
             until_end=until_end,

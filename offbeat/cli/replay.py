@@ -52,7 +52,7 @@ def replay(
             help="To a topic: how often all partitions are told which time has passed, so that windows become final; 0s for never.",
         ),
     ] = "1m",
-    payload: Annotated[str, typer.Option("--format", metavar="FORMAT", help="To a topic: what records are, json or avro.")] = "json",
+    payload: Annotated[str, typer.Option("--format", metavar="FORMAT", help="To a topic: what records are: json, avro or arrow.")] = "json",
     schema: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Avro schema; written from the pipeline if it is not there.", show_default="none"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +63,15 @@ def _to_topic(opened: FileSource, rows: ByTime, plan: Plan, target: str, speed: 
     address = address_of_topic(target)
     from offbeat.engines.kafka.replay_out import TopicWriter
 
-    record = None
+    record: Callable[[bytes], bytes] | None = None
     if topic.payload == "avro":
-        from offbeat.io.kafka.avro_rows import AvroRows
+        from offbeat.io.kafka.row_records import AvroRows
 
         record = AvroRows(plan.source, plan.name, address.topic, topic.schema, topic.registry).record
+    elif topic.payload == "arrow":
+        from offbeat.io.kafka.row_records import arrow_rows
+
+        record = arrow_rows(plan.source)
     writer = TopicWriter(address, topic.resume, topic.every_ns, say=say, record=record)
     try:
         if writer.sent:

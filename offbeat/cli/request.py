@@ -102,9 +102,9 @@ def check(request: Request) -> None:
 
 def check_payload(payload: str, schemas: tuple[str, ...], registry: str | None) -> None:
     """Raise UserError for a format of records that we do not have, or one without what it needs."""
-    if payload not in {"json", "avro"}:
-        raise UserError(f"--format {payload}: expected json or avro")
-    if payload == "json" and (schemas or registry is not None):
+    if payload not in {"json", "avro", "arrow"}:
+        raise UserError(f"--format {payload}: expected json, avro or arrow")
+    if payload != "avro" and (schemas or registry is not None):
         raise UserError("--schema and --registry are for --format avro")
 
 

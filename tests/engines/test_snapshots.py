@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,29 @@ def test_refused(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("a file where the folder would be")
     with pytest.raises(UserError, match="cannot write the snapshot"):
         Snapshots(tmp_path, "t", 0).put(1, A, b"")
+
+
+def test_a_snapshot_that_another_worker_forgets_meanwhile(tmp_path: Path) -> None:
+    """Two workers share a folder: the one that looks for the newest never meets a file that is gone by then."""
+    writer, reader = (Snapshots(tmp_path, "topic", 0) for _ in range(2))
+    writer.put(0, "a" * 16, b"0")
+    done = threading.Event()
+
+    def keep() -> None:
+        for at in range(1, 300):
+            writer.put(at, "a" * 16, str(at).encode())
+            writer.forget(at)
+        done.set()
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        last = 0
+        while not done.is_set():
+            found = reader.newest(10**6, "a" * 16)
+            assert found is not None
+            assert found[1] == str(found[0]).encode()
+            assert found[0] >= last
+            last = found[0]
+    finally:
+        thread.join()

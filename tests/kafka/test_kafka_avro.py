@@ -1,4 +1,4 @@
-"""Avro in topics: with a registry that comes and goes, with a schema from a file, broken records, envelopes."""
+"""Avro and Arrow in topics: with a registry that comes and goes, with a schema from a file, broken records, envelopes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
+import polars as pl
 import pytest
 from command import finished
 from confluent_kafka import Producer
@@ -113,6 +114,12 @@ def _record(schema: dict[str, Any], row: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
+def _two_rows() -> bytes:
+    frame, out = pl.DataFrame({"k": ["a", "b"]}), io.BytesIO()
+    frame.write_ipc_stream(out)
+    return out.getvalue()
+
+
 def _send(kafka: Brokers, topic: str, records: list[bytes]) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})
     for record in records:
@@ -157,14 +164,19 @@ def test_a_registry_that_goes_away(kafka: Brokers, registry: Registry, pipeline:
     assert (done.code, "1000" in done.err, registry.url in done.err) == (2, True, True), done.err
 
 
-def test_a_schema_from_a_file(kafka: Brokers, pipeline: Path, wanted: list[Any], tmp_path: Path) -> None:
-    topic, out, schema = kafka.topic(2, retention_ms="-1"), kafka.topic(1), tmp_path / "rows.avsc"
-    avro = ["--format", "avro", "--schema", schema]
-    done = finished("replay", tmp_path / "rows.ndjson", kafka.uri(topic), "--pipeline", pipeline, "--speed", "max", *avro)
+@pytest.mark.parametrize("payload", ["avro", "arrow"])
+def test_there_and_back_without_a_registry(kafka: Brokers, pipeline: Path, wanted: list[Any], payload: str, tmp_path: Path) -> None:
+    topic, out = kafka.topic(2, retention_ms="-1"), kafka.topic(1)
+    spelled = ["--format", payload, *(("--schema", tmp_path / "rows.avsc") if payload == "avro" else ())]
+    done = finished("replay", tmp_path / "rows.ndjson", kafka.uri(topic), "--pipeline", pipeline, "--speed", "max", *spelled)
     assert done.code == 0, done.err
-    command = ["run", pipeline, kafka.uri(topic), "--alerts", kafka.uri(out), "--state", tmp_path / "state", "--until", "end", *avro]
-    assert finished(*command).code == 0
+    poison = [b"no stream", _two_rows()] if payload == "arrow" else []
+    _send(kafka, topic, poison)
+    command = ["run", pipeline, kafka.uri(topic), "--alerts", kafka.uri(out), "--state", tmp_path / "state", "--until", "end", *spelled]
+    done = finished(*command, "--json")
+    assert done.code == 0, done.err
     assert latest(kafka.alerts(out)) == latest(wanted)
+    assert json.loads(done.out)["quarantined"] == ({"type": 2} if poison else {})
 
 
 def test_an_envelope(kafka: Brokers, tmp_path: Path) -> None:

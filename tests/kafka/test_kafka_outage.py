@@ -13,6 +13,10 @@ from kafka_rows import Trades
 from kafka_topics import Brokers
 from test_kafka_crash import _job, _records, _run, _until, _worker
 
+from offbeat.errors import UserError
+from offbeat.io.kafka import reading
+from offbeat.io.kafka.address import kafka_address
+
 pytestmark = pytest.mark.heavy
 
 
@@ -44,7 +48,7 @@ def test_one_of_three_is_lost(three: Cluster, trades: Trades, tmp_path: Path) ->
     assert _records(kafka, out) == trades.wanted
 
 
-def test_a_broker_that_hangs(trades: Trades, tmp_path: Path) -> None:
+def test_a_broker_that_hangs(trades: Trades, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For longer than a transaction may take: it is lost, and its rows are folded again."""
     with running() as cluster:
         kafka = Brokers(cluster.bootstrap)
@@ -63,3 +67,13 @@ def test_a_broker_that_hangs(trades: Trades, tmp_path: Path) -> None:
         code, err = _run({**job, "until_end": True})
         assert code == 0, err
         assert _records(kafka, out) == trades.wanted
+        # Who lists the alerts of a broker that does not answer is told so, and does not wait for ever.
+        monkeypatch.setattr(reading, "_SECONDS", 3.0)
+        reader = reading.AlertReader(kafka_address(kafka.uri(out)))
+        cluster.brokers[0].send(signal.SIGSTOP)
+        try:
+            with pytest.raises(UserError, match="no broker answers"):
+                reader.there()
+        finally:
+            cluster.brokers[0].send(signal.SIGCONT)
+            reader.close()

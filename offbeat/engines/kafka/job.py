@@ -43,8 +43,10 @@ class Job:
     """Takes a line when one cannot be reached for a while."""
     dead_letters: str | None = None
     """Topic for rows that are quarantined or late."""
+    payload: str = "json"
+    """What records are: `json`, `avro`, `arrow`."""
     schemas: Schemas | None = None
-    """Of Avro; None where rows are JSON."""
+    """Of Avro."""
     begin: Beginning = EARLIEST
     until_end: bool = False
     until_ns: int | None = None

@@ -107,7 +107,7 @@ class _Copying:
     def __init__(self, plan: Plan, job: Job, source: KafkaAddress, group: str, topic: Topic, to: Topic) -> None:
         self._plan, self._job, self._source, self._group = plan, job, source, group
         self._topic, self._to = topic, to
-        self._payloads = Payloads(plan.source, job.schemas)
+        self._payloads = Payloads(plan.source, job.payload, job.schemas)
         self._places: dict[int, Place] = {}
         self._ends: dict[int, int] = {}
         """Where the run ends, if it does."""

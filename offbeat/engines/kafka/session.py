@@ -50,7 +50,7 @@ class Session:
         self._topics = {topic.name: topic for topic in (self._topic, self._merge_topic) if topic is not None}
         self._progress = progress
         self._shards: dict[tuple[str, int], Shard] = {}
-        self._payloads = Payloads(self._plan.source, work.job.schemas)
+        self._payloads = Payloads(self._plan.source, work.job.payload, work.job.schemas)
         self._keys = KeyCheck(self._topic)
         self._moved = False
         """Whether places have changed that are to be committed, though nothing was read."""

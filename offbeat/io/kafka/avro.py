@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from fastavro import parse_schema, schemaless_reader
 
-from offbeat.io.kafka.json_texts import PUNCTUATION_HEAD, JsonTexts
+from offbeat.io.kafka.json_texts import PUNCTUATION_HEAD, JsonTexts, lines_of
 from offbeat.io.kafka.schemas import AvroSchema, Schemas
 
 _MAGIC = 0
@@ -121,22 +121,7 @@ class _OneSchema:
             return None
         if len(frame) != n or not (frame[_CHECK].to_numpy() == np.arange(n)).all():
             return None
-        frame = _flat(frame.drop(_CHECK))
-        return frame.write_ndjson().encode().split(b"\n")[:-1] if frame.width else [b"{}"] * n
-
-
-def _flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """Fields of records inside as columns `a.b`; numbers that JSON does not have as texts; bytes, which are no value of a row, left out."""
-    columns = []
-    for series in frame:
-        if isinstance(series.dtype, pl.Struct):
-            inside = series.struct.unnest()
-            columns += [inner.alias(f"{series.name}.{inner.name}") for inner in _flat(inside)]
-        elif series.dtype.is_float() and not series.is_finite().fill_null(value=True).all():
-            columns.append(series.cast(pl.String))
-        elif series.dtype != pl.Binary:
-            columns.append(series)
-    return pl.DataFrame(columns)
+        return lines_of(frame.drop(_CHECK), n)
 
 
 def _without_instants(schema: Any) -> Any:

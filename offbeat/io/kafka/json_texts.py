@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import polars as pl
 
 from offbeat.core.batch import I64
 
@@ -35,3 +36,24 @@ class JsonTexts:
         tombs = [i for i, value in enumerate(values) if value is None]
         begins[tombs], ends[tombs] = -1, -1
         return cls(b"".join(value for value in values if value is not None), begins, ends, why or {})
+
+
+def lines_of(frame: pl.DataFrame, rows: int) -> list[bytes]:
+    """A JSON object for each of the rows. Fields of records inside become `a.b`, and numbers that JSON does not have texts. Bytes, which
+    are no value of a row, are left out.
+    """
+    flat = _flat(frame)
+    return flat.write_ndjson().encode().split(b"\n")[:-1] if flat.width else [b"{}"] * rows
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    columns = []
+    for series in frame:
+        if isinstance(series.dtype, pl.Struct):
+            inside = series.struct.unnest()
+            columns += [inner.alias(f"{series.name}.{inner.name}") for inner in _flat(inside)]
+        elif series.dtype.is_float() and not series.is_finite().fill_null(value=True).all():
+            columns.append(series.cast(pl.String))
+        elif series.dtype != pl.Binary:
+            columns.append(series)
+    return pl.DataFrame(columns)

@@ -15,6 +15,7 @@ from confluent_kafka import Message
 from offbeat.core.batch import I64
 from offbeat.core.chunk import FAULTS, Chunk
 from offbeat.core.plan import SourcePlan
+from offbeat.io.kafka.arrow_rows import ArrowReader
 from offbeat.io.kafka.json_texts import PUNCTUATION, PUNCTUATION_HEAD, JsonTexts
 from offbeat.io.read.decoder import Decoder
 from offbeat.io.read.epoch import ANY_UNIT, EPOCH_DIGITS
@@ -22,6 +23,7 @@ from offbeat.io.read.parse_columns import Parsed
 from offbeat.spec.duration import instant_ns
 
 if TYPE_CHECKING:
+    from offbeat.io.kafka.avro import AvroReader
     from offbeat.io.kafka.schemas import Schemas
 
 _TYPE = FAULTS.index("type")
@@ -105,21 +107,24 @@ class Records:
 
 
 class Payloads:
-    """Reads the values of messages as rows of one source. schemas: of Avro; None where values are JSON."""
+    """Reads the values of messages as rows of one source. payload: `json`, `avro` or `arrow`. schemas: of Avro."""
 
-    def __init__(self, plan: SourcePlan, schemas: Schemas | None = None) -> None:
+    def __init__(self, plan: SourcePlan, payload: str = "json", schemas: Schemas | None = None) -> None:
         self._decoder = Decoder(plan)
-        self._avro = None
-        if schemas is not None:
+        self._reader: AvroReader | ArrowReader | None = None
+        epoch = plan.time.format in EPOCH_DIGITS or plan.time.format == ANY_UNIT
+        if payload == "avro" and schemas is not None:
             from offbeat.io.kafka.avro import AvroReader  # noqa: PLC0415 - it costs the start of every worker on JSON
 
-            self._avro = AvroReader(schemas, epoch=plan.time.format in EPOCH_DIGITS or plan.time.format == ANY_UNIT)
+            self._reader = AvroReader(schemas, epoch=epoch)
+        elif payload == "arrow":
+            self._reader = ArrowReader(epoch=epoch)
 
     def read(self, by_partition: dict[int, list[Message]]) -> list[Records]:
         """The records of a poll, by partition in the order of their offsets."""
         flat = [message for messages in by_partition.values() for message in messages]
         values = [message.value() for message in flat]
-        texts = JsonTexts.of(values) if self._avro is None else self._avro.read(values)
+        texts = JsonTexts.of(values) if self._reader is None else self._reader.read(values)
         parsed = self._decoder.decode(texts.data, texts.begins, texts.ends)
         if texts.why:
             _give_reasons(parsed, texts.why)

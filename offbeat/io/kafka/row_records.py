@@ -1,10 +1,11 @@
-"""Rows as Avro records, for topics that a replay fills."""
+"""Rows as Avro records, or as Arrow streams, for topics that a replay fills."""
 
 from __future__ import annotations
 
 import io
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastavro import parse_schema, schemaless_writer
 
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
+from offbeat.io.kafka.arrow_rows import arrow_record
 from offbeat.io.kafka.schemas import AvroSchema, registry_client, schema_of_file
 from offbeat.io.write.atomic_file import cannot_write
 from offbeat.io.write.row_json import KEY_FIELD
@@ -48,30 +50,46 @@ class AvroRows:
 
     def record(self, line: bytes) -> bytes:
         """The record of a row that stands as a JSON object. Raises UserError where its schema does not take a value."""
-        # Numbers as they are spelled: a decimal would not survive a double.
-        row = json.loads(line, parse_float=str, parse_int=str)
         out = io.BytesIO()
         out.write(self._head)
         try:
-            values = {name: None if row.get(name) is None else read(row[name]) for name, read in self._read.items()}
-            schemaless_writer(out, self._parsed, values)
+            schemaless_writer(out, self._parsed, _values(line, self._read))
         except (ValueError, TypeError) as error:
             raise UserError(f"a row does not fit the Avro schema: {error}; {line[:200].decode('utf-8', 'replace')}") from error
         return out.getvalue()
 
 
+def arrow_rows(plan: SourcePlan) -> Callable[[bytes], bytes]:
+    """What spells rows that stand as JSON objects as Arrow streams of one row each."""
+    kinds = kinds_of(plan)
+    record, read = arrow_record(kinds), {name: _READ[kind] for name, kind in kinds.items()}
+    return lambda line: record(_values(line, read))
+
+
+def _values(line: bytes, read: Mapping[str, Any]) -> dict[str, Any]:
+    # Numbers as they are spelled: a decimal would not survive a double.
+    row = json.loads(line, parse_float=str, parse_int=str)
+    return {name: None if row.get(name) is None else of(row[name]) for name, of in read.items()}
+
+
 def _schema(plan: SourcePlan, name: str) -> AvroSchema:
-    """A schema from whose records `plan` reads the very same values: decimals are texts, as no double holds them all."""
-    kinds = {plan.key_column[0] if plan.key_column else KEY_FIELD: "string"}
-    kinds |= dict.fromkeys((plan.time.headers[0], *plan.time.rest), "string")
-    for column in plan.columns:
-        kind = _KINDS.get(column.kind) or ("long" if column.scale == 0 else "string")
-        kinds.setdefault(column.name, kind)
+    """A schema from whose records `plan` reads the very same values."""
+    kinds = kinds_of(plan)
     for field in kinds:
         if not _NAME.fullmatch(field):
             raise UserError(f"the field {field!r} cannot be named in Avro, which has letters, digits and '_' only; replay as JSON")
     fields = [{"name": field, "type": ["null", kind], "default": None} for field, kind in kinds.items()]
     return {"type": "record", "name": re.sub(r"\W|^(?=\d)", "_", name), "namespace": "offbeat", "fields": fields}
+
+
+def kinds_of(plan: SourcePlan) -> dict[str, str]:
+    """By field of the JSON lines of `plan`, its Avro type: decimals are texts, as no double holds them all."""
+    kinds = {plan.key_column[0] if plan.key_column else KEY_FIELD: "string"}
+    kinds |= dict.fromkeys((plan.time.headers[0], *plan.time.rest), "string")
+    for column in plan.columns:
+        kind = _KINDS.get(column.kind) or ("long" if column.scale == 0 else "string")
+        kinds.setdefault(column.name, kind)
+    return kinds
 
 
 def _reader(kind: Any) -> Any:
