@@ -41,6 +41,10 @@ def dashboard(
         list[str] | None,
         typer.Option("--source", metavar="[PIPELINE=]PATH", help="Where the rows are, to draw alerts of stores and topics. Repeatable."),
     ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="A worker's --metrics-port, to show ledger, lag and health. Repeatable."),
+    ] = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, metavar="PORT", help="Port to listen on.", show_default="8501, or a free one")
@@ -71,12 +75,15 @@ def dashboard(
     from offbeat.dashboard.open_feed import open_feed
     from offbeat.dashboard.running import Running
     from offbeat.dashboard.serve import free_port, password_for, serve
+    from offbeat.dashboard.workers import Workers, metrics_url
     from offbeat.io.stores import is_store
     from offbeat.spec.load import load_plan
 
     password = password_for(host)
     plan = load_plan(pipeline) if pipeline is not None else None
     running = Running(named[0], open_feed(named[0], AlertBuffer()), plan, password, refresh, _sources(source or [], plan))
+    if metrics:
+        running.workers = Workers([metrics_url(text) for text in metrics])
     if is_store(named[0]):
         running.desk = Desk(named[0], running.episodes_of)
     found = free_port(host, port)

@@ -13,6 +13,7 @@ from offbeat.dashboard.figures import columns_over_time, heat_map
 from offbeat.dashboard.live import state
 from offbeat.dashboard.running import Running
 from offbeat.dashboard.times import local, moment
+from offbeat.dashboard.workers import Figures
 from offbeat.io.report.markup import COLORS, table, text
 
 _EVERY = 5.0
@@ -30,7 +31,13 @@ def show(server: Running) -> None:
 def _overview(server: Running) -> None:
     snapshot = server.snapshot()
     state(server, snapshot)
+    if server.workers is not None:
+        _workers(server.workers.figures())
     rows = [row for row in snapshot.rows if row.status != "retracted"]
+    pipelines = sorted({row.pipeline for row in rows})
+    if len(pipelines) > 1:  # their times may lie years apart
+        chosen = st.selectbox("Pipeline", pipelines, index=pipelines.index(rows[-1].pipeline), key="pipeline")
+        rows = [row for row in rows if row.pipeline == chosen]
     if rows:
         zone = server.zone_of(rows[-1].pipeline)
         times = np.array([row.micros for row in rows], np.int64) // 1_000_000
@@ -78,6 +85,26 @@ def _by_level(rows: list[Row], times: np.ndarray, step: int, zone: str) -> None:
     names = [name for name in LEVELS if (levels == name).any()] + sorted(set(levels.tolist()) - set(LEVELS))
     counts = {name: np.bincount(place[levels == name], minlength=len(cells)).tolist() for name in names}
     st.plotly_chart(columns_over_time(cells, counts, COLORS), config={"displaylogo": False}, key="hours")
+
+
+def _workers(told: Figures) -> None:
+    st.markdown("##### Where every row went")
+    whole: Counter[str] = Counter()
+    for (pipeline, _), n in told.rows.items():
+        whole[pipeline] += n
+    lines = []
+    for (pipeline, outcome), n in sorted(told.rows.items(), key=lambda item: (item[0][0], -item[1])):
+        if n:
+            lines.append([pipeline, outcome.replace("_", " "), f"{n:,}", f"{100 * n / whole[pipeline]:.2f} %"])
+    lines += [[pipeline, f"quarantined: {reason}", f"{n:,}", ""] for (pipeline, reason), n in sorted(told.quarantined.items()) if n]
+    st.html(table(["pipeline", "rows", "number", "share"], lines, frozenset({2, 3})))
+    st.markdown("##### Workers")
+    health = [[worker, pipeline, f"last seen {seconds:.0f} s ago"] for worker, pipeline, seconds in told.seen]
+    health += [[worker, "", f"does not answer: {why}"] for worker, why in told.gone]
+    st.html(table(["worker", "pipeline", "health"], health))
+    behind = [[pipeline, topic, f"{n:,}"] for (pipeline, topic), n in sorted(told.lag.items())]
+    if behind:
+        st.html(table(["pipeline", "topic", "records that wait"], behind, frozenset({2})))
 
 
 def _models(rows: list[Row]) -> None:

@@ -16,6 +16,7 @@ from offbeat.dashboard.desk import Desk
 from offbeat.dashboard.feeds import Feed, Status
 from offbeat.dashboard.incidents import Incident, by_key, episodes_in, ranked
 from offbeat.dashboard.login import Password
+from offbeat.dashboard.workers import Workers
 from offbeat.engines.episodes import ready
 from offbeat.errors import OffbeatError
 from offbeat.spec.load import load_plan, shipped
@@ -46,6 +47,7 @@ class Running:
     """Seconds between two looks of a page at the feed."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Where the rows of a pipeline are, for alerts that do not tell."""
+    workers: Workers | None = None
     desk: Desk | None = None
     """Where alerts come from a store: what people do about them."""
     _plans: dict[str, Plan | None] = field(default_factory=dict)
