@@ -48,7 +48,7 @@ def label(
     from offbeat.store.database import StoreGoneError
 
     try:
-        with open_incidents(store, pipeline) as incidents:
+        with open_incidents(store, pipeline, most=None) as incidents:
             found = incidents.incident(incident)
             done = incidents.label(found, user_name(who), None if what is Label.NONE else what.value, why)
     except StoreGoneError as error:

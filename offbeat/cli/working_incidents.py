@@ -23,6 +23,7 @@ from offbeat.store.incidents import MOST_ALERTS, Incidents
 from offbeat.store.store import Store
 
 _SHOWN = 5
+_LONGEST_TEXT = 1_000
 _WORDS = {
     What.ACK: "acknowledged", What.RESOLVE: "resolved", What.CLOSE: "closed", What.REOPEN: "open", What.SUPPRESS: "suppressed",
     What.SNOOZE: "snoozed", What.COMMENT: "commented",
@@ -54,7 +55,9 @@ def work(asked: Asked) -> None:
     plan = plan_of_store(asked.store, asked.pipeline)
     since_ns = None if asked.since is None or asked.what is What.MUTE else moment_ns("--since", asked.since, ahead=False)
     try:
-        with Incidents.open(asked.store, ready(plan.episodes), since_ns) as incidents:
+        # An incident that is named may be as old as it likes.
+        most = MOST_ALERTS if asked.what in {What.LIST, What.MUTES, What.MUTE, What.UNMUTE} else None
+        with Incidents.open(asked.store, ready(plan.episodes), since_ns, most) as incidents:
             if asked.what is What.LIST:
                 _list(asked, incidents, plan.zone)
             elif asked.what is What.SHOW:
@@ -171,7 +174,7 @@ def _show(asked: Asked, incidents: Incidents, incident: Incident, zone: str) -> 
         for rise in rises:
             show(live_line(store.alert(rise["alert_id"]).record, zone=zone), console(), whole=True)
     for one in actions:
-        put(printable(f"{_time(one.at_ns, zone)}  {one.who}: {one.action}{' - ' if one.text else ''}{one.text}"))
+        put(f"{_time(one.at_ns, zone)}  {safe(one.who)}: {one.action}{' - ' if one.text else ''}{safe(one.text, _LONGEST_TEXT)}")
     put(f"offbeat explain {incident.episode['worst'][:ID_DIGITS]} --alerts {asked.store}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,11 @@ from offbeat.fold.mutes import Mutes
 from offbeat.io.read.key_files import read_groups, read_mutes
 from offbeat.io.write.episode_file import check_episode_file, write_episodes
 from offbeat.io.write.episode_table import episode_table
+
+_CHEAP_SECONDS = 0.05
+"""A file that takes no longer to write is written after each batch,"""
+_SELDOM = 20
+"""and one that takes longer after so many times as long."""
 
 
 def ready(plan: EpisodePlan, mutes: Path | None = None) -> EpisodePlan:
@@ -60,6 +66,8 @@ class RunEpisodes:
         self._changed = True
         self._known: Episodes | None = None
         self._missed = 0
+        self._next = 0.0
+        """When a live run may write again."""
 
     @property
     def told(self) -> bool:
@@ -77,11 +85,18 @@ class RunEpisodes:
             self._known = self.fold.episodes()
         return self._known
 
-    def write(self) -> None:
-        """Bring the output up to date. Raises UserError where it cannot be written."""
-        if self._output is not None and self._changed:
-            write_episodes(self._output, episode_table(self.now()))
-            self._changed = False
+    def write(self, *, goes_on: bool = False) -> None:
+        """Bring the output up to date. Raises UserError where it cannot be written.
+
+        goes_on: a live run, which comes back: a large file is written less often than each batch of rows.
+        """
+        began = time.monotonic()
+        if self._output is None or not self._changed or (goes_on and began < self._next):
+            return
+        write_episodes(self._output, episode_table(self.now()))
+        self._changed = False
+        ended = time.monotonic()
+        self._next = ended + _SELDOM * (ended - began) if ended - began > _CHEAP_SECONDS else ended
 
     def notes(self, keys: Callable[[], Sequence[str]]) -> list[str]:
         """What a person has to know; `keys` tells all that the run saw."""

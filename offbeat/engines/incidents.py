@@ -8,7 +8,7 @@ from offbeat.core.plan import Plan
 from offbeat.engines.episodes import ready
 from offbeat.errors import UserError
 from offbeat.spec.load import load_plan, shipped
-from offbeat.store.incidents import Incidents
+from offbeat.store.incidents import MOST_ALERTS, Incidents
 from offbeat.store.store import Store
 
 
@@ -34,6 +34,12 @@ def plan_of_store(uri: str, pipeline: str | None = None, overrides: Sequence[str
     return load_plan(names[0], overrides)
 
 
-def open_incidents(uri: str, pipeline: str | None = None, since_ns: int | None = None, overrides: Sequence[str] = ()) -> Incidents:
-    """The incidents of a pipeline in a store (see `Incidents`); `pipeline` as in `plan_of_store`. since_ns: of alerts from this time on."""
-    return Incidents.open(uri, ready(plan_of_store(uri, pipeline, overrides).episodes), since_ns)
+def open_incidents(
+    uri: str,
+    pipeline: str | None = None,
+    since_ns: int | None = None,
+    overrides: Sequence[str] = (),
+    most: int | None = MOST_ALERTS,
+) -> Incidents:
+    """The incidents of a pipeline in a store; `pipeline` as in `plan_of_store`, the rest as in `Incidents.open`."""
+    return Incidents.open(uri, ready(plan_of_store(uri, pipeline, overrides).episodes), since_ns, most)

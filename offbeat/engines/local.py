@@ -371,7 +371,7 @@ class LocalEngine:
         began = time.monotonic()
         self._store()
         if self._live and self._episodes is not None:
-            self._episodes.write()
+            self._episodes.write(goes_on=True)
         self._committed = time.monotonic()
         if self._live:
             # A large state is saved less often than every batch of rows.

@@ -17,6 +17,11 @@ from offbeat.store.rows import indexed_text
 _AT_ONCE = 5_000
 
 
+def storable(text: str) -> str:
+    """What a person wrote, without what no database stores: NUL, and bytes that are no UTF-8."""
+    return text.replace("\0", "␀").encode("utf-8", "replace").decode()
+
+
 def overlays_of(connection: Connection, pipeline: str, since_ns: int | None) -> tuple[dict[str, str], dict[str, Overlay]]:
     """alert_id → incident_id of all alerts of a pipeline that are of an incident, from a time on; and the incidents by id."""
     rows = connection.execute(select(INCIDENTS).where(INCIDENTS.c.pipeline == indexed_text(pipeline))).all()
@@ -35,7 +40,8 @@ def act(connection: Connection, incident: Incident, action: str, who: str, at_ns
 
     Incidents that have become one with it go on as this one.
     """
-    own = incident.incident_id
+    own, who = incident.incident_id, storable(who)
+    changes = {name: storable(value) if isinstance(value, str) else value for name, value in changes.items()}
     for other in incident.others:
         connection.execute(update(INCIDENTS).where(INCIDENTS.c.incident_id == other).values(merged_into=own))
         connection.execute(update(INCIDENT_ALERTS).where(INCIDENT_ALERTS.c.incident_id == other).values(incident_id=own))
@@ -69,7 +75,7 @@ def _insert(connection: Connection, table: Any) -> Any:
 
 
 def _note(connection: Connection, incident_id: str, action: str, who: str, at_ns: int, text: str) -> None:
-    row = {"incident_id": incident_id, "at_ns": at_ns, "who": who, "action": action, "text": text}
+    row = {"incident_id": incident_id, "at_ns": at_ns, "who": storable(who), "action": action, "text": storable(text)}
     connection.execute(insert(ACTIONS).values(row))
 
 
@@ -91,14 +97,15 @@ def mutes_of(connection: Connection, pipeline: str) -> list[tuple[int, MutePlan]
 
 def add_mute(connection: Connection, pipeline: str, mute: MutePlan, who: str, at_ns: int) -> int:
     """Add a mute; its number."""
-    row = {"key": mute.key, "view": mute.view, "reason": mute.reason, "since_ns": mute.from_ns, "until_ns": mute.until_ns}
-    row |= {"pipeline": indexed_text(pipeline), "who": who, "at_ns": at_ns}
+    row: dict[str, Any] = {"key": storable(mute.key), "view": storable(mute.view), "reason": storable(mute.reason)}
+    row |= {"since_ns": mute.from_ns, "until_ns": mute.until_ns}
+    row |= {"pipeline": indexed_text(pipeline), "who": storable(who), "at_ns": at_ns}
     return int(connection.execute(insert(MUTES).values(row).returning(MUTES.c.number)).scalar_one())
 
 
 def remove_mute(connection: Connection, pipeline: str, number: int, who: str, at_ns: int) -> None:
     """Take a mute back; who and when is kept. Raises UserError where there is none of this number."""
     mine = (MUTES.c.number == number, MUTES.c.pipeline == indexed_text(pipeline), MUTES.c.removed_ns.is_(None))
-    done = connection.execute(update(MUTES).where(*mine).values(removed_by=who, removed_ns=at_ns))
+    done = connection.execute(update(MUTES).where(*mine).values(removed_by=storable(who), removed_ns=at_ns))
     if not done.rowcount:
         raise UserError(f"there is no mute {number}")

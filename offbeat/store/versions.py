@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 from offbeat.errors import UserError
 from offbeat.store.database import Database
 from offbeat.store.models import VERSIONS
+from offbeat.store.overlays import storable
 from offbeat.store.rows import indexed_text
 
 
@@ -46,6 +47,7 @@ def keep(database: Database, pipeline: str, plan_hash: str, text: str, who: str,
     known = versions_of(database, pipeline)
     if known and known[-1].text == text:
         return known[-1].number
-    row = {"pipeline": indexed_text(pipeline), "at_ns": time.time_ns(), "who": who, "why": why, "plan_hash": plan_hash, "text": text}
+    row = {"pipeline": indexed_text(pipeline), "at_ns": time.time_ns(), "who": storable(who), "why": why, "plan_hash": plan_hash}
+    row |= {"text": text}
     with database.writing() as connection:
         return int(connection.execute(insert(VERSIONS).values(row).returning(VERSIONS.c.number)).scalar_one())

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 from command import Command, offbeat
-from small_runs import feed, ran
+from small_runs import DAYS, csv, day, feed, ran
 
 import offbeat as package
 
@@ -207,6 +207,26 @@ def test_what_matches_no_key_is_said(offbeat: Command, setting: str, said: str) 
     figures = ran(offbeat, "p.yaml", "r.csv", "--alerts", "a.jsonl", "--set", setting, "--workers", "1")
     assert said in figures["notes"]
     assert said.split(": ", maxsplit=1)[0] in offbeat("episodes", "a.jsonl", "--pipeline", "p.yaml", "--set", setting).err
+
+
+def test_a_corrected_file_leaves_the_episodes_of_the_alerts_that_stand(offbeat: Command) -> None:
+    """Days of a customer, joined over two of them; the second one's alert is retracted, and the rest falls apart into two."""
+    Path("days.yaml").write_text(DAYS)
+    for number, value in ((1, 20), (3, 20), (5, 20)):
+        csv(f"{number}.csv", *day(number, value))
+    files = ["1.csv", "3.csv", "5.csv"]
+    told_of = ("days.yaml", *files, "--state", "st", "--alerts", "d.jsonl", "--episodes", "e.jsonl")
+    ran(offbeat, *told_of)
+    (whole,) = [json.loads(line) for line in Path("e.jsonl").read_text().splitlines()]
+    assert (whole["alerts"], whole["start"][:10], whole["end"][:10]) == (3, "2024-01-01", "2024-01-05")
+    csv("3.csv", *day(3, 5))
+    ran(offbeat, *told_of)
+    one, two = [json.loads(line) for line in Path("e.jsonl").read_text().splitlines()]
+    assert [(part["alerts"], part["start"][:10]) for part in (one, two)] == [(1, "2024-01-01"), (1, "2024-01-05")]
+    assert one["episode_id"] == whole["episode_id"]
+    assert one["revision"] > whole["revision"]
+    offbeat("episodes", "d.jsonl", "--pipeline", "days.yaml", "--out", "again.jsonl")
+    assert Path("again.jsonl").read_bytes() == Path("e.jsonl").read_bytes()
 
 
 def test_keys_that_are_numbers_in_a_file_of_groups(offbeat: Command) -> None:

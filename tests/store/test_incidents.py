@@ -211,7 +211,7 @@ def test_through_the_command(offbeat: Command, put: Put, store: str) -> None:
     a, b = (one["incident_id"] for one in listed)
     for words, said in (
         (("ack", a[:12]), f"{a[:12]} acknowledged"),
-        (("comment", a, "--why", "see \x1b[31mhere"), f"{a[:12]} commented"),
+        (("comment", a, "--why", "see \x1b[31mhere\0 \udcff <b>'; DROP TABLE incidents; --"), f"{a[:12]} commented"),
         (("snooze", b, "--until", "4h"), f"{b[:12]} snoozed"),
     ):
         done = offbeat(*on, *words, *by)
