@@ -162,3 +162,16 @@ ORIGINS = Table(
     Column("row", BigInteger, nullable=False),
 )
 """The file and the row in it, counted from 1, that each alert about a row was raised on: beside the alert, never in it [S23]."""
+
+TALLIES = Table(
+    "tallies",
+    METADATA,
+    Column("pipeline", Text, primary_key=True),
+    Column("view", Text, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("alerts", BigInteger, nullable=False),
+    Column("severity_e9", BigInteger, nullable=False),
+)
+"""How many alerts stand (are not retracted), and the sum of their severities in billionths, whole: kept in the transactions that change
+alerts, since counting millions would keep a page waiting.
+"""

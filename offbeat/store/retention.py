@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 
 from offbeat.store.database import Database
-from offbeat.store.models import ALERTS, METADATA
+from offbeat.store.models import ALERTS, METADATA, ORIGINS
 from offbeat.store.notify.outbox import forget
+from offbeat.store.tallies import numbered, settle, standing
 
 _AT_ONCE = 5_000
 """Alerts removed in one transaction: writers wait no longer than for these."""
@@ -28,7 +29,11 @@ def prune(database: Database, before_ns: int) -> int:
     while True:
         some = select(ALERTS.c.alert_id).where(_removable(before_ns)).order_by(ALERTS.c.time_ns, ALERTS.c.alert_id).limit(_AT_ONCE)
         with database.writing() as connection:
-            gone = connection.execute(delete(ALERTS).where(ALERTS.c.alert_id.in_(some))).rowcount
+            numbered(connection, 0)
+            ids = list(connection.execute(some).scalars())
+            settle(connection, standing(connection, ids).values(), ())
+            connection.execute(delete(ORIGINS).where(ORIGINS.c.alert_id.in_(ids)))
+            gone = connection.execute(delete(ALERTS).where(ALERTS.c.alert_id.in_(ids))).rowcount
         removed += gone
         if gone < _AT_ONCE:
             break

@@ -8,15 +8,14 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import xxhash
-from sqlalchemy import ColumnElement, Connection, and_, case, or_, update
+from sqlalchemy import ColumnElement, and_, case, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offbeat.decide.block import STATUSES
 from offbeat.io.read.alert_files import mean_score
 from offbeat.io.write.jsonl_sink import json_lines
-from offbeat.store.models import ALERTS, CHANGES
+from offbeat.store.models import ALERTS
 
-_AT_ONCE = 10_000
 _LONGEST = 1_000
 """Bytes of a text that an index of PostgreSQL takes with room for others: it has 2,704 in all."""
 _HEAD = 200
@@ -33,7 +32,8 @@ def indexed_text(text: str) -> str:
     return data.decode() if len(data) <= _LONGEST else f"{text[:_HEAD]}…{xxhash.xxh128_hexdigest(data)}"
 
 
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The table's alerts as rows, but for `change`."""
     frame = pl.DataFrame(table.select(["alert_id", "revision", "status", *_TEXTS, "severity", "votes", "detectors"]))
     frame = frame.with_columns(
         pl.col("status", *_TEXTS).cast(pl.String), pl.col("severity").fill_null(0.0), score=mean_score().fill_null(0.0)
@@ -45,20 +45,11 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
         yield row | {"time_ns": time, "record": line.decode()}
 
 
-def upsert(connection: Connection, alerts: pa.Table) -> None:
-    """Add alerts, or replace those of a smaller revision or status [S22]; what comes again changes nothing.
+def upsert_statement(dialect: str) -> Any:
+    """Adds an alert, or replaces one of a smaller revision or status [S22]; what comes again changes nothing.
 
     An alert of the same revision and status with another record, as of a run with other limits, replaces the one that is there.
     """
-    statement = _statement(connection.dialect.name)
-    for start in range(0, alerts.num_rows, _AT_ONCE):
-        rows = list(_rows(alerts.slice(start, _AT_ONCE)))
-        counted = update(CHANGES).values(last=CHANGES.c.last + len(rows)).returning(CHANGES.c.last)
-        first = int(connection.execute(counted).scalar_one()) - len(rows) + 1
-        connection.execute(statement, [row | {"change": change} for change, row in enumerate(rows, first)])
-
-
-def _statement(dialect: str) -> Any:
     insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(ALERTS)
     new = insert.excluded
     later = or_(

@@ -15,8 +15,8 @@ from offbeat.store.address import store_address
 from offbeat.store.database import StoreGoneError
 from offbeat.store.models import WRITERS
 from offbeat.store.open import open_database
-from offbeat.store.rows import upsert
 from offbeat.store.spool import Spool
+from offbeat.store.upsert import upsert
 
 WAIT_SECONDS = 3_600.0
 """How long a run waits for a store that is gone."""

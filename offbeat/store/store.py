@@ -15,6 +15,7 @@ from offbeat.store.database import Database, StoreGoneError
 from offbeat.store.models import ALERTS, CHANGES
 from offbeat.store.open import open_database
 from offbeat.store.query import Cursor, Order, filtered, page_of
+from offbeat.store.tallies import answers, by_level
 
 __all__ = ["Cursor", "Filters", "Order", "Page", "Store", "StoreGoneError", "StoredAlert", "Totals"]
 _EVERYTHING = Filters()
@@ -145,16 +146,22 @@ class Store:
     def totals(self, filters: Filters = _EVERYTHING) -> Totals:
         """How many alerts, by level, and their mean and greatest severity."""
         severity = ALERTS.c.severity
-        asked = select(ALERTS.c.level, func.count(), func.sum(severity), func.max(severity)).group_by(ALERTS.c.level)
         with self.database.reading() as connection:
-            rows = connection.execute(filtered(asked, filters)).all()
-        count = sum(row[1] for row in rows)
-        mean = sum(row[2] for row in rows) / count if count else None
-        return Totals(count, {row[0]: row[1] for row in rows}, mean, max((row[3] for row in rows), default=None))
+            if answers(filters):
+                counted = by_level(connection, filters)
+            else:
+                asked = filtered(select(ALERTS.c.level, func.count(), func.sum(severity)).group_by(ALERTS.c.level), filters)
+                counted = {row[0]: (int(row[1]), float(row[2])) for row in connection.execute(asked)}
+            worst = connection.execute(filtered(select(severity), filters).order_by(severity.desc()).limit(1)).scalar()
+        count = sum(alerts for alerts, _ in counted.values())
+        mean = sum(total for _, total in counted.values()) / count if count else None
+        return Totals(count, {level: alerts for level, (alerts, _) in counted.items()}, mean, worst)
 
     def count(self, filters: Filters = _EVERYTHING) -> int:
         """How many alerts."""
         with self.database.reading() as connection:
+            if answers(filters):
+                return sum(alerts for alerts, _ in by_level(connection, filters).values())
             return int(connection.execute(filtered(select(func.count()).select_from(ALERTS), filters)).scalar_one())
 
     def first_time(self, filters: Filters = _EVERYTHING) -> int | None:

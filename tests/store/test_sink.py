@@ -17,6 +17,8 @@ from offbeat.errors import UserError
 from offbeat.io.read.alert_files import latest, read_alerts
 from offbeat.io.report.console import alert_records
 from offbeat.io.write.jsonl_sink import json_lines
+from offbeat.store.open import open_database
+from offbeat.store.retention import prune
 from offbeat.store.sink import StoreSink
 from offbeat.store.store import Filters, Order, Store
 from offbeat.testing import check_sink
@@ -153,3 +155,31 @@ def test_order_pages_and_filters_are_those_of_the_same_alerts_in_a_file(store: s
             assert totals.by_level == dict(counted.iter_rows())
             assert totals.max_severity == frame.filter(condition)["severity"].max()
         assert there.pipelines() == ["sample"]
+
+
+def counts_are_right(store: str) -> None:
+    """The counts that are kept are those of the alerts that are there."""
+    with Store.open(store) as there:
+        kept, counted = there.totals(), there.totals(Filters(since_ns=-(2**62)))
+    assert kept.by_level == counted.by_level
+    assert kept.max_severity == counted.max_severity
+    assert kept.mean_severity == pytest.approx(counted.mean_severity, abs=1e-9)
+
+
+def test_counts_follow_every_change(store: str) -> None:
+    tables = [table.slice(at, 50) for table in sample_alerts() for at in range(0, table.num_rows, 50)]
+    random.Random(8).shuffle(tables)
+    for at in range(0, len(tables), 9):
+        write(store, *tables[at : at + 9], *tables[:2])
+        counts_are_right(store)
+    gone = sample_alerts()[8].slice(0, 5)
+    write(store, gone.set_column(2, "status", pa.array(["retracted"] * 5)))
+    counts_are_right(store)
+    database = open_database(store, write=True)
+    with Store.open(store) as there:
+        middle = sorted(alert.time_ns for alert in there.every())[there.count() // 2]
+    prune(database, middle)
+    database.close()
+    counts_are_right(store)
+    with Store.open(store) as there:
+        assert there.count() == len(list(there.every())) > 0
