@@ -92,6 +92,7 @@ bench: setup kafka-install
 	$(BIN)/python -m benchmarks.cdr_speed
 	$(BIN)/python -m benchmarks.cdr_live
 	$(BIN)/python -m benchmarks.kafka_speed
+	$(BIN)/python -m benchmarks.store_speed
 
 # 768 M call records: about 8 GB below $$TMPDIR, and a quarter of an hour.
 bench-cdr-scale: setup
