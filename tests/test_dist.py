@@ -48,7 +48,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         about = Parser().parsestr(wheel.read(f"offbeat-{__version__}.dist-info/METADATA").decode())
     assert {name.split("/")[0] for name in names} == {"offbeat", f"offbeat-{__version__}.dist-info"}
     ours = (path for path in (ROOT / "offbeat").rglob("*") if "__pycache__" not in path.parts)
-    wanted = [path for path in ours if path.suffix in {".py", ".yaml", ".typed"}]
+    wanted = [path for path in ours if path.suffix in {".py", ".yaml", ".typed", ".css", ".js", ".svg"}]
     assert {name for name in names if name.startswith("offbeat/")} == {str(path.relative_to(ROOT)) for path in wanted}
     assert (about["Name"], about["Version"], about["License-Expression"]) == ("offbeat", __version__, "Apache-2.0")
 
@@ -79,12 +79,8 @@ def test_the_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) ->
     lines = (work / "alerts.jsonl").read_text().splitlines()
     assert lines
     assert "volume_surge" in call([offbeat, "explain", "worst", "--alerts", "alerts.jsonl"], work)
-    plot = subprocess.run(
-        [offbeat, "explain", "worst", "--alerts", "alerts.jsonl", "--plot", "worst.html"],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert plot.returncode == 2
-    assert "pip install 'offbeat[dashboard]'" in plot.stderr, "what a smaller installation lacks is named with what brings it"
+    call([offbeat, "explain", "worst", "--alerts", "alerts.jsonl", "--plot", "worst.html"], work)
+    call([offbeat, "report", "alerts.jsonl", "-o", "report.html"], work)
+    page = subprocess.run([offbeat, "dashboard", "--alerts", "alerts.jsonl"], cwd=work, capture_output=True, text=True, check=False)
+    assert page.returncode == 2
+    assert "pip install 'offbeat[dashboard]'" in page.stderr, "what a smaller installation lacks is named with what brings it"
