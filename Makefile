@@ -32,6 +32,15 @@ browser:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then (apt-get update -qq && apt-get install -y -qq chromium >/dev/null) || echo "chromium could not be installed: its tests are skipped"; \
 	  else echo "no chromium here: tests of the dashboard in a browser are skipped (apt-get install chromium, as root)"; fi
 
+# Spark's connector to Kafka, for tests and benchmarks; on a cluster `spark-submit --packages` brings it.
+spark-install: build/spark/.ready
+
+build/spark/.ready: deploy/spark/pom.xml
+	@if ! command -v $(MVN) >/dev/null; then echo "no Maven here: tests of Spark on Kafka are skipped"; else \
+	  rm -rf build/spark && mkdir -p build/spark && $(MVN) -q -B -f deploy/spark/pom.xml \
+	    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+	    -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/spark/libs && touch $@; fi
+
 # A broker on 127.0.0.1:9092 (KAFKA_PORT=… for another port) until Ctrl-C.
 kafka: setup kafka-install
 	@$(BIN)/python deploy/kafka/broker.py
@@ -57,7 +66,7 @@ dashboard: setup
 	@bash examples/dashboard.sh $(BIN)/offbeat $(DATA) build/dashboard
 
 # Everything, the slow tests too. The kernels are compiled once beforehand, so that the workers do not do it side by side.
-test: setup kafka-install browser
+test: setup kafka-install spark-install browser
 	@$(BIN)/python -m pytest -q -x tests/fold/test_sql_bars.py tests/fold/test_oracle_trades.py >/dev/null 2>&1 || true
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/kafka --ignore tests/dashboard --ignore tests/spark
 	$(BIN)/python -m pytest tests/kafka

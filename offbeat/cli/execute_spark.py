@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 
 from offbeat.cli.ending import BELOW_QUALITY, report, tidy
 from offbeat.cli.interruption import Interruption
+from offbeat.cli.kafka_address import address_of_topic
+from offbeat.cli.progress import Meter
 from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console
+from offbeat.core.plan import Plan
 from offbeat.engines.cadence import with_cadence
 from offbeat.engines.spark.session import check_installed, running
 from offbeat.errors import UserError
@@ -24,25 +28,52 @@ _PANDAS = "PySpark does not yet fully support pandas"
 def execute(request: Request) -> int:
     """Run the pipeline; the exit code. Raises UserError for what a person can put right."""
     plan = load_plan(request.pipeline, request.overrides)
-    if request.from_kafka:
-        raise UserError("--engine spark reads files in this version; for a topic leave it out, and start more workers")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _PANDAS, FutureWarning)
+        return _stream(request, plan) if request.from_kafka else _batch(request, plan)
+
+
+def _stream(request: Request, plan: Plan) -> int:
+    source = address_of_topic(request.sources[0])
+    check_installed()
+    from offbeat.engines.spark.stream import SparkStream, check_stream
+
+    check_stream(plan, request.alerts)
+    meter = Meter(console(stderr=True), live=True)
+    with running(request.master) as spark:
+        until_end = request.kafka.until is not None
+        stream = SparkStream(spark, plan, source, state=request.state or Path(), alerts=request.alerts, until_end=until_end)
+        with Interruption(stream.stop, live=False) as interruption:
+            try:
+                done = stream.run(meter)
+            finally:
+                meter.close()
+    if request.as_json:
+        put(json.dumps(done.as_dict()))
+    else:
+        report(request, plan, done, 0, None, console())
+    if done.complete and not interruption.asked:
+        return 0
+    say("interrupted; all work so far is kept, and the same command continues from here")
+    return 130
+
+
+def _batch(request: Request, plan: Plan) -> int:
     source = open_source(plan.source, list(request.sources))
     if not isinstance(source, FileSource):
         raise UserError("--engine spark reads files in this version; the source of another package is for --engine local")
     plan = with_cadence(plan, lambda known: load_plan(request.pipeline, (*request.overrides, known)), source, None)
     quarantine = quarantine_path(request)
     check_installed()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _PANDAS, FutureWarning)
-        from offbeat.engines.spark.batch import SparkBatch
-        from offbeat.engines.spark.parts import Outputs
+    from offbeat.engines.spark.batch import SparkBatch
+    from offbeat.engines.spark.parts import Outputs
 
-        outputs = Outputs(source.files, request.alerts, quarantine)
-        with running(request.master) as spark:
-            buckets = request.workers or spark.sparkContext.defaultParallelism
-            batch = SparkBatch(spark, plan, source, outputs, buckets=buckets)
-            with Interruption(batch.stop, live=False) as interruption:
-                done = batch.run()
+    outputs = Outputs(source.files, request.alerts, quarantine)
+    with running(request.master) as spark:
+        buckets = request.workers or spark.sparkContext.defaultParallelism
+        batch = SparkBatch(spark, plan, source, outputs, buckets=buckets)
+        with Interruption(batch.stop, live=False) as interruption:
+            done = batch.run()
     kept = tidy(request, quarantine, done)
     if request.as_json:
         put(json.dumps(done.as_dict()))

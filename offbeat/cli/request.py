@@ -109,20 +109,30 @@ def check_payload(payload: str, schemas: tuple[str, ...], registry: str | None) 
 
 
 def _check_spark(request: Request) -> None:
-    """What a batch on Spark does not do in this version."""
+    """What Spark does not do in this version."""
     if "-" in request.sources:
         raise UserError("standard input cannot be read by a cluster: name files, or a topic")
     asked = {
         "--tables": request.tables,
-        "--state": request.state is not None,
         "--append": request.append,
         "--episodes": request.episodes is not None,
         "--mutes": request.mutes is not None,
         "--final and --continues": request.ends is not None,
     }
+    if request.from_kafka:
+        known = KafkaRequest(until=request.kafka.until)
+        if request.kafka.until not in {None, "end"}:
+            raise UserError(f"--until {request.kafka.until}: with --engine {SPARK}, expected end")
+        asked["--workers"] = request.workers is not None
+        if request.kafka != known:
+            raise UserError(f"with --engine {SPARK}, leave out all options for a topic but --until in this version")
+        if request.state is None:
+            raise UserError(f"a topic with --engine {SPARK} needs --state DIR, which all its workers see: the checkpoint is kept there")
+    else:
+        asked["--state"] = request.state is not None
     for option, given in asked.items():
         if given:
-            raise UserError(f"{option} is not for --engine {SPARK} in this version: a batch reads its source from end to end; leave it out")
+            raise UserError(f"{option} is not for --engine {SPARK} in this version; leave it out")
 
 
 def _check_kafka(request: Request) -> None:

@@ -59,6 +59,10 @@ class Snapshots:
             except OSError as error:
                 raise UserError(f"cannot read the snapshot {path}: {error.strerror}") from error
 
+    def place(self, upto: int, state_hash: str) -> int | None:
+        """The position that `newest` gives, without reading anything."""
+        return max((at for at, kept in self._kept() if at <= upto and kept == state_hash), default=None)
+
     def hashes(self) -> set[str]:
         """State hashes of all snapshots here, to tell what differs where none fits."""
         return {kept for _, kept in self._kept()}

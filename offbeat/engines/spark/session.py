@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 _JAVA = 17
 """The least version of Java that Spark 4 runs on."""
 _SPARK = (4, 2)
+_SUBMITTED = "PYSPARK_GATEWAY_PORT"
+"""Set where `spark-submit` started this process."""
 DEFAULTS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
 }
-"""Settings of a session that we start ourselves, where nobody gave others (`spark-submit --conf`, `spark-defaults.conf`)."""
+"""Settings of a session that we start ourselves, without `spark-submit`."""
 REMOTE = "sc://"
 
 
@@ -97,21 +99,20 @@ def _known() -> SparkSession | None:
 
 
 def _started(master: str | None) -> SparkSession:
-    from pyspark import SparkConf  # noqa: PLC0415
     from pyspark.errors import PySparkException  # noqa: PLC0415
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
     if (master or "").startswith(REMOTE):
         raise UserError(f"--master {master}: Spark Connect does not carry what offbeat needs of Spark; name the cluster itself")
-    given = SparkConf()
     builder = SparkSession.builder.appName("offbeat")
-    where = master or given.get("spark.master", "local[*]") or ""
-    builder = builder.master(where)
-    for name, value in DEFAULTS.items():
-        if not given.contains(name):
+    if master is not None:
+        builder = builder.master(master)
+    if _SUBMITTED not in os.environ:  # else it is for whoever submits to say
+        for name, value in DEFAULTS.items():
             builder = builder.config(name, value)
-    if where.startswith("local") and not given.contains("spark.pyspark.python"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark takes the first python3 on the PATH
+        if (master or "local").startswith("local"):
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark takes the first python3 on the PATH
+    where = master or "as configured"
     try:
         made = builder.getOrCreate()
     except (PySparkException, RuntimeError, OSError) as error:

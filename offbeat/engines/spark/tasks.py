@@ -43,15 +43,16 @@ Notes = list[tuple[int, str]]
 
 
 
-def _schema(**columns: pa.DataType) -> pa.Schema:
+def schema_of(**columns: pa.DataType) -> pa.Schema:
+    """Columns of these types."""
     return pa.schema(list(columns.items()))
 
 
-ROWS = _schema(bucket=pa.int32(), unit=pa.int32(), seq=pa.int32(), data=pa.binary())
+ROWS = schema_of(bucket=pa.int32(), unit=pa.int32(), seq=pa.int32(), data=pa.binary())
 """Rows of a bucket: what `packed` made, with its place in the order of the source."""
-RECORDS = _schema(part=pa.int32(), source=pa.int32(), kind=pa.string(), data=pa.binary())
+RECORDS = schema_of(part=pa.int32(), source=pa.int32(), kind=pa.string(), data=pa.binary())
 """What came of rows. kind: alerts, origins, aside (Arrow streams); partials, for merge number `part`; told; gaps."""
-ABOUT = _schema(file=pa.int32(), print=pa.string(), first=pa.int64(), last=pa.int64())
+ABOUT = schema_of(file=pa.int32(), print=pa.string(), first=pa.int64(), last=pa.int64())
 _TABLE_ROWS = 1 << 16
 """Alerts that are gathered before they are sent on."""
 
