@@ -53,7 +53,7 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
 
 
-@pytest.fixture(params=["jsonl", "parquet", "folder", "sqlite", "postgresql"])
+@pytest.fixture(params=["jsonl", "parquet", "folder", "sqlite", "postgresql", pytest.param("topic", marks=pytest.mark.heavy)])
 def source(request: pytest.FixtureRequest, bars: Path, tmp_path: Path) -> str:
     kind = request.param
     if kind == "jsonl":
@@ -65,6 +65,9 @@ def source(request: pytest.FixtureRequest, bars: Path, tmp_path: Path) -> str:
         server = request.getfixturevalue("postgres")
         request.getfixturevalue("monkeypatch").setenv("PGPASSWORD", "only for tests")
         to = server.database()
+    if kind == "topic":
+        brokers = request.getfixturevalue("kafka")
+        to = brokers.uri(brokers.topic())
     package.run("bars", bars / "bars", alerts=to, state=tmp_path / "state" if kind == "folder" else None)
     return to
 

@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from command import Command, offbeat
 from sqlalchemy import Connection, inspect, text
 from stores import NewStore
@@ -59,6 +61,35 @@ def test_each_version_follows_the_one_before() -> None:
     assert len(told) == len(steps)
     numbers = sorted(told)
     assert [found and found[1] for _, found in sorted(told.items())] == ["None", *numbers[:-1]]
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_this_one_with_its_alerts(store: str, offbeat: Command) -> None:
+    address = store_address(store)
+    if address.path is not None:
+        create_file(address.path)
+    database = Database(address)
+    with database.writing() as connection:
+        config = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.set_main_option("path_separator", "newline")
+        command.upgrade(config, "0001")
+        for number, (status, severity) in enumerate([("final", 0.3), ("final", 0.7), ("retracted", 0.9), ("final", 1 / 3)]):
+            values = {"id": f"{number:032x}", "change": number + 1, "status": status, "severity": severity}
+            connection.execute(
+                text(
+                    "INSERT INTO alerts VALUES (:id, :change, 1, :status, 'p', 'v', 'k', 5, :severity, 'high', 1, 0.5, '{\"key\": \"k\"}')"
+                ),
+                values,
+            )
+        connection.execute(text("UPDATE changes SET last = 4"))
+    database.close()
+    assert f"offbeat store upgrade {store}" in offbeat.refused("alerts", store)
+    assert offbeat("store", "upgrade", store).out.endswith(f"version {known_versions()[-1]}\n")
+    with Store.open(store) as there:
+        totals = there.totals()
+        assert (totals.by_level, totals.max_severity) == ({"high": 3}, 0.7)
+        assert totals.mean_severity == pytest.approx((0.3 + 0.7 + 1 / 3) / 3, abs=1e-9)
+        assert [alert.record for alert in there.since(0)] == [{"key": "k"}] * 4
 
 
 def test_two_that_come_first_at_once_make_the_tables_once(store: str) -> None:
