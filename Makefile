@@ -82,11 +82,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Each writes its table into benchmarks/RESULTS.md.
 # Workers on Kafka that die and come back, for an hour; SOAK="--minutes 5" for less.
 soak: setup kafka-install
 	$(BIN)/python -m benchmarks.kafka_soak $(SOAK)
 
+# Each writes its table into benchmarks/RESULTS.md.
 bench: setup kafka-install
 	$(BIN)/python -m benchmarks.bars_vs_polars
 	$(BIN)/python -m benchmarks.bars_vs_spark
@@ -102,6 +102,7 @@ bench: setup kafka-install
 	$(BIN)/python -m benchmarks.cdr_live
 	$(BIN)/python -m benchmarks.kafka_speed
 	$(BIN)/python -m benchmarks.store_speed
+	$(BIN)/python -m benchmarks.kafka_restart
 
 # 768 M call records: about 8 GB below $$TMPDIR, and a quarter of an hour.
 bench-cdr-scale: setup
