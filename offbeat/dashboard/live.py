@@ -57,7 +57,7 @@ def _filters(choice: Choice, snapshot: Snapshot) -> None:
     st.pills("Level", LEVELS, selection_mode="multi", default=[v for v in choice.levels if v in LEVELS], key="f_level", on_change=_filtered)
     st.text_input("Key contains", choice.key, max_chars=200, key="f_key", on_change=_filtered)
     st.multiselect("Detectors", detectors, default=list(choice.detectors), key="f_what", on_change=_filtered)
-    fields = splits(snapshot.rows)
+    fields = splits(snapshot.rows[-_LAST:])
     fields += [choice.by] if choice.by and choice.by not in fields else []
     st.selectbox("Split by", fields, index=fields.index(choice.by) if choice.by else 0, key="f_by", on_change=_split)
     by = st.session_state["f_by"]
@@ -132,7 +132,7 @@ def _live(server: Running) -> None:
         names = [*LEVELS, *sorted(set(levels) - set(LEVELS))]
         shown = [(name, float(levels[name]), f"{levels[name]:,}") for name in names if name in LEVELS or levels[name]]
         st.html(bars(f"The last {len(last):,} alerts by level", shown, COLORS))
-        fields = splits(snapshot.rows)
+        fields = splits(snapshot.rows[-_LAST:])
         by = choice.by or fields[0]
         st.html(bars(f"by {by}", _top(Counter(value_of(row, by) or "not given" for row in last))))
         st.html(bars("by detector that voted", _top(Counter(name for row in last for name in row.detectors))))

@@ -54,6 +54,7 @@ class Running:
     _episodes: dict[str, EpisodePlan | None] = field(default_factory=dict)
     _known: Snapshot | None = None
     _at: float = 0.0
+    _took: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def snapshot(self) -> Snapshot:
@@ -63,8 +64,11 @@ class Running:
             version, status = buffer.version, self.feed.status
             known = self._known
             stale = known is None or known.version != version or self.desk is not None
-            if known is None or (stale and now - self._at >= self.refresh / 2):
-                known, self._at = self._read(version, status, known), now
+            # While much comes, most of the time is left to those who look.
+            if known is None or (stale and now - self._at >= max(self.refresh / 2, 3 * self._took)):
+                known = self._read(version, status, known)
+                self._at = time.monotonic()
+                self._took = self._at - now
             elif known.status != status:
                 known = replace(known, status=status)
             self._known = known

@@ -41,7 +41,9 @@ def alert_records(alerts: pa.Table) -> list[dict[str, Any]]:
 
 def safe(text: object, limit: int = _LONGEST) -> str:
     """`text` on one line without control, format or private characters (shown as escapes), at most `limit` characters."""
-    shown = "".join(c if unicodedata.category(c)[0] != "C" and c not in "\u2028\u2029" else ascii(c)[1:-1] for c in str(text)[: limit + 1])
+    shown = str(text)[: limit + 1]
+    if not shown.isprintable():  # most texts are
+        shown = "".join(c if unicodedata.category(c)[0] != "C" and c not in "\u2028\u2029" else ascii(c)[1:-1] for c in shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
