@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from offbeat.io.report.episode_report import episode_lines
 from offbeat.io.write.episode_table import episode_table
 from offbeat.spec.load import load_text, pipeline_text, shipped
 from offbeat.store.database import Database
+from offbeat.store.incident import FALSE, REAL
 from offbeat.store.open import open_database, reached
 from offbeat.store.versions import keep, version, versions_of
 
@@ -130,18 +132,24 @@ def _tell(asked: Asked, proposal: Proposal, plan: Plan, file: str, text: str) ->
     elif not settings:
         put(f"{real} real and {false} false incidents: no stricter limits would lose a false one and no real one")
     else:
-        put(f"{real} incidents labelled real stay; {lesson.gone} of {false} labelled false go")
+        put(f"by the store's alerts {real} incidents labelled real stay, and {lesson.gone} of {false} labelled false go")
         put(diff_of(file, text, proposal.changed).rstrip("\n"))
         put(f"of {len(former) - len(labelled):,} others {len(others):,} go" + (", the worst of them:" if others and asked.limit else ""))
         if others and asked.limit:
             show(episode_lines(others[: asked.limit], zone=plan.zone), console())
-        for line in _replay_words(_replayed(asked, proposal, text)):
+        replayed = _replayed(asked, proposal, text)
+        for line in _replay_words(replayed):
             put(line)
+        if replayed is not None and (replayed["real_left"], replayed["false_left"]) != (real, lesson.stay):
+            say("a run over the rows does not bear out what the store's alerts promise, as models set their limits by the data: better not")
     if proposal.staying and settings:
         ids = ", ".join(one.incident_id[:12] for one in proposal.staying[:5])
         say(f"{len(proposal.staying)} labelled false stay, as far over their limits as real ones: {ids}")
     for key in proposal.mutes[:5]:
         say(f"all incidents of {key} are false: offbeat incidents {asked.store} mute {shlex.quote(printable(key))} --why TEXT mutes it")
+    shares = [path[1] + "." + path[3] for path in proposal.settings if path[-1] == "contamination"]
+    if shares and not asked.sources:
+        say(f"{', '.join(shares)}: a share of rows is flagged, whose limit follows the data; name the SOURCE to see what it comes to")
     if real + false < _FEW_LABELS:
         say(f"{real + false} labels are few: look at what goes, and label more")
     if proposal.untouched:
@@ -164,7 +172,11 @@ def _replayed(asked: Asked, proposal: Proposal, text: str) -> dict[str, int] | N
     prepare(load_text(text).plan)
     before = judged(document_of(text), asked.sources, ())
     after = judged(document_of(proposal.changed), asked.sources, ())
+    there = {row.tobytes().hex() for row in after.facts.ids}
+    left = Counter(one.label for one in proposal.labelled if there.intersection(one.episode["alert_ids"]))
     return {
+        "real_left": left[REAL],
+        "false_left": left[FALSE],
         "before": before.episodes().counts()["episodes"],
         "after": after.episodes().counts()["episodes"],
         "gone": len(lost_episodes(before, after)[1]),
@@ -174,6 +186,9 @@ def _replayed(asked: Asked, proposal: Proposal, text: str) -> dict[str, int] | N
 
 def _replay_words(figures: dict[str, int] | None) -> Sequence[str]:
     if figures is None:
-        return ["on the alerts of the store; name the SOURCE, too, to run both pipelines over its rows"]
+        return ["name the SOURCE, too, to run both pipelines over its rows"]
     told = f"{figures['gone']:,} of the former have no alert left, {figures['new']:,} are new"
-    return [f"over the rows of the source: {figures['before']:,} episodes before, {figures['after']:,} after; {told}"]
+    return [
+        f"over the rows of the source: {figures['real_left']:,} of those labelled real stay, and {figures['false_left']:,} labelled false",
+        f"{figures['before']:,} episodes before, {figures['after']:,} after; {told}",
+    ]

@@ -14,7 +14,7 @@ from offbeat.core.episode_plan import MutePlan
 from offbeat.engines.episodes import ready
 from offbeat.engines.incidents import plan_of_store
 from offbeat.errors import UserError
-from offbeat.io.report.console import ID_DIGITS, live_line, moment, safe
+from offbeat.io.report.console import ID_DIGITS, live_line, moment, safe, summary
 from offbeat.io.report.episode_report import episode_lines
 from offbeat.spec.duration import instant_ns, positive_duration_ns
 from offbeat.store.database import StoreGoneError
@@ -133,7 +133,12 @@ def _list(asked: Asked, incidents: Incidents, zone: str) -> None:
             put(json.dumps(incident.as_dict()))
         return
     title = f"the {len(found)} worst incidents" if len(found) == asked.limit else f"{len(found)} incident{'' if len(found) == 1 else 's'}"
-    rows = [incident.episode | {"episode_id": incident.incident_id, "state": _state(incident)} for incident in found]
+    with Store.open(asked.store) as store:
+        fired = [summary(store.alert(incident.episode["worst"]).record) for incident in found]
+    rows = [
+        incident.episode | {"episode_id": incident.incident_id, "state": _state(incident), "what": what}
+        for incident, what in zip(found, fired, strict=True)
+    ]
     if rows:
         show(episode_lines(rows, title=title, zone=zone), console())
     else:

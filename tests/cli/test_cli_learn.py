@@ -61,7 +61,7 @@ def test_limits_by_hand(offbeat: Command, here: str) -> None:
     figures = json.loads(offbeat("learn", here, "r.csv", "--pipeline", "p.yaml", "--json").out)
     assert (figures["real"], figures["false"], figures["false_gone"], figures["others_gone"]) == (3, 3, 3, 2)
     assert figures["settings"] == {"row.high.when": "v > 42.4", "row.wide.when": "w > 4"}
-    assert figures["replayed"] == {"before": 9, "after": 4, "gone": 5, "new": 0}
+    assert figures["replayed"] == {"real_left": 3, "false_left": 0, "before": 9, "after": 4, "gone": 5, "new": 0}
     assert Path("p.yaml").read_text() == PIPELINE, "nothing changes by itself"
 
 
@@ -69,7 +69,7 @@ def test_apply_and_roll_back(offbeat: Command, here: str) -> None:
     label_all(offbeat, here)
     on = ("learn", here, "--pipeline", "p.yaml", "--who", "ana")
     shown = offbeat(*on).out
-    assert "3 incidents labelled real stay; 3 of 3 labelled false go" in shown
+    assert "by the store's alerts 3 incidents labelled real stay, and 3 of 3 labelled false go" in shown
     assert "+      high: {type: rule, when: v > 42.4}   # stays" in shown
     assert "nothing was changed" in shown
     assert "of 3 others 2 go" in shown

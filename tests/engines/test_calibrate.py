@@ -102,6 +102,14 @@ def test_bars_meet_their_budget(budget: str) -> None:
 
 
 @pytest.mark.heavy
+def test_trades_meet_their_budget(offbeat: Command, tmp_path: Path) -> None:
+    """Models set their limits by the data: only a run shows what a share of rows comes to."""
+    file = tmp_path / "trades.parquet"
+    assert offbeat("generate", "trades", "--rows", 1_000_000, "--symbols", 8, "--out", file).code == 0
+    assert abs(calibrate("trades", [str(file)], budget_of("20 incidents/day")).off) <= 0.2
+
+
+@pytest.mark.heavy
 def test_call_records_meet_their_budget(offbeat: Command, tmp_path: Path) -> None:
     assert offbeat("generate", "cdr", "--out", tmp_path / "calls", "--rows", 300_000, "--days", 60).code == 0
     assert abs(calibrate("cdr", [str(tmp_path / "calls")], budget_of("20 incidents/day")).off) <= 0.2

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.text import Text
 
 from offbeat.fold.episodes import Episodes
@@ -50,7 +51,7 @@ def _count(n: int, what: str) -> str:
 def episode_lines(episodes: Sequence[Mapping[str, Any]], *, title: str = "", zone: str = "UTC") -> RenderableType:
     """Episodes as records (see `episode_table`) in the given order: how bad, which group, when and how long; below it, what fired.
 
-    A `state` in a record is said too.
+    A `state` in a record is said too, and `what` fired.
     """
     return _Lines(episodes, title, zone)
 
@@ -84,14 +85,12 @@ class _Lines:
                 fields.remove(name)
                 below.append(name)
         yield self._line({name: Text(name, style="bold") for name in fields})
-        indent = " " * (self._width["severity"] + 2)
+        indent = self._width["severity"] + 2
         for row, told in zip(self._rows, self._told, strict=True):
             yield self._line({name: row[name] for name in fields})
             lead = [row["group"].plain] if "group" in below else []
             lead += [f"{row['alerts'].plain} alerts"] if "alerts" in below else []
-            line = Text(indent + "  ".join([*lead, told]), overflow="fold")
-            line.rstrip()
-            yield line
+            yield Padding(Text("  ".join([*lead, told])), (0, 0, 0, indent), expand=False)
 
     def _line(self, cells: Mapping[str, Text]) -> Text:
         parts = []
@@ -109,6 +108,7 @@ def _told(one: Mapping[str, Any]) -> str:
     votes = sorted(one["detectors"], key=lambda entry: -entry["alerts"])
     said = [", ".join(f"{safe(v['view'], 24) + '.' if several else ''}{safe(v['name'], 32)} {v['alerts']:,}" for v in votes)]
     said.append(str(one.get("state", "")))
+    said.append(str(one.get("what", "")))
     keys = one["keys"]
     if keys != [one["group"]]:
         said.append(f"{len(keys):,} keys" if len(keys) > 3 else "of " + ", ".join(safe(key, 24) for key in keys))
