@@ -15,6 +15,7 @@ from offbeat.dashboard.incidents import Incident, similar
 from offbeat.dashboard.live import entry, go_to, state
 from offbeat.dashboard.running import Running, Snapshot
 from offbeat.dashboard.times import moment, span
+from offbeat.dashboard.window_series import window_series
 from offbeat.errors import OffbeatError
 from offbeat.io.report.around import rows_around
 from offbeat.io.report.console import compared, number, parts_are_signed, summary
@@ -113,6 +114,8 @@ def _rows(
 ) -> tuple[pl.DataFrame | None, str]:
     """The rows, or why there are none; kept for a while."""
     try:
+        if sources and _plan is not None and any(v.rollup is not None for v in _plan.views if v.name == _record["view"]):
+            return window_series(_record, _plan, sources[0]), ""
         return rows_around(_record, uri, _plan, sources), ""
     except (OffbeatError, OSError) as error:
         return None, str(error)
