@@ -71,13 +71,17 @@ def alerts(
     pipeline: _Pipeline = None,
     follow: Annotated[
         bool | None,
-        typer.Option("--follow/--no-follow", help="Of a topic, go on with alerts as they come.", show_default="--follow on a terminal"),
+        typer.Option(
+            "--follow/--no-follow",
+            help="Of a topic or a database, go on with alerts as they come.",
+            show_default="--follow for a topic on a terminal",
+        ),
     ] = None,
 ) -> None:
     """List the worst alerts, or write them to a file for others.
 
     Sorted by severity, then votes, then score. Times are in the zone of the pipeline, in UTC where the pipeline is not known. Of a topic,
-    new alerts follow, a line each, until Ctrl-C.
+    and of a database with --follow, new alerts follow, a line each, until Ctrl-C.
     """
     from offbeat.cli.list_alerts import Request, follows, list_alerts
 
@@ -86,9 +90,10 @@ def alerts(
         uri, top, per, since, until, tuple(level or ()), tuple(key or ()), where, {kind: to for kind, to in files.items() if to}, pipeline
     )
     if follows(request, follow):
-        from offbeat.cli.following import follow_topic
+        from offbeat.cli.following import follow_store, follow_topic
+        from offbeat.io.stores import is_store
 
-        follow_topic(uri, top or 20, key or [], pipeline)
+        (follow_store if is_store(uri) else follow_topic)(uri, top or 20, key or [], pipeline)
     else:
         list_alerts(request)
 

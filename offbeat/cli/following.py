@@ -1,7 +1,8 @@
-"""Alerts of a topic on the screen: the worst so far, then each as it comes."""
+"""Alerts of a topic or a database on the screen: the worst so far, then each as it comes."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import polars as pl
@@ -10,9 +11,13 @@ from offbeat.cli.kafka_address import address_of_topic
 from offbeat.cli.reading import plan_of, records
 from offbeat.cli.say import say
 from offbeat.cli.terminal import console, show
+from offbeat.errors import UserError
+from offbeat.io.address import shown
 from offbeat.io.read.alert_files import from_lines, latest
 from offbeat.io.report.console import live_line
 from offbeat.io.report.run_report import ranked, worst_table
+
+_LOOK_SECONDS = 0.5
 
 
 def follow_topic(uri: str, limit: int, keys: Sequence[str], pipeline: str | None) -> None:
@@ -38,6 +43,39 @@ def follow_topic(uri: str, limit: int, keys: Sequence[str], pipeline: str | None
         return
     finally:
         reader.close()
+
+
+def follow_store(uri: str, limit: int, keys: Sequence[str], pipeline: str | None) -> None:
+    """Show alerts until Ctrl-C, also those that are replaced. Waits where the database goes away. Raises UserError for what is none."""
+    from offbeat.store.store import Filters, Store, StoreGoneError
+
+    to, filters, gone = console(), Filters(keys=tuple(keys)), False
+    with Store.open(uri) as store:
+        try:
+            change = store.last_change()
+            worst = [alert.record for alert in store.alerts(filters, limit=limit).alerts]
+            zone = _zone(pipeline, worst[0]["pipeline"]) if worst else None
+            show(worst_table(worst, store.count(filters), zone=zone or "UTC"), to)
+            say("new alerts follow; Ctrl-C ends")
+            while True:
+                try:
+                    new = store.since(change, filters)
+                except StoreGoneError as error:
+                    if not gone:
+                        say(f"{error}; waiting for the database")
+                    gone, new = True, ()
+                else:
+                    gone = False
+                for alert in new:
+                    change = alert.change
+                    zone = zone or _zone(pipeline, alert.pipeline)
+                    show(live_line(alert.record, zone=zone), to, whole=True)
+                if not new:
+                    time.sleep(_LOOK_SECONDS)
+        except KeyboardInterrupt:
+            return
+        except StoreGoneError as error:
+            raise UserError(f"cannot reach {shown(uri)}: {error}") from error
 
 
 def _zone(pipeline: str | None, name: str) -> str:

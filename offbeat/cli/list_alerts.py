@@ -17,6 +17,7 @@ from offbeat.io.read.alert_query import AlertList, Filters, open_alerts
 from offbeat.io.report.console import alerts_table
 from offbeat.io.report.flat_alerts import alerts_flat
 from offbeat.io.report.run_report import worst_table
+from offbeat.io.stores import is_store
 from offbeat.io.write.list_files import write_list
 from offbeat.spec.duration import instant_ns
 
@@ -44,11 +45,11 @@ def follows(request: Request, asked: bool | None) -> bool:
     """Whether alerts are shown as they come. Raises UserError where that cannot be."""
     topic = request.uri.startswith(KAFKA)
     more = [name for name in ("per", "since", "until", "levels", "where", "files") if getattr(request, name)]
-    if asked and not topic:
-        raise UserError(f"--follow is for topics, {KAFKA}HOST:PORT/TOPIC; a file is listed as it is")
+    if asked and not topic and not is_store(request.uri):
+        raise UserError(f"--follow is for topics and databases, {KAFKA}HOST:PORT/TOPIC; a file is listed as it is")
     if asked and more:
         raise UserError("--follow goes with --top and --key only; leave the others out, or take --no-follow")
-    return topic and not more and (console().is_terminal if asked is None else asked)
+    return not more and ((topic and console().is_terminal) if asked is None else asked)
 
 
 def list_alerts(request: Request) -> None:

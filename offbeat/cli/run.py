@@ -28,7 +28,7 @@ Examples:
   # A topic in, alerts out; the same command again is another worker
   offbeat run trades kafka://b:9092/trades --alerts kafka://b:9092/anomalies
   # The same on a cluster
-  offbeat run cdr /mnt/calls --engine spark --master yarn --alerts /mnt/out.parquet
+  offbeat run cdr /mnt/calls --engine spark --alerts /mnt/out.parquet
   # Figures for a program
   offbeat run bars data --json --alerts out.jsonl
 """

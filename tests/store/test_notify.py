@@ -175,7 +175,7 @@ def test_levels_templates_rates_and_corrections(here: Path, store: str, offbeat:
     assert len(http.got) == 1
 
 
-def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
+def until(true: Callable[[], Any], seconds: float = 150.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

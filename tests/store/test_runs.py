@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from small_runs import csv, day, here, ran, times
 from sqlalchemy import text
 from stores import NewStore
 
+import offbeat as package
 from offbeat.evaluate.generate_bars import generate_bars
 from offbeat.io.read.alert_files import read_alerts
 from offbeat.store.open import open_database
@@ -75,7 +78,7 @@ def test_a_store_of_another_run_or_an_older_copy_is_refused(here: Path, new_stor
     assert times(store) == ["01-01T01", "01-02T01", "01-03T01"]
 
 
-def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
+def until(true: Callable[[], Any], seconds: float = 150.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -197,3 +200,24 @@ def test_explain_finds_alert_and_row_in_the_store(store: str, tmp_path: Path, of
         assert Path("0.html").read_text() == Path("1.html").read_text()
         assert offbeat("explain", *words, "--alerts", store).out == offbeat("explain", *words, "--alerts", "a.jsonl").out
     assert offbeat.refused("explain", "ffff" * 8, "--alerts", store).startswith("no alert ")
+
+
+def test_alerts_are_shown_as_they_come(here: Path, store: str) -> None:
+    package.run("p.yaml", csv(here / "in/1.csv", *day(1, 0, 2)), alerts=store)
+    running = process("alerts", store, "--follow", "--key", "a")
+    seen: list[str] = []
+    reader = threading.Thread(target=lambda: seen.extend(iter(running.stdout.readline, "")) if running.stdout is not None else None)
+    reader.start()
+    try:
+        until(lambda: any("1 alert" in line for line in seen))
+        package.run("p.yaml", csv(here / "in/2.csv", *day(2, 0, 3)), alerts=store)
+        until(lambda: any("2024-01-02 01:00:00 UTC" in line and "d 3 > 1" in line for line in seen))
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.wait()
+        reader.join()
+        for pipe in (running.stdout, running.stderr):
+            if pipe is not None:
+                pipe.close()
