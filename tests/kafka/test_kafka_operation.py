@@ -72,6 +72,18 @@ def test_where_a_group_begins_and_ends(kafka: Brokers, pipeline: Path, tmp_path:
     assert "has read nothing yet" in refused.err
 
 
+def test_one_topic_after_another(kafka: Brokers, pipeline: Path, tmp_path: Path) -> None:
+    """Under one group and name, while the broker still waits for the worker that had the topic before."""
+    group = kafka.topic(1)
+    for _ in range(3):
+        topic = kafka.topic(2)
+        kafka.fill(topic, [_row("a", 1, 500), _row("b", 1, 500)], "k")
+        source = f"{kafka.uri(topic)}?session.timeout.ms=5000&heartbeat.interval.ms=1000"
+        done = finished("run", pipeline, source, "--group", group, "--until", "end", "--state", tmp_path / topic, "--json")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["alerts"] == 2
+
+
 def test_until_a_time_to_come(kafka: Brokers, pipeline: Path, tmp_path: Path) -> None:
     """Records come until the time does; or until one comes that is not before it."""
     topic = kafka.topic(1)

@@ -20,6 +20,13 @@ _CLASSIC: dict[str, Any] = {
 _GONE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 
 
+def standing_name(instance: str, topic_id: str) -> str:
+    """A worker's name as a member and as a producer. With the topic's id in it: under the mere name brokers would give a worker that comes
+    soon after one on another topic what that one had.
+    """
+    return f"{instance}.{topic_id}"
+
+
 def member(address: KafkaAddress, group: str, instance: str, said: Callable[[KafkaError], None]) -> Consumer:
     """A consumer that reads committed records in a group, and commits nothing by itself. said: takes what a connection tells.
 

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from offbeat.core.plan import Plan
 from offbeat.engines.kafka.job import Job
-from offbeat.engines.kafka.membership import check_error, ending, member
+from offbeat.engines.kafka.membership import check_error, ending, member, standing_name
 from offbeat.engines.kafka.output import ORIGIN
 from offbeat.engines.kafka.places import Place
 from offbeat.engines.kafka.topics import Cluster, Topic, committed_places, look_up, places
@@ -116,8 +116,9 @@ class _Copying:
         self._failed: BaseException | None = None
         self._member: str | None = None
         self.commits = 0
-        self._outbox = Outbox(source, f"{group}:{job.instance}")
-        self._consumer = member(source, group, job.instance, self._said)
+        name = standing_name(job.instance, topic.id)
+        self._outbox = Outbox(source, f"{group}:{name}")
+        self._consumer = member(source, group, name, self._said)
 
     def run(self, stop: threading.Event) -> None:
         self._consumer.subscribe([self._topic.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)

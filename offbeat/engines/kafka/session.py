@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from offbeat.core.ledger import Ledger
 from offbeat.engines.kafka.job import Status, Work
 from offbeat.engines.kafka.key_check import KeyCheck
-from offbeat.engines.kafka.membership import check_error, ending, member
+from offbeat.engines.kafka.membership import check_error, ending, member, standing_name
 from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place, grown
 from offbeat.engines.kafka.run_end import RunEnd
@@ -65,9 +65,10 @@ class Session:
         self._first_aside: str | None = None
         self._side: SideOutputs | None = None
         job = work.job
-        self._outbox = Outbox(job.source, f"{job.group}:{job.instance}")  # no group has a colon: the name is nobody else's
+        name = standing_name(job.instance, work.topic.id)
+        self._outbox = Outbox(job.source, f"{job.group}:{name}")  # no group has a colon: the name is nobody else's
         self._output = KafkaOutput(self._plan, self._outbox, job.alerts.topic if job.alerts else None, job.dead_letters, self._topic.name)
-        self._consumer = member(job.source, job.group, job.instance, self._said)
+        self._consumer = member(job.source, job.group, name, self._said)
 
     def run(self) -> bool:
         """True where the end that the job names was reached."""
@@ -263,6 +264,9 @@ class Session:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._member = consumer.memberid()
         try:
+            strange = {partition.topic for partition in partitions} - set(self._topics)
+            if strange:
+                raise UserError(f"group {self._job.group!r} reads {', '.join(sorted(strange))}, too, at this time; name another --group")
             for topic in self._topics.values():
                 numbers = [partition.partition for partition in partitions if partition.topic == topic.name]
                 if max(numbers, default=0) >= topic.partitions:  # it has grown since this worker began
