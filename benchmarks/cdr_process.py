@@ -68,7 +68,7 @@ def system_b(file: Path) -> Path:
     raw.pop("tables", None)
     raw["views"] = {name: raw["views"][name] for name in SYSTEM_B}
     for name, detectors in SYSTEM_B.items():
-        raw["views"][name]["rollup"].pop("fill", None)  # system B knows only hours with records
+        raw["views"][name]["rollup"]["fill"] = "none"  # system B knows only hours with records
         raw["views"][name]["detectors"] = {detector: raw["views"][name]["detectors"][detector] for detector in detectors}
     file.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
     return file
