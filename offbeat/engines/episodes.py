@@ -22,10 +22,10 @@ from offbeat.io.read.key_files import read_groups, read_mutes
 from offbeat.io.write.episode_file import check_episode_file, write_episodes
 from offbeat.io.write.episode_table import episode_table
 
-_CHEAP_SECONDS = 0.05
-"""A file that takes no longer to write is written after each batch,"""
+_FEW = 1_000
+"""A file of so many episodes is written after each batch,"""
 _SELDOM = 20
-"""and one that takes longer after so many times as long."""
+"""and one of more after so many times as long as it took."""
 
 
 def ready(plan: EpisodePlan, mutes: Path | None = None) -> EpisodePlan:
@@ -96,7 +96,7 @@ class RunEpisodes:
         write_episodes(self._output, episode_table(self.now()))
         self._changed = False
         ended = time.monotonic()
-        self._next = ended + _SELDOM * (ended - began) if ended - began > _CHEAP_SECONDS else ended
+        self._next = ended + _SELDOM * (ended - began) if len(self.now()) > _FEW else ended
 
     def notes(self, keys: Callable[[], Sequence[str]]) -> list[str]:
         """What a person has to know; `keys` tells all that the run saw."""
