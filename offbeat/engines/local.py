@@ -188,6 +188,8 @@ class LocalEngine:
                     self._commit()
                 elif self._live:
                     self._write()
+                if self._live and self._episodes is not None:
+                    self._episodes.write(goes_on=True)
                 self._tell()
             # A live source that ends because it was asked to has not come to its end: what is held back waits for the next start.
             complete = self._read_all and not (self._live and self._stop.is_set())
@@ -370,8 +372,6 @@ class LocalEngine:
         """Sinks first, then the state that names how far they are: a crash in between is undone at the next start."""
         began = time.monotonic()
         self._store()
-        if self._live and self._episodes is not None:
-            self._episodes.write(goes_on=True)
         self._committed = time.monotonic()
         if self._live:
             # A large state is saved less often than every batch of rows.
