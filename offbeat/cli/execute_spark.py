@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from offbeat.cli.ending import BELOW_QUALITY, report, tidy
@@ -33,6 +35,16 @@ def execute(request: Request) -> int:
         return _stream(request, plan) if request.from_kafka else _batch(request, plan)
 
 
+class _Stop:
+    """What an interruption does: before anything has begun there is nothing to end in good order."""
+
+    def __init__(self) -> None:
+        self.what: Callable[[], None] = lambda: os._exit(130)
+
+    def __call__(self) -> None:
+        self.what()
+
+
 def _stream(request: Request, plan: Plan) -> int:
     source = address_of_topic(request.sources[0])
     check_installed()
@@ -40,14 +52,15 @@ def _stream(request: Request, plan: Plan) -> int:
 
     check_stream(plan, request.alerts)
     meter = Meter(console(stderr=True), live=True)
-    with running(request.master) as spark:
+    stop = _Stop()
+    with Interruption(stop, live=False) as interruption, running(request.master) as spark:
         until_end = request.kafka.until is not None
         stream = SparkStream(spark, plan, source, state=request.state or Path(), alerts=request.alerts, until_end=until_end)
-        with Interruption(stream.stop, live=False) as interruption:
-            try:
-                done = stream.run(meter)
-            finally:
-                meter.close()
+        stop.what = stream.stop
+        try:
+            done = stream.run(meter)
+        finally:
+            meter.close()
     if request.as_json:
         put(json.dumps(done.as_dict()))
     else:
@@ -69,17 +82,18 @@ def _batch(request: Request, plan: Plan) -> int:
     from offbeat.engines.spark.parts import Outputs
 
     outputs = Outputs(source.files, request.alerts, quarantine)
-    with running(request.master) as spark:
+    stop = _Stop()
+    with Interruption(stop, live=False), running(request.master) as spark:
         buckets = request.workers or spark.sparkContext.defaultParallelism
         batch = SparkBatch(spark, plan, source, outputs, buckets=buckets)
-        with Interruption(batch.stop, live=False) as interruption:
-            done = batch.run()
+        stop.what = batch.stop
+        done = batch.run()
+    if not done.complete:
+        say("interrupted; nothing was kept")
+        return 130
     kept = tidy(request, quarantine, done)
     if request.as_json:
         put(json.dumps(done.as_dict()))
     else:
         report(request, plan, done, 0, kept, console())
-    if done.complete and not interruption.asked:
-        return BELOW_QUALITY if done.below_quality else 0
-    say("interrupted; nothing was kept")
-    return 130
+    return BELOW_QUALITY if done.below_quality else 0

@@ -280,6 +280,10 @@ class Fold:
                 shard.unseen.add_to(whole)
         return whole.words()
 
+    def seen_texts(self) -> list[dict[str, list[Any]]]:
+        """What the shards saw of texts that conditions ask for, for `unseen_texts` in another process."""
+        return [shard.unseen.document() for shard in self._shards.values()]
+
     def unanswered(self) -> str:
         """The source's condition `where`, if it was null for all rows that this process saw, so that it filtered none; else empty."""
         said = {shard.unanswered() for shard in self._shards.values() if shard.rows_in}
@@ -385,3 +389,13 @@ class Fold:
 
 def _in_memory(_: str) -> ClosedWindows:
     return ClosedInMemory()
+
+
+def unseen_texts(plan: Plan, seen: Iterable[dict[str, list[Any]]]) -> list[str]:
+    """As `Fold.unseen`, of what `seen_texts` of several processes gave."""
+    whole = Shard(plan).unseen
+    for document in seen:
+        one = Shard(plan).unseen
+        one.restore(document)
+        one.add_to(whole)
+    return whole.words()

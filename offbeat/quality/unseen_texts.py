@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -49,6 +50,16 @@ class UnseenTexts:
             of.missing = [text for text in of.missing if text in column.missing]
             of.rows += column.rows
             of.values = list(dict.fromkeys([*of.values, *column.values]))[:_VALUES]
+
+    def document(self) -> dict[str, list[Any]]:
+        """What was seen, for the way to another process, as JSON."""
+        return {name: [column.missing, column.rows, column.values] for name, column in self._columns.items()}
+
+    def restore(self, document: dict[str, list[Any]]) -> None:
+        """Take over what `document` gave, before any row."""
+        for name, (missing, rows, values) in document.items():
+            column = self._columns[name]
+            column.missing, column.rows, column.values = missing, rows, values
 
     def words(self) -> list[str]:
         """A remark for each column of which no text came, or one did not although there were many rows."""

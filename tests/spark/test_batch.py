@@ -13,9 +13,13 @@ import pytest
 from command import Command, offbeat
 from pyspark.sql import SparkSession
 
+from offbeat.engines.spark.batch import SparkBatch
+from offbeat.engines.spark.parts import Outputs
 from offbeat.errors import UserError
 from offbeat.io.read.alert_files import read_alerts
+from offbeat.io.read.file_source import FileSource
 from offbeat.spark import alerts
+from offbeat.spec.load import load_plan
 
 __all__ = ["offbeat"]
 PIPELINE = """
@@ -27,9 +31,9 @@ views:
     windows: {w: {over: 3 rows, features: {m: mean(mb)}}}
     detectors: {high: {type: rule, when: mb > 2 * m, expected: m}}
   place:
-    rollup: {key: place, size: 1h, fill: zero, columns: {total: sum(mb), n: count(*)}}
+    rollup: {key: place, size: 1h, fill: zero, columns: {total: sum(mb), n: count(*), elsewhere: sum(place = 'P0')}}
     windows: {past: {over: 6h, min_rows: 1, features: {usual: mean(total)}}}
-    detectors: {much: {type: rule, when: total > 1.5 * usual}}
+    detectors: {much: {type: rule, when: total > 1.5 * usual}, other: {type: rule, when: elsewhere > 0}}
   who:
     rollup: {key: who, size: 1h, columns: {n: count(*)}}
     windows: {past: {over: 6h, min_rows: 1, features: {usual: mean(n)}}}
@@ -89,6 +93,7 @@ def test_odd_rows_and_files(offbeat: Command, here: Path) -> None:
         assert done.code == 0, done.err
         said.append(_figures(done.out))
     assert said[1] == said[0]
+    assert "no row has place = 'P0'" in str(said[0]["notes"])
     quarantined = said[0]["quarantined"]
     assert isinstance(quarantined, dict)
     assert set(quarantined) == {"conflict", "future", "missing", "time", "type", "volume"}
@@ -124,6 +129,18 @@ def test_outputs(offbeat: Command, here: Path) -> None:
     assert said.code == 2, said
     assert "bad.csv.gz" in said.err.splitlines()[-1]
     assert sorted(path.name for path in here.iterdir()) == kept
+
+
+def test_a_batch_that_is_stopped(spark: SparkSession, here: Path) -> None:
+    """Whenever it is asked to stop, nothing of it stays, and the session goes on."""
+    plan = load_plan(here / "odd.yaml")
+    before = sorted(path.name for path in here.iterdir())
+    source = FileSource(plan.source, ["source"])
+    batch = SparkBatch(spark, plan, source, Outputs(source.files, ["out.jsonl", "out.parquet"], None), buckets=2)
+    batch.stop()
+    assert not batch.run().complete
+    assert sorted(path.name for path in here.iterdir()) == before
+    assert spark.range(3).count() == 3
 
 
 def test_a_table_of_no_rows(spark: SparkSession, here: Path) -> None:

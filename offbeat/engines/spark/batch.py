@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _ROWS = "bucket int, unit int, seq int, data binary"
 _RECORDS = "part int, source int, kind string, data binary"
+_AGAIN_SECONDS = 0.1
+"""Between two attempts to stop what is under way."""
 _TASKS = 4
 """Tasks that read, by bucket: small files share one."""
 _ABOUT = "file int, print string, first bigint, last bigint"
@@ -117,12 +120,19 @@ class SparkBatch:
         self._plan = dated(plan, source)
         self._buckets = buckets
         self._outputs = outputs
-        self._stopped = False
+        self._stopped, self._ended = False, Event()
 
     def stop(self) -> None:
         """Ask the run to end at once; nothing of it stays."""
-        self._stopped = True
-        self._spark.sparkContext.cancelAllJobs()
+        # Not from here: the thread that waits for Spark is the one that signals interrupt, and each thread talks to it by itself.
+        if not self._stopped:
+            self._stopped = True
+            Thread(target=self._cancel, daemon=True).start()
+
+    def _cancel(self) -> None:
+        """The next job may be about to begin."""
+        while not self._ended.wait(_AGAIN_SECONDS):
+            self._spark.sparkContext.cancelAllJobs()
 
     def run(self) -> Run:
         """Read, judge, write. Raises UserError for what a person can put right; nothing half-written stays behind."""
@@ -131,6 +141,8 @@ class SparkBatch:
             job = job_of_files(self._spark, self._plan, self._source, self._buckets)
             job = replace(job, keep_raw=self._outputs.aside, alerts=self._outputs.alerts, outputs=self._outputs.begin())
             found = _asked(records(self._spark, job).mapInArrow(write_records(job), _RECORDS))
+            if self._stopped:
+                raise UserError("stopped")
             written = [row for row in found if row["kind"] == "written"]
             self._outputs.publish([json.loads(row["data"]) for row in sorted(written, key=lambda row: int(row["source"]))])
         except Exception:
@@ -138,6 +150,7 @@ class SparkBatch:
                 return Run(self._plan.name, Ledger(), 0, time.monotonic() - began, complete=False, engine="spark")
             raise
         finally:
+            self._ended.set()
             self._source.close()
             self._outputs.close()
         told = Told()
@@ -163,6 +176,7 @@ class SparkBatch:
     def _report(self, job: Job, told: Told, gaps: pl.DataFrame | None, seconds: float) -> Run:
         plan, ledger, names = self._plan, told.ledger, job.files
         words = late_words(dict(enumerate(names)), told.rows_of, told.late, sortable=not plan.source.sort)
+        words += told.unseen_words(plan)
         words += remarks(plan.quality, ledger, told.lacking(), told.first_aside, told.unasked())
         if gaps is not None and plan.quality.calendar:
             words += outside_sessions(gaps, plan.quality.calendar, plan.source.time.zone)

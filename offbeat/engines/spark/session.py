@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 _JAVA = 17
 """The least version of Java that Spark 4 runs on."""
 _SPARK = (4, 2)
+_QUIET = logging.NullHandler()
 _SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Set where `spark-submit` started this process."""
 DEFAULTS = {
@@ -39,6 +43,8 @@ def check_installed() -> None:
         raise UserError("Spark needs PySpark: pip install 'offbeat[spark]'") from error
     check_version("PySpark", pyspark.__version__)
     check_java()
+    # Py4J writes down whatever goes wrong, also what we say in one line: only where somebody set up logging.
+    logging.getLogger("py4j").addHandler(_QUIET)
 
 
 def check_version(what: str, version: str) -> None:
@@ -99,22 +105,28 @@ def _known() -> SparkSession | None:
 
 
 def _started(master: str | None) -> SparkSession:
+    from pyspark import SparkConf, SparkContext  # noqa: PLC0415
     from pyspark.errors import PySparkException  # noqa: PLC0415
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
     if (master or "").startswith(REMOTE):
         raise UserError(f"--master {master}: Spark Connect does not carry what offbeat needs of Spark; name the cluster itself")
-    builder = SparkSession.builder.appName("offbeat")
+    conf = SparkConf().setAppName("offbeat")
     if master is not None:
-        builder = builder.master(master)
+        conf.setMaster(master)
     if _SUBMITTED not in os.environ:  # else it is for whoever submits to say
         for name, value in DEFAULTS.items():
-            builder = builder.config(name, value)
+            conf.set(name, value)
         if (master or "local").startswith("local"):
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark takes the first python3 on the PATH
     where = master or "as configured"
+    main = threading.current_thread() is threading.main_thread()
+    interrupted = signal.getsignal(signal.SIGINT)
     try:
-        made = builder.getOrCreate()
+        SparkContext.getOrCreate(conf)
+        if main:
+            signal.signal(signal.SIGINT, interrupted)  # PySpark's own handler talks to Java while this thread does
+        made = SparkSession.builder.getOrCreate()
     except (PySparkException, RuntimeError, OSError) as error:
         raise UserError(f"Spark cannot be started ({first_line(error)}); what it says stands above") from error
     except Exception as error:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -126,15 +124,14 @@ class SparkStream:
 
         began = time.monotonic()
         self._progress = progress
-        with _py4j_silent():
-            try:
-                query = self._query()
-                while not query.awaitTermination(_WAIT_SECONDS):
-                    if self._stop.is_set():
-                        self._wait_for_batch(query)
-                        query.stop()
-            except PySparkException as error:
-                raise self._reason(error) from error
+        try:
+            query = self._query()
+            while not query.awaitTermination(_WAIT_SECONDS):
+                if self._stop.is_set():
+                    self._wait_for_batch(query)
+                    query.stop()
+        except PySparkException as error:
+            raise self._reason(error) from error
         result, told = self.result, self._told
         result.ledger, result.seconds = self._ledger(), time.monotonic() - began
         result.complete = not self._stop.is_set()
@@ -142,6 +139,7 @@ class SparkStream:
         result.rows_read = sum(told.rows_of.values())
         result.notes = [
             *self._plan.notes,
+            *told.unseen_words(self._plan),
             *remarks(self._plan.quality, result.ledger, told.lacking(), told.first_aside, told.unasked()),
         ]
         return result
@@ -211,17 +209,6 @@ class SparkStream:
         if "Checkpoint" in text or "checkpoint" in text:
             return UserError(f"{self._state}: the checkpoint cannot be used ({first_line(error)})")
         return error
-
-
-@contextmanager
-def _py4j_silent() -> Iterator[None]:
-    """Py4J writes down whatever a batch raises; we say it in one line."""
-    logger = logging.getLogger("py4j.clientserver")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def check_stream(plan: Plan, alerts: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.engines.delivery import Ranked, Worst
 from offbeat.engines.file_faults import FileFaults
-from offbeat.fold.fold import Fold
+from offbeat.fold.fold import Fold, unseen_texts
 from offbeat.fold.late_files import Lateness
 from offbeat.fold.shard import Output
 
@@ -36,6 +36,8 @@ class Told:
     """Of each bucket its rows, and why some detectors have no model."""
     unanswered: list[str] = field(default_factory=list)
     """Of each bucket with rows."""
+    seen: list[dict[str, list[Any]]] = field(default_factory=list)
+    """Of each bucket, see `Fold.seen_texts`."""
     worst: list[Ranked] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
     """By number of the unit, what was found while it was read."""
@@ -60,6 +62,7 @@ class Told:
         if fold.rows_in:
             self.untrained.append((fold.rows_in, fold.untrained()))
             self.unanswered.append(fold.unanswered())
+            self.seen += fold.seen_texts()
         self.worst = worst.ranked(plan)
 
     def add(self, other: Told) -> None:
@@ -75,6 +78,7 @@ class Told:
         self.first_aside = self.first_aside or other.first_aside
         self.untrained += other.untrained
         self.unanswered += other.unanswered
+        self.seen += other.seen
         self.notes += other.notes
         self.worst = sorted([*self.worst, *other.worst], key=lambda each: each[0])[:WORST]
 
@@ -87,6 +91,10 @@ class Told:
     def unasked(self) -> str:
         """As `Fold.unanswered`, of all buckets."""
         return self.unanswered[0] if len(set(self.unanswered)) == 1 else ""
+
+    def unseen_words(self, plan: Plan) -> list[str]:
+        """As `Fold.unseen`, of all buckets."""
+        return unseen_texts(plan, self.seen)
 
     def as_json(self) -> bytes:
         """For the way to the driver."""
@@ -101,6 +109,7 @@ class Told:
             "first_aside": self.first_aside,
             "untrained": self.untrained,
             "unanswered": self.unanswered,
+            "seen": self.seen,
             "worst": self.worst,
             "notes": self.notes,
         }
@@ -121,6 +130,7 @@ class Told:
             first_aside=kept["first_aside"],
             untrained=[(rows, list(said)) for rows, said in kept["untrained"]],
             unanswered=kept["unanswered"],
+            seen=kept["seen"],
             worst=[(tuple(rank), record) for rank, record in kept["worst"]],
             notes=[(number, note) for number, note in kept["notes"]],
         )
