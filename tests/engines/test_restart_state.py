@@ -99,7 +99,7 @@ def test_what_the_state_was_made_with_may_not_change(job: Job, change: tuple[str
 def test_changed_thresholds_keep_the_state_and_apply_from_there_on(job: Job, tmp_path: Path) -> None:
     """Alerts of the first day are those of the old thresholds, those of the second day those of the new ones."""
     both = (*job.sources, _day(tmp_path / "in", 1))
-    changed = _plan(("price > 9 AND volume > 5", "price > 2"), ("volume > 1.5 * usual", "volume < 1.5 * usual"))
+    changed = _plan(("price > 9 AND volume > 5", "price > 2"), ("volume > 1.5 * usual", "volume / usual < 1.5"))
     rows = job.run().ledger.rows_in  # nothing new
     run = replace(job, plan=changed, sources=both).run()
     edge = pl.datetime(2020, 9, 13, 12, 26, 40, time_unit="ns", time_zone="UTC") + pl.duration(seconds=100_000)
