@@ -22,8 +22,9 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         assert not os.environ.get("CI"), "CI must have a browser: make browser"
         pytest.skip("there is no chromium here: make browser")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - other tests need none of it
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - other tests need none of it
 
+    expect.set_options(timeout=20_000)  # a machine may be busy; what must be quick is measured where it is asked for
     with sync_playwright() as driver:
         found = driver.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
         yield found

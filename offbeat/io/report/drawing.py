@@ -106,7 +106,7 @@ def drawing_of(
         for other in others:
             if other["alert_id"] != alert["alert_id"] and _is_number((other["row"] or {}).get(name)):
                 mark = _mark(other, name, main=False)
-                if times[0] <= mark.time_ns <= times[-1]:
+                if (times == mark.time_ns).any():  # not, say, that of another hour than those drawn
                     marks.append(mark)
         levels = _levels(alert, name, value) if value is not None else []
         bands = _bands(alert, name, plan) if value is not None else []

@@ -100,7 +100,7 @@ def test_no_line_through_the_night() -> None:
 
 
 def test_other_alerts_are_marked_where_they_are_drawn() -> None:
-    others = [JUMP | {"alert_id": "1", "time": "2023-11-14T22:10:20Z"}, JUMP | {"alert_id": "2", "time": "2024-11-14T22:10:20Z"}]
+    others = [JUMP | {"alert_id": "1", "time": "2023-11-14T22:10:20.000000001Z"}, JUMP | {"alert_id": "2", "time": "2023-11-14T22:10:50Z"}]
     (panel,) = drawing_of(JUMP, rows(), others=[*others, JUMP]).panels
     assert [(mark.main, (AT - mark.time_ns) // MINUTE) for mark in panel.marks] == [(True, 0), (False, 3)]
 
