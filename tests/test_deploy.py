@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 
 import pytest
 from command import Command, offbeat
@@ -53,3 +54,9 @@ def test_units_call_options_that_exist(offbeat: Command, name: str) -> None:
     command, *rest = line.split()
     told = offbeat(command, "--help").out
     assert all(word in told for word in rest if word.startswith("--"))
+
+
+def test_the_image_installs_extras_that_exist() -> None:
+    (extras,) = re.findall(r"\.whl\)\[([\w,]+)\]", (ROOT / "deploy" / "container" / "Containerfile").read_text())
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= set(known)
