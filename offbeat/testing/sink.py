@@ -25,7 +25,7 @@ Record = Mapping[str, Any]
 Read = Callable[[str], Iterable[Record]]
 
 
-def check_sink(uri: Callable[[str], str], read: Read, *, crashes: int = 40) -> None:
+def check_sink(uri: Callable[[str], str], read: Read, *, crashes: int = 20) -> None:
     """Check that a sink holds each alert once, as `Sink` says, wherever a run dies.
 
     uri: gives the output of a name that was not used before, as `--alerts` would name it: `lambda name: f"my_sinks:Mine://{folder}/{name}"`.
