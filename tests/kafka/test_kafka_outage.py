@@ -14,8 +14,9 @@ from kafka_topics import Brokers
 from test_kafka_crash import _job, _records, _run, _until, _worker
 
 from offbeat.errors import UserError
-from offbeat.io.kafka import reading
+from offbeat.io.kafka import outbox, reading
 from offbeat.io.kafka.address import kafka_address
+from offbeat.io.kafka.outbox import LostTransactionError, Outbox
 
 pytestmark = pytest.mark.heavy
 
@@ -46,6 +47,24 @@ def test_one_of_three_is_lost(three: Cluster, trades: Trades, tmp_path: Path) ->
     code, err = _run({**job, "until_end": True})
     assert code == 0, err
     assert _records(kafka, out) == trades.wanted
+
+
+def test_a_call_that_never_comes_back(kafka: Brokers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of `send_offsets_to_transaction` when its broker went away: the transaction is lost, and the next producer of the name goes on."""
+    topic = kafka.topic(1)
+    address = kafka_address(kafka.uri(topic))
+    stuck = Outbox(address, topic)
+    stuck.send(topic, None, b"lost")
+    monkeypatch.setattr(outbox, "TRANSACTION_MS", 100)
+    monkeypatch.setattr(outbox, "_GRACE", 0.1)
+    with pytest.raises(LostTransactionError, match="does not come back"):
+        stuck._retried(lambda: time.sleep(3600))
+    monkeypatch.undo()
+    assert not stuck.dirty
+    following = Outbox(address, topic)
+    following.send(topic, None, b"kept")
+    following.commit([], None)
+    assert [message.value() for message in kafka.read(topic)] == [b"kept"]
 
 
 def test_a_broker_that_hangs(trades: Trades, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from offbeat.engines.kafka.job import Job
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard
-from offbeat.engines.kafka.topics import Topic, at_time
+from offbeat.engines.kafka.topics import Topic, at_time, bounds
 
-_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
 """Between two questions where records up to a time end that has not come yet."""
 
@@ -79,4 +78,4 @@ class RunEnd:
             found = at_time(consumer, partition, self._until_ns)
             if found is not None or time.time_ns() < self._until_ns:
                 return found
-        return int(consumer.get_watermark_offsets(partition, _SECONDS)[1])
+        return bounds(consumer, partition)[1]

@@ -18,7 +18,7 @@ from offbeat.engines.kafka.places import Place, grown
 from offbeat.engines.kafka.run_end import RunEnd
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record, parts_of, unseen_in
 from offbeat.engines.kafka.side_outputs import SideOutputs
-from offbeat.engines.kafka.topics import committed_places, partials_name, places
+from offbeat.engines.kafka.topics import bounds, committed_places, partials_name, places
 from offbeat.engines.late_words import late_words
 from offbeat.engines.quality_gate import below
 from offbeat.engines.remarks import remarks
@@ -302,7 +302,7 @@ class Session:
             except UserError as error:
                 problems.append(str(error))
                 upto = at - 1
-        low = self._consumer.get_watermark_offsets(partition, 10)[0]
+        low = bounds(self._consumer, partition)[0]
         if low > place.first:
             why = f"; {problems[0]}" if problems else ""
             raise UserError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -21,12 +21,26 @@ from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
 from offbeat.io.kafka.refusals import LASTING, refused
 
+T = TypeVar("T")
 _admin: Any = import_module("confluent_kafka.admin")
 _SECONDS = 20.0
 _URL_SAFE = str.maketrans("+/", "-_")
 """Kafka's own spelling of ids, which can be names of folders."""
-_MOVING = frozenset({KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS})
-"""A broker takes over a group from another one."""
+_MOVING = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._WAIT_COORD,
+        KafkaError._DESTROY_BROKER,
+    }
+)
+"""A broker takes over a group or a partition from one that went away; the client does not say of all of them that one may ask again."""
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -154,11 +168,11 @@ def places(
     for partition in _committed(consumer, partitions):
         topic = by_name[partition.topic]
         where = f"{partition.topic}, partition {partition.partition}"
-        low, high = consumer.get_watermark_offsets(partition, _SECONDS)
+        low, high = bounds(consumer, partition)
         if partition.offset < 0:
             rows = topic is topics[0]
             first = _first(consumer, partition, begin, low, high, group) if rows else _merge_first(consumer, topics[0], high, group)
-            since = consumer.get_watermark_offsets(TopicPartition(topics[1].name, 0), _SECONDS)[1] if rows and topics[1:] else 0
+            since = bounds(consumer, TopicPartition(topics[1].name, 0))[1] if rows and topics[1:] else 0
             out.append(Place(first, topic.id, plan.state_hash, topic.partitions, first, uuid4().hex[:16], since, new=True))
             continue
         place = place_of(partition.offset, partition.metadata, group, where)
@@ -172,17 +186,28 @@ def places(
     return out
 
 
-def _committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+def bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """Offsets of a partition's first record and behind its last one. Raises UserError where no broker says so in time."""
+    where = f"{partition.topic}, partition {partition.partition}"
+    low, high = _patiently(lambda: consumer.get_watermark_offsets(partition, _SECONDS), where)
+    return int(low), int(high)
+
+
+def _patiently(ask: Callable[[], T], what: str) -> T:
+    """An answer of the brokers, asked for again while one of them takes over from another. Raises UserError where none comes in time."""
     until = time.monotonic() + _SECONDS
     while True:
         try:
-            found = consumer.committed(list(partitions), _SECONDS)
-            break
+            return ask()
         except KafkaException as error:
             cause: KafkaError = error.args[0]
             if time.monotonic() > until or not (cause.retriable() or cause.code() in _MOVING):
-                raise refused(f"the committed offsets of {partitions[0].topic}", cause) from error
+                raise refused(what, cause) from error
             time.sleep(0.2)
+
+
+def _committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+    found = _patiently(lambda: consumer.committed(list(partitions), _SECONDS), f"the committed offsets of {partitions[0].topic}")
     for partition in found:
         if partition.error is not None:
             raise refused(f"{partition.topic}, partition {partition.partition}", partition.error)
@@ -223,7 +248,8 @@ def _merge_first(consumer: Consumer, rows: Topic, high: int, group: str) -> int:
 def at_time(consumer: Consumer, partition: TopicPartition, time_ns: int) -> int | None:
     """Offset of the first record whose timestamp is not before a time; None where there is none. Raises UserError where nobody can say."""
     asked = TopicPartition(partition.topic, partition.partition, -(-time_ns // 1_000_000))
-    found = consumer.offsets_for_times([asked], _SECONDS)[0]
+    where = f"{partition.topic}, partition {partition.partition}"
+    found = _patiently(lambda: consumer.offsets_for_times([asked], _SECONDS), where)[0]
     if found.error is not None:
-        raise refused(f"{partition.topic}, partition {partition.partition}", found.error)
+        raise refused(where, found.error)
     return int(found.offset) if found.offset >= 0 else None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -18,6 +20,8 @@ TRANSACTION_MS = 10_000
 ANY = -1
 """The partition of the record's key."""
 _START_SECONDS = 60.0
+_GRACE = 5.0
+"""Seconds beyond its own timeout after which a call is taken for one that never comes back."""
 _WAIT = 0.05
 
 
@@ -117,17 +121,40 @@ class Outbox:
             raise LostTransactionError(str(_cause(error))) from error
         self._open = True
 
-    @staticmethod
-    def _retried(call: Any) -> None:
+    def _retried(self, call: Callable[[], None]) -> None:
         """A call whose error says that it may simply be made again."""
         until = time.monotonic() + TRANSACTION_MS / 1000
         while True:
             try:
-                call()
+                self._watched(call)
                 return
             except KafkaException as error:
                 if not _cause(error).retriable() or time.monotonic() > until:
                     raise
+
+
+    def _watched(self, call: Callable[[], None]) -> None:
+        """A call that has a timeout of its own, but may not keep it: where the broker that coordinates a group goes away, librdkafka (2.16)
+        now and then never comes back from `send_offsets_to_transaction`. Such a producer is left to itself, and the next one fences it.
+        """
+        ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                call()
+            except BaseException as error:
+                ended.put(error)
+            else:
+                ended.put(None)
+
+        Thread(target=run, name="transaction", daemon=True).start()
+        try:
+            error = ended.get(timeout=TRANSACTION_MS / 1000 + _GRACE)
+        except Empty:
+            self._open = False  # the thread keeps the producer: taking it down would wait for the call
+            raise LostTransactionError("the client does not come back from the brokers") from None
+        if error is not None:
+            raise error
 
 
 def _cause(error: KafkaException) -> KafkaError:
