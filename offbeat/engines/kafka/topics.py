@@ -207,6 +207,8 @@ def _patiently(ask: Callable[[], T], what: str) -> T:
 
 
 def _committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+    if not partitions:  # a rebalance that gives this worker nothing new
+        return []
     found = _patiently(lambda: consumer.committed(list(partitions), _SECONDS), f"the committed offsets of {partitions[0].topic}")
     for partition in found:
         if partition.error is not None:
