@@ -8,12 +8,12 @@ from typing import Any
 
 from offbeat.detectors.rule.rule_spec import RuleSpec
 from offbeat.detectors.spec import DetectorSpec
+from offbeat.spec.expression import measure
 from offbeat.spec.sql import Node, canonical, parse
 
 DIGITS = 3
 """Significant digits of a limit that was found."""
 _MOST_CONTAMINATION = 0.5
-_COMPARISONS = frozenset({">", ">=", "<", "<="})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +60,16 @@ def rounded(value: float) -> float:
 
 
 def scaled_rule(text: str, factor: float) -> str | None:
-    """A rule whose first comparison asks for `factor` times as much; None where it has none, or one with a limit that is not above 0."""
+    """A rule whose measure asks for `factor` times as much; None where it has none, or one with a limit that is not above 0."""
     tree = parse(text)
-    changed = _first(tree, factor)
-    return None if changed is None else canonical(changed)
+    measured = measure(tree)
+    changed = None if measured is None else _scaled(measured, factor)
+    return None if measured is None or changed is None else canonical(_with(tree, measured, changed))
 
 
-def _first(tree: Node, factor: float) -> Node | None:
-    if tree.op in _COMPARISONS:
-        return _scaled(tree, factor)
-    for place, arg in enumerate(tree.args):
-        if any(node.op in _COMPARISONS for node in _walk(arg)):
-            inner = _first(arg, factor)
-            return None if inner is None else replace(tree, args=(*tree.args[:place], inner, *tree.args[place + 1 :]))
-    return None
-
-
-def _walk(tree: Node) -> list[Node]:
-    return [tree, *(node for arg in tree.args for node in _walk(arg))]
+def _with(tree: Node, former: Node, new: Node) -> Node:
+    """The tree with another node in the place of one that it has."""
+    return new if tree is former else replace(tree, args=tuple(_with(arg, former, new) for arg in tree.args))
 
 
 def _scaled(tree: Node, factor: float) -> Node | None:

@@ -23,6 +23,9 @@ RULES = [
     ("x > 0", 2.0, None),
     ("x > -5", 2.0, None),
     ("side = 'A'", 2.0, None),
+    ("(top > 1 OR side = 'A') AND night > 10", 2.0, "(top > 1 OR side = 'A') AND night > 20"),
+    ("top > 1 OR night > 10", 2.0, None),
+    ("NOT top > 1", 2.0, None),
 ]
 
 
