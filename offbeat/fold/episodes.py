@@ -98,9 +98,9 @@ class Episodes:
 class EpisodeFold:
     """Takes alerts as they are emitted, and tells the episodes of all so far."""
 
-    def __init__(self, plan: EpisodePlan, mutes: Mutes | None = None) -> None:
+    def __init__(self, plan: EpisodePlan) -> None:
         self.plan = plan
-        self.mutes = mutes or Mutes(plan.mutes)
+        self.mutes = Mutes(plan.mutes)
         self._reader = FactReader(plan)
         self._parts: list[AlertFacts] = []
 

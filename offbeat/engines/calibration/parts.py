@@ -51,8 +51,6 @@ class Parts:
     found: Part
     checked: Part
     recent: Part
-    begin_ns: int
-    """When the warm-up was over."""
 
 
 def parts_of(run: Judged, since_ns: int | None = None) -> Parts:
@@ -63,8 +61,7 @@ def parts_of(run: Judged, since_ns: int | None = None) -> Parts:
     later = number >= first
     held_out = later & ((number - first) % _EVERY == _EVERY - 1)
     recent = later & (number >= days.blocks - max((days.blocks - first) // _RECENT, 1))
-    made = [Part(blocks, days.count(blocks)) for blocks in (later & ~held_out, held_out, recent)]
-    return Parts(made[0], made[1], made[2], days.start_of(min(first, days.blocks - 1)) if days.blocks else 0)
+    return Parts(*(Part(blocks, days.count(blocks)) for blocks in (later & ~held_out, held_out, recent)))
 
 
 def _warm(run: Judged) -> int:

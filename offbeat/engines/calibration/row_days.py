@@ -79,24 +79,21 @@ class Days:
         _, self._midnights = local_midnights(zone, first, last)
         self._day = self._days_of(self._times)
         self._days = np.unique(self._day)
-        self.few = len(self._days) < _FEW_DAYS
-
-    def __len__(self) -> int:
-        return len(self._days)
+        self._few = len(self._days) < _FEW_DAYS
 
     def _days_of(self, time_ns: I64) -> I64:
         return np.searchsorted(self._midnights, time_ns, side="right") - 1
 
     def block(self, time_ns: I64) -> I64:
         """(n,) the number of the block in which each time lies, or the next one where there are no rows then; from 0."""
-        if self.few:
+        if self._few:
             return np.searchsorted(self._times, time_ns // _HOUR_NS * _HOUR_NS)
         return np.searchsorted(self._days, self._days_of(time_ns))
 
     @property
     def blocks(self) -> int:
         """How many blocks there are."""
-        return len(self._times) if self.few else len(self._days)
+        return len(self._times) if self._few else len(self._days)
 
     def count(self, blocks: Bools) -> float:
         """How many days some blocks are, (blocks,); hours count by their share of their day's rows."""
@@ -106,7 +103,3 @@ class Days:
         day = np.searchsorted(self._days, self._day)
         rows = np.bincount(day, weights=self._rows * inside, minlength=len(self._days))
         return float((rows / np.bincount(day, weights=self._rows, minlength=len(self._days))).sum())
-
-    def start_of(self, block: int) -> int:
-        """When a block begins, ns."""
-        return int(self._times[block]) if self.few else int(self._midnights[self._days[block]])
