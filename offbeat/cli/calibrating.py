@@ -7,8 +7,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from offbeat.cli.first_start import prepare
 from offbeat.cli.progress import Meter
 from offbeat.cli.say import put, say
@@ -16,7 +14,6 @@ from offbeat.cli.terminal import console, show
 from offbeat.core.batch import I64
 from offbeat.engines.calibration.budget import budget_of
 from offbeat.engines.calibration.calibrate import Calibration, calibrate
-from offbeat.engines.calibration.judged_alerts import Judged
 from offbeat.errors import UserError
 from offbeat.fold.episodes import Episodes
 from offbeat.io.report.calibration_report import calibration_report
@@ -61,22 +58,14 @@ def run(asked: Asked) -> None:
         meter.close()
     if asked.write is not None:
         write_text(asked.write, found.changed)
-    lost, came = lost_episodes(found.before, found.after), lost_episodes(found.after, found.before)
+    episodes = found.before.episodes()
+    gone, came = episodes.lost(found.after.facts), found.after.episodes().lost(found.before.facts)
     if asked.as_json:
-        put(json.dumps(_figures(found, len(lost[1]), len(came[1]))))
+        put(json.dumps(_figures(found, len(gone), len(came))))
     else:
-        _show(asked, found, lost, len(came[1]))
+        _show(asked, found, episodes, gone, len(came))
     for word in _words(found):
         say(word)
-
-
-def lost_episodes(before: Judged, after: Judged) -> tuple[Episodes, I64]:
-    """The episodes of one run that ask for attention, and those of them, worst first, none of whose alerts is in the other run."""
-    episodes = before.episodes()
-    known = {row.tobytes() for row in after.facts.ids}
-    there = np.array([row.tobytes() in known for row in episodes.members.ids], np.bool_)
-    left = np.add.reduceat(there, episodes.offsets[:-1]) > 0 if len(episodes) else np.zeros(0, np.bool_)
-    return episodes, episodes.ranked(len(episodes), episodes.attended & ~left)
 
 
 def check_output(path: Path, pipeline: str) -> None:
@@ -105,17 +94,16 @@ def diff_of(name: str, before: str, after: str) -> str:
     return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 
 
-def _show(asked: Asked, found: Calibration, lost: tuple[Episodes, I64], came: int) -> None:
+def _show(asked: Asked, found: Calibration, episodes: Episodes, gone: I64, came: int) -> None:
     parts = {"found": found.parts.found, "checked": found.parts.checked, "recent": found.parts.recent}
     rates = [(_NAMES[name], parts[name].days, *pair) for name, pair in found.rates().items()]
-    episodes, places = lost
     report = calibration_report(
         rates,
         what=found.budget.of,
         most=found.budget.most(found.before.keys),
         diff=diff_of(found.file, found.text, found.changed),
-        gone=alert_records(episode_table(episodes, places[: asked.limit])) if len(places) and asked.limit else [],
-        gone_in_all=len(places) if asked.limit else 0,
+        gone=alert_records(episode_table(episodes, gone[: asked.limit])),
+        gone_in_all=len(gone) if asked.limit else 0,
         came=came,
         zone=found.before.plan.zone,
     )

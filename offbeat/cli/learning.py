@@ -10,21 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from offbeat.cli.calibrating import check_output, diff_of, lost_episodes, write_text
+from offbeat.cli.calibrating import check_output, diff_of, write_text
 from offbeat.cli.first_start import prepare
 from offbeat.cli.say import printable, put, say
 from offbeat.cli.terminal import console, show
 from offbeat.cli.working_incidents import moment_ns, user_name
-from offbeat.core.batch import I64
 from offbeat.core.plan import Plan
 from offbeat.engines.calibration.calibrate import document_of
 from offbeat.engines.calibration.feedback import Proposal, propose
 from offbeat.engines.calibration.judged_alerts import judged
 from offbeat.engines.incidents import plan_of_store
 from offbeat.errors import UserError
-from offbeat.fold.episodes import Episodes
 from offbeat.io.report.console import alert_records
 from offbeat.io.report.episode_report import episode_lines
 from offbeat.io.write.episode_table import episode_table
@@ -121,7 +117,7 @@ def _tell(asked: Asked, proposal: Proposal, plan: Plan, file: str, text: str) ->
     lesson = proposal.lesson
     real, false = lesson.kept, lesson.gone + lesson.stay
     former = proposal.run.episodes()
-    gone = _gone(former, proposal)
+    gone = former.lost(proposal.run.facts.take(proposal.run.left(lesson.factors)))
     labelled = {one.episode["episode_id"] for one in proposal.labelled}
     table = alert_records(episode_table(former, gone))
     others = [row for row in table if row["episode_id"] not in labelled]
@@ -156,15 +152,6 @@ def _tell(asked: Asked, proposal: Proposal, plan: Plan, file: str, text: str) ->
         say(f"left as they are, since their limit is no number that could be scaled: {', '.join(proposal.untouched)}")
 
 
-def _gone(former: Episodes, proposal: Proposal) -> I64:
-    """Episodes without an alert that would be left, worst first."""
-    run = proposal.run
-    left = {run.facts.ids[place].tobytes() for place in np.flatnonzero(run.left(proposal.lesson.factors)).tolist()}
-    there = np.array([row.tobytes() in left for row in former.members.ids], np.bool_)
-    some = np.add.reduceat(there, former.offsets[:-1]) > 0 if len(former) else np.zeros(0, np.bool_)
-    return former.ranked(len(former), former.attended & ~some)
-
-
 def _replayed(asked: Asked, proposal: Proposal, text: str) -> dict[str, int] | None:
     """How many episodes go and come when both pipelines run over the rows themselves; None without a source."""
     if not asked.sources or not proposal.settings:
@@ -172,15 +159,16 @@ def _replayed(asked: Asked, proposal: Proposal, text: str) -> dict[str, int] | N
     prepare(load_text(text).plan)
     before = judged(document_of(text), asked.sources, ())
     after = judged(document_of(proposal.changed), asked.sources, ())
+    former, new = before.episodes(), after.episodes()
     there = {row.tobytes().hex() for row in after.facts.ids}
     left = Counter(one.label for one in proposal.labelled if there.intersection(one.episode["alert_ids"]))
     return {
         "real_left": left[REAL],
         "false_left": left[FALSE],
-        "before": before.episodes().counts()["episodes"],
-        "after": after.episodes().counts()["episodes"],
-        "gone": len(lost_episodes(before, after)[1]),
-        "new": len(lost_episodes(after, before)[1]),
+        "before": former.counts()["episodes"],
+        "after": new.counts()["episodes"],
+        "gone": len(former.lost(after.facts)),
+        "new": len(new.lost(before.facts)),
     }
 
 

@@ -72,8 +72,7 @@ def chosen(episodes: Episodes, wanted: Wanted) -> I64:
         good = episodes.attended
     if wanted.keys:
         codes = [episodes.texts.index(key) for key in wanted.keys if key in episodes.texts]
-        of = np.add.reduceat(np.isin(episodes.members.key, codes), episodes.offsets[:-1]) > 0 if len(episodes) else good
-        good = good & of
+        good = good & episodes.having(np.isin(episodes.members.key, codes))
         if not good.any():
             raise UserError(f"no such episode has an alert of {', '.join(map(repr, wanted.keys))}")
     order = episodes.ranked(len(episodes), good)

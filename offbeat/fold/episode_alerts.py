@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from offbeat.core.batch import F64, I8, I16, I32, I64
+from offbeat.core.batch import F64, I8, I16, I32, I64, Bools
 from offbeat.core.episode_plan import EpisodePlan
 from offbeat.core.key_spellings import without_fraction
 from offbeat.decide.block import STATUSES, AlertBlock
@@ -101,6 +101,11 @@ class AlertFacts:
         code, count = np.zeros(0, np.int32), np.zeros(0, np.int64)
         ids, small, view = np.zeros((0, 16), np.uint8), np.zeros(0, np.int8), np.zeros(0, np.int16)
         return AlertFacts(ids, count, small, view, code, code, code, count, np.zeros(0), count)
+
+
+def any_of(hit: Bools, offsets: I64) -> Bools:
+    """(k,) whether any of `hit` (m,) is true in each of the k groups that begin at `offsets` (k + 1,), none of them empty."""
+    return np.logical_or.reduceat(hit, offsets[:-1]) if len(offsets) > 1 else np.zeros(0, np.bool_)
 
 
 class FactReader:

@@ -16,7 +16,7 @@ import polars as pl
 from offbeat.core.batch import F64, I16, I32, I64, Bools
 from offbeat.core.episode_plan import EpisodePlan
 from offbeat.decide.block import RETRACTED, AlertBlock
-from offbeat.fold.episode_alerts import AlertFacts, FactReader, Texts
+from offbeat.fold.episode_alerts import AlertFacts, FactReader, Texts, any_of
 from offbeat.fold.episode_groups import Groups, groups_of
 from offbeat.fold.inhibitions import inhibitions
 from offbeat.fold.mutes import Mutes
@@ -76,6 +76,16 @@ class Episodes:
     def attended(self) -> Bools:
         """(k,) whether an episode asks for attention: it is neither muted nor inhibited."""
         return (self.mute < 0) & (self.inhibited_by < 0)
+
+    def having(self, hit: Bools) -> Bools:
+        """(k,) episodes with an alert of those marked (m,)."""
+        return any_of(hit, self.offsets)
+
+    def lost(self, left: AlertFacts) -> I64:
+        """Those that ask for attention and have no alert among these, worst first."""
+        known = {row.tobytes() for row in left.ids}
+        there = np.array([row.tobytes() in known for row in self.members.ids], np.bool_)
+        return self.ranked(len(self), self.attended & ~self.having(there))
 
     def counts(self) -> dict[str, int]:
         """The figures of a report."""

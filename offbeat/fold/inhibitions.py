@@ -8,7 +8,7 @@ import numpy as np
 
 from offbeat.core.batch import I16, I64, Bools
 from offbeat.core.episode_plan import EpisodePlan, Selection
-from offbeat.fold.episode_alerts import AlertFacts, plain_spellings
+from offbeat.fold.episode_alerts import AlertFacts, any_of, plain_spellings
 from offbeat.fold.mutes import KeyPattern
 
 
@@ -55,4 +55,4 @@ def _selected(plan: EpisodePlan, selection: Selection, members: AlertFacts, offs
         keys, places = np.unique(members.key, return_inverse=True)
         plain = plain_spellings(texts[key] for key in keys.tolist())
         hit &= np.array([any(pattern.fits(key) for pattern in patterns) for key in plain], np.bool_)[places]
-    return np.logical_or.reduceat(hit, offsets[:-1]) if len(offsets) > 1 else np.zeros(0, np.bool_)
+    return any_of(hit, offsets)
