@@ -96,7 +96,7 @@ def diff_of(name: str, before: str, after: str) -> str:
 
 def _show(asked: Asked, found: Calibration, episodes: Episodes, gone: I64, came: int) -> None:
     parts = {"found": found.parts.found, "checked": found.parts.checked, "recent": found.parts.recent}
-    rates = [(_NAMES[name], parts[name].days, *pair) for name, pair in found.rates().items()]
+    rates = [(_NAMES[name], parts[name].days, *pair) for name, pair in found.rates.items()]
     report = calibration_report(
         rates,
         what=found.budget.of,
@@ -114,7 +114,7 @@ def _show(asked: Asked, found: Calibration, episodes: Episodes, gone: I64, came:
 def _words(found: Calibration) -> list[str]:
     """What is odd about the result."""
     words = []
-    most, rates = found.budget.most(found.before.keys), found.rates()
+    most, rates = found.budget.most(found.before.keys), found.rates
     if not found.met:
         words.append(
             f"no limits give as many as {found.budget.text}: milder ones give no more, or alerts that join to fewer incidents"
@@ -133,7 +133,7 @@ def _words(found: Calibration) -> list[str]:
 
 
 def _figures(found: Calibration, gone: int, came: int) -> dict[str, object]:
-    rates = {name: {"before": before, "after": after} for name, (before, after) in found.rates().items()}
+    rates = {name: {"before": before, "after": after} for name, (before, after) in found.rates.items()}
     settings = {".".join(path[1:2] + path[3:]): value for path, value in found.settings.items()}
     return {
         "budget": found.budget.text,

@@ -56,7 +56,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_budget_by_hand(here: Path, budget: str) -> None:
     """24 alerts a day; the three greatest values are 32, 33 and 34, so the limit lies from 31 to below 32."""
     found = calibrate("p.yaml", ["r.csv"], budget_of(budget))
-    assert found.rates() == {"found": (24, 3), "checked": (24, 3), "recent": (24, 3)}
+    assert found.rates == {"found": (24, 3), "checked": (24, 3), "recent": (24, 3)}
     assert (found.off, found.met) == (0, True)
     (value,) = found.settings.values()
     assert 31 <= float(value.removeprefix("v > ")) < 32
@@ -66,7 +66,7 @@ def test_a_budget_by_hand(here: Path, budget: str) -> None:
 def test_a_budget_above_what_there_is_makes_limits_milder(here: Path) -> None:
     (here / "p.yaml").write_text(PIPELINE.replace("v > 10", "v > 25"))
     found = calibrate("p.yaml", ["r.csv"], budget_of("12 alerts/day"))
-    assert found.rates()["checked"] == (9, 12)
+    assert found.rates["checked"] == (9, 12)
     never = calibrate("p.yaml", ["r.csv"], budget_of("50 alerts/day"))
     assert not never.met
 

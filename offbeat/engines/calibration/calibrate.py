@@ -13,7 +13,7 @@ import numpy as np
 from offbeat.core.batch import F64, Bools
 from offbeat.engines.calibration.budget import Budget
 from offbeat.engines.calibration.judged_alerts import Judged, Watch, judged
-from offbeat.engines.calibration.parts import Parts, parts_of
+from offbeat.engines.calibration.parts import Parts, begins, parts_of
 from offbeat.errors import UserError
 from offbeat.spec.document import read_document
 from offbeat.spec.load import load, load_text, pipeline_text
@@ -48,18 +48,13 @@ class Calibration:
     """Whether more alerts could have been had: False where even the mildest limits tried give less than the budget."""
     untouched: tuple[str, ...]
     """Detectors whose limit is no number that could be scaled."""
-
-    def rates(self) -> dict[str, tuple[float, float]]:
-        """A day, before and after, by part."""
-        return {
-            name: (part.rate(self.before, self.budget), part.rate(self.after, self.budget))
-            for name, part in (("found", self.parts.found), ("checked", self.parts.checked), ("recent", self.parts.recent))
-        }
+    rates: dict[str, tuple[float, float]]
+    """A day, before and after, by part."""
 
     @property
     def off(self) -> float:
         """How far the rest misses the budget, as a share of it."""
-        return self.rates()["checked"][1] / self.budget.most(self.before.keys) - 1
+        return self.rates["checked"][1] / self.budget.most(self.before.keys) - 1
 
 
 def calibrate(
@@ -96,9 +91,13 @@ def calibrate(
             base, run, found = mild, tried, share
             break
     best = _best(base, run, found, met, parts, budget, sources, overrides, watch)
-    settings, untouched = best.settings, best.untouched
     load_text(best.text, file, overrides)
-    return Calibration(file, text, best.text, settings, before, best.run, parts, budget, best.met, untouched)
+    former, new = begins(before, budget), begins(best.run, budget)
+    rates = {
+        name: (part.rate(before.days, former), part.rate(best.run.days, new))
+        for name, part in (("found", parts.found), ("checked", parts.checked), ("recent", parts.recent))
+    }
+    return Calibration(file, text, best.text, best.settings, before, best.run, parts, budget, met, best.untouched, rates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,6 @@ class _Found:
     run: Judged
     settings: Settings
     untouched: tuple[str, ...]
-    met: bool
 
 
 def _best(
@@ -129,10 +127,10 @@ def _best(
         factors = _factors(run, parts, share)
         settings, untouched = settings_for(base, run, factors, np.full(len(factors), share), overrides)
         text = edited(base, settings)
-        tried = judged(document_of(text), sources, overrides, watch)
-        rate = parts.found.rate(tried, budget)
+        tried = run if text == base else judged(document_of(text), sources, overrides, watch)
+        rate = parts.found.rate(tried.days, begins(tried, budget))
         if abs(rate / wanted - 1) < miss:
-            best, miss = _Found(text, tried, settings, untouched, met), abs(rate / wanted - 1)
+            best, miss = _Found(text, tried, settings, untouched), abs(rate / wanted - 1)
         if miss <= _CLOSE or not met or rate == 0:
             break
         share = min(share * wanted / rate, 1.0)
@@ -168,7 +166,7 @@ def _crossing(run: Judged, parts: Parts, budget: Budget, wanted: float) -> tuple
 
     def rate(share: float) -> float:
         left: Bools = run.left(_factors(run, parts, share))
-        return parts.found.rate(run, budget, left)
+        return parts.found.rate(run.days, begins(run, budget, left))
 
     low, high, most = 0.0, 0.0, (0.0, 1.0)
     for step in range(_STEPS, -1, -1):

@@ -31,17 +31,9 @@ class Part:
         block = days.block(time_ns)
         return np.append(self.blocks, False)[np.minimum(block, len(self.blocks))]
 
-    def rate(self, run: Judged, budget: Budget, among: Bools | None = None) -> float:
-        """Incidents or alerts a day, of all alerts of a run or of some: those that ask for attention and begin in this part."""
-        if not self.days:
-            return 0.0
-        if budget.of == "alerts":
-            good = run.attended() if among is None else run.attended() & among
-            times = run.facts.time_ns[good]
-        else:
-            episodes = run.episodes(among)
-            times = episodes.start_ns[episodes.attended]
-        return float(self.holds(run.days, times).sum()) / self.days
+    def rate(self, days: Days, time_ns: I64) -> float:
+        """How many of these times a day lie in it."""
+        return float(self.holds(days, time_ns).sum()) / self.days if self.days else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +43,14 @@ class Parts:
     found: Part
     checked: Part
     recent: Part
+
+
+def begins(run: Judged, budget: Budget, among: Bools | None = None) -> I64:
+    """When incidents or alerts that ask for attention begin, of all alerts of a run or of some."""
+    if budget.of == "alerts":
+        return run.facts.time_ns[run.attended() if among is None else run.attended() & among]
+    episodes = run.episodes(among)
+    return episodes.start_ns[episodes.attended]
 
 
 def parts_of(run: Judged, since_ns: int | None = None) -> Parts:
