@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import RaisedBy
+
 ALERTS_EXAMPLES = """\b
 Examples:
   offbeat alerts alerts.jsonl
@@ -25,11 +27,6 @@ Examples:
   # An alert of your own pipeline
   offbeat explain worst --alerts mine.jsonl --pipeline my.yaml
 """
-
-_Pipeline = Annotated[
-    str | None,
-    typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
-]
 
 _File = Annotated[
     str | None, typer.Option(metavar="FILE", help="Write a flat table to this file, - for standard output.", show_default=False)
@@ -68,7 +65,7 @@ def alerts(
     xlsx: _File = None,
     parquet: _File = None,
     json: _File = None,
-    pipeline: _Pipeline = None,
+    pipeline: RaisedBy = None,
     follow: Annotated[
         bool | None,
         typer.Option(
@@ -109,7 +106,7 @@ def explain(
         Path | None,
         typer.Option(metavar="FILE.html", help="Plot the alert and the rows around it into this file.", show_default=False),
     ] = None,
-    pipeline: _Pipeline = None,
+    pipeline: RaisedBy = None,
 ) -> None:
     """Explain why an alert was raised.
 

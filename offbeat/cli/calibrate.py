@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import Overrides
+
 EXAMPLES = """\b
 Examples:
   offbeat calibrate bars data/bars --budget '3 incidents/day'
@@ -33,9 +35,7 @@ def calibrate(
         typer.Option(metavar="TIME", help="Count from this time on.", show_default="from when every detector had voted once"),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, metavar="N", help="Number of former episodes to show that would be gone.")] = 10,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value: view.detector.param=value. Repeatable.")
-    ] = None,
+    overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find limits that meet a budget of alerts.

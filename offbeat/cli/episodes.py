@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import RaisedBy
+
 EXAMPLES = """\b
 Examples:
   offbeat episodes alerts.jsonl
@@ -23,10 +25,7 @@ def episodes(
     uri: Annotated[
         str, typer.Argument(metavar="URI", help="A file, folder, topic or store that `offbeat run --alerts` wrote to.", show_default=False)
     ],
-    pipeline: Annotated[
-        str | None,
-        typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
-    ] = None,
+    pipeline: RaisedBy = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Number of episodes to show.")] = 20,
     key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only episodes with alerts of this key. Repeatable.")] = None,
     mutes: Annotated[

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import RaisedBy
+
 EXAMPLES = """\b
 Examples:
   offbeat evaluate alerts.jsonl bars/_labels.parquet
@@ -29,10 +31,7 @@ def evaluate(
         ),
     ],
     tolerance: Annotated[str, typer.Option(metavar="LENGTH", help="How long after an anomaly an alert still finds it: 30s, 10m.")] = "0s",
-    pipeline: Annotated[
-        str | None,
-        typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
-    ] = None,
+    pipeline: RaisedBy = None,
     span: Annotated[
         str | None,
         typer.Option(

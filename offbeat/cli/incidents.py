@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import RaisedBy
+
 EXAMPLES = """\b
 Examples:
   # What waits, worst first
@@ -61,10 +63,7 @@ def incidents(
     ] = None,
     key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="List those with alerts of this key. Repeatable.")] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Number of incidents to list.")] = 20,
-    pipeline: Annotated[
-        str | None,
-        typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
-    ] = None,
+    pipeline: RaisedBy = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line.")] = False,
 ) -> None:
     """List the incidents of a store, and act on them.

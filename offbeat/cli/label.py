@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import RaisedBy
+
 EXAMPLES = """\b
 Examples:
   offbeat label b1a7cdc43e5a real --store sqlite:///alerts.db
@@ -31,10 +33,7 @@ def label(
     ],
     why: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "",
     who: Annotated[str | None, typer.Option(metavar="NAME", help="Who says so.", show_default="the user's name")] = None,
-    pipeline: Annotated[
-        str | None,
-        typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
-    ] = None,
+    pipeline: RaisedBy = None,
 ) -> None:
     """Say whether an incident was real or false.
 

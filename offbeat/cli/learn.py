@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import RaisedBy
+
 EXAMPLES = """\b
 Examples:
   # What the labels ask for, and what it would cost
@@ -24,10 +26,7 @@ def learn(
     source: Annotated[
         list[str] | None, typer.Argument(metavar="SOURCE", help="Files to run the pipeline over, before and after.", show_default=False)
     ] = None,
-    pipeline: Annotated[
-        str | None,
-        typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
-    ] = None,
+    pipeline: RaisedBy = None,
     write: Annotated[Path | None, typer.Option(metavar="OUT.yaml", help="Write the changed pipeline to a new file.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Change the file of --pipeline; the former text is kept in the store.")] = False,
     versions: Annotated[bool, typer.Option("--versions", help="List the versions that are kept.")] = False,

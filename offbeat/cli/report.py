@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import RaisedBy
+
 EXAMPLES = """\b
 Examples:
   offbeat report alerts.jsonl -o report.html
@@ -30,10 +32,7 @@ def report(
     ledger: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="What the run's --json printed: where every row went.", show_default=False)
     ] = None,
-    pipeline: Annotated[
-        str | None,
-        typer.Option(metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
-    ] = None,
+    pipeline: RaisedBy = None,
 ) -> None:
     """Write a report on alerts into one HTML file.
 

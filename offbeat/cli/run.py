@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import Overrides
 from offbeat.errors import UserError
 
 EXAMPLES = """\b
@@ -79,9 +80,7 @@ def run(
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep state and position here. The same command continues from there.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value: view.detector.param=value. Repeatable.")
-    ] = None,
+    overrides: Overrides = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=256, metavar="N", help="Spread keys over N shards, folded side by side.", show_default="one a core"),

@@ -1,0 +1,15 @@
+"""Options that several commands have in the same words."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+RaisedBy = Annotated[
+    str | None,
+    typer.Option("--pipeline", metavar="PIPELINE", help="Pipeline that raised the alerts.", show_default="the shipped one of that name"),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value: view.detector.param=value. Repeatable.")
+]
