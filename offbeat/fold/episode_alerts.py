@@ -103,6 +103,12 @@ class AlertFacts:
         return AlertFacts(ids, count, small, view, code, code, code, count, np.zeros(0), count)
 
 
+def id_words(ids: npt.NDArray[np.uint8]) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 16) ids as two numbers each, in whose order their texts are."""
+    words = np.ascontiguousarray(ids).view(">u8").astype(np.uint64)
+    return words[:, 0], words[:, 1]
+
+
 def any_of(hit: Bools, offsets: I64) -> Bools:
     """(k,) whether any of `hit` (m,) is true in each of the k groups that begin at `offsets` (k + 1,), none of them empty."""
     return np.logical_or.reduceat(hit, offsets[:-1]) if len(offsets) > 1 else np.zeros(0, np.bool_)

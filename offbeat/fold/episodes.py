@@ -16,7 +16,7 @@ import polars as pl
 from offbeat.core.batch import F64, I16, I32, I64, Bools
 from offbeat.core.episode_plan import EpisodePlan
 from offbeat.decide.block import RETRACTED, AlertBlock
-from offbeat.fold.episode_alerts import AlertFacts, FactReader, Texts, any_of
+from offbeat.fold.episode_alerts import AlertFacts, FactReader, Texts, any_of, id_words
 from offbeat.fold.episode_groups import Groups, groups_of
 from offbeat.fold.inhibitions import inhibitions
 from offbeat.fold.mutes import Mutes
@@ -167,7 +167,7 @@ def episodes_of(plan: EpisodePlan, mutes: Mutes, facts: AlertFacts, texts: list[
 
 def latest(facts: AlertFacts) -> AlertFacts:
     """Of the records of each alert that of the greatest (revision, status) [S22]."""
-    high, low = _words(facts)
+    high, low = id_words(facts.ids)
     # `np.unique` hashes, which takes ten times as long.
     if (np.diff(np.sort(high)) != 0).all():
         return facts
@@ -177,15 +177,9 @@ def latest(facts: AlertFacts) -> AlertFacts:
     return facts.take(np.sort(order[last]))
 
 
-def _words(facts: AlertFacts) -> tuple[np.ndarray, np.ndarray]:
-    """Ids as two numbers, in whose order their texts are."""
-    words = np.ascontiguousarray(facts.ids).view(">u8").astype(np.uint64)
-    return words[:, 0], words[:, 1]
-
-
 def _folded(plan: EpisodePlan, groups: Groups, facts: AlertFacts, group: I32, mute: I16, texts: list[str]) -> Episodes:
     """Muted alerts are of episodes of their own, so that they neither prolong nor join others."""
-    high, low = _words(facts)
+    high, low = id_words(facts.ids)
     layer = group.astype(np.int64) + len(groups) * (mute >= 0)
     order = _in_order(layer, facts.time_ns, high, low)
     facts, group, mute, layer = facts.take(order), group[order], mute[order], layer[order]

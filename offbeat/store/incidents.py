@@ -22,6 +22,7 @@ from sqlalchemy import Connection, select
 
 from offbeat.core.episode_plan import EpisodePlan, MutePlan
 from offbeat.errors import UserError
+from offbeat.fold.episode_alerts import id_words
 from offbeat.fold.episodes import EpisodeFold, Episodes
 from offbeat.fold.mutes import Mutes
 from offbeat.io.read.alert_files import from_lines
@@ -276,11 +277,11 @@ class Incidents:
         known = self.episodes
         if not self._attached or not len(known):
             return {}
-        high, low = _words(known.members.ids)
+        high, low = id_words(known.members.ids)
         order = np.argsort(high, kind="stable")
         names = list(self._attached)
         ours = np.frombuffer(bytes.fromhex("".join(names)), np.uint8).reshape(-1, 16)
-        our_high, our_low = _words(ours)
+        our_high, our_low = id_words(ours)
         at = np.searchsorted(high[order], our_high)
         out: dict[int, list[tuple[int, str]]] = {}
         for number, place in enumerate(at.tolist()):
@@ -306,11 +307,6 @@ class Incidents:
         records = alert_records(episode_table(self.episodes, places)) if len(places) else []
         pairs = (self._of_episode.get(at, ([], 0)) for at in places.tolist())
         return [composed(record, overlays, attached) for record, (overlays, attached) in zip(records, pairs, strict=True)]
-
-
-def _words(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    words = np.ascontiguousarray(ids).view(">u8").astype(np.uint64)
-    return words[:, 0], words[:, 1]
 
 
 def _of_columns(rows: Sequence[Any]) -> pl.DataFrame:

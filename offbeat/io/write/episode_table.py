@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from offbeat.core.batch import I64
-from offbeat.fold.episode_alerts import MOST_DETECTORS
+from offbeat.fold.episode_alerts import MOST_DETECTORS, id_words
 from offbeat.fold.episodes import Episodes
 from offbeat.io.write.arrow_arrays import (
     TIME,
@@ -56,13 +56,6 @@ _FIELDS: list[pa.Field[Any]] = [
 SCHEMA = pa.schema(_FIELDS)
 
 
-def in_order(episodes: Episodes) -> I64:
-    """All episodes by start, then id."""
-    ids = _ids(episodes, np.arange(len(episodes)))
-    words_ = np.ascontiguousarray(ids).view(">u8").astype(np.uint64)
-    return np.lexsort((words_[:, 1], words_[:, 0], episodes.start_ns))
-
-
 def episode_table(episodes: Episodes, places: I64 | None = None) -> pa.Table:
     """The episodes at `places` as records, in that order; by start, then id where none are given.
 
@@ -71,14 +64,19 @@ def episode_table(episodes: Episodes, places: I64 | None = None) -> pa.Table:
     detectors (how many alerts each voted for), history (each alert that was worse than all before it), alert_ids, muted (the reason, or
     null), inhibited_by (an episode_id, or null).
     """
-    at = in_order(episodes) if places is None else places
+    at = np.arange(len(episodes)) if places is None else places
+    own_ids = _ids(episodes, at)
+    if places is None:
+        high, low = id_words(own_ids)
+        at = np.lexsort((low, high, episodes.start_ns))
+        own_ids = own_ids[at]
     members, own = _members(episodes, at)
     n, plan, facts = len(at), episodes.plan, episodes.members.take(members)
     ids = hex_ids(facts.ids)
     worst = episodes.worst[at]
     reasons = [mute.reason for mute in plan.mutes]
     columns = [
-        hex_ids(_ids(episodes, at)),
+        hex_ids(own_ids),
         integers(episodes.revision[at], pa.int64()),
         words(episodes.open[at].astype(np.int32), ("closed", "open")),
         constant(plan.pipeline, n),
