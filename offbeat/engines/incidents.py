@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from offbeat.core.plan import Plan
 from offbeat.engines.episodes import ready
-from offbeat.errors import UserError
-from offbeat.spec.load import load_plan, shipped
+from offbeat.spec.load import plan_of_alerts
 from offbeat.store.incidents import MOST_ALERTS, Incidents
 from offbeat.store.store import Store
 
@@ -19,19 +18,7 @@ def plan_of_store(uri: str, pipeline: str | None = None, overrides: Sequence[str
     """
     with Store.open(uri) as store:
         names = store.pipelines()
-    if pipeline is not None:
-        plan = load_plan(pipeline, overrides)
-        if plan.name not in names:
-            others = f"; it has those of {', '.join(names)}" if names else ""
-            raise UserError(f"the store has no alerts of pipeline {plan.name!r}{others}")
-        return plan
-    if not names:
-        raise UserError("the store has no alerts")
-    if len(names) > 1:
-        raise UserError(f"the store has alerts of pipelines {', '.join(names)}; name one with --pipeline")
-    if names[0] not in shipped():
-        raise UserError(f"the alerts are of pipeline {names[0]!r}, which is not shipped: name its file with --pipeline FILE.yaml")
-    return load_plan(names[0], overrides)
+    return plan_of_alerts(names, "the store", pipeline, overrides)
 
 
 def open_incidents(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from offbeat.core.plan import Plan
 from offbeat.detectors.former_names import warn
-from offbeat.errors import SpecError
+from offbeat.errors import SpecError, UserError
 from offbeat.spec.compile import make_plan
 from offbeat.spec.document import Path as KeyPath
 from offbeat.spec.document import read_document
@@ -47,6 +47,27 @@ def load_plan(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Plan:
     `view.detector.param=value`. Raises SpecError with every problem found, one line each.
     """
     return load(pipeline, overrides).plan
+
+
+def plan_of_alerts(names: Sequence[str], place: str, pipeline: str | None, overrides: Sequence[str] = ()) -> Plan:
+    """The pipeline of the alerts in a place, which are of pipelines `names`: `pipeline` (a shipped name or a file), else the shipped one.
+
+    Raises UserError where it is not at hand, or is not the only one.
+    """
+    if pipeline is not None:
+        plan = load_plan(pipeline, overrides)
+        if plan.name not in names:
+            others = f"; it has those of {', '.join(names)}" if names else ""
+            raise UserError(f"{place} has no alerts of pipeline {plan.name!r}{others}")
+        return plan
+    if not names:
+        raise UserError(f"{place} has no alerts")
+    if len(names) > 1:
+        raise UserError(f"{place} has alerts of pipelines {', '.join(names)}; name one with --pipeline")
+    (name,) = names
+    if name not in shipped():
+        raise UserError(f"the alerts in {place} are of pipeline {name!r}, which is not shipped: name its file with --pipeline FILE.yaml")
+    return load_plan(name, overrides)
 
 
 def load(pipeline: Pipeline, overrides: Sequence[str] = ()) -> Loaded:
