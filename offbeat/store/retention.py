@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 
 from offbeat.store.database import Database
-from offbeat.store.models import ALERTS, METADATA, ORIGINS
+from offbeat.store.models import ALERTS, INCIDENT_ALERTS, ORIGINS
 from offbeat.store.notify.outbox import forget
 from offbeat.store.tallies import numbered, settle, standing
 
@@ -42,6 +42,4 @@ def prune(database: Database, before_ns: int) -> int:
 
 
 def _removable(before_ns: int) -> ColumnElement[bool]:
-    old: ColumnElement[bool] = ALERTS.c.time_ns < before_ns
-    worked_on = METADATA.tables.get("incident_alerts")
-    return old if worked_on is None else and_(old, ~exists().where(worked_on.c.alert_id == ALERTS.c.alert_id))
+    return and_(ALERTS.c.time_ns < before_ns, ~exists().where(INCIDENT_ALERTS.c.alert_id == ALERTS.c.alert_id))

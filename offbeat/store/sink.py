@@ -11,7 +11,6 @@ from sqlalchemy import Connection, insert, select, update
 
 from offbeat.core.chunk import Position
 from offbeat.errors import UserError
-from offbeat.store.address import store_address
 from offbeat.store.database import StoreGoneError
 from offbeat.store.models import WRITERS
 from offbeat.store.open import open_database
@@ -44,13 +43,13 @@ class StoreSink:
         tell: Callable[[str], None] | None = None,
     ) -> None:
         self._database = open_database(uri, write=True)
-        self._name = store_address(uri).text
+        self._name = self._database.address.text
         self._bounded = bounded
         self._tell = tell
         self._writer: str = position["writer"] if position else uuid4().hex
         self._commits = 0
         self._refused: UserError | None = None
-        self._spool = Spool(None)
+        self._spool = Spool()
         try:
             if position:
                 self._commits = self._known(int(position["commits"]), append=append)

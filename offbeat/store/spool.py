@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
 import pyarrow as pa
@@ -12,10 +11,10 @@ _MEMORY = 64 << 20
 
 
 class Spool:
-    """Tables in the order in which they came; may be read several times. `folder`: where the file lies, None for the system's choice."""
+    """Tables in the order in which they came; may be read several times."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._file = SpooledTemporaryFile(_MEMORY, "w+b", dir=None if folder is None else str(folder))  # noqa: SIM115 - closed by `close`
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile(_MEMORY, "w+b")  # noqa: SIM115 - closed by `close`
         self._ends = [0]
 
     def __bool__(self) -> bool:
