@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 import pyarrow as pa
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from offbeat.store.database import insert_into
 from offbeat.store.models import ORIGINS
 from offbeat.store.open import open_database, reached
 from offbeat.store.sink import StoreSink
@@ -22,7 +20,7 @@ class OriginSink(StoreSink):
         frame = frame.select(
             pl.col("alert_id").bin.encode("hex"), pl.col("file").cast(pl.String).str.replace_all("\0", "␀", literal=True), "row"
         )
-        insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(ORIGINS)
+        insert = insert_into(connection, ORIGINS)
         new = insert.excluded
         statement = insert.on_conflict_do_update(index_elements=[ORIGINS.c.alert_id], set_={"file": new.file, "row": new["row"]})
         if frame.height:

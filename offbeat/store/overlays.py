@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from offbeat.core.episode_plan import MutePlan
 from offbeat.errors import UserError
+from offbeat.store.database import insert_into
 from offbeat.store.incident import Action, Incident, Overlay
 from offbeat.store.models import ACTIONS, ALERTS, INCIDENT_ALERTS, INCIDENTS, MUTES
 from offbeat.store.rows import indexed_text
@@ -53,7 +53,7 @@ def act(connection: Connection, incident: Incident, action: str, who: str, at_ns
     known = connection.execute(select(INCIDENTS.c.incident_id).where(INCIDENTS.c.incident_id == own)).first()
     if known is None:
         row = {"incident_id": own, "pipeline": indexed_text(incident.episode["pipeline"]), **values}
-        connection.execute(_insert(connection, INCIDENTS).values(row).on_conflict_do_nothing())
+        connection.execute(insert_into(connection, INCIDENTS).values(row).on_conflict_do_nothing())
     # A comment settles nothing: alerts that came after a resolution still open the incident again.
     if changes or known is None:
         connection.execute(update(INCIDENTS).where(INCIDENTS.c.incident_id == own).values(**values))
@@ -63,15 +63,11 @@ def act(connection: Connection, incident: Incident, action: str, who: str, at_ns
 
 def attach(connection: Connection, incident_id: str, alert_ids: Sequence[str]) -> None:
     """The alerts belong to the incident from now on."""
-    statement = _insert(connection, INCIDENT_ALERTS)
+    statement = insert_into(connection, INCIDENT_ALERTS)
     statement = statement.on_conflict_do_update(index_elements=["alert_id"], set_={"incident_id": statement.excluded.incident_id})
     for start in range(0, len(alert_ids), _AT_ONCE):
         rows = [{"alert_id": one, "incident_id": incident_id} for one in alert_ids[start : start + _AT_ONCE]]
         connection.execute(statement, rows)
-
-
-def _insert(connection: Connection, table: Any) -> Any:
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def _note(connection: Connection, incident_id: str, action: str, who: str, at_ns: int, text: str) -> None:

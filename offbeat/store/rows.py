@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import xxhash
-from sqlalchemy import ColumnElement, and_, case, or_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, and_, case, or_
 
 from offbeat.decide.block import STATUSES
 from offbeat.io.read.alert_files import mean_score
 from offbeat.io.write.jsonl_sink import json_lines
+from offbeat.store.database import insert_into
 from offbeat.store.models import ALERTS
 
 _LONGEST = 1_000
@@ -45,12 +45,12 @@ def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
         yield row | {"time_ns": time, "record": line.decode()}
 
 
-def upsert_statement(dialect: str) -> Any:
+def upsert_statement(connection: Connection) -> Any:
     """Adds an alert, or replaces one of a smaller revision or status [S22]; what comes again changes nothing.
 
     An alert of the same revision and status with another record, as of a run with other limits, replaces the one that is there.
     """
-    insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(ALERTS)
+    insert = insert_into(connection, ALERTS)
     new = insert.excluded
     later = or_(
         new.revision > ALERTS.c.revision,

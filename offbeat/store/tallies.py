@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from offbeat.io.read.alert_query import Filters
+from offbeat.store.database import insert_into
 from offbeat.store.models import ALERTS, CHANGES, TALLIES
 from offbeat.store.rows import indexed_text
 
@@ -50,7 +50,7 @@ def settle(connection: Connection, gone: Iterable[tuple[str, str, str, float]], 
         if count or total
     ]
     if rows:
-        insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(TALLIES)
+        insert = insert_into(connection, TALLIES)
         new = insert.excluded
         sums = {"alerts": _T.alerts + new.alerts, "severity_e9": _T.severity_e9 + new.severity_e9}
         connection.execute(insert.on_conflict_do_update(index_elements=[_T.pipeline, _T.view, _T.level], set_=sums), rows)

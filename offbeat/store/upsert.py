@@ -13,7 +13,7 @@ _AT_ONCE = 10_000
 
 def upsert(connection: Connection, alerts: pa.Table) -> None:
     """Add alerts, or replace those of a smaller revision or status; see `upsert_statement`."""
-    statement = upsert_statement(connection.dialect.name)
+    statement = upsert_statement(connection)
     for start in range(0, alerts.num_rows, _AT_ONCE):
         rows = list(rows_of(alerts.slice(start, _AT_ONCE)))
         first = numbered(connection, len(rows))

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table, and_, func, select, update
 
 from offbeat.io.read.alert_query import Filters
-from offbeat.store.database import Database
+from offbeat.store.database import Database, insert_into
 from offbeat.store.models import ALERTS, CHANGES, NOTIFIED, OUTBOX
 from offbeat.store.query import filtered
 from offbeat.store.store import StoredAlert, alert_of
@@ -144,7 +143,6 @@ def forget(database: Database, before_ns: int) -> None:
         connection.execute(OUTBOX.delete().where(_O.sent_ns < before_ns))
 
 
-def _once(connection: Connection, table: Any, values: dict[str, Any]) -> Any:
+def _once(connection: Connection, table: Table, values: dict[str, Any]) -> Any:
     """An insertion that does nothing where the row is there."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(table).values(values).on_conflict_do_nothing()
+    return insert_into(connection, table).values(values).on_conflict_do_nothing()
