@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
 from offbeat.io.read.alert_query import AlertList, Filters, narrowed
 from offbeat.io.report.flat_alerts import FIRED, fired, inner
@@ -88,9 +89,8 @@ def choose(there: AlertList, filters: Filters, *, where: Where | None, top: int 
 
 def missing(there: AlertList, keys: Sequence[str], levels: Sequence[str]) -> str:
     """In words, of which keys and levels there is no alert at all: empty where each has one."""
-    every = ("early", "provisional", "final", "retracted")
-    no_keys = [repr(key) for key in dict.fromkeys(keys) if there.first_time(Filters(keys=(key,), statuses=every)) is None]
-    no_levels = [repr(level) for level in dict.fromkeys(levels) if there.first_time(Filters(levels=(level,), statuses=every)) is None]
+    no_keys = [repr(key) for key in dict.fromkeys(keys) if there.first_time(Filters(keys=(key,), statuses=STATUSES)) is None]
+    no_levels = [repr(level) for level in dict.fromkeys(levels) if there.first_time(Filters(levels=(level,), statuses=STATUSES)) is None]
     said = [f"{name}{'s' * (len(which) > 1)} {', '.join(which)}" for name, which in (("key", no_keys), ("level", no_levels)) if which]
     return " or ".join(said)
 

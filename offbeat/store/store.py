@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from sqlalchemy import Row, func, select
 
+from offbeat.decide.block import STATUSES
 from offbeat.errors import UserError
 from offbeat.io.read.alert_query import Filters
 from offbeat.store.database import Database, StoreGoneError
@@ -116,9 +117,8 @@ class Store:
 
         Ask again with the `change` of the last one. 0 is before all. Nothing is left out: numbers become visible in their order.
         """
-        statuses = filters.statuses or ("early", "provisional", "final", "retracted")
         statement = (
-            filtered(select(ALERTS), replace(filters, statuses=statuses))
+            filtered(select(ALERTS), replace(filters, statuses=filters.statuses or STATUSES))
             .where(ALERTS.c.change > change)
             .order_by(ALERTS.c.change)
             .limit(limit)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, func, select, update
 
+from offbeat.decide.block import STATUSES
 from offbeat.io.read.alert_query import Filters
 from offbeat.store.database import Database, insert_into
 from offbeat.store.models import ALERTS, CHANGES, NOTIFIED, OUTBOX
@@ -16,7 +17,6 @@ from offbeat.store.query import filtered
 from offbeat.store.store import StoredAlert, alert_of
 
 RETRACTED = "retracted"
-_STATUSES = ("early", "provisional", "final", RETRACTED)
 _AT_ONCE = 1_000
 _O = OUTBOX.c
 
@@ -68,7 +68,7 @@ class Outbox:
     def _collect(self, connection: Connection, wanted: Filters, fields: Fields, now_ns: int) -> tuple[int, bool]:
         seen = self._seen(connection, lock=True) or 0
         last = int(connection.execute(select(CHANGES.c.last)).scalar_one())
-        asked = filtered(select(ALERTS), replace(wanted, statuses=_STATUSES)).where(ALERTS.c.change > seen, ALERTS.c.change <= last)
+        asked = filtered(select(ALERTS), replace(wanted, statuses=STATUSES)).where(ALERTS.c.change > seen, ALERTS.c.change <= last)
         found = [alert_of(row) for row in connection.execute(asked.order_by(ALERTS.c.change).limit(_AT_ONCE))]
         known = self._known(connection, [alert.alert_id for alert in found if alert.status == RETRACTED])
         events = [
