@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from offbeat.detectors.spec import Settings
 from offbeat.errors import SpecError
 from offbeat.spec.document import read_document
-from offbeat.spec.duration import duration_ns
 from offbeat.spec.nearest import nearest
 from offbeat.spec.problems import Problems
+from offbeat.spec.values import Duration
 
 FIELDS = (
     "level", "severity", "key", "time", "what", "detector", "observed", "expected", "threshold", "votes", "voters", "pipeline", "view",
@@ -31,17 +31,21 @@ def filled(template: str, values: dict[str, str]) -> str:
     return _PLACE.sub(lambda found: values.get(found[1], ""), template)
 
 
+def _checked(template: str) -> str:
+    for name in _PLACE.findall(template):
+        if name not in FIELDS:
+            raise ValueError(f"{{{name}}} is no field{nearest(name, list(FIELDS))}")
+    return template
+
+
+_Template = Annotated[str, AfterValidator(_checked)]
+
+
 class Rate(Settings):
     """At most so many messages in a span of time; what comes beyond waits for the next message, and is then told in one."""
 
     messages: int = Field(default=20, ge=1, description="At most so many messages …")
-    every: str = Field(default="1h", description="… in this span of time.")
-
-    @field_validator("every")
-    @classmethod
-    def _duration(cls, value: str) -> str:
-        duration_ns(value)
-        return value
+    every: Duration = Field(default="1h", description="… in this span of time.")
 
 
 class Receiver(Settings):
@@ -59,21 +63,10 @@ class Receiver(Settings):
     pipelines: list[str] = Field(default=[], description="Only alerts of these pipelines. Default: all.")
     views: list[str] = Field(default=[], description="Only alerts of these views. Default: all.")
     keys: list[str] = Field(default=[], description="Only alerts of these keys. Default: all.")
-    digest: str = Field(default="0s", description="Gather for so long, counted from the first, before a message goes out.")
+    digest: Duration = Field(default="0s", description="Gather for so long, counted from the first, before a message goes out.")
     rate: Rate = Field(default=Rate(), description="The most messages in a span of time.")
-    title: str | None = Field(default=None, description="Title of a message about one alert, instead of the common one.")
-    line: str | None = Field(default=None, description="What is said about each alert, instead of the common words.")
-
-    @field_validator("digest")
-    @classmethod
-    def _duration(cls, value: str) -> str:
-        duration_ns(value)
-        return value
-
-    @field_validator("title", "line")
-    @classmethod
-    def _template(cls, value: str | None) -> str | None:
-        return None if value is None else _checked(value)
+    title: _Template | None = Field(default=None, description="Title of a message about one alert, instead of the common one.")
+    line: _Template | None = Field(default=None, description="What is said about each alert, instead of the common words.")
 
 
 class NotifyConfig(Settings):
@@ -81,16 +74,11 @@ class NotifyConfig(Settings):
 
     receivers: dict[str, Receiver] = Field(min_length=1, description="By a name of your choice.")
     zone: str = Field(default="UTC", description="Zone of the times in messages, such as Asia/Kolkata.")
-    title: str = Field(default="{level}: {key}, {what}", description="Title of a message about one alert.")
-    line: str = Field(
+    title: _Template = Field(default="{level}: {key}, {what}", description="Title of a message about one alert.")
+    line: _Template = Field(
         default="{level} {severity}  {key}  {time}\n  {what}\n  {pipeline}/{view}, {votes} of {voters} votes, {id}",
         description="What is said about each alert.",
     )
-
-    @field_validator("title", "line")
-    @classmethod
-    def _template(cls, value: str) -> str:
-        return _checked(value)
 
     @field_validator("zone")
     @classmethod
@@ -98,13 +86,6 @@ class NotifyConfig(Settings):
         if value not in available_timezones():
             raise ValueError(f"unknown zone {value!r}{nearest(value, sorted(available_timezones()))}")
         return value
-
-
-def _checked(template: str) -> str:
-    for name in _PLACE.findall(template):
-        if name not in FIELDS:
-            raise ValueError(f"{{{name}}} is no field{nearest(name, list(FIELDS))}")
-    return template
 
 
 def read_config(path: Path) -> NotifyConfig:
