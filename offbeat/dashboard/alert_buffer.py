@@ -16,6 +16,7 @@ from typing import Any
 
 from offbeat.decide.block import STATUSES
 from offbeat.io.report.console import safe, summary
+from offbeat.io.report.markup import LEVELS
 
 MOST_ALERTS = 20_000
 MOST_BYTES = 256 * 1024 * 1024
@@ -23,7 +24,6 @@ _LONGEST_KEY = 200
 _LONGEST_FACET = 40
 _RANK = {status: rank for rank, status in enumerate(STATUSES)}
 _ID = re.compile("[0-9a-f]{32}")
-_LEVELS = ("critical", "high", "medium", "low")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class AlertBuffer:
         """Counts as they stand."""
         with self._lock:
             total = sum(self._levels.values())
-            levels = {level: self._levels[level] for level in (*_LEVELS, *sorted(set(self._levels) - set(_LEVELS)))}
+            levels = {level: self._levels[level] for level in (*LEVELS, *sorted(set(self._levels) - set(LEVELS)))}
             mean = self._severities / total if total else None
             return Figures(total, mean, self._worst, levels, self._retracted, len(self._rows))
 

@@ -11,7 +11,6 @@ import streamlit as st
 from offbeat.dashboard.alert_buffer import Row
 from offbeat.dashboard.incidents import Incident
 
-LEVELS = ("critical", "high", "medium", "low")
 VIEWS = ("incidents", "overview", "log")
 ORDERS = ("worst", "newest")
 _OURS = frozenset({"level", "key", "what", "by", "is", "sort", "state"})

@@ -8,13 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from offbeat.dashboard.choice import LEVELS, ORDERS, Choice, chosen, keep_in_url, remember, splits, value_of
+from offbeat.dashboard.choice import ORDERS, Choice, chosen, keep_in_url, remember, splits, value_of
 from offbeat.dashboard.incident_list import incident_list
 from offbeat.dashboard.incidents import Incident
 from offbeat.dashboard.running import Running, Snapshot
 from offbeat.dashboard.times import span
 from offbeat.io.report.console import safe
-from offbeat.io.report.markup import COLORS, bars, figures, text
+from offbeat.io.report.markup import COLORS, LEVELS, bars, figures, text
 
 _FRESH = 8.0
 """Seconds for which an incident is shown as new."""

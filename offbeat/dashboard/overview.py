@@ -8,13 +8,12 @@ import numpy as np
 import streamlit as st
 
 from offbeat.dashboard.alert_buffer import Row
-from offbeat.dashboard.choice import LEVELS
 from offbeat.dashboard.figures import columns_over_time, heat_map
 from offbeat.dashboard.live import state
 from offbeat.dashboard.running import Running
 from offbeat.dashboard.times import local, moment
 from offbeat.dashboard.workers import Figures
-from offbeat.io.report.markup import COLORS, table, text
+from offbeat.io.report.markup import COLORS, LEVELS, table, text
 
 _EVERY = 5.0
 _MOST_KEYS, _MOST_TIMES = 25, 96

@@ -16,7 +16,7 @@ from offbeat.io.report.console import Record, compared, moment, number, summary
 from offbeat.io.report.contributions import contribution_bars
 from offbeat.io.report.counterfactual import counterfactuals
 from offbeat.io.report.drawing import drawing_of
-from offbeat.io.report.markup import COLORS, STYLE, bars, figures, level, table, text
+from offbeat.io.report.markup import COLORS, LEVELS, STYLE, bars, figures, level, table, text
 from offbeat.io.report.page import write_page
 from offbeat.io.report.svg import svg_of
 
@@ -31,7 +31,6 @@ ul { margin: .4rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } section { break-inside: avoid; } .ob-bars i, .ob-level, rect, path {
   print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
-_LEVELS = ("critical", "high", "medium", "low")
 _PARTS = ("scored", "warming_up", "late", "duplicate", "filtered", "pending")
 
 
@@ -125,7 +124,7 @@ def _summary(told: Figures) -> str:
         shown.insert(0, ("incidents", f"{told.incidents:,}"))
     shown.append(("mean severity", "-" if told.mean_severity is None else f"{told.mean_severity:.2f}"))
     shown.append(("highest severity", "-" if told.max_severity is None else f"{told.max_severity:.2f}"))
-    names = [*_LEVELS, *sorted(set(told.levels) - set(_LEVELS))]
+    names = [*LEVELS, *sorted(set(told.levels) - set(LEVELS))]
     columns = [bars("by level", [(name, float(n), f"{n:,}") for name in names if (n := told.levels.get(name, 0))], COLORS)]
     more = f": the {len(told.keys)} with most of {told.all_keys:,}" if told.all_keys > len(told.keys) else ""
     columns.append(bars(f"by key{more}", [(key, float(n), f"{n:,}") for key, n in told.keys]))

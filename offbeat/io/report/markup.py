@@ -12,6 +12,8 @@ STYLE = Path(__file__).with_name("markup.css").read_text(encoding="utf-8")
 """What a page with these pieces needs in its style sheet."""
 COLORS = {"critical": "#d55e00", "high": "#e69f00", "medium": "#0072b2", "low": "#8a8f98"}
 """Of Okabe and Ito, whom the colour-blind can tell apart; levels are told by words and dots as well."""
+LEVELS = tuple(COLORS)
+"""Those of a pipeline that names none of its own, the worst first."""
 
 
 def text(value: object, limit: int = 300) -> str:
