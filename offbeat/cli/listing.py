@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -109,12 +108,8 @@ def _worst(there: AlertList, filters: Filters, where: Where | None, top: int | N
 def _periods(there: AlertList, filters: Filters, per: str, zone: ZoneInfo) -> Iterator[Filters]:
     """The periods in which there are alerts, the earliest first."""
     rest = filters
-
-    def at() -> int | None:
-        return there.first_time(rest)
-
-    for time in takewhile(lambda time: time is not None, iter(at, object())):
-        begin, end = _period(time or 0, per, zone)
+    while (time := there.first_time(rest)) is not None:
+        begin, end = _period(time, per, zone)
         yield narrowed(filters, begin, end)
         rest = narrowed(filters, end, 2**63 - 1)
 
