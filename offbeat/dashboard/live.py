@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import streamlit as st
@@ -132,8 +133,7 @@ def _live(server: Running) -> None:
         names = [*LEVELS, *sorted(set(levels) - set(LEVELS))]
         shown = [(name, float(levels[name]), f"{levels[name]:,}") for name in names if name in LEVELS or levels[name]]
         st.html(bars(f"The last {len(last):,} alerts by level", shown, COLORS))
-        fields = splits(snapshot.rows[-_LAST:])
-        by = choice.by or fields[0]
+        by = choice.by or splits(last)[0]
         st.html(bars(f"by {by}", _top(Counter(value_of(row, by) or "not given" for row in last))))
         st.html(bars("by detector that voted", _top(Counter(name for row in last for name in row.detectors))))
     if opened:
@@ -182,28 +182,32 @@ def entry(server: Running, incident: Incident) -> dict[str, Any]:
     """An incident as a row of the list."""
     worst, n = incident.worst, len(incident.members)
     now = time.time_ns()
-    kept = incident.kept
-    state = incident.state if kept is not None and (kept.state != "open" or kept.reopened) else ""
-    if kept is not None and kept.reopened:
-        state = "open again"
-    elif kept is not None and kept.who and state:
-        state = f"{state} by {safe(kept.who, 30)}"
-    for holds, word in (
-        (incident.muted is not None, f"muted: {incident.muted}"),
-        (incident.inhibited, "inhibited"),
-        (kept is not None and kept.snoozed(now), "snoozed"),
-        (kept is not None and kept.label is not None, f"labelled {kept.label if kept else ''}"),
-    ):
-        state = f"{state}; {word}".removeprefix("; ") if holds else state
     return {
         "id": incident.incident_id,
         "level": worst.level,
         "severity": f"{worst.severity:.2f}",
         "key": incident.key,
         "what": worst.what,
-        "state": state,
+        "state": "; ".join(_state_words(incident, now)),
         "muted": not incident.waits(now),
         "count": f"{n:,} alert{'s' * (n > 1)}",
         "time": span(incident.last, incident.last, server.zone_of(worst.pipeline)),
         "fresh": server.feed.is_new(incident.arrived) and time.monotonic() - incident.arrived < _FRESH,
     }
+
+
+def _state_words(incident: Incident, now_ns: int) -> Iterator[str]:
+    """What is to be said of its state; nothing of one that is open."""
+    kept = incident.kept
+    if kept is not None and kept.reopened:
+        yield "open again"
+    elif kept is not None and kept.state != "open":
+        yield f"{kept.state} by {safe(kept.who, 30)}" if kept.who else kept.state
+    if incident.muted is not None:
+        yield f"muted: {incident.muted}"
+    if incident.inhibited:
+        yield "inhibited"
+    if kept is not None and kept.snoozed(now_ns):
+        yield "snoozed"
+    if kept is not None and kept.label is not None:
+        yield f"labelled {kept.label}"
