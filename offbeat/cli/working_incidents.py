@@ -6,6 +6,7 @@ import getpass
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from offbeat.cli.incidents import What
 from offbeat.cli.say import printable, put, say
@@ -160,10 +161,7 @@ def _state(incident: Incident) -> str:
 
 
 def _time(ns: int | None, zone: str = "UTC") -> str:
-    if ns is None:
-        return ""
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9))
-    return moment(f"{seconds}+00:00", zone)
+    return "" if ns is None else moment(datetime.fromtimestamp(ns // 10**9, UTC), zone)
 
 
 def _show(asked: Asked, incidents: Incidents, incident: Incident, zone: str) -> None:
