@@ -24,13 +24,11 @@ def open_database(uri: str, *, write: bool) -> Database:
             raise UserError(f"there is no store {address.path}")
     database = Database(address)
     try:
-        if write:
-            migrate(database)
-        else:
-            check_version(database, write=False)
-    except StoreGoneError as error:
-        database.close()
-        raise UserError(f"cannot reach {address.text}: {error}") from error
+        with reaching(database):
+            if write:
+                migrate(database)
+            else:
+                check_version(database, write=False)
     except BaseException:
         database.close()
         raise
@@ -41,8 +39,16 @@ def open_database(uri: str, *, write: bool) -> Database:
 def reached(database: Database) -> Iterator[None]:
     """Work with a database that is closed after it. Raises UserError where it cannot be reached."""
     try:
+        with reaching(database):
+            yield
+    finally:
+        database.close()
+
+
+@contextmanager
+def reaching(database: Database) -> Iterator[None]:
+    """Work with a database that stays open. Raises UserError where it cannot be reached."""
+    try:
         yield
     except StoreGoneError as error:
         raise UserError(f"cannot reach {database.address.text}: {error}") from error
-    finally:
-        database.close()
