@@ -25,11 +25,11 @@ from offbeat.errors import UserError
 from offbeat.fold.episode_alerts import id_words
 from offbeat.fold.episodes import EpisodeFold, Episodes
 from offbeat.fold.mutes import Mutes
-from offbeat.io.read.alert_files import from_lines
 from offbeat.io.report.console import alert_records
 from offbeat.io.write.episode_table import episode_ids, episode_table
 from offbeat.store.database import Database
 from offbeat.store.incident import ACKNOWLEDGED, CLOSED, LABELS, OPEN, RESOLVED, SUPPRESSED, Action, Incident, Overlay, composed
+from offbeat.store.lines import frame_of
 from offbeat.store.models import ALERTS, CHANGES
 from offbeat.store.open import open_database
 from offbeat.store.overlays import act, actions_of, add_mute, mutes_of, overlays_of, remove_mute
@@ -267,7 +267,7 @@ class Incidents:
         if last != self._change:
             rows = connection.execution_options(yield_per=_AT_ONCE).execute(asked)
             for part in rows.partitions(_AT_ONCE):
-                self._fold.add_alerts(_of_records(part) if grouped else _of_columns(part))
+                self._fold.add_alerts(frame_of((row[0] for row in part), "the store") if grouped else _of_columns(part))
                 found = True
         self._change = last
         return found
@@ -313,7 +313,3 @@ def _of_columns(rows: Sequence[Any]) -> pl.DataFrame:
     columns = list(zip(*rows, strict=True))
     frame = pl.DataFrame({name: list(column) for name, column in zip(_COLUMNS, columns, strict=False)})
     return frame.with_columns(time=pl.Series(list(columns[-1]), dtype=pl.Int64).cast(pl.Datetime("ns", "UTC")))
-
-
-def _of_records(rows: Sequence[Any]) -> pl.DataFrame:
-    return from_lines(b"".join(row[0].encode() + b"\n" for row in rows), "the store")

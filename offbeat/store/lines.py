@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 from sqlalchemy import select
@@ -37,7 +37,12 @@ def stored_alerts(database: Database, pipeline: str, views: Sequence[str], since
     with database.reading() as connection:
         rows = connection.execution_options(yield_per=_AT_ONCE).execute(asked)
         for part in rows.partitions(_AT_ONCE):
-            yield from_lines(b"".join(row[0].encode() + b"\n" for row in part), database.address.text)
+            yield frame_of((row[0] for row in part), database.address.text)
+
+
+def frame_of(records: Iterable[str], where: str) -> pl.DataFrame:
+    """Records as a frame; `where` is what an error calls the store."""
+    return from_lines(b"".join(record.encode() + b"\n" for record in records), where)
 
 
 def stored_line(uri: str, beginning: str) -> str:

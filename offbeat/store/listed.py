@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from offbeat.io.read.alert_files import from_lines
 from offbeat.io.read.alert_query import Filters
+from offbeat.store.lines import frame_of
 from offbeat.store.open import reaching
 from offbeat.store.store import Cursor, Store
 
@@ -26,7 +26,7 @@ class StoreAlerts:
         while True:
             with reaching(self._store.database):
                 page = self._store.alerts(filters, limit=most, after=after)
-            yield from_lines(b"".join(alert.line.encode() + b"\n" for alert in page.alerts), self._store.database.address.text)
+            yield frame_of((alert.line for alert in page.alerts), self._store.database.address.text)
             if page.next is None:
                 return
             after, most = page.next, _AT_ONCE
