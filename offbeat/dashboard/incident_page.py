@@ -18,13 +18,13 @@ from offbeat.dashboard.times import moment, span
 from offbeat.dashboard.window_series import window_series
 from offbeat.errors import OffbeatError
 from offbeat.io.report.around import rows_around
-from offbeat.io.report.console import compared, number, parts_are_signed, summary
+from offbeat.io.report.console import by_verdict, compared, number, parts_are_signed, summary
+from offbeat.io.report.contributions import weightiest
 from offbeat.io.report.counterfactual import counterfactuals
 from offbeat.io.report.drawing import drawing_of
 from offbeat.io.report.explain import explain_words
 from offbeat.io.report.markup import bars, level, plain, table, text
 
-_MOST_PARTS = 10
 _MOST_MEMBERS = 30
 _MOST_DRAWN = 200
 
@@ -155,8 +155,7 @@ def _ranges(record: dict[str, Any]) -> None:
 def _votes(record: dict[str, Any]) -> None:
     st.markdown("##### Votes")
     lines = []
-    for d in sorted(record["detectors"] or (), key=lambda d: (not d["voted"], -(d["score"] or 0.0))):
-        verdict = "voted" if d["voted"] else "no verdict" if d["score"] is None else "did not vote"
+    for d, verdict in by_verdict(record):
         score = "-" if d["score"] is None else f"{d['score']:.2f}"
         version = d.get("model_version")
         name = d["name"] if version is None else f"{d['name']} (model {version})"
@@ -172,14 +171,10 @@ def _otherwise(record: dict[str, Any], plan: Plan | None) -> None:
 def _contributions(record: dict[str, Any]) -> None:
     st.markdown("##### Contributions")
     drawn = False
-    for detector in record["detectors"] or ():
-        parts = [part for part in detector["contributions"] or () if part["value"]]
-        if len(parts) < 2:
-            continue
+    for detector, parts in weightiest(record):
         drawn = True
-        worst = sorted(parts, key=lambda part: -abs(part["value"]))[:_MOST_PARTS]
         title = f"{detector['name']} {'voted' if detector['voted'] else 'did not vote'}"
-        shown = [(part["feature"], float(part["value"]), number(part["value"], 3)) for part in worst]
+        shown = [(part["feature"], float(part["value"]), number(part["value"], 3)) for part in parts]
         st.html(bars(title, shown, signed=parts_are_signed(detector)))
     if not drawn:
         st.html(f'<div class="ob-state">Each detector looks at one value: {text(summary(record))}</div>')

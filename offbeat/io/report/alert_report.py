@@ -12,7 +12,7 @@ import polars as pl
 
 from offbeat.core.plan import Plan
 from offbeat.errors import UserError
-from offbeat.io.report.console import Record, compared, moment, number, summary
+from offbeat.io.report.console import Record, by_verdict, compared, moment, number, summary
 from offbeat.io.report.contributions import contribution_bars
 from offbeat.io.report.counterfactual import counterfactuals
 from offbeat.io.report.drawing import drawing_of
@@ -166,10 +166,10 @@ def _case(case: Case, place: int, plan: Plan | None, zone: str) -> str:
         except UserError as error:
             why = str(error)
     parts.append(drawn or f"<p>The rows around it are not drawn: {text(why)}.</p>")
-    lines = []
-    for d in sorted(alert["detectors"] or (), key=lambda d: (not d["voted"], -(d["score"] or 0.0))):
-        verdict = "voted" if d["voted"] else "no verdict" if d["score"] is None else "did not vote"
-        lines.append([d["name"], verdict, number(compared(d), 5), number(d["threshold"], 5), number(d["expected"], 5)])
+    lines = [
+        [d["name"], verdict, number(compared(d), 5), number(d["threshold"], 5), number(d["expected"], 5)]
+        for d, verdict in by_verdict(alert)
+    ]
     parts.append(table(["detector", "verdict", "observed", "limit", "expected"], lines, frozenset({2, 3, 4})))
     parts.append("<ul>" + "".join(f"<li>{text(line, 600)}</li>" for line in counterfactuals(alert, plan)) + "</ul>")
     parts += contribution_bars(alert)[:1]

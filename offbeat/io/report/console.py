@@ -178,8 +178,18 @@ def summary(alert: Record) -> str:
 
 
 def _fired_parts(alert: Record) -> list[str]:
-    voted = sorted((d for d in alert["detectors"] or () if d["voted"]), key=lambda d: -(d["score"] or 0.0))
-    return [f"{safe(d['name'], 32)}{_fired(d)}" for d in voted]
+    return [f"{safe(d['name'], 32)}{_fired(d)}" for d in that_voted(alert)]
+
+
+def by_verdict(alert: Record) -> list[tuple[Mapping[str, Any], str]]:
+    """All detectors with what each said, those that voted first, then by score."""
+    detectors = sorted(alert["detectors"] or (), key=lambda d: (not d["voted"], -(d["score"] or 0.0)))
+    return [(d, "voted" if d["voted"] else "no verdict" if d["score"] is None else "did not vote") for d in detectors]
+
+
+def that_voted(alert: Record) -> list[Mapping[str, Any]]:
+    """The detectors that voted, the highest score first."""
+    return [detector for detector, _ in by_verdict(alert) if detector["voted"]]
 
 
 def out_of_range(detector: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
-from offbeat.io.report.console import Record, alert_records, compared, out_of_range, summary
+from offbeat.io.report.console import Record, alert_records, compared, out_of_range, summary, that_voted
 
 _FIRED = {"what": pl.String, "detector": pl.String, "feature": pl.String} | dict.fromkeys(("observed", "expected", "threshold"), pl.Float64)
 FIRED = frozenset(_FIRED)
@@ -44,10 +43,10 @@ def inner(alerts: pl.DataFrame, name: str) -> pl.DataFrame:
 
 def told(alert: Record) -> dict[str, Any]:
     """The columns `FIRED` of one alert."""
-    voted = sorted((d for d in alert["detectors"] or () if d["voted"]), key=lambda d: -(d["score"] or 0.0))
+    voted = that_voted(alert)
     if not voted:
         return dict.fromkeys(_FIRED)
-    first: Mapping[str, Any] = voted[0]
+    first = voted[0]
     words = {"what": summary(alert), "detector": first["name"], "feature": None}
     outside = out_of_range(first)
     if not outside:
