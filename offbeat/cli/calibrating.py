@@ -13,7 +13,7 @@ from offbeat.cli.say import put, say
 from offbeat.cli.terminal import console, show
 from offbeat.core.batch import I64
 from offbeat.engines.calibration.budget import budget_of
-from offbeat.engines.calibration.calibrate import Calibration, calibrate
+from offbeat.engines.calibration.calibrate import Calibration, by_name, calibrate
 from offbeat.errors import UserError
 from offbeat.fold.episodes import Episodes
 from offbeat.io.report.calibration_report import calibration_report
@@ -134,14 +134,13 @@ def _words(found: Calibration) -> list[str]:
 
 def _figures(found: Calibration, gone: int, came: int) -> dict[str, object]:
     rates = {name: {"before": before, "after": after} for name, (before, after) in found.rates.items()}
-    settings = {".".join(path[1:2] + path[3:]): value for path, value in found.settings.items()}
     return {
         "budget": found.budget.text,
         "a_day": found.budget.most(found.before.keys),
         "rates": rates,
         "off": found.off,
         "met": found.met,
-        "settings": settings,
+        "settings": by_name(found.settings),
         "episodes_gone": gone,
         "episodes_new": came,
         "untouched": list(found.untouched),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from offbeat.cli.calibrating import check_output, diff_of, write_text
@@ -16,12 +16,12 @@ from offbeat.cli.say import printable, put, say
 from offbeat.cli.terminal import console, show
 from offbeat.cli.working_incidents import moment_ns, user_name
 from offbeat.core.plan import Plan
-from offbeat.engines.calibration.calibrate import document_of
+from offbeat.engines.calibration.calibrate import by_name, document_of
 from offbeat.engines.calibration.feedback import Proposal, propose
 from offbeat.engines.calibration.judged_alerts import judged
 from offbeat.engines.incidents import plan_of_store
 from offbeat.errors import UserError
-from offbeat.io.report.console import alert_records
+from offbeat.io.report.console import alert_records, moment
 from offbeat.io.report.episode_report import episode_lines
 from offbeat.io.write.episode_table import episode_table
 from offbeat.spec.load import load_text, pipeline_text, shipped
@@ -85,7 +85,7 @@ def _list(asked: Asked, database: Database, plan: Plan) -> None:
         if asked.as_json:
             put(json.dumps({"number": one.number, "at_ns": one.at_ns, "who": one.who, "why": one.why, "plan_hash": one.plan_hash}))
         else:
-            at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one.at_ns // 10**9))
+            at = moment(datetime.fromtimestamp(one.at_ns // 10**9, UTC))
             put(printable(f"{one.number}: {at}  {one.who}  {one.why}  plan {one.plan_hash[:12]}"))
     if not known and not asked.as_json:
         put("No versions are kept.")
@@ -121,7 +121,7 @@ def _tell(asked: Asked, proposal: Proposal, plan: Plan, file: str, text: str) ->
     labelled = {one.episode["episode_id"] for one in proposal.labelled}
     table = alert_records(episode_table(former, gone))
     others = [row for row in table if row["episode_id"] not in labelled]
-    settings = {".".join(path[1:2] + path[3:]): value for path, value in proposal.settings.items()}
+    settings = by_name(proposal.settings)
     if asked.as_json:
         figures: dict[str, object] = {"real": real, "false": false, "false_gone": lesson.gone, "others_gone": len(others)}
         put(json.dumps({**figures, "settings": settings, "mutes": list(proposal.mutes), "replayed": _replayed(asked, proposal, text)}))

@@ -185,6 +185,11 @@ def _crossing(run: Judged, parts: Parts, budget: Budget, wanted: float) -> tuple
     return (low if low and abs(rate(low) - wanted) < abs(rate(high) - wanted) else high), True
 
 
+def by_name(settings: Settings) -> dict[str, Any]:
+    """Settings by their names as people write them: `view.detector.param`."""
+    return {".".join(path[1:2] + path[3:]): value for path, value in settings.items()}
+
+
 def settings_for(
     text: str, run: Judged, factors: F64, shares: F64, overrides: Sequence[str] = ()
 ) -> tuple[Settings, tuple[str, ...]]:

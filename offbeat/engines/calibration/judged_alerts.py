@@ -14,7 +14,7 @@ from offbeat.core.plan import Plan
 from offbeat.decide.block import RETRACTED
 from offbeat.engines.cadence import with_cadence
 from offbeat.engines.calibration.row_days import CountedSource, Days
-from offbeat.engines.episodes import RunEpisodes, ready
+from offbeat.engines.episodes import ready
 from offbeat.engines.local import LocalEngine, cores
 from offbeat.engines.run_result import Progress
 from offbeat.errors import UserError
@@ -81,18 +81,18 @@ def judged(pipeline: Pipeline, sources: Sequence[str], overrides: Sequence[str],
     counted = CountedSource(source)
     engine = LocalEngine(plan, counted, keep=True, workers=cores())
     blocks = [block for block in engine.run(watch).blocks if len(block)]
-    episodes = RunEpisodes(plan, None, None).fold
+    fold = EpisodeFold(ready(plan.episodes))
     order = {name: place for place, name in enumerate(detectors_of(plan))}
     ratios: list[F64] = []
     for block in blocks:
-        episodes.add(block)
+        fold.add(block)
         own = np.full((len(order), len(block)), np.nan)
         for detector in block.detectors:
             with np.errstate(divide="ignore"):
                 ratio = np.where(detector.voted, detector.score / (1 - detector.score), np.nan)
             own[order[block.view, detector.name]] = ratio
         ratios.append(own)
-    facts = episodes.facts()
+    facts = fold.facts()
     # One alert may have come several times: the ratios are those of the record that counts.
     emitted = [record for block in blocks for record in _records(block.ids, block.revision, block.status)]
     at = {record: place for place, record in enumerate(emitted)}
@@ -100,8 +100,7 @@ def judged(pipeline: Pipeline, sources: Sequence[str], overrides: Sequence[str],
     ratio = np.concatenate(ratios, axis=1) if ratios else np.zeros((len(order), 0))
     standing = facts.status != RETRACTED
     days = Days(counted.hours, plan.zone)
-    return Judged(plan, days, len(counted.keys), facts.take(standing), episodes.texts, episodes, ratio[:, places][:, standing])
-
+    return Judged(plan, days, len(counted.keys), facts.take(standing), fold.texts, fold, ratio[:, places][:, standing])
 
 
 def judged_records(plan: Plan, parts: Iterable[pl.DataFrame]) -> Judged:
