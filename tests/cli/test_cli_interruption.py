@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,25 @@ from offbeat.evaluate.generate_bars import generate_bars
 
 ROWS = [json.dumps({"k": "a", "t": f"2024-01-01T00:00:{i:02}Z", "v": 100 if i % 7 == 6 else 1}) + "\n" for i in range(20)]
 
+COMMAND = """
+import os, sys
+from offbeat.cli.app import main
+from offbeat.io.read.file_source import FileSource
+
+number, chunks = int(sys.argv.pop(1)), FileSource.chunks
+
+def signalled(source, start):
+    for read, chunk in enumerate(chunks(source, start)):
+        if read == 3:
+            os.kill(os.getpid(), number)
+        yield chunk
+
+FileSource.chunks = signalled
+FileSource.__init__.__kwdefaults__["block"] = 30_000
+main()
+"""
+"""The command as it is, only that its chunks are small and that it sends itself a signal."""
+
 
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -24,37 +42,12 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_bars(tmp_path_factory.mktemp("bars"), symbols=10, days=60, seed=1)
 
 
-def interrupted(words: list[object], growing: Path, number: signal.Signals = signal.SIGINT) -> Done:
-    """The command, sent a signal when the file `growing` has something in it."""
-    running = process(*words)
-    end = time.monotonic() + 120
-    while running.poll() is None and time.monotonic() < end and not (growing.exists() and growing.stat().st_size):
-        time.sleep(0.001)
-    running.send_signal(number)
-    out, err = running.communicate(timeout=120)
-    return Done(running.returncode, out, err)
-
-
-def in_the_middle(words: list[object], folder: Path, rows: int, number: signal.Signals) -> tuple[list[object], Done]:
-    """The command with a state directory of its own, which a signal ends after some of its rows; lines appear at commits only, so it is
-    tried with other delays until it was neither too early nor too late.
-    """
-    early, late = 0.0, 10.0
-    for turn in range(30):
-        for kept in folder.glob("out.jsonl*"):
-            shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
-        whole = [*words, "--state", folder / f"state{turn}"]
-        running = process(*whole)
-        time.sleep((early + late) / 2)
-        running.send_signal(number)
-        out, err = running.communicate(timeout=120)
-        read = json.loads(out)["rows_in"] if out and running.returncode == 130 else rows if running.returncode == 0 else 0
-        if 0 < read < rows:
-            return whole, Done(running.returncode, out, err)
-        early, late = ((early + late) / 2, late) if read == 0 else (early, (early + late) / 2)
-        if late - early < 0.05:
-            early, late = 0.0, 10.0
-    raise AssertionError("never caught in the middle")
+def interrupted(words: list[object], number: signal.Signals = signal.SIGINT) -> Done:
+    """The command, which gets a signal when it has read three of its many chunks, however busy the machine is."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, str(int(number)), *map(str, words)], capture_output=True, text=True, check=False, timeout=300
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.heavy
@@ -62,7 +55,8 @@ def in_the_middle(words: list[object], folder: Path, rows: int, number: signal.S
 def test_the_same_command_goes_on(bars: Path, tmp_path: Path, number: signal.Signals) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     expected = json.loads(finished("run", "bars", bars, "--alerts", whole, "--json").out)
-    words, first = in_the_middle(["run", "bars", bars, "--alerts", out, "--json"], tmp_path, expected["rows_in"], number)
+    words = ["run", "bars", bars, "--alerts", out, "--json", "--state", tmp_path / "state"]
+    first = interrupted(words, number)
     assert first.code == 130, first.err
     assert f"--state {words[-1]}" in first.err
     figures = json.loads(first.out)
@@ -81,7 +75,7 @@ def test_the_same_command_goes_on(bars: Path, tmp_path: Path, number: signal.Sig
 @pytest.mark.heavy
 def test_without_a_state_nothing_is_kept(bars: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    done = interrupted(["run", "bars", bars, "--alerts", out], tmp_path / "out.jsonl.partial")
+    done = interrupted(["run", "bars", bars, "--alerts", out])
     assert done.code == 130
     assert "--state DIR" in done.err.splitlines()[-1]
     assert "(interrupted)" in done.out
