@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from dashboards import looking, served
+from http_servers import HttpServer
 from playwright.sync_api import expect
 
 from offbeat.dashboard.workers import figures_of, metrics_url
@@ -33,21 +33,15 @@ offbeat_rows_total{outcome="late",pipeline="p"} nonsense
 
 @pytest.fixture
 def worker() -> Iterator[str]:
-    class Answer(BaseHTTPRequestHandler):
+    class Figures(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(TEXT.encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    server = HttpServer(Figures)
+    yield server.place
+    server.stop()
 
 
 def test_workers_are_added_up() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import json
 import struct
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import polars as pl
 import pytest
 from command import finished
 from confluent_kafka import Producer
+from http_servers import HttpServer
 from kafka_topics import Brokers, latest
 
 from offbeat.io.kafka.avro import AvroReader
@@ -47,7 +47,7 @@ class Registry:
         self.schemas: dict[int, str] = {}
         registry = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Registered(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 number = int(self.path.split("?")[0].rsplit("/", 1)[1])
                 if number in registry.schemas:
@@ -69,23 +69,15 @@ class Registry:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.server = HttpServer(Registered)
+        self.url = f"http://{self.server.place}"
 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
     registry = Registry()
     yield registry
-    registry.stop()
+    registry.server.stop()
 
 
 @pytest.fixture
@@ -153,7 +145,7 @@ def test_a_registry_that_goes_away(kafka: Brokers, registry: Registry, pipeline:
     assert b"unknown schema id 999" in told[poison[0]]["offbeat-detail"]
     assert all(told[record]["offbeat-reason"] == b"type" for record in poison)
     # The stream goes on without the registry, also with a worker that starts now.
-    registry.stop()
+    registry.server.stop()
     _send(kafka, topic, [poison[0], frame + _record(schema, row | {"t": "2024-05-01T10:02:00Z", "v": 800.0})])
     done = finished(*command)
     assert done.code == 0, done.err

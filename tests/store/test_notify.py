@@ -7,16 +7,16 @@ import json
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import Command, offbeat, process
+from http_servers import HttpServer
 from small_runs import csv, day, here
 
 import offbeat as package
@@ -32,7 +32,7 @@ class Receiver:
         self.refuses = False
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Taken(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if not outer.refuses:
@@ -40,25 +40,15 @@ class Receiver:
                 self.send_response(503 if outer.refuses else 200)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self._server.server_port}/?retry=0"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.server = HttpServer(Taken)
+        self.url = f"json://{self.server.place}/?retry=0"
 
 
 @pytest.fixture
 def http() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
-    receiver.close()
+    receiver.server.stop()
 
 
 @pytest.fixture
