@@ -20,11 +20,11 @@ from offbeat.engines.kafka.places import Place
 from offbeat.engines.kafka.topics import Cluster, Topic, committed_places, look_up, places
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.asking import bounds, polled
 from offbeat.io.kafka.outbox import LostTransactionError, Outbox
 from offbeat.io.kafka.payloads import Payloads, Records, punctuation
 from offbeat.io.write.row_json import iso_time
 
-_AT_ONCE = 10_000
 _POLL_SECONDS = 0.1
 _TRIES = 10
 _AGAIN_SECONDS = 1.0
@@ -123,8 +123,7 @@ class _Copying:
     def run(self, stop: threading.Event) -> None:
         self._consumer.subscribe([self._topic.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         while not stop.is_set() and not (self._ends and self._reached >= set(self._ends)):
-            first = self._consumer.poll(_POLL_SECONDS)
-            messages = [] if first is None else [first, *self._consumer.consume(_AT_ONCE - 1, 0)]
+            messages = polled(self._consumer, _POLL_SECONDS)
             if self._failed is not None:
                 raise self._failed
             self._take(messages)
@@ -203,7 +202,7 @@ class _Copying:
                 self._places[partition.partition] = place
                 starts.append(TopicPartition(partition.topic, partition.partition, place.offset))
                 if self._job.until_end:
-                    end = self._ends[partition.partition] = int(consumer.get_watermark_offsets(partition, 30)[1])
+                    end = self._ends[partition.partition] = bounds(consumer, partition)[1]
                     if place.offset >= end:
                         self._reached.add(partition.partition)
             consumer.incremental_assign(starts)

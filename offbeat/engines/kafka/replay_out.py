@@ -18,6 +18,7 @@ from offbeat.engines.kafka.topics import Cluster, check_group
 from offbeat.engines.replay import Stretch
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.asking import committed
 from offbeat.io.kafka.outbox import LostTransactionError, Outbox
 from offbeat.io.kafka.payloads import punctuation
 from offbeat.io.write.row_json import iso_time
@@ -25,7 +26,6 @@ from offbeat.io.write.row_json import iso_time
 PARTITIONS = 4
 """Of a topic that is not there yet."""
 _NS_A_MS = 1_000_000
-_SECONDS = 20.0
 
 
 class TopicWriter:
@@ -68,7 +68,7 @@ class TopicWriter:
             self._consumer = Consumer(address.client({"group.id": self._group, "enable.auto.commit": False}))
         self._outbox = Outbox(address, self._group or f"offbeat-replay.{uuid.uuid4().hex}", linger_ms=5)
         if self._consumer is not None:
-            known = self._consumer.committed([TopicPartition(self._topic.name, 0)], _SECONDS)[0]
+            known = committed(self._consumer, [TopicPartition(self._topic.name, 0)])[0]
             if known.offset >= 0:
                 kept = json.loads(known.metadata or "{}")
                 self.sent, self._told = int(known.offset), int(kept.get("told", NULL_INT))

@@ -9,7 +9,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from offbeat.engines.kafka.job import Job
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard
-from offbeat.engines.kafka.topics import Topic, at_time, bounds
+from offbeat.engines.kafka.topics import Topic, at_time
+from offbeat.io.kafka.asking import bounds
 
 _LOOK_SECONDS = 1.0
 """Between two questions where records up to a time end that has not come yet."""

@@ -18,7 +18,7 @@ from offbeat.engines.kafka.places import Place, grown
 from offbeat.engines.kafka.run_end import RunEnd
 from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record, parts_of, unseen_in
 from offbeat.engines.kafka.side_outputs import SideOutputs
-from offbeat.engines.kafka.topics import bounds, committed_places, partials_name, places
+from offbeat.engines.kafka.topics import committed_places, partials_name, places
 from offbeat.engines.late_words import late_words
 from offbeat.engines.quality_gate import below
 from offbeat.engines.remarks import remarks
@@ -27,6 +27,7 @@ from offbeat.engines.snapshots import Snapshots
 from offbeat.errors import UserError
 from offbeat.fold.late_files import Lateness
 from offbeat.fold.shard import Output
+from offbeat.io.kafka.asking import bounds, polled
 from offbeat.io.kafka.outbox import LostTransactionError, Outbox
 from offbeat.io.kafka.payloads import Payloads, Records
 
@@ -93,9 +94,7 @@ class Session:
     # -- what comes -----------------------------------------------------------------------------------------------------------
 
     def _poll(self) -> list[Message]:
-        # `consume` waits until it has as many as it may have: one is waited for, the others are taken as they are there.
-        first = self._consumer.poll(_POLL_SECONDS)
-        messages = [] if first is None else [first, *self._consumer.consume(_AT_ONCE - 1, 0)]
+        messages = polled(self._consumer, _POLL_SECONDS, _AT_ONCE)
         if self._failed is not None:
             raise self._failed
         return messages

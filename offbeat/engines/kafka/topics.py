@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -19,28 +18,12 @@ from offbeat.core.plan import Plan
 from offbeat.engines.kafka.places import Place, check, place_of
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.asking import SECONDS, bounds, committed, patiently
 from offbeat.io.kafka.refusals import LASTING, refused
 
-T = TypeVar("T")
 _admin: Any = import_module("confluent_kafka.admin")
-_SECONDS = 20.0
 _URL_SAFE = str.maketrans("+/", "-_")
 """Kafka's own spelling of ids, which can be names of folders."""
-_MOVING = frozenset(
-    {
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._TIMED_OUT_QUEUE,
-        KafkaError._WAIT_COORD,
-        KafkaError._DESTROY_BROKER,
-    }
-)
-"""A broker takes over a group or a partition from one that went away; the client does not say of all of them that one may ask again."""
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -77,10 +60,10 @@ class Cluster:
 
     def topic(self, name: str) -> Topic | None:
         """The topic of a name; None where there is none."""
-        found = self._asked(lambda: self._admin.list_topics(timeout=_SECONDS)).topics.get(name)
+        found = self._asked(lambda: self._admin.list_topics(timeout=SECONDS)).topics.get(name)
         if found is None or found.error is not None:
             return None
-        described = self._asked(lambda: self._admin.describe_topics(TopicCollection([name]))[name].result(_SECONDS))
+        described = self._asked(lambda: self._admin.describe_topics(TopicCollection([name]))[name].result(SECONDS))
         return Topic(name, str(described.topic_id).translate(_URL_SAFE), len(found.partitions))
 
     def create(self, name: str, partitions: int, settings: dict[str, str] | None = None) -> Topic:
@@ -89,7 +72,7 @@ class Cluster:
         if made is None:
             new = NewTopic(name, partitions, -1, config=settings or {})
             try:
-                self._asked(lambda: self._admin.create_topics([new])[name].result(_SECONDS))
+                self._asked(lambda: self._admin.create_topics([new])[name].result(SECONDS))
             except UserError:
                 if self.topic(name) is None:  # else another worker was faster
                     raise
@@ -101,7 +84,7 @@ class Cluster:
     def setting(self, topic: str, name: str) -> str:
         """What a topic's setting stands at; empty where the brokers do not tell."""
         resource = _admin.ConfigResource(_admin.ConfigResource.Type.TOPIC, topic)
-        found = self._asked(lambda: self._admin.describe_configs([resource])[resource].result(_SECONDS))
+        found = self._asked(lambda: self._admin.describe_configs([resource])[resource].result(SECONDS))
         return str(found[name].value) if name in found else ""
 
     def _asked(self, question: Callable[[], Any]) -> Any:
@@ -165,7 +148,7 @@ def places(
     """How far the group is in some partitions. Raises UserError where that does not fit what is there any more."""
     by_name = {topic.name: topic for topic in topics}
     out = []
-    for partition in _committed(consumer, partitions):
+    for partition in committed(consumer, partitions):
         topic = by_name[partition.topic]
         where = f"{partition.topic}, partition {partition.partition}"
         low, high = bounds(consumer, partition)
@@ -186,36 +169,6 @@ def places(
     return out
 
 
-def bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
-    """Offsets of a partition's first record and behind its last one. Raises UserError where no broker says so in time."""
-    where = f"{partition.topic}, partition {partition.partition}"
-    low, high = _patiently(lambda: consumer.get_watermark_offsets(partition, _SECONDS), where)
-    return int(low), int(high)
-
-
-def _patiently(ask: Callable[[], T], what: str) -> T:
-    """An answer of the brokers, asked for again while one of them takes over from another. Raises UserError where none comes in time."""
-    until = time.monotonic() + _SECONDS
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            cause: KafkaError = error.args[0]
-            if time.monotonic() > until or not (cause.retriable() or cause.code() in _MOVING):
-                raise refused(what, cause) from error
-            time.sleep(0.2)
-
-
-def _committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-    if not partitions:  # a rebalance that gives this worker nothing new
-        return []
-    found = _patiently(lambda: consumer.committed(list(partitions), _SECONDS), f"the committed offsets of {partitions[0].topic}")
-    for partition in found:
-        if partition.error is not None:
-            raise refused(f"{partition.topic}, partition {partition.partition}", partition.error)
-    return found
-
-
 def _first(consumer: Consumer, partition: TopicPartition, begin: Beginning, low: int, high: int, group: str) -> int:
     match begin.start:
         case Start.EARLIEST:
@@ -234,7 +187,7 @@ def _first(consumer: Consumer, partition: TopicPartition, begin: Beginning, low:
 
 def committed_places(consumer: Consumer, topic: Topic, group: str) -> dict[int, Place]:
     """What is committed in partitions of a topic, whoever has them. Raises UserError where that is not ours."""
-    found = _committed(consumer, [TopicPartition(topic.name, number) for number in range(topic.partitions)])
+    found = committed(consumer, [TopicPartition(topic.name, number) for number in range(topic.partitions)])
     where = f"{topic.name}, partition"
     return {each.partition: place_of(each.offset, each.metadata, group, f"{where} {each.partition}") for each in found if each.offset >= 0}
 
@@ -251,7 +204,7 @@ def at_time(consumer: Consumer, partition: TopicPartition, time_ns: int) -> int 
     """Offset of the first record whose timestamp is not before a time; None where there is none. Raises UserError where nobody can say."""
     asked = TopicPartition(partition.topic, partition.partition, -(-time_ns // 1_000_000))
     where = f"{partition.topic}, partition {partition.partition}"
-    found = _patiently(lambda: consumer.offsets_for_times([asked], _SECONDS), where)[0]
+    found = patiently(lambda: consumer.offsets_for_times([asked], SECONDS), where)[0]
     if found.error is not None:
         raise refused(where, found.error)
     return int(found.offset) if found.offset >= 0 else None

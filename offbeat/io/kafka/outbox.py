@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -13,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.asking import again
 from offbeat.io.kafka.refusals import refused
 
 TRANSACTION_MS = 10_000
@@ -50,15 +50,10 @@ class Outbox:
                 }
             )
         )
-        until = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                self._producer.init_transactions(10)
-                return
-            except KafkaException as error:
-                cause = _cause(error)
-                if not cause.retriable() or time.monotonic() > until:
-                    raise refused(str(address), cause) from error
+        try:
+            again(lambda: self._producer.init_transactions(10), _START_SECONDS)
+        except KafkaException as error:
+            raise refused(str(address), _cause(error)) from error
 
     def send(
         self,
@@ -123,15 +118,7 @@ class Outbox:
 
     def _retried(self, call: Callable[[], None]) -> None:
         """A call whose error says that it may simply be made again."""
-        until = time.monotonic() + TRANSACTION_MS / 1000
-        while True:
-            try:
-                self._watched(call)
-                return
-            except KafkaException as error:
-                if not _cause(error).retriable() or time.monotonic() > until:
-                    raise
-
+        again(lambda: self._watched(call), TRANSACTION_MS / 1000)
 
     def _watched(self, call: Callable[[], None]) -> None:
         """A call that has a timeout of its own, but may not keep it: where the broker that coordinates a group goes away, librdkafka (2.16)

@@ -11,10 +11,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.asking import polled
 from offbeat.io.kafka.refusals import LASTING, refused
 
 _SECONDS = 20.0
-_AT_ONCE = 10_000
 _WAIT = 0.2
 
 
@@ -52,7 +52,7 @@ class AlertReader:
         """The alerts up to the end that each partition has now, as JSON lines."""
         lines = []
         while self._open:
-            messages = self._polled(_SECONDS)
+            messages = polled(self._consumer, _SECONDS)
             if not messages:  # where there is nothing to read, a broker says that
                 raise UserError(f"{self._address}: no broker answers")
             lines += [line for line in self._values(messages) if line]
@@ -61,11 +61,7 @@ class AlertReader:
     def follow(self) -> Iterator[list[dict[str, Any]]]:
         """After `there`: alerts as they come; without end, an empty list now and then."""
         while True:
-            yield [json.loads(line) for line in self._values(self._polled(_WAIT))]
-
-    def _polled(self, seconds: float) -> list[Message]:
-        first = self._consumer.poll(seconds)
-        return [] if first is None else [first, *self._consumer.consume(_AT_ONCE, 0)]
+            yield [json.loads(line) for line in self._values(polled(self._consumer, _WAIT))]
 
     def _values(self, messages: Iterable[Message]) -> list[bytes]:
         return [value for message in messages if (value := self._value(message)) is not None]

@@ -12,12 +12,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from offbeat.core.chunk import Position
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.asking import bounds, polled
 from offbeat.io.kafka.outbox import LostTransactionError, Outbox
 from offbeat.io.kafka.refusals import refused
 from offbeat.io.write.jsonl_sink import json_lines
 
 _SECONDS = 30.0
-_AT_ONCE = 10_000
 _BOUNDED_MS = 900_000
 """A run without a state commits once, at its end: brokers allow transactions of a quarter of an hour."""
 
@@ -71,7 +71,7 @@ class KafkaSink:
                 self._outbox.commit([], None)
         except LostTransactionError as error:
             raise self._lost(error) from error
-        ends = {str(number): self._consumer.get_watermark_offsets(self._at(number), _SECONDS)[1] for number in self._partitions}
+        ends = {str(number): bounds(self._consumer, TopicPartition(self._address.topic, number))[1] for number in self._partitions}
         return {"ends": ends}
 
     def close(self, complete: bool) -> None:
@@ -114,13 +114,10 @@ class KafkaSink:
         return marks
 
     def _polled(self) -> list[Message]:
-        first = self._consumer.poll(_SECONDS)
-        if first is None:
+        messages = polled(self._consumer, _SECONDS)
+        if not messages:
             raise UserError(f"{self._address}: no broker answers")
-        return [first, *self._consumer.consume(_AT_ONCE, 0)]
-
-    def _at(self, number: int) -> TopicPartition:
-        return TopicPartition(self._address.topic, number)
+        return messages
 
     def _lost(self, error: LostTransactionError) -> UserError:
         return UserError(
