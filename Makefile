@@ -5,7 +5,7 @@ MVN ?= mvn
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup browser kafka-install kafka lock dist demo demo-live dashboard test test-fast lint bench bench-cdr-scale soak clean
+.PHONY: setup browser kafka-install spark-install kafka lock dist demo demo-live dashboard test test-fast lint bench bench-cdr-scale soak clean
 
 setup: $(VENV)/.ready
 
@@ -20,26 +20,20 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 # Apache Kafka, for tests, benchmarks and `make kafka`; a user of offbeat needs only a broker of their own.
 kafka-install: build/kafka/.ready
 
-build/kafka/.ready: deploy/kafka/pom.xml
-	@if ! command -v $(MVN) >/dev/null; then echo "no Maven here: tests of Kafka are skipped"; else \
-	  rm -rf build/kafka && mkdir -p build/kafka && $(MVN) -q -B -f deploy/kafka/pom.xml \
+# Spark's connector to Kafka, for tests and benchmarks; on a cluster `spark-submit --packages` brings it.
+spark-install: build/spark/.ready
+
+build/%/.ready: deploy/%/pom.xml
+	@if ! command -v $(MVN) >/dev/null; then echo "no Maven here: tests that need build/$* are skipped"; else \
+	  rm -rf build/$* && mkdir -p build/$* && $(MVN) -q -B -f deploy/$*/pom.xml \
 	    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-	    -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/kafka/libs && touch $@; fi
+	    -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/$*/libs && touch $@; fi
 
 # Debian's Chromium, for tests of the dashboard; a user of offbeat has a browser of their own.
 browser:
 	@command -v chromium >/dev/null || \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then (apt-get update -qq && apt-get install -y -qq chromium >/dev/null) || echo "chromium could not be installed: its tests are skipped"; \
 	  else echo "no chromium here: tests of the dashboard in a browser are skipped (apt-get install chromium, as root)"; fi
-
-# Spark's connector to Kafka, for tests and benchmarks; on a cluster `spark-submit --packages` brings it.
-spark-install: build/spark/.ready
-
-build/spark/.ready: deploy/spark/pom.xml
-	@if ! command -v $(MVN) >/dev/null; then echo "no Maven here: tests of Spark on Kafka are skipped"; else \
-	  rm -rf build/spark && mkdir -p build/spark && $(MVN) -q -B -f deploy/spark/pom.xml \
-	    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-	    -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/spark/libs && touch $@; fi
 
 # A broker on 127.0.0.1:9092 (KAFKA_PORT=… for another port) until Ctrl-C.
 kafka: setup kafka-install
