@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import DATA, Command, finished, offbeat
+from kafka_rows import Rows
 from kafka_topics import Brokers
 from one_spark import JARS
 from pyspark.sql import SparkSession
+from test_engines_equal import _told
 
 from offbeat.engines.run_result import Run
 from offbeat.engines.spark.stream import SparkStream, check_stream
@@ -35,19 +36,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a shipped pipeline as JSON lines, and what the local engine says of them while more may come."""
-
-    pipeline: str
-    field: str
-    lines: list[bytes]
-    alerts: list[dict[str, Any]]
-    figures: dict[str, Any]
-
-
 @pytest.fixture(scope="module", params=["trades", "bars"])
 def rows(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """What the local engine says of them while more may come."""
     pipeline: str = request.param
     base = tmp_path_factory.mktemp(pipeline)
     source = DATA / "trades"
@@ -71,16 +62,9 @@ def rows(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Rows(pipeline, {"trades": "symbol", "bars": "key"}[pipeline], lines, alerts, json.loads(done.out))
 
 
-def told(value: Any) -> Any:
-    """Without what is null."""
-    if isinstance(value, dict):
-        return {name: told(inner) for name, inner in value.items() if inner is not None}
-    return [told(inner) for inner in value] if isinstance(value, list) else value
-
-
 def written(place: Path) -> list[Any]:
     """The alerts of an output, by their ids."""
-    found = [told(json.loads(line)) for line in json_lines(read_alerts(place).to_arrow()).splitlines()]
+    found = [_told(json.loads(line)) for line in json_lines(read_alerts(place).to_arrow()).splitlines()]
     return sorted(found, key=lambda alert: str(alert["alert_id"]))
 
 
@@ -116,8 +100,8 @@ def test_a_topic_in_two_goes(spark: SparkSession, kafka: Brokers, rows: Rows, tm
     fill(kafka, topic, rows, 1_500)
     done = stream(spark, kafka, topic, rows.pipeline, tmp_path)
     found = written(tmp_path / "out.parquet")
-    assert [alert["alert_id"] for alert in found] == [alert["alert_id"] for alert in rows.alerts]
-    for ours, theirs in zip(found, rows.alerts, strict=True):
+    assert [alert["alert_id"] for alert in found] == [alert["alert_id"] for alert in rows.wanted]
+    for ours, theirs in zip(found, rows.wanted, strict=True):
         assert ours == theirs
     figures = done.ledger.as_dict()
     names = ("rows_in", "scored", "warming_up", "late", "duplicate", "filtered", "pending", "quarantined")
@@ -179,7 +163,7 @@ def test_the_driver_dies(spark: SparkSession, kafka: Brokers, rows: Rows, tmp_pa
     before = json.loads((tmp_path / "state" / "places.json").read_bytes())
     assert sum(ledger["rows_in"] for ledger in before["ledgers"].values()) < len(rows.lines) - 1
     stream(spark, kafka, topic, rows.pipeline, tmp_path)
-    assert written(tmp_path / "out.parquet") == rows.alerts
+    assert written(tmp_path / "out.parquet") == rows.wanted
 
 
 def test_what_is_gone_is_said(spark: SparkSession, kafka: Brokers, rows: Rows, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from folders import ROOT
 
-from offbeat.engines.spark.session import check_java
+from offbeat.engines.spark.session import DEFAULTS, check_java
 from offbeat.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
 JARS = ROOT / "build" / "spark" / "libs"
 SETTINGS = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
+    **DEFAULTS,
     "spark.driver.memory": "1g",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "2",
-    "spark.sql.session.timeZone": "UTC",
 }
 
 
