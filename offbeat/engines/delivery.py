@@ -135,28 +135,29 @@ class Delivery:
             raise failed
 
 
+WORST = 10
+"""Alerts that a report shows."""
 Ranked = tuple[tuple[float, ...], dict[str, Any]]
 """What an alert is ranked by, the least first, and its record."""
 
 
 class Worst:
-    """The `most` worst alerts so far, by severity, then votes, then score, then the earlier: as `report.ranked` has them."""
+    """The `WORST` worst alerts so far, by severity, then votes, then score, then the earlier: as `report.ranked` has them."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._heap: list[tuple[float, int, float, int, int, AlertBlock]] = []
         self._seen = 0
 
     def add(self, block: AlertBlock) -> None:
         """Look through a block."""
-        bar = self._heap[0][0] if len(self._heap) == self._most else -1.0
+        bar = self._heap[0][0] if len(self._heap) == WORST else -1.0
         score = np.sum([np.where(d.voted, d.score, 0.0) for d in block.detectors], axis=0) / np.maximum(block.votes, 1)
         good = np.flatnonzero((block.severity >= bar) & (block.status != RETRACTED))
-        order = np.lexsort((good, block.time_ns[good], -score[good], -block.votes[good], -block.severity[good]))[: self._most]
+        order = np.lexsort((good, block.time_ns[good], -score[good], -block.votes[good], -block.severity[good]))[:WORST]
         for i in good[order].tolist():
             self._seen += 1
             rank = (float(block.severity[i]), int(block.votes[i]), float(score[i]), -int(block.time_ns[i]), -self._seen)
-            if len(self._heap) < self._most:
+            if len(self._heap) < WORST:
                 heapq.heappush(self._heap, (*rank, block.take(np.array([i]))))
             elif rank > self._heap[0][:5]:
                 heapq.heapreplace(self._heap, (*rank, block.take(np.array([i]))))

@@ -49,7 +49,6 @@ from offbeat.io.read.prefetch import Ahead
 
 COMMIT_SECONDS = 5.0
 """With a state directory: how much work a crash may repeat."""
-WORST = 10
 _CHEAP_SECONDS = 0.05
 """A live run's state that takes no longer to save is saved after each batch,"""
 _SELDOM = 20
@@ -161,7 +160,7 @@ class LocalEngine:
         self._faults, self._before = FileFaults(), counted(self._fold.ledger)
         self._rows_of = Counter[int]()
         """Rows read, by number of their file."""
-        self._worst = Worst(WORST)
+        self._worst = Worst()
 
     def stop(self) -> None:
         """Ask the run to end after the batch it is at; safe from a signal handler."""

@@ -258,8 +258,7 @@ class Fold:
     def untrained(self) -> list[str]:
         """Why some detectors of views of rows have no model for any key, in no shard; as the shard with the most rows says it."""
         shards = sorted(self._shards.values(), key=lambda shard: -shard.rows_in)
-        said = [{why.partition(":")[0]: why for view in shard.views for why in view.untrained()} for shard in shards]
-        return [why for names, why in said[0].items() if all(names in other for other in said)] if said else []
+        return untrained_in_all([[why for view in shard.views for why in view.untrained()] for shard in shards])
 
     def late_files(self) -> dict[int, Lateness]:
         """By number of the file: late rows that this process saw."""
@@ -389,6 +388,12 @@ class Fold:
 
 def _in_memory(_: str) -> ClosedWindows:
     return ClosedInMemory()
+
+
+def untrained_in_all(said: Sequence[Sequence[str]]) -> list[str]:
+    """Of what several shards say of detectors without a model, as the first one says it, what is said of a detector in all of them."""
+    names = [{why.partition(":")[0] for why in each} for each in said]
+    return [why for why in said[0] if all(why.partition(":")[0] in each for each in names)] if said else []
 
 
 def unseen_texts(plan: Plan, seen: Iterable[dict[str, list[Any]]]) -> list[str]:

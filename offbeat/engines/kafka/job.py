@@ -21,8 +21,6 @@ from offbeat.io.kafka.address import KafkaAddress
 if TYPE_CHECKING:
     from offbeat.io.kafka.schemas import Schemas
 
-_WORST = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -78,7 +76,7 @@ class Work:
     watch: Callable[[pa.Table], None] | None = None
     """Is shown alerts as they are sent."""
     stop: threading.Event = field(default_factory=threading.Event)
-    worst: Worst = field(default_factory=lambda: Worst(_WORST))
+    worst: Worst = field(default_factory=Worst)
     words: list[str] = field(default_factory=list)
     """What the report says besides."""
     status: Status = field(default_factory=lambda: Status(time.monotonic(), Ledger(), 0, {}))

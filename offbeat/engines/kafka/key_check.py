@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from offbeat.engines.kafka.places import misplaced
 from offbeat.engines.kafka.shards import RowShard
 from offbeat.engines.kafka.topics import Topic
-from offbeat.errors import UserError
 from offbeat.io.kafka.payloads import Records
 
 _ALL = 1000
@@ -30,9 +30,5 @@ class KeyCheck:
         which = [*first, *(i for i in later if i >= len(first))]
         for i, (own, key) in zip(which, records.keys(which), strict=True):
             if key is not None and (own is None or own != key.encode("utf-8", "surrogatepass")):
-                given = "no key" if own is None else f"key {own[:60].decode('utf-8', 'replace')!r}"
-                raise UserError(
-                    f"{self._topic.name}, partition {records.partition}, offset {records.offsets[i]:,}: the record has {given} and its row "
-                    f"belongs to {key[:60]!r}, so rows of one key may lie in several partitions, out of order; send the records under the "
-                    "pipeline's key, or have them copied so with --repartition NEW_TOPIC"
-                )
+                or_else = ", or have them copied so with --repartition NEW_TOPIC"
+                raise misplaced(self._topic.name, records.partition, int(records.offsets[i]), own, key, or_else=or_else)

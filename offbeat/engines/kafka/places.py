@@ -101,6 +101,15 @@ def check(place: Place, plan: Plan, topic_id: str, partitions: int, group: str, 
         )
 
 
+def misplaced(topic: str, partition: int, offset: int, own: bytes | None, key: str, *, or_else: str = "") -> UserError:
+    """The error for a record under another key than that of its row. or_else: what can be done besides."""
+    given = "no key" if own is None else f"key {own[:60].decode('utf-8', 'replace')!r}"
+    return UserError(
+        f"{topic}, partition {partition}, offset {offset:,}: the record has {given} and its row belongs to {key[:60]!r}, so rows of one "
+        f"key may lie in several partitions, out of order; send the records under the pipeline's key{or_else}"
+    )
+
+
 def grown(where: str, now: int, before: int) -> UserError:
     """The error for a topic that has another number of partitions than when the group began."""
     return UserError(

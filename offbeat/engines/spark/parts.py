@@ -10,12 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyspark import TaskContext
-
 from offbeat.core.plan import Plan
 from offbeat.engines.delivery import check_apart
 from offbeat.engines.spark.job import Job
-from offbeat.engines.spark.tasks import RECORDS, Batches, Task, arrow_batch, table_in
+from offbeat.engines.spark.tasks import RECORDS, Batches, Task, arrow_batch, table_in, this_task
 from offbeat.errors import UserError
 from offbeat.io.contract import Sink
 from offbeat.io.write.atomic_file import StagedFile, cannot_write
@@ -135,9 +133,7 @@ def write_records(job: Job) -> Task:
     """Alerts and rows set aside into parts of this attempt's own; what is told goes on, with the names of parts that have rows."""
 
     def run(batches: Batches) -> Batches:
-        context = TaskContext.get()
-        if context is None:
-            raise ValueError("this runs in a task of Spark")
+        context = this_task()
         own = f"{context.partitionId():06d}-{context.taskAttemptId()}"
         sinks, files = dict[str, Sink](), dict[str, str]()
         try:

@@ -21,7 +21,7 @@ from offbeat.engines.file_manifest import rows_by_file
 from offbeat.engines.sharding import cut
 from offbeat.engines.spark.job import Job, Unit
 from offbeat.engines.spark.rows import chunk_of, frame_bytes, frame_of, in_order, packed
-from offbeat.engines.spark.told import WORST, Told
+from offbeat.engines.spark.told import Told
 from offbeat.errors import UserError
 from offbeat.fold.fold import Fold
 from offbeat.fold.merge_fold import MergeFold
@@ -41,6 +41,13 @@ Task = Callable[[Batches], Batches]
 Notes = list[tuple[int, str]]
 """What was found while units were read, by their numbers."""
 
+
+def this_task() -> TaskContext:
+    """The task of Spark that this runs in."""
+    context = TaskContext.get()
+    if context is None:
+        raise ValueError("this runs in a task of Spark")
+    return context
 
 
 def schema_of(**columns: pa.DataType) -> pa.Schema:
@@ -105,10 +112,7 @@ def fold_rows(job: Job) -> Task:
             for bucket in _numbers(batches):
                 yield from _fold(job, bucket, partial(_of_bucket, job, bucket))
             return
-        context = TaskContext.get()
-        if context is None:
-            raise ValueError("this runs in a task of Spark")
-        yield from _fold(job, context.partitionId(), partial(_arrived, job, batches))
+        yield from _fold(job, this_task().partitionId(), partial(_arrived, job, batches))
 
     return run
 
@@ -238,7 +242,7 @@ class _Gather:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self.worst = Worst(WORST)
+        self.worst = Worst()
         self._waiting: dict[tuple[str, str], list[pa.Table]] = {}
         """By kind and view, as views differ in columns."""
 

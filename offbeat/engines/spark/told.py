@@ -10,13 +10,11 @@ from typing import Any
 from offbeat.core.batch import NULL_INT
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
-from offbeat.engines.delivery import Ranked, Worst
+from offbeat.engines.delivery import WORST, Ranked, Worst
 from offbeat.engines.file_faults import FileFaults
-from offbeat.fold.fold import Fold, unseen_texts
+from offbeat.fold.fold import Fold, unseen_texts, untrained_in_all
 from offbeat.fold.late_files import Lateness
 from offbeat.fold.shard import Output
-
-WORST = 10
 
 
 @dataclass(slots=True)
@@ -84,9 +82,7 @@ class Told:
 
     def lacking(self) -> list[str]:
         """Why some detectors have no model for any key, in no bucket; as the one with the most rows says it."""
-        said = sorted(self.untrained, key=lambda each: -each[0])
-        names = [{why.partition(":")[0] for why in each} for _, each in said]
-        return [why for why in said[0][1] if all(why.partition(":")[0] in other for other in names)] if said else []
+        return untrained_in_all([said for _, said in sorted(self.untrained, key=lambda each: -each[0])])
 
     def unasked(self) -> str:
         """As `Fold.unanswered`, of all buckets."""

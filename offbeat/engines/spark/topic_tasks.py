@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from pyspark import TaskContext
 
 from offbeat.core.batch import I64
 from offbeat.core.plan import Plan
 from offbeat.core.state import decode, encode
 from offbeat.decide.block import AlertBlock
 from offbeat.engines.delivery import Worst, table_of
+from offbeat.engines.kafka.places import misplaced
 from offbeat.engines.snapshots import Snapshots
-from offbeat.engines.spark.tasks import Batches, Task, arrow_batch, schema_of
-from offbeat.engines.spark.told import WORST, Told
+from offbeat.engines.spark.tasks import Batches, Task, arrow_batch, schema_of, this_task
+from offbeat.engines.spark.told import Told
 from offbeat.errors import UserError
 from offbeat.fold.fold import Fold
 from offbeat.fold.shard import Output
@@ -86,7 +86,7 @@ def fold_batch(job: TopicJob, batch: int, known: dict[int, int]) -> Task:
 def _fold(job: TopicJob, batch: int, number: int, rows: pa.Table, known: int | None) -> Told:
     kept = Snapshots(job.shards, job.topic_id, number)
     shard = _taken(job, batch, number, kept, known)
-    worst, told, blocks = Worst(WORST), Told(), list[AlertBlock]()
+    worst, told, blocks = Worst(), Told(), list[AlertBlock]()
     for part in rows.combine_chunks().to_batches():
         records = _records(job, number, part)
         if len(records) and records.offsets[0] < shard.next:
@@ -161,19 +161,14 @@ def _check_keys(job: TopicJob, number: int, offsets: I64, given: pa.Array[Any], 
     wrong = (keys.is_not_null() & own.ne_missing(keys.cast(pl.Binary))).to_numpy()
     if wrong.any():
         i = int(wrong.argmax())
-        record = "no key" if own[i] is None else f"key {own[i][:60].decode('utf-8', 'replace')!r}"
-        raise UserError(
-            f"{job.topic}, partition {number}, offset {offsets[i]:,}: the record has {record} and its row belongs to {keys[i][:60]!r}, so "
-            "rows of one key may lie in several partitions, out of order; send the records under the pipeline's key"
-        )
+        raise misplaced(job.topic, number, int(offsets[i]), own[i], keys[i])
 
 
 def _write(plan: Plan, path: Path, blocks: list[AlertBlock]) -> None:
     """The part of a batch; without alerts there is none."""
     if not sum(map(len, blocks)):
         return
-    context = TaskContext.get()
-    attempt = path.with_name(f".{path.stem}.{context.taskAttemptId() if context is not None else 0}.parquet")
+    attempt = path.with_name(f".{path.stem}.{this_task().taskAttemptId()}.parquet")
     sink = open_sink(str(attempt), schema=plan_schema(plan))
     try:
         for block in blocks:
