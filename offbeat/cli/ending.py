@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from offbeat.cli.request import Request
-from offbeat.cli.say import printable
+from offbeat.cli.say import printable, put
 from offbeat.cli.terminal import show
 from offbeat.core.plan import Plan
 from offbeat.engines.run_result import Run
@@ -41,9 +44,24 @@ def tidy(request: Request, quarantine: Path | None, run: Run) -> Path | None:
     return None
 
 
-def report(request: Request, plan: Plan, run: Run, rows_before: int, quarantine: Path | None, to: Console) -> None:
-    """Ledger, worst alerts, gaps, remarks, and what can be done next. `rows_before`: rows of earlier runs with the same state."""
+def report(
+    request: Request,
+    plan: Plan,
+    run: Run,
+    to: Console,
+    *,
+    rows_before: int = 0,
+    quarantine: Path | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Ledger, worst alerts, gaps, remarks, and what can be done next; with `--json` the figures, and `more`.
+
+    rows_before: rows of earlier runs with the same state.
+    """
     figures = run.as_dict()
+    if request.as_json:
+        put(json.dumps(figures | dict(more or {})))
+        return
     remarks = list(run.notes)
     if rows_before:
         told = f"continued after {_rows(rows_before)} of earlier runs"

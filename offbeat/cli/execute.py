@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from offbeat.cli.interruption import Interruption
 from offbeat.cli.live import LiveLines
 from offbeat.cli.progress import Meter
 from offbeat.cli.request import Request, quarantine_path
-from offbeat.cli.say import put, say
+from offbeat.cli.say import say
 from offbeat.cli.terminal import console
 from offbeat.engines.cadence import with_cadence
 from offbeat.engines.local import LocalEngine, cores
@@ -72,10 +71,8 @@ def execute(request: Request) -> int:
         finally:
             meter.close()
     kept = tidy(request, quarantine, done)
-    if request.as_json:
-        put(json.dumps(done.as_dict() | ({"state": engine.of_state()} if request.state is not None else {})))
-    else:
-        report(request, plan, done, before, kept, remarks if request.stdout_is_taken else results)
+    more = {"state": engine.of_state()} if request.as_json and request.state is not None else None
+    report(request, plan, done, remarks if request.stdout_is_taken else results, rows_before=before, quarantine=kept, more=more)
     if done.complete and not interruption.asked:
         return BELOW_QUALITY if done.below_quality else 0
     say(how_to_go_on(request))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from offbeat.cli.kafka_address import address_of_topic
 from offbeat.cli.live import LiveLines
 from offbeat.cli.progress import Meter
 from offbeat.cli.request import Request
-from offbeat.cli.say import put, say
+from offbeat.cli.say import say
 from offbeat.cli.terminal import console
 from offbeat.errors import UserError
 from offbeat.io.kafka import KAFKA
@@ -87,10 +86,7 @@ def execute(request: Request) -> int:
                     done = engine.run(meter)
             finally:
                 meter.close()
-    if request.as_json:
-        put(json.dumps(done.as_dict()))
-    else:
-        report(request, plan, done, 0, None, results)
+    report(request, plan, done, results)
     if done.complete and not interruption.asked:
         return BELOW_QUALITY if done.below_quality else 0
     say("interrupted; all work so far is committed, and the same command continues from here")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from offbeat.cli.interruption import Interruption
 from offbeat.cli.kafka_address import address_of_topic
 from offbeat.cli.progress import Meter
 from offbeat.cli.request import Request, quarantine_path
-from offbeat.cli.say import put, say
+from offbeat.cli.say import say
 from offbeat.cli.terminal import console
 from offbeat.core.plan import Plan
 from offbeat.engines.cadence import with_cadence
@@ -61,10 +60,7 @@ def _stream(request: Request, plan: Plan) -> int:
             done = stream.run(meter)
         finally:
             meter.close()
-    if request.as_json:
-        put(json.dumps(done.as_dict()))
-    else:
-        report(request, plan, done, 0, None, console())
+    report(request, plan, done, console())
     if done.complete and not interruption.asked:
         return 0
     say("interrupted; all work so far is kept, and the same command continues from here")
@@ -92,8 +88,5 @@ def _batch(request: Request, plan: Plan) -> int:
         say("interrupted; nothing was kept")
         return 130
     kept = tidy(request, quarantine, done)
-    if request.as_json:
-        put(json.dumps(done.as_dict()))
-    else:
-        report(request, plan, done, 0, kept, console())
+    report(request, plan, done, console(), quarantine=kept)
     return BELOW_QUALITY if done.below_quality else 0
