@@ -14,20 +14,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from offbeat.core.plan import Plan
 from offbeat.engines.kafka.job import Job
-from offbeat.engines.kafka.membership import check_error, ending, member, standing_name
+from offbeat.engines.kafka.membership import POLL_SECONDS, check_error, commit, ending, given_away, member, standing_name, stay
 from offbeat.engines.kafka.output import ORIGIN
 from offbeat.engines.kafka.places import Place
 from offbeat.engines.kafka.topics import Cluster, Topic, committed_places, look_up, places
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
 from offbeat.io.kafka.asking import bounds, polled
-from offbeat.io.kafka.outbox import LostTransactionError, Outbox
+from offbeat.io.kafka.outbox import Outbox
 from offbeat.io.kafka.payloads import Payloads, Records, punctuation
 from offbeat.io.write.row_json import iso_time
 
-_POLL_SECONDS = 0.1
-_TRIES = 10
-_AGAIN_SECONDS = 1.0
 _STOP_SECONDS = 8.0
 _TOLD = "told"
 """In a place's `outputs`: the last punctuation of its partition."""
@@ -84,29 +81,19 @@ class Repartition:
 
     def run(self) -> None:
         """Copy until asked to stop, or up to the end that the topic has now where the job ends."""
-        lost = 0
-        while not self._stop.is_set():
-            copying = _Copying(self._plan, self._job, self._source, self._group, self._topic, self._to)
-            try:
-                copying.run(self._stop)
-                return
-            except LostTransactionError as error:
-                copying.drop()
-                lost = 0 if copying.commits else lost + 1
-                if lost == _TRIES:
-                    raise UserError(f"{self._source}: no transaction goes through, the last one because: {error}") from error
-                self._stop.wait(_AGAIN_SECONDS)
-            except BaseException:
-                copying.drop()
-                raise
+
+        def join() -> _Copying:
+            return _Copying(self._plan, self._job, self._source, self._group, self._topic, self._to, self._stop)
+
+        stay(join, self._source, self._stop)
 
 
 class _Copying:
     """From joining the group to leaving it, or to a lost transaction."""
 
-    def __init__(self, plan: Plan, job: Job, source: KafkaAddress, group: str, topic: Topic, to: Topic) -> None:
+    def __init__(self, plan: Plan, job: Job, source: KafkaAddress, group: str, topic: Topic, to: Topic, stop: threading.Event) -> None:
         self._plan, self._job, self._source, self._group = plan, job, source, group
-        self._topic, self._to = topic, to
+        self._topic, self._to, self._stop = topic, to, stop
         self._payloads = Payloads(plan.source, job.payload, job.schemas)
         self._places: dict[int, Place] = {}
         self._ends: dict[int, int] = {}
@@ -120,15 +107,16 @@ class _Copying:
         self._outbox = Outbox(source, f"{group}:{name}")
         self._consumer = member(source, group, name, self._said)
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self) -> bool:
         self._consumer.subscribe([self._topic.name], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-        while not stop.is_set() and not (self._ends and self._reached >= set(self._ends)):
-            messages = polled(self._consumer, _POLL_SECONDS)
+        while not self._stop.is_set() and not (self._ends and self._reached >= set(self._ends)):
+            messages = polled(self._consumer, POLL_SECONDS)
             if self._failed is not None:
                 raise self._failed
             self._take(messages)
             self._commit()
         self._consumer.close()
+        return not self._stop.is_set()
 
     def drop(self) -> None:
         self._outbox.abort()
@@ -184,10 +172,7 @@ class _Copying:
         if not self._outbox.dirty and not begins:
             return
         offsets = [TopicPartition(self._topic.name, number, place.offset, place.text()) for number, place in self._places.items()]
-        group = self._consumer.consumer_group_metadata()
-        if offsets and self._consumer.memberid() != self._member:
-            raise LostTransactionError("the group gave the partitions to another worker")
-        self._outbox.commit(offsets, group)
+        commit(self._outbox, self._consumer, self._member, offsets)
         self.commits += 1
 
     def _said(self, error: KafkaError) -> None:
@@ -226,6 +211,6 @@ class _Copying:
         for partition in partitions:
             self._places.pop(partition.partition, None)
         if self._outbox.dirty:
-            self._failed = LostTransactionError("the group gave the partitions to another worker")
+            self._failed = given_away()
         with suppress(KafkaException):
             consumer.incremental_unassign(partitions)

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from offbeat.core.ledger import Ledger
 from offbeat.engines.kafka.job import Status, Work
 from offbeat.engines.kafka.key_check import KeyCheck
-from offbeat.engines.kafka.membership import check_error, ending, member, standing_name
+from offbeat.engines.kafka.membership import POLL_SECONDS, check_error, commit, ending, given_away, member, standing_name
 from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place, grown
 from offbeat.engines.kafka.run_end import RunEnd
@@ -28,12 +28,11 @@ from offbeat.errors import UserError
 from offbeat.fold.late_files import Lateness
 from offbeat.fold.shard import Output
 from offbeat.io.kafka.asking import bounds, polled
-from offbeat.io.kafka.outbox import LostTransactionError, Outbox
+from offbeat.io.kafka.outbox import Outbox
 from offbeat.io.kafka.payloads import Payloads, Records
 
 _AT_ONCE = 10_000
 """Records of a poll at most."""
-_POLL_SECONDS = 0.1
 _BEHIND_COMMIT_SECONDS = 0.25
 """How long a transaction is open while records are waiting; else each poll is committed."""
 _STOP_SECONDS = 8.0
@@ -94,7 +93,7 @@ class Session:
     # -- what comes -----------------------------------------------------------------------------------------------------------
 
     def _poll(self) -> list[Message]:
-        messages = polled(self._consumer, _POLL_SECONDS, _AT_ONCE)
+        messages = polled(self._consumer, POLL_SECONDS, _AT_ONCE)
         if self._failed is not None:
             raise self._failed
         return messages
@@ -217,11 +216,7 @@ class Session:
             shard.place.outputs |= marks
         told = [(place, shard.place) for place, shard in self._shards.items() if marks or not shard.silent]
         offsets = [TopicPartition(*place, known.offset, known.text()) for place, known in told]
-        group = self._consumer.consumer_group_metadata()
-        # The client may have joined again by itself, as another member: what that one is given is not what these shards hold.
-        if offsets and self._consumer.memberid() != self._member:
-            raise LostTransactionError("the group gave the partitions to another worker")
-        self._outbox.commit(offsets, group)
+        commit(self._outbox, self._consumer, self._member, offsets)
         if self._side is not None and marks:
             self._side.stored()
         self._moved = False
@@ -334,7 +329,7 @@ class Session:
         for partition in partitions:
             self._shards.pop((partition.topic, partition.partition), None)
         if self._outbox.dirty:
-            self._failed = LostTransactionError("the group gave the partitions to another worker")
+            self._failed = given_away()
         with suppress(KafkaException):
             consumer.incremental_unassign(partitions)
 

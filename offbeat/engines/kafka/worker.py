@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pyarrow as pa
-from confluent_kafka import KafkaException
 
 from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.engines.kafka.job import Job, Status, Work
+from offbeat.engines.kafka.membership import stay
 from offbeat.engines.kafka.places import recreated
 from offbeat.engines.kafka.session import Session
 from offbeat.engines.kafka.topics import Cluster, look_up, partials_name, partials_topic
@@ -24,12 +24,6 @@ from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.snapshots import register
 from offbeat.errors import UserError
 from offbeat.io.kafka.outbox import LostTransactionError
-from offbeat.io.kafka.refusals import refused
-
-_TRIES = 10
-"""Transactions lost in a row after which it is not the brokers' bad hour."""
-_AGAIN_SECONDS = 1.0
-"""Before another try where a transaction was lost."""
 
 
 class KafkaEngine:
@@ -76,30 +70,13 @@ class KafkaEngine:
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Run:
         """Read, judge, send, until asked to stop or until the end that the job names."""
-        try:
-            return self._run(progress)
-        except KafkaException as error:
-            raise refused(str(self._work.job.source), error.args[0]) from error
-
-    def _run(self, progress: Callable[[Progress], None] | None) -> Run:
         work, result = self._work, self._work.result
         began = time.monotonic()
-        complete, lost = False, 0
-        while not complete and not work.stop.is_set():
-            session = Session(work, progress)
-            try:
-                complete = session.run()
-            except LostTransactionError as error:
-                # Nothing of it took place, or it all did: the committed offsets will say.
-                session.drop()
-                lost = 0 if session.commits else lost + 1
-                if lost == _TRIES:
-                    raise UserError(f"{work.job.source}: no transaction goes through, the last one because: {error}") from error
-                result.notes = [f"a transaction was lost and its rows folded again: {error}"]
-                work.stop.wait(_AGAIN_SECONDS)
-            except BaseException:
-                session.drop()
-                raise
+
+        def lost(error: LostTransactionError) -> None:
+            result.notes = [f"a transaction was lost and its rows folded again: {error}"]
+
+        complete = stay(lambda: Session(work, progress), work.job.source, work.stop, lost)
         result.seconds, result.complete = time.monotonic() - began, complete
         result.notes = [*work.plan.notes, *result.notes, *work.words]
         result.worst = work.worst.records(work.plan)
