@@ -12,13 +12,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import reduce
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pyarrow as pa
+from numba.core.registry import cpu_target
 
 from offbeat.core.chunk import Position
 from offbeat.core.extensions import SINKS, find
@@ -167,21 +170,29 @@ def _forked(job: Job, root: str) -> Ended:
         _child(job, root, send)
     os.close(send)
     with os.fdopen(receive) as pipe:
-        marks = pipe.read()
+        marks, modules = json.loads(pipe.read() or "[[], []]")
     _, status = os.waitpid(child, 0)
-    return Ended(os.waitstatus_to_exitcode(status), tuple(json.loads(marks or "[]")))
+    # What one process had to load, the next ones find there: that is most of the time that a job takes.
+    for name in modules:
+        with suppress(Exception):
+            import_module(name)
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    return Ended(os.waitstatus_to_exitcode(status), tuple(marks))
 
 
 def _child(job: Job, root: str, send: int) -> None:
     signal.alarm(_PATIENCE)  # whoever sleeps through it is ended by it
     steps = _Steps(root, job.die_at)
+    known = set(sys.modules)
     code = 1
     try:
         threading.settrace(steps.called)
         sys.settrace(steps.called)
         _drive(job, steps)
         sys.settrace(None)
-        os.write(send, json.dumps(steps.marks()).encode())
+        with os.fdopen(send, "w") as pipe:
+            json.dump([steps.marks(), sorted(sys.modules.keys() - known)], pipe)
         code = 0
     except Exception:
         sys.excepthook(*sys.exc_info())

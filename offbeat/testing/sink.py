@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,6 +93,7 @@ class _Place:
                 _hold(record[name] == wanted[name], f"{self.uri}: {name} is {record[name]!r}, {wanted[name]!r} was written")
 
 
+@cache
 def _by_place() -> dict[tuple[str, int, str], Record]:
     return {(record["alert_id"], record["revision"], record["status"]): record for records in sample_records() for record in records}
 
