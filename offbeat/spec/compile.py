@@ -159,15 +159,15 @@ def _source(spec: SourceSpec, scope: Scope, problems: Problems) -> SourcePlan:
 def _filter(spec: SourceSpec, where: str, scope: Scope, problems: Problems) -> FilterPlan | None:
     codes = Codes()
     own = spec.key.column
+    needs_column = f"; a condition on the key needs its column under `columns` too: `{own}: text`"
     # What is asked before a row has a key knows none.
-    compiler = Compiler({name: named for name, named in scope.items() if name != KEY}, codes)
+    own_scope = {name: named for name, named in scope.items() if name != KEY}
+    compiler = Compiler(own_scope, codes, hints=dict.fromkeys((own, KEY), needs_column) if own else {})
     try:
         value, tree = compiler.expression(where, "truth")
     except ExpressionError as error:
         for problem in error.problems:
-            asks_key = any(f"unknown column {name!r}" in problem for name in (own, KEY))
-            hint = f"; a condition on the key needs its column under `columns` too: `{own}: text`" if asks_key and own else ""
-            problems.add(("source", "where"), problem + hint)
+            problems.add(("source", "where"), problem)
         return None
     return FilterPlan(canonical(tree), compiler.builder.finish([value.handle]), codes.table(), codes.parts())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
+from types import MappingProxyType
 from typing import Literal
 
 from offbeat.core.expression_program import Op, Program
@@ -89,8 +90,10 @@ class Value:
 class Compiler:
     """Compiles trees over `scope` into one builder, so that several expressions share what they have in common."""
 
-    def __init__(self, scope: Scope, codes: Codes, builder: Builder | None = None) -> None:
+    def __init__(self, scope: Scope, codes: Codes, builder: Builder | None = None, hints: Mapping[str, str] = MappingProxyType({})) -> None:
+        """hints: what to do, said of a name that the scope does not have."""
         self.scope = scope
+        self.hints = hints
         self.codes = codes
         self.builder = builder or Builder()
         self.problems: list[str] = []
@@ -170,7 +173,8 @@ class Compiler:
         named = self.scope.get(node.value)
         if named is None:
             quotes = f"; put text in single quotes: '{node.value}'" if node.op == "quoted" else ""
-            return self.wrong(f"unknown column {node.value!r}" + (quotes or nearest(node.value, self.scope)))
+            hint = (quotes or nearest(node.value, self.scope)) + self.hints.get(node.value, "")
+            return self.wrong(f"unknown column {node.value!r}{hint}")
         if named.type == "text":
             return Value(self.builder.input(self.codes.use(node.value)), "text", column=node.value)
         return Value(self.builder.input(node.value), named.type)

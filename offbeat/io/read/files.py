@@ -9,7 +9,7 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -135,7 +135,7 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
             known = Path(name).stat()
             sure = found.sure or not folder
             files[real] = InputFile(name, found.kind, found.packing, key, known.st_size, path_columns(name), sure)
-        for real in _packed_copies([files[real] for real in files if real not in before]) if folder else ():
+        for real in _packed_copies({real: file for real, file in files.items() if real not in before}) if folder else ():
             copy = files.pop(real)
             left_out[copy.path] = f"{Path(copy.path).stem}, packed: that is read"
         if folder and len(files) == len(before) and left_out:
@@ -144,13 +144,16 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
     return FoundFiles(list(files.values()), list(left_out.items()))
 
 
-def _packed_copies(found: Sequence[InputFile]) -> Iterator[str]:
-    """Resolved paths of those that are another of them, packed (`a.csv.gz` beside `a.csv`): byte by byte, as a name may lie."""
-    plain = {file.path: file for file in found if not file.packing}
-    for file in found:
+def _packed_copies(found: Mapping[str, InputFile]) -> Iterator[str]:
+    """Resolved paths of those that are another of them, packed (`a.csv.gz` beside `a.csv`): byte by byte, as a name may lie.
+
+    found: by resolved path.
+    """
+    plain = {file.path: file for file in found.values() if not file.packing}
+    for real, file in found.items():
         other = plain.get(str(Path(file.path).with_suffix("")))
         if file.packing and other is not None and other.kind == file.kind and _same_bytes(file, other):
-            yield str(Path(file.path).resolve())
+            yield real
 
 
 def _same_bytes(file: InputFile, other: InputFile) -> bool:
