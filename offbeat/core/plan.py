@@ -333,6 +333,24 @@ class AbsencePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPlan:
+    """A detector for values beyond all that a key had before."""
+
+    name: str
+    type: str
+    features: tuple[str, ...]
+    """The features as text."""
+    inputs: tuple[int, ...]
+    """Outputs of the view's program, one a feature."""
+    limit: float
+    """How far beyond its range a value is flagged, in widths of it."""
+    leak: float
+    """Share of their distance to the mean by which the ends of the range move towards it with every value."""
+    warm_up: int
+    """Values of a feature before its first verdict."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExtensionPlan:
     """A stateless or incremental detector of another package."""
 
@@ -349,7 +367,7 @@ class ExtensionPlan:
     """Threshold on the raw score."""
 
 
-DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan | AbsencePlan | ExtensionPlan
+DetectorPlan = RulePlan | RangePlan | ModelPlan | PopulationPlan | AbsencePlan | RecordPlan | ExtensionPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbeat.core.clock import LocalTime
-from offbeat.core.plan import AbsencePlan, DetectorPlan, ExtensionPlan, ModelPlan, PopulationPlan, RangePlan, RulePlan, ViewPlan
+from offbeat.core.plan import AbsencePlan, DetectorPlan, ExtensionPlan, ModelPlan, PopulationPlan, RangePlan, RecordPlan, RulePlan, ViewPlan
 from offbeat.detectors.absence.absence import Absence
 from offbeat.detectors.detector import Detector, RawRows
 from offbeat.detectors.extension.adapters import Fitted, Keyed, Stateless, instance
@@ -16,6 +16,7 @@ from offbeat.detectors.implementation import implementation
 from offbeat.detectors.population.population import Population
 from offbeat.detectors.population.population_model import Method
 from offbeat.detectors.range.range import Range
+from offbeat.detectors.record.record import Record
 from offbeat.detectors.rule.rule import Rule
 from offbeat.detectors.spec import detector_types
 from offbeat.detectors.trained.shared_training import SharedTraining
@@ -52,6 +53,10 @@ def _range(plan: RangePlan, _: Surroundings) -> Detector:
 
 def _absence(plan: AbsencePlan, _: Surroundings) -> Detector:
     return Absence(plan)
+
+
+def _record(plan: RecordPlan, _: Surroundings) -> Detector:
+    return Record(plan)
 
 
 def _population(plan: PopulationPlan, around: Surroundings) -> Detector:
@@ -91,5 +96,6 @@ _MAKERS: Mapping[type[DetectorPlan], Callable[[Any, Surroundings], Detector]] = 
     ModelPlan: _trained,
     PopulationPlan: _population,
     AbsencePlan: _absence,
+    RecordPlan: _record,
     ExtensionPlan: _extension,
 }

@@ -15,7 +15,7 @@ from offbeat.core.batch import F64, I32, I64, NULL_INT, U64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.expression_program import inputs_of
 from offbeat.core.ledger import DetectorCounts, ViewCounts
-from offbeat.core.plan import AbsencePlan, DetectorPlan, RangePlan, RulePlan, ViewPlan
+from offbeat.core.plan import AbsencePlan, DetectorPlan, RangePlan, RecordPlan, RulePlan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays
 
@@ -69,10 +69,7 @@ class VerdictTally:
             names = sorted(frozenset[str]().union(*(inputs[output] for output in _outputs(plan))), key=lambda name: place[name])
             words = ("too few values in its window" if name in own else f"{name.removesuffix('@code')} is null" for name in names)
             self._read.append([(place[name], word, name in timed) for name, word in zip(names, words, strict=True)])
-        self._otherwise = tuple(
-            "an operation is null, such as a division by 0" if isinstance(plan, RulePlan | RangePlan) else "no model, or it abstains"
-            for plan in view.detectors
-        )
+        self._otherwise = tuple(_otherwise(plan) for plan in view.detectors)
         self._timed = view.rollup is None and any(timed for read in self._read for _, _, timed in read)
         self._spoke: U64 = np.zeros((0, -(-len(self._names) // _WORD)), np.uint64)
         self._last: I64 = np.zeros(0, np.int64)
@@ -137,6 +134,13 @@ class VerdictTally:
             self._spoke[:slots] = arrays["spoke"]
         if self._timed and len(arrays.get("last", ())) == slots:
             self._last[:slots] = arrays["last"]
+
+
+def _otherwise(plan: DetectorPlan) -> str:
+    """Why there is no verdict where nothing that the detector reads is null."""
+    if isinstance(plan, RulePlan | RangePlan):
+        return "an operation is null, such as a division by 0"
+    return "too few values yet" if isinstance(plan, RecordPlan) else "no model, or it abstains"
 
 
 def _outputs(plan: DetectorPlan) -> list[int]:

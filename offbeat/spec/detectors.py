@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from offbeat.core.expression_program import Program
-from offbeat.core.plan import AbsencePlan, DetectorPlan, ModelPlan, PopulationPlan, RulePlan, WindowPlan
+from offbeat.core.plan import AbsencePlan, DetectorPlan, ModelPlan, PopulationPlan, RecordPlan, RulePlan, WindowPlan
 from offbeat.detectors.spec import DetectorSpec
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.duration import over_length, positive_duration_ns, window_length
@@ -60,7 +60,7 @@ class DetectorCompiler:
         plan = spec.plan(name, self)
         settings = spec.model_dump(mode="json", exclude={"enabled"}, exclude_none=True)
         self.decides.append([name, self._canonical({former_name(spec.former, key): value for key, value in settings.items()})])
-        if isinstance(plan, ModelPlan | PopulationPlan):
+        if isinstance(plan, ModelPlan | PopulationPlan | RecordPlan):
             features = [self._texts[text] for text in plan.features]
             self.state_parts[f"views.{self._at[1]}.detectors.{name}"] = [spec.type, spec.training(), features]
         elif isinstance(plan, AbsencePlan):

@@ -36,6 +36,7 @@ DETECTORS: Mapping[str, Example] = {
         f"type: isolation_forest, features: [x, y, z], {_TRAINING}", f"type: isolation_forest, features: [z, y, x], {_TRAINING}", "chance"
     ),
     "quantile": Example("type: quantile, value: x, over: 20 rows", "type: quantile, value: x, over: 20 rows"),
+    "record": Example("type: record, features: [x, y, z], warm_up: 20", "type: record, features: [z, y, x], warm_up: 20"),
     "robust_covariance": Example(
         f"type: robust_covariance, features: [x, y, z], {_TRAINING}",
         f"type: robust_covariance, features: [z, y, x], {_TRAINING}",

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 from oracle_detectors import Life, Said, judge_range, judge_rule, severity
 from oracle_logic import Num, alert_id
-from oracle_spec import DAY, SECOND, Model, Pipeline, Range, Rollup, Row, Rule, View, farthest
+from oracle_record import RecordLife
+from oracle_spec import DAY, SECOND, Model, Pipeline, Range, Records, Rollup, Row, Rule, View, farthest
 from oracle_windows import Agg, Env, SlidingWindow
 
 BEFORE, GAP = "the row before", "seconds since it"
@@ -72,7 +73,9 @@ class _Folded:
     def __init__(self, view: View, seed: int, key: str) -> None:
         self.windows = [SlidingWindow(spec) for spec in view.windows]
         self.behind = [SlidingWindow(d.window) for d in view.detectors if isinstance(d, Range) and d.window]
-        self.lives = {d.name: Life(d, seed, key) for d in view.detectors if isinstance(d, Model)}
+        self.lives = {
+            d.name: Life(d, seed, key) if isinstance(d, Model) else RecordLife(d) for d in view.detectors if isinstance(d, Model | Records)
+        }
         self.before: tuple[int, Env] | None = None
         self.spoke: set[str] = set()
         """Detectors that had a verdict."""
@@ -340,7 +343,7 @@ class Oracle:
             for d, said in zip(view.detectors, detectors, strict=True):
                 if said.name in folded.lives:
                     folded.lives[said.name].explain(env, said)
-                elif not isinstance(d, Model):
+                elif isinstance(d, Rule | Range):
                     said.window = _held_against(d, folded, env, time_ns)
             severe = severity(detectors, dict(view.weights))
             spec = view.evidence()

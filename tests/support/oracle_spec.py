@@ -113,7 +113,18 @@ class Model:
     limit: float | None = None
 
 
-Detector = Rule | Range | Model
+@dataclass(frozen=True)
+class Records:
+    """A detector for values beyond all that their key had before."""
+
+    name: str
+    features: Mapping[str, Callable[[Env], Num]]
+    warm_up: int
+    limit: float
+    leak: float
+
+
+Detector = Rule | Range | Model | Records
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from case import Case, change, col, exact, gap, is_text, measured, plain
 from folders import ROOT
 from oracle_detectors import band, quantiles, zscore
 from oracle_logic import Num, absolute, as_number, compare, div, mod, same_text, sub
-from oracle_spec import DAY, SECOND, Column, Model, Pipeline, Rollup, Rule, View
+from oracle_spec import DAY, SECOND, Column, Model, Pipeline, Records, Rollup, Rule, View
 from oracle_trained import covariance, forest, half_spaces
 from oracle_windows import Agg, Window
 
@@ -65,6 +65,7 @@ views:
     detectors:
       forest: {type: isolation_forest, trees: 3, sample: 5, train_on: 10, retrain_every: 4, train_min: 5, contamination: 0.25}
       zscore: {type: zscore, over: 3 rows, min_values: 2, limits: {x: 1}}
+      record: {type: record, features: [x, move], warm_up: 3, limit: 0.1, leak: 0.02}
       spaces:
         {type: half_space_trees, trees: 3, depth: 4, features: [x, n],
          train_on: 10, retrain_every: 4, train_min: 5, contamination: 0.25}
@@ -78,6 +79,7 @@ views:
         {type: isolation_forest, trees: 2, sample: 6, features: [rows, total],
          train_on: 8, retrain_every: 2, train_min: 3, contamination: 0.3}
       high: {type: band, value: rows, width: 1, over: 6 rows, min_values: 2}
+      most: {type: record, features: [total], warm_up: 2, limit: 0.05, leak: 0}
 """,
     Pipeline(
         name="ensemble",
@@ -148,6 +150,7 @@ views:
                         Fraction(1, 4),
                     ),
                     zscore("zscore", {"x": (col("x"), 1.0)}, 2, rows=3),
+                    Records("record", {"x": col("x"), "move": col("move")}, 3, 0.1, 0.02),
                     Model("spaces", "half_space_trees", {"x": col("x"), "n": col("n")}, half_spaces(3, 4), 10, 4, 5, Fraction(1, 4)),
                 ),
             ),
@@ -165,6 +168,7 @@ views:
                         "forest", "isolation_forest", {"rows": col("rows"), "total": col("total")}, forest(2, 6), 8, 2, 3, Fraction(3, 10)
                     ),
                     band("high", "rows", col("rows"), 1.0, 2, rows=6),
+                    Records("most", {"total": col("total")}, 2, 0.05, 0.0),
                 ),
             ),
         ),

@@ -27,6 +27,8 @@ ID_DIGITS = 12
 DISTANCES = frozenset({"zscore", "band", "quantile"})
 """Types of detectors that hold values against a range: r, how far a value lies from its center in units of what is allowed, is their raw
 score, and a contribution below 0 lies below the center."""
+_SIDES = DISTANCES | {"record"}
+"""Types of which a contribution's sign is the side on which a value lies."""
 _LONGEST = 60
 _LONGEST_KEY = 40
 """Characters of a key that tables show: a UUID has 36."""
@@ -206,7 +208,7 @@ def compared(detector: Mapping[str, Any]) -> Any:
 def parts_are_signed(detector: Mapping[str, Any]) -> bool:
     """Whether a contribution below 0 makes the row look usual, and is no side of a range; only of models where the type is not told."""
     kind = detector.get("type")
-    return detector.get("model_version") is not None if kind is None else kind not in DISTANCES
+    return detector.get("model_version") is not None if kind is None else kind not in _SIDES
 
 
 def _nearness(feature: Mapping[str, Any]) -> float:

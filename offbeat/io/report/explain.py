@@ -156,6 +156,9 @@ def _said(detector: Mapping[str, Any], rule: RulePlan | None) -> str:
         return "a value that never varied before has changed."
     if raw is not None and kind in DISTANCES:
         return f"the greatest distance was {_of_limit(raw, voted)} its limit."
+    if raw is not None and kind == "record":
+        beside = _against_limit(raw, detector["threshold"], voted, upper=True, ratio=True)
+        return f"the greatest distance beyond a range was {number(raw)} of its width{beside}."
     if raw is not None:
         value = "the raw score" if observed is None else f"{measure} was {number(observed)}; its raw score"
         return f"{value} was {number(raw)}{_against_limit(raw, detector['threshold'], voted, upper=True, ratio=True)}."

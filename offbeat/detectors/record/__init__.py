@@ -1,0 +1,1 @@
+"""Values beyond all that a key had before."""
