@@ -116,9 +116,7 @@ def _words(found: Calibration) -> list[str]:
     words = []
     most, rates = found.budget.most(found.before.keys), found.rates
     if not found.met:
-        words.append(
-            f"no limits give as many as {found.budget.text}: milder ones give no more, or alerts that join to fewer incidents"
-        )
+        words.append(f"no limits give as many as {found.budget.text}: milder ones give no more, or alerts that join to fewer incidents")
     elif abs(found.off) > _FAR:
         told = f"{100 * found.off:+.0f} %, {rates['checked'][1]:.3g} a day"
         words.append(f"the days held out miss the budget ({told}): there are few of them, or they are unlike each other")

@@ -26,6 +26,8 @@ from offbeat.cli.label import EXAMPLES as LABEL_EXAMPLES
 from offbeat.cli.label import label
 from offbeat.cli.learn import EXAMPLES as LEARN_EXAMPLES
 from offbeat.cli.learn import learn
+from offbeat.cli.load import EXAMPLES as LOAD_EXAMPLES
+from offbeat.cli.load import load
 from offbeat.cli.notify import EXAMPLES as NOTIFY_EXAMPLES
 from offbeat.cli.notify import notify
 from offbeat.cli.quarantine import quarantine
@@ -72,6 +74,7 @@ def offbeat(
 
 app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=REPLAY_EXAMPLES)(replay)
+app.command(epilog=LOAD_EXAMPLES)(load)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=pipeline.LINT_EXAMPLES)(pipeline.lint)

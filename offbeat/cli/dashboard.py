@@ -29,9 +29,7 @@ def dashboard(
     ] = None,
     alerts: Annotated[
         str | None,
-        typer.Option(
-            "--alerts", metavar="URI", help="A file, folder or topic that `offbeat run --alerts` writes to.", show_default=False
-        ),
+        typer.Option("--alerts", metavar="URI", help="A file, folder or topic that `offbeat run --alerts` writes to.", show_default=False),
     ] = None,
     pipeline: Annotated[
         str | None,

@@ -6,11 +6,13 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from offbeat.cli.ending import BELOW_QUALITY, report, tidy
 from offbeat.cli.interruption import Interruption
 from offbeat.cli.kafka_address import address_of_topic
 from offbeat.cli.progress import Meter
+from offbeat.cli.replaying import readable
 from offbeat.cli.request import Request, quarantine_path
 from offbeat.cli.say import say
 from offbeat.cli.terminal import console
@@ -32,6 +34,35 @@ def execute(request: Request) -> int:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _PANDAS, FutureWarning)
         return _stream(request, plan) if request.from_kafka else _batch(request, plan)
+
+
+def load(source: str, target: str, pipeline: str | None, name: str | None, master: str | None) -> int:
+    """Load files into a topic; the exit code. Raises UserError for what a person can put right."""
+    address = address_of_topic(target)
+    plan, opened = readable(source, pipeline)
+    check_installed()
+    from offbeat.engines.spark.cancelling import Cancelling
+    from offbeat.engines.spark.load import load as run
+
+    stop = _Stop()
+    with warnings.catch_warnings(), Interruption(stop, live=False), running(master) as spark:
+        warnings.filterwarnings("ignore", _PANDAS, FutureWarning)
+        cancelling = Cancelling(spark)
+        stop.what = cancelling.stop
+        try:
+            done = run(spark, plan, opened, address, name or f"load.{uuid4().hex}")
+        except Exception:
+            if not cancelling.asked:
+                raise
+            say("interrupted; " + ("the same command goes on from here" if name else "with --resume NAME it could go on from here"))
+            return 130
+        finally:
+            cancelling.ended()
+    for note in [*opened.notes, *done.notes]:
+        say(note)
+    unread = f"; {done.left_out:,} skipped that are not rows of {plan.name}" if done.left_out else ""
+    say(f"{done.rows:,} row{'s' * (done.rows != 1)} of {len(opened.files):,} file{'s' * (len(opened.files) != 1)} in {address}{unread}")
+    return 0
 
 
 class _Stop:

@@ -42,9 +42,7 @@ class What(StrEnum):
 
 
 def incidents(
-    store: Annotated[
-        str, typer.Argument(metavar="STORE", help="sqlite:///FILE.db or postgresql://USER@HOST/NAME.", show_default=False)
-    ],
+    store: Annotated[str, typer.Argument(metavar="STORE", help="sqlite:///FILE.db or postgresql://USER@HOST/NAME.", show_default=False)],
     what: Annotated[What, typer.Argument(metavar="ACTION", help=", ".join(What) + ".")] = What.LIST,
     which: Annotated[
         list[str] | None,

@@ -28,9 +28,7 @@ class Label(StrEnum):
 def label(
     incident: Annotated[str, typer.Argument(metavar="INCIDENT", help="The first digits of an incident's id.", show_default=False)],
     what: Annotated[Label, typer.Argument(metavar="LABEL", help="real, false, or none to take it back.", show_default=False)],
-    store: Annotated[
-        str, typer.Option(metavar="STORE", help="sqlite:///FILE.db or postgresql://USER@HOST/NAME.", show_default=False)
-    ],
+    store: Annotated[str, typer.Option(metavar="STORE", help="sqlite:///FILE.db or postgresql://USER@HOST/NAME.", show_default=False)],
     why: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "",
     who: Annotated[str | None, typer.Option(metavar="NAME", help="Who says so.", show_default="the user's name")] = None,
     pipeline: RaisedBy = None,

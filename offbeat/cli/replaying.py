@@ -45,7 +45,7 @@ class TopicOptions:
 
 def send(source: str, target: str, pipeline: str | None, speed: float | None, topic: TopicOptions) -> None:
     """Replay `source` to `target`. Raises UserError for what a person can put right, BrokenPipeError where nobody reads on."""
-    plan, opened = _readable(source, pipeline)
+    plan, opened = readable(source, pipeline)
     rows = opened.in_order_of_time()
     line = _Line(plan.zone, shown=_terminal(target))
     if target.startswith(KAFKA):
@@ -85,7 +85,7 @@ def _to_topic(opened: FileSource, rows: ByTime, plan: Plan, target: str, speed: 
         writer.close()
 
 
-def _readable(source: str, pipeline: str | None) -> tuple[Plan, FileSource]:
+def readable(source: str, pipeline: str | None) -> tuple[Plan, FileSource]:
     """The plan that was named, or the first shipped one that finds its columns, and the source as it reads it."""
     if pipeline is not None:
         plan = load_plan(pipeline)

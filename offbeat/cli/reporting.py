@@ -75,9 +75,7 @@ def write(asked: Asked) -> Path:
     return write_report(asked.out, title, spans, figures_of(alerts, count, zone), cases, plan=plan, zone=zone, ledger=ledger)
 
 
-def _cases(
-    asked: Asked, alerts: pl.DataFrame, worst: list[pl.DataFrame], plan: Plan | None, zone: str
-) -> tuple[list[Case], int | None]:
+def _cases(asked: Asked, alerts: pl.DataFrame, worst: list[pl.DataFrame], plan: Plan | None, zone: str) -> tuple[list[Case], int | None]:
     """The worst incidents and how many there are; where the pipeline is not at hand, the worst alerts."""
     if plan is None or alerts["pipeline"].n_unique() > 1 or alerts["pipeline"][0] != plan.name:
         found = [record for frame in worst for record in records(frame)][: asked.top]

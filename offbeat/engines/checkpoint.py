@@ -96,9 +96,7 @@ class Checkpoint:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise UserError(
-                f"cannot write the state to {self._path}: {error.strerror}; the last committed state is still valid"
-            ) from error
+            raise UserError(f"cannot write the state to {self._path}: {error.strerror}; the last committed state is still valid") from error
 
     def keep_models(self, models: Mapping[str, bytes]) -> None:
         """Put models of all keys, by name, where other runs may take them from; see `_MODELS`."""

@@ -87,9 +87,7 @@ def longest_window(plans: Sequence[Plan]) -> Tolerance:
     return Tolerance(max((w.rows for w in windows), default=0), max((w.duration_ns for w in windows), default=0))
 
 
-def judge(
-    plan: Plan, source: Source, names: dict[tuple[str, str], str], progress: Callable[[Progress], None] | None = None
-) -> Judged:
+def judge(plan: Plan, source: Source, names: dict[tuple[str, str], str], progress: Callable[[Progress], None] | None = None) -> Judged:
     """Judge every row of the source and keep what the detectors in `names` (and votes) said.
 
     Memory: 9 bytes for each row and detector (score and vote), and 16 for each row (key, time, ordinal), twice that for a moment at the

@@ -75,9 +75,7 @@ class Corrections:
             self.notes.append(f"{has} the rows of {_counted(len(before))} read before{what}; nothing is new")
         return position
 
-    def put_right(
-        self, source: FileSource, position: Position, fold: Fold, add: Callable[[FileSource], dict[str, int]]
-    ) -> Position:
+    def put_right(self, source: FileSource, position: Position, fold: Fold, add: Callable[[FileSource], dict[str, int]]) -> Position:
         """Bring the state to where the source's files can be read on; returns the position there.
 
         `add` reads late files into closed windows and gives their rows by fingerprint. Raises UserError, with nothing changed, where
@@ -236,7 +234,6 @@ def _listed(paths: Sequence[str]) -> str:
     if len(paths) <= _NAMED:
         return ", ".join(paths)
     return f"{', '.join(paths[:_NAMED])} and {len(paths) - _NAMED} others"
-
 
 
 def _goes_on(fold: Fold, source: FileSource) -> bool:

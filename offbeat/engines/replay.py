@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import polars as pl
 
 from offbeat.core.batch import EVER, I64, NULL_INT
 from offbeat.core.plan import SourcePlan
-from offbeat.io.read.by_time import ByTime
+from offbeat.io.read.by_time import ByTime, Timed
 from offbeat.io.write.row_json import as_read, json_text
 
 _SOON = 0.002
@@ -57,7 +57,7 @@ class Clock:
 
 
 def replay(
-    source: ByTime,
+    source: Iterable[Timed],
     plan: SourcePlan,
     write: Callable[[Stretch], None],
     speed: float | None,

@@ -190,9 +190,7 @@ def by_name(settings: Settings) -> dict[str, Any]:
     return {".".join(path[1:2] + path[3:]): value for path, value in settings.items()}
 
 
-def settings_for(
-    text: str, run: Judged, factors: F64, shares: F64, overrides: Sequence[str] = ()
-) -> tuple[Settings, tuple[str, ...]]:
+def settings_for(text: str, run: Judged, factors: F64, shares: F64, overrides: Sequence[str] = ()) -> tuple[Settings, tuple[str, ...]]:
     """The settings that make each detector as strict, by their path in the file; and the detectors that have none."""
     spec = load(document_of(text), overrides).spec
     settings: Settings = {}

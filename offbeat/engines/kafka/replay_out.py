@@ -25,6 +25,8 @@ from offbeat.io.write.row_json import iso_time
 
 PARTITIONS = 4
 """Of a topic that is not there yet."""
+UNBOUNDED = {"retention.ms": "-1"}
+"""Brokers go by the records' own timestamps, which are event times: rows of last year would be gone in minutes."""
 _NS_A_MS = 1_000_000
 
 
@@ -49,9 +51,8 @@ class TopicWriter:
         """
         self._say, self._record = say, record
         self._address, self._every_ns, self._name = address, every_ns, name
-        # Brokers go by the records' own timestamps, which are event times: rows of last year would be gone in minutes.
         cluster = Cluster(address)
-        self._topic = cluster.create(address.topic, PARTITIONS, {"retention.ms": "-1"})
+        self._topic = cluster.create(address.topic, PARTITIONS, UNBOUNDED)
         self._kept_ms = _kept_ms(cluster, self._topic.name)
         self._group: str | None = None
         self._consumer: Consumer | None = None

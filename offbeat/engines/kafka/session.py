@@ -365,8 +365,10 @@ class Session:
             self._judge_quality(shards)
         # Rows of other workers may have what no row here had.
         unseen = unseen_in(shards) if len(shards) == self._topic.partitions else []
-        return unseen + late_words({0: self._topic.name}, {0: ledger.rows_in}, {0: late} if late.rows else {}, sortable=False) + remarks(
-            self._plan.quality, ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else ""
+        return (
+            unseen
+            + late_words({0: self._topic.name}, {0: ledger.rows_in}, {0: late} if late.rows else {}, sortable=False)
+            + remarks(self._plan.quality, ledger, most.untrained(), self._first_aside, unanswered[0] if all(unanswered) else "")
         )
 
     def _judge_quality(self, shards: Sequence[RowShard]) -> None:

@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -21,6 +20,7 @@ from offbeat.engines.remarks import outside_sessions, remarks
 from offbeat.engines.run_result import Run
 from offbeat.engines.sharding import shards_of
 from offbeat.engines.spark import tasks
+from offbeat.engines.spark.cancelling import Cancelling
 from offbeat.engines.spark.job import Job, Unit
 from offbeat.engines.spark.parts import Outputs, write_records
 from offbeat.engines.spark.rows import frame_of
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 _ROWS = "bucket int, unit int, seq int, data binary"
 _RECORDS = "part int, source int, kind string, data binary"
-_AGAIN_SECONDS = 0.1
-"""Between two attempts to stop what is under way."""
 _TASKS = 4
 """Tasks that read, by bucket: small files share one."""
 _ABOUT = "file int, print string, first bigint, last bigint"
@@ -52,8 +50,8 @@ def job_of_files(spark: SparkSession, plan: Plan, source: FileSource, buckets: i
     whole = Job(plan, buckets, merges(plan, buckets), units=[Unit((path,), (n,)) for n, path in enumerate(paths)])
     if len(set(source.keys)) < len(paths):
         # Files of one key, or of any: which comes first, and which is there twice.
-        found = _per_number(spark, len(paths), _TASKS * buckets).mapInArrow(tasks.about_files(whole), _ABOUT)
-        for row in _asked(found):
+        found = per_number(spark, len(paths), _TASKS * buckets).mapInArrow(tasks.about_files(whole), _ABOUT)
+        for row in asked(found):
             source.learn(row["file"], (row["print"], row["first"], row["last"]))
     keys = source.keys
     units = [Unit(tuple(paths[i] for i in unit), unit, _bucket(keys[unit[0]], buckets)) for unit in source.units()]
@@ -65,17 +63,21 @@ def _bucket(key: str | None, buckets: int) -> int:
     return -1 if key is None else int(shards_of(pl.Series([key]), buckets)[0])
 
 
+def placed_rows(spark: SparkSession, job: Job, table: DataFrame | None = None) -> DataFrame:
+    """The rows of a job's files, or of a table, each with the task of its bucket, in the order of the source."""
+    if table is not None:
+        rows = table.mapInArrow(tasks.read_table(job), _ROWS)
+    else:
+        rows = per_number(spark, len(job.units), _TASKS * job.buckets).mapInArrow(tasks.read_units(job), _ROWS)
+    return rows.repartitionById(job.buckets, rows["bucket"]).sortWithinPartitions("unit", "seq")
+
+
 def records(spark: SparkSession, job: Job, table: DataFrame | None = None) -> DataFrame:
     """What comes of the rows of a job's files, or of a table: see `tasks.RECORDS`."""
     if job.keyed_by_file:
-        folded = _per_number(spark, job.buckets, job.buckets).mapInArrow(tasks.fold_rows(job), _RECORDS)
+        folded = per_number(spark, job.buckets, job.buckets).mapInArrow(tasks.fold_rows(job), _RECORDS)
     else:
-        if table is not None:
-            rows = table.mapInArrow(tasks.read_table(job), _ROWS)
-        else:
-            rows = _per_number(spark, len(job.units), _TASKS * job.buckets).mapInArrow(tasks.read_units(job), _ROWS)
-        placed = rows.repartitionById(job.buckets, rows["bucket"]).sortWithinPartitions("unit", "seq")
-        folded = placed.mapInArrow(tasks.fold_rows(job), _RECORDS)
+        folded = placed_rows(spark, job, table).mapInArrow(tasks.fold_rows(job), _RECORDS)
     if not job.merges:
         return folded
     spread = folded.repartitionById(job.merges, folded["part"]).sortWithinPartitions("source")
@@ -89,12 +91,12 @@ def alerts_of(spark: SparkSession, job: Job, table: DataFrame | None = None) -> 
     return records(spark, job, table).mapInArrow(tasks.alert_rows(job), from_arrow_schema(tasks.columns_of(job.plan)))
 
 
-def _per_number(spark: SparkSession, count: int, parts: int) -> DataFrame:
+def per_number(spark: SparkSession, count: int, parts: int) -> DataFrame:
     """The numbers 0 to count - 1 in so many tasks, or one each."""
     return spark.range(0, count, 1, max(min(parts, count), 1))
 
 
-def _asked(frame: DataFrame) -> list[Any]:
+def asked(frame: DataFrame) -> list[Any]:
     """A few rows. Raises UserError where a task said so."""
     from pyspark.errors import PySparkException  # noqa: PLC0415 - slow to import
 
@@ -120,19 +122,11 @@ class SparkBatch:
         self._plan = dated(plan, source)
         self._buckets = buckets
         self._outputs = outputs
-        self._stopped, self._ended = False, Event()
+        self._cancelling = Cancelling(spark)
 
     def stop(self) -> None:
         """Ask the run to end at once; nothing of it stays."""
-        # Not from here: the thread that waits for Spark is the one that signals interrupt, and each thread talks to it by itself.
-        if not self._stopped:
-            self._stopped = True
-            Thread(target=self._cancel, daemon=True).start()
-
-    def _cancel(self) -> None:
-        """The next job may be about to begin."""
-        while not self._ended.wait(_AGAIN_SECONDS):
-            self._spark.sparkContext.cancelAllJobs()
+        self._cancelling.stop()
 
     def run(self) -> Run:
         """Read, judge, write. Raises UserError for what a person can put right; nothing half-written stays behind."""
@@ -140,17 +134,17 @@ class SparkBatch:
         try:
             job = job_of_files(self._spark, self._plan, self._source, self._buckets)
             job = replace(job, keep_raw=self._outputs.aside, alerts=self._outputs.alerts, outputs=self._outputs.begin())
-            found = _asked(records(self._spark, job).mapInArrow(write_records(job), _RECORDS))
-            if self._stopped:
+            found = asked(records(self._spark, job).mapInArrow(write_records(job), _RECORDS))
+            if self._cancelling.asked:
                 raise UserError("stopped")
             written = [row for row in found if row["kind"] == "written"]
             self._outputs.publish([json.loads(row["data"]) for row in sorted(written, key=lambda row: int(row["source"]))])
         except Exception:
-            if self._stopped:
+            if self._cancelling.asked:
                 return Run(self._plan.name, Ledger(), 0, time.monotonic() - began, complete=False, engine="spark")
             raise
         finally:
-            self._ended.set()
+            self._cancelling.ended()
             self._source.close()
             self._outputs.close()
         told = Told()

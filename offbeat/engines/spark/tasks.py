@@ -68,7 +68,7 @@ def about_files(job: Job) -> Task:
     """Of each file (one number a row) what the order of reading depends on."""
 
     def run(batches: Batches) -> Batches:
-        for number in _numbers(batches):
+        for number in numbers_in(batches):
             unit = job.units[number]
             (name, first, last), *_ = FileSource(job.plan.source, unit.paths).about()
             yield arrow_batch(ABOUT, [unit.numbers[0]], [name], [first], [last])
@@ -80,7 +80,7 @@ def read_units(job: Job) -> Task:
     """Of each unit (one number a row) its rows, by bucket."""
 
     def run(batches: Batches) -> Batches:
-        for number in _numbers(batches):
+        for number in numbers_in(batches):
             unit = job.units[number]
             notes = list[str]()
             for seq, chunk in enumerate(_chunks(job, unit, notes)):
@@ -109,10 +109,10 @@ def fold_rows(job: Job) -> Task:
 
     def run(batches: Batches) -> Batches:
         if job.keyed_by_file:
-            for bucket in _numbers(batches):
+            for bucket in numbers_in(batches):
                 yield from _fold(job, bucket, partial(_of_bucket, job, bucket))
             return
-        yield from _fold(job, this_task().partitionId(), partial(_arrived, job, batches))
+        yield from _fold(job, this_task().partitionId(), partial(arrived, job, batches))
 
     return run
 
@@ -168,7 +168,8 @@ def _plain(kind: Any) -> pa.DataType:
     return pa.string() if textual else kind
 
 
-def _numbers(batches: Batches) -> Iterator[int]:
+def numbers_in(batches: Batches) -> Iterator[int]:
+    """The numbers that a task was given, one a row."""
     for batch in batches:
         numbers: list[Any] = batch.column(0).to_pylist()
         yield from numbers
@@ -199,7 +200,7 @@ def _of_bucket(job: Job, bucket: int, notes: Notes) -> Iterator[Chunk]:
             notes += [(number, note) for note in said]
 
 
-def _arrived(job: Job, batches: Batches, notes: Notes) -> Iterator[Chunk]:
+def arrived(job: Job, batches: Batches, notes: Notes) -> Iterator[Chunk]:
     """Chunks of this bucket in their order."""
     known = []
     for batch in batches:

@@ -58,8 +58,13 @@ class KafkaAddress:
 
     def client(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """What a client of librdkafka is made with: `more`, the address's settings, and secrets from the environment (see `SECRETS`)."""
-        secrets = {name: os.environ[variable] for name, variable in SECRETS.items() if variable in os.environ}
-        return {"bootstrap.servers": self.brokers, "logger": _LOGGER, **more, **self.settings, **secrets}
+        known = {name: os.environ[variable] for name, variable in SECRETS.items() if variable in os.environ}
+        return {"bootstrap.servers": self.brokers, "logger": _LOGGER, **more, **self.settings, **known}
+
+
+def secrets() -> dict[str, str]:
+    """Those of `SECRETS` that are set here, by environment variable: for processes elsewhere that are to reach the same brokers."""
+    return {variable: os.environ[variable] for variable in SECRETS.values() if variable in os.environ}
 
 
 def kafka_address(text: str) -> KafkaAddress:
