@@ -62,6 +62,7 @@ def in_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return sorted(rows, key=lambda row: (row[1], row[0]))
 
 
+@pytest.mark.heavy
 def test_a_run_and_the_alerts_it_wrote_have_the_same_episodes(offbeat: Command) -> None:
     figures = ran(offbeat, "p.yaml", "r.csv", "--alerts", "a.jsonl", "--alerts", "a.parquet", "--episodes", "e.jsonl")
     assert figures["episodes"] == {"episodes": 6, "open": 2, "inhibited": 0, "muted": 0, "alerts_muted": 0, "alerts_below": 0}
@@ -74,6 +75,7 @@ def test_a_run_and_the_alerts_it_wrote_have_the_same_episodes(offbeat: Command) 
     assert result.episodes.equals(pl.read_parquet("again.parquet").cast(result.episodes.schema))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_run_in_parts_has_the_episodes_of_a_whole_one(offbeat: Command, workers: int) -> None:
     ran(offbeat, "p.yaml", "r.csv", "--episodes", "whole.jsonl")
@@ -244,6 +246,7 @@ def test_a_file_that_holds_something_else_is_not_written_over(offbeat: Command) 
         assert "it holds something else" in offbeat.refused("episodes", "a.jsonl", "--pipeline", "p.yaml", "--out", other)
 
 
+@pytest.mark.heavy
 def test_a_live_run_has_its_episodes_while_it_goes_on(offbeat: Command, feed: Callable[..., None]) -> None:
     seen: list[list[tuple[Any, ...]]] = []
     head, *rows = ROWS.splitlines()

@@ -82,6 +82,7 @@ def test_without_a_state_nothing_is_kept(bars: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_a_live_source_that_waits(tmp_path: Path) -> None:
     """Ctrl-C ends the wait for rows, too; the rows that come later find the windows as they were."""
     (tmp_path / "stream.yaml").write_text(STREAM)

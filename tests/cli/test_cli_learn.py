@@ -56,6 +56,7 @@ def label_all(offbeat: Command, store: str) -> None:
             assert (done.code, done.out.strip()) == (0, f"{ids[at][:12]} {said}")
 
 
+@pytest.mark.heavy
 def test_limits_by_hand(offbeat: Command, here: str) -> None:
     label_all(offbeat, here)
     figures = json.loads(offbeat("learn", here, "r.csv", "--pipeline", "p.yaml", "--json").out)
@@ -65,6 +66,7 @@ def test_limits_by_hand(offbeat: Command, here: str) -> None:
     assert Path("p.yaml").read_text() == PIPELINE, "nothing changes by itself"
 
 
+@pytest.mark.heavy
 def test_apply_and_roll_back(offbeat: Command, here: str) -> None:
     label_all(offbeat, here)
     on = ("learn", here, "--pipeline", "p.yaml", "--who", "ana")
@@ -86,6 +88,7 @@ def test_apply_and_roll_back(offbeat: Command, here: str) -> None:
     assert [one["why"] for one in kept][:2] == ["as it was", "learned from labels"]
 
 
+@pytest.mark.heavy
 def test_labels_survive_what_is_learned_from_them(offbeat: Command, here: str) -> None:
     """Limits are in no alert_id, so a run with others meets the same incidents."""
     label_all(offbeat, here)

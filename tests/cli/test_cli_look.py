@@ -47,6 +47,7 @@ def test_schema(offbeat: Command) -> None:
     assert json.loads(offbeat("schema").out)["title"] == "offbeat pipeline"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "parts.parquet"])
 def test_alerts_and_explain(offbeat: Command, ran: Path, name: str) -> None:
     table = offbeat("alerts", ran / name, "--limit", "3")

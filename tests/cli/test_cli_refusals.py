@@ -135,6 +135,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_bars(tmp_path_factory.mktemp("bars"), symbols=2, days=10, seed=1)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("words", [["--alerts", "-"], ["--json"], []])
 def test_standard_output_on_a_full_disk(bars: Path, words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
@@ -149,6 +150,7 @@ def test_a_full_disk(offbeat: Command, here: Path, bars: Path) -> None:
     assert offbeat.refused("run", "bars", bars, "--alerts", "out.jsonl") == "cannot write out.jsonl: No space left on device"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("out", ["out.jsonl", "out.parquet"])
 @pytest.mark.parametrize("state", [[], ["--state", "state"]])
 def test_a_file_that_may_not_grow(here: Path, bars: Path, out: str, state: list[str]) -> None:
@@ -175,6 +177,7 @@ def test_reading_what_is_not_there(offbeat: Command) -> None:
     assert " sessions from 2021-01-01 on" in offbeat.refused("generate", "bars", "--days", "100000", "--out", "x")
 
 
+@pytest.mark.heavy
 def test_the_shared_data_has_no_write_access_needed() -> None:
     """Nothing is ever written beside the sources."""
     if not DATA.is_dir():

@@ -26,6 +26,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_bars(tmp_path_factory.mktemp("bars"), symbols=2, days=5, seed=1)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("pipeline", "source", "rows"),
     [
@@ -53,6 +54,7 @@ def test_real_files_go_through(offbeat: Command, tmp_path: Path, pipeline: Path,
     assert figures["alerts"] or (str(pipeline), source) == ("bars", "bars_5min")  # there a bar never has one in the minute before it
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("file", sorted(p.name for p in (DATA / "bars_5min").glob("*.csv")) if DATA.is_dir() else [])
 def test_every_real_file_by_itself(offbeat: Command, file: str) -> None:
     done = offbeat("run", "bars", DATA / "bars_5min" / file, "--json")
@@ -108,6 +110,7 @@ def test_outputs_hold_the_same(offbeat: Command, bars: Path, tmp_path: Path) -> 
     assert read_alerts(names[0]).equals(read_alerts(names[1]))
 
 
+@pytest.mark.heavy
 def test_alerts_as_lines_on_standard_output(bars: Path) -> None:
     done = finished("run", "bars", bars, "--alerts", "-")
     assert done.code == 0
@@ -133,6 +136,7 @@ def test_a_second_run_has_nothing_new(offbeat: Command, bars: Path, tmp_path: Pa
     assert f"{json.loads(first.out)['rows_in']:,} rows of earlier runs" in again.out
 
 
+@pytest.mark.heavy
 def test_alerts_appear_while_rows_arrive(tmp_path: Path) -> None:
     (tmp_path / "stream.yaml").write_text(STREAM)
     running = process("run", tmp_path / "stream.yaml", "-", stdin=-1)
@@ -148,6 +152,7 @@ def test_alerts_appear_while_rows_arrive(tmp_path: Path) -> None:
     assert "20 rows" in out
 
 
+@pytest.mark.heavy
 def test_a_flood_of_live_alerts_is_cut_to_the_worst(tmp_path: Path) -> None:
     (tmp_path / "stream.yaml").write_text(STREAM.replace("v > 2 * m", "v > 0"))
     rows = tmp_path / "rows.ndjson"

@@ -28,6 +28,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.heavy
 def test_a_run_over_parquet_does_not_import_pandas(tmp_path: Path) -> None:
     """It would be half a second of each start."""
     zoned = pl.Series([1_700_000_000_000_000], dtype=pl.Int64).cast(pl.Datetime("us", "UTC"))

@@ -78,6 +78,7 @@ def said(text: str) -> set[str]:
     return set(FRAMES.sub(" ", re.sub(r" in [\d.]+ s\b|peak memory [\d,]+ MB", " ", text)).split())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("words", SHOWN, ids=" ".join)
 @pytest.mark.usefixtures("here")
@@ -133,6 +134,7 @@ def test_the_report_shows_the_gaps(offbeat: Command, monkeypatch: pytest.MonkeyP
         assert int(bars_seen.replace(",", "")) + int(bars_missing) == 6 * 375
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_help_fits(offbeat: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], width: int) -> None:
@@ -146,6 +148,7 @@ def test_commands_are_described_in_a_line(offbeat: Command, monkeypatch: pytest.
     assert "..." not in listed
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_examples_in_help_are_commands(offbeat: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     """All their options exist; `--help` keeps them from being carried out."""
@@ -160,6 +163,7 @@ def test_examples_in_help_are_commands(offbeat: Command, monkeypatch: pytest.Mon
         assert done.code == 0, (example, done.err)
 
 
+@pytest.mark.heavy
 def test_a_real_terminal(here: Path) -> None:
     """As the others, with the width from the terminal itself."""
     ours, theirs = pty.openpty()
@@ -182,6 +186,7 @@ def test_a_real_terminal(here: Path) -> None:
     assert sum(" > " in line for line in lines) >= 3
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("here")
 def test_several_keys(offbeat: Command) -> None:
     counts = dict(read_alerts("bars.jsonl")["key"].cast(pl.String).value_counts().iter_rows())

@@ -73,6 +73,7 @@ def forest_of(alerts: str) -> dict[tuple[str, str], tuple[float, float, int]]:
     }
 
 
+@pytest.mark.heavy
 def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = DOCS / "nightly-alerts.md"
@@ -98,6 +99,7 @@ def test_nightly_alerts(offbeat: Command, tmp_path: Path, monkeypatch: pytest.Mo
     assert days[0] > 2 * days[1], "most alerts of customers are those of spike_ratio"
 
 
+@pytest.mark.heavy
 def test_add_a_day(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's commands in their order; files are moved as it says, and corrected ones are made here."""
     monkeypatch.chdir(tmp_path)

@@ -84,6 +84,7 @@ def test_every_system_is_tested() -> None:
     assert {name: len(examples) for name, examples in sections().items()} == {name: len(found) for name, found in EXPECTED.items()}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("system", "number"), [(system, i) for system, found in EXPECTED.items() for i in range(len(found))])
 def test_the_example(offbeat: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, number: int) -> None:
     example, expected = sections()[system][number], EXPECTED[system][number]

@@ -72,6 +72,7 @@ def source(request: pytest.FixtureRequest, bars: Path, tmp_path: Path) -> str:
     return to
 
 
+@pytest.mark.heavy
 def test_every_source_gives_the_list_that_was_worked_out_by_hand(source: str, bars: Path, offbeat: Command) -> None:
     worst = records(bars)
     keys = sorted({alert["key"] for alert in worst})
@@ -161,6 +162,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.heavy
 def test_hostile_text_harms_nothing(new_store: NewStore, tmp_path: Path, offbeat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pipeline = {

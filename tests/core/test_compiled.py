@@ -59,6 +59,7 @@ def kernels(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.nbi"))
 
 
+@pytest.mark.heavy
 def test_beside_the_package_where_that_can_be_written(site: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     assert started(site, cache) == {"kept": False, "keeps": True, "loaded": 0}
@@ -67,6 +68,7 @@ def test_beside_the_package_where_that_can_be_written(site: Path, tmp_path: Path
     assert not cache.exists(), "nothing is made that is not needed"
 
 
+@pytest.mark.heavy
 def test_in_the_users_cache_where_the_package_cannot_be_written(site: Path, tmp_path: Path) -> None:
     (site / "offbeat" / "__pycache__").write_text("a file, so no folder")
     cache = tmp_path / "cache"
@@ -76,6 +78,7 @@ def test_in_the_users_cache_where_the_package_cannot_be_written(site: Path, tmp_
     assert (cache / "offbeat").stat().st_mode & 0o022 == 0, "others may not put kernels there"
 
 
+@pytest.mark.heavy
 def test_in_memory_where_neither_can_be_written(site: Path, tmp_path: Path) -> None:
     (site / "offbeat" / "__pycache__").write_text("")
     (tmp_path / "cache").write_text("")
@@ -84,6 +87,7 @@ def test_in_memory_where_neither_can_be_written(site: Path, tmp_path: Path) -> N
     assert not kernels(tmp_path)
 
 
+@pytest.mark.heavy
 def test_a_cache_that_everybody_may_write_is_not_read(site: Path, tmp_path: Path) -> None:
     (site / "offbeat" / "__pycache__").write_text("")
     cache = tmp_path / "cache"

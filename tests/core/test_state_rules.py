@@ -56,6 +56,7 @@ def verdicts(path: Path) -> dict[str, Any]:
     return {a["alert_id"]: d for a in records if a["view"] == "second" for d in a["detectors"] if d["name"] == "forest"}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_rule_leaves_the_models_alone(change: str, offbeat: Command, tmp_path: Path) -> None:
     head, rows = "k,t,price,flags,place,side", lines(600)

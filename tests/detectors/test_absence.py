@@ -193,6 +193,7 @@ def test_an_alert_is_withdrawn_when_rows_come(tmp_path: Path) -> None:
     assert stands.select("time", "status").rows() == [(32, "retracted"), (33, "retracted"), (37, "retracted"), (42, "final")]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(4))
 def test_increments_and_chunks_leave_what_one_run_leaves(tmp_path: Path, seed: int) -> None:
     """Keys at their own pace, so that days come that were missing; every kind of run says the same, to the last bit."""

@@ -152,6 +152,7 @@ def test_a_model_follows_from_rows_and_seed_alone() -> None:
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.heavy
 def test_order_of_columns_does_not_matter_but_for_chance() -> None:
     table = mixed(1000)
     rows = np.concatenate([table[:30], [[0.0, 500.0, 1.0, 100.0, 0.0], [4.0, 0.0, 2.0, 100.0, 4.0]]])

@@ -297,6 +297,7 @@ def test_scoring_changes_nothing() -> None:
     assert save(PLAN, model) == file
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("columns", "rows", "sample"), [(1, 2, 256), (3, 40, 256), (5, 900, 256), (4, 900, 100), (2, 900, 3), (3, 900, 2)])
 def test_the_walk_by_rank_is_the_walk_by_value_to_the_bit(columns: int, rows: int, sample: int) -> None:
     random = np.random.default_rng(rows)

@@ -51,6 +51,7 @@ def location_and_scatter(model: RobustCovariance) -> tuple[F64, F64]:
     return arrays["locations"][0], scatter
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("n", "p"), [(8000, 2), (5000, 6), (8000, 10)])
 def test_location_and_scatter_are_scikit_learns(n: int, p: int) -> None:
     """In units of the columns' sd. With fewer rows scikit-learn's own fits, from other random states, differ by more than 1 %."""

@@ -139,6 +139,7 @@ def day_of(job: Nightly, *days: Path) -> list[Path]:
     return [job.at(day) for day in days]
 
 
+@pytest.mark.heavy
 def test_day_by_day(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     job = Nightly(plan, tmp_path / "job")
     for begin, end in ((0, 10), (10, 11), (11, 12), (12, 21), (21, 22), (22, 23), (23, 24)):
@@ -147,6 +148,7 @@ def test_day_by_day(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     assert_as_one_run(job, run)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("by", [1, 3])
 def test_a_day_that_comes_late(plan: Plan, made: list[Path], tmp_path: Path, by: int) -> None:
     job = Nightly(plan, tmp_path / "job")
@@ -159,6 +161,7 @@ def test_a_day_that_comes_late(plan: Plan, made: list[Path], tmp_path: Path, by:
     assert_as_one_run(job, job.run(*day_of(job, *made[19 + by :])))
 
 
+@pytest.mark.heavy
 def test_days_before_a_late_one_stay_as_they_were_written(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     """Days 1 to 18 are in one file and closed as one; regions have nothing to judge again as neither day 18 nor the late one has any."""
     job = Nightly(plan, tmp_path / "job")
@@ -189,6 +192,7 @@ def none(day: pl.DataFrame) -> pl.DataFrame:
     return day.clear()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("change", "at"), [(one_half, 17), (twice_as_many, 17), (larger, 17), (none, 17), (larger, DAYS - 1), (none, DAYS - 1)]
 )
@@ -207,6 +211,7 @@ def test_a_corrected_day(plan: Plan, made: list[Path], tmp_path: Path, change: C
     assert job.run().ledger.as_dict() == run.ledger.as_dict()
 
 
+@pytest.mark.heavy
 def test_a_corrected_day_a_late_one_and_a_new_one_at_once(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     job = Nightly(plan, tmp_path / "job")
     job.put([*made[:15], *made[16:22]])
@@ -219,6 +224,7 @@ def test_a_corrected_day_a_late_one_and_a_new_one_at_once(plan: Plan, made: list
     assert_as_one_run(job, run)
 
 
+@pytest.mark.heavy
 def test_a_file_that_is_corrected_more_than_once_and_back(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     job = Nightly(plan, tmp_path / "job")
     job.put(made)
@@ -231,6 +237,7 @@ def test_a_file_that_is_corrected_more_than_once_and_back(plan: Plan, made: list
     assert_as_one_run(job, job.run())
 
 
+@pytest.mark.heavy
 def test_an_alert_that_a_correction_takes_away_is_withdrawn(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     job = Nightly(plan, tmp_path / "job")
     job.put(made)
@@ -250,6 +257,7 @@ def test_an_alert_that_a_correction_takes_away_is_withdrawn(plan: Plan, made: li
     assert_as_one_run(job, run)
 
 
+@pytest.mark.heavy
 def test_a_file_handed_over_twice(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     """The same content counts once, by whatever name; the same rows in another file are duplicates, by the pipeline's `unique`."""
     job = Nightly(plan, tmp_path / "job")
@@ -267,6 +275,7 @@ def test_a_file_handed_over_twice(plan: Plan, made: list[Path], tmp_path: Path) 
     assert_as_one_run(job, run)
 
 
+@pytest.mark.heavy
 def test_what_is_missing_is_asked_for(plan: Plan, made: list[Path], tmp_path: Path, offbeat: Command) -> None:
     job = Nightly(plan, tmp_path / "job")
     job.put(made)
@@ -283,6 +292,7 @@ def test_what_is_missing_is_asked_for(plan: Plan, made: list[Path], tmp_path: Pa
     assert_as_one_run(job, job.run())
 
 
+@pytest.mark.heavy
 def test_what_comes_out_of_order_is_late_where_the_rest_is_not_there(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     """Half a day came before; with its other half the keys' rows are in order only if both are read."""
     job = Nightly(plan, tmp_path / "job")
@@ -307,6 +317,7 @@ def test_what_comes_out_of_order_is_late_where_the_rest_is_not_there(plan: Plan,
     assert_as_one_run(job, run)
 
 
+@pytest.mark.heavy
 def test_a_file_that_overlaps_is_only_added_where_every_key_goes_on(plan: Plan, made: list[Path], tmp_path: Path) -> None:
     """Each file has some customers: the second begins before the first has ended, and nothing has to be read again."""
     job = Nightly(plan, tmp_path / "job")
@@ -370,6 +381,7 @@ def garbled(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("spoil", "when"),
     [

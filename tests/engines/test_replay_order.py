@@ -64,6 +64,7 @@ def read_back(lines: list[str], p: SourcePlan, monkeypatch: pytest.MonkeyPatch) 
     return rows_of(s.chunks(None), s.files)
 
 
+@pytest.mark.heavy
 @settings(max_examples=40)
 @given(st.lists(rows_of_a_file, min_size=1, max_size=4), st.sampled_from([2, 5, 1000]), st.sampled_from([20, 1 << 20]))
 def test_keys_keep_the_order_of_a_run(tmp_path_factory: pytest.TempPathFactory, contents: list[Any], run: int, block: int) -> None:

@@ -54,6 +54,7 @@ def test_trades_of_two_symbols(offbeat: Command, trades: Path, tmp_path: Path) -
     assert lines(tmp_path / "files.jsonl") == lines(tmp_path / "rows.jsonl") != []
 
 
+@pytest.mark.heavy
 def test_bars_go_by_standard_input_too(offbeat: Command, tmp_path: Path) -> None:
     bars = generate_bars(tmp_path / "bars", symbols=3, days=2, seed=3)
     (bars / "X__bad.csv").write_text("timestamp,open,high,low,close,volume\nnever,1,1,1,1,1\n")
@@ -106,6 +107,7 @@ def test_a_full_disk(offbeat: Command, trades: Path, monkeypatch: pytest.MonkeyP
     assert (done.code, done.err) == (2, "offbeat: cannot write standard output: No space left on device\n")
 
 
+@pytest.mark.heavy
 def test_progress_and_ctrl_c_while_it_waits_for_the_next_row(tmp_path: Path) -> None:
     (tmp_path / "stream.yaml").write_text(STREAM)
     (tmp_path / "x.csv").write_text("k,t,v\na,2024-01-01T00:00:00Z,1\na,2024-01-02T00:00:00Z,1\n")

@@ -61,6 +61,7 @@ def _whole(job: Job) -> tuple[Left, Fate]:
     return left(whole, run), fate
 
 
+@pytest.mark.heavy
 def test_a_run_with_a_state_leaves_what_one_without_leaves(job: Job) -> None:
     with_state, _ = _whole(job)
     bounded = replace(job, out=job.out.with_name("bounded"))
@@ -71,6 +72,7 @@ def test_a_run_with_a_state_leaves_what_one_without_leaves(job: Job) -> None:
     assert with_state["quarantine"], "and to have wrong rows"
 
 
+@pytest.mark.heavy
 def test_dying_at_any_steps(job: Job) -> None:
     expected, whole = _whole(job)
     steps = st.integers(0, whole.count - 1)

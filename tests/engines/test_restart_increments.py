@@ -47,6 +47,7 @@ def _assert_as_one_run(job: Job, run: Run, folder: Path) -> None:
     assert run.ledger.as_dict() == once.ledger.as_dict()
 
 
+@pytest.mark.heavy
 def test_days_of_bars(tmp_path: Path) -> None:
     """One file a symbol and day; alerts of rows come once and whole."""
     folder = generate_bars(tmp_path / "all", symbols=3, days=4, seed=9)
@@ -71,6 +72,7 @@ def test_days_of_bars(tmp_path: Path) -> None:
     assert set(alerts["revision"]) == {1}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(5))
 def test_keys_that_go_on_at_their_own_pace(tmp_path: Path, seed: int) -> None:
     """Each run brings some more rows of each key, so windows that several keys feed are judged again and again."""
@@ -92,6 +94,7 @@ def test_keys_that_go_on_at_their_own_pace(tmp_path: Path, seed: int) -> None:
     assert set(read_alerts(job.outputs[0])["status"]) == {"final", "retracted"}, "some window was an alert and is none"
 
 
+@pytest.mark.heavy
 def test_increments_that_die(tmp_path: Path) -> None:
     """Law 3 holds for a run that goes on: windows retracted and revised come once."""
     lines = disordered(ROLLED, 120, step=2400, reach=0, seed=3)

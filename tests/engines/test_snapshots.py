@@ -61,6 +61,7 @@ def test_refused(tmp_path: Path) -> None:
         Snapshots(tmp_path, "t", 0).put(1, A, b"")
 
 
+@pytest.mark.heavy
 def test_a_snapshot_that_another_worker_forgets_meanwhile(tmp_path: Path) -> None:
     """Two workers share a folder: the one that looks for the newest never meets a file that is gone by then."""
     writer, reader = (Snapshots(tmp_path, "topic", 0) for _ in range(2))

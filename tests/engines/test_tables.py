@@ -118,6 +118,7 @@ def test_a_day_is_replaced_also_by_nothing(uri: str) -> None:
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Asia/Kolkata"])
 def test_a_late_file_and_further_days_leave_what_one_run_leaves(uri: str, tmp_path: Path, zone: str) -> None:
     pipeline = {**PIPELINE, "source": {**PIPELINE["source"], "time": {"column": "at", "zone": zone}}}
@@ -306,6 +307,7 @@ def test_deltalake_is_imported_only_for_delta_tables() -> None:
     assert shown.split() == ["True", "False"]
 
 
+@pytest.mark.heavy
 def test_the_page_shows_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offbeat: Command) -> None:
     monkeypatch.chdir(tmp_path)
     page = DOCS / "tables-out.md"

@@ -97,6 +97,7 @@ CHILD = textwrap.dedent("""
 """)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("scheme", ["", "delta:"])
 def test_kill_9_during_a_write_leaves_the_old_day_whole(tmp_path: Path, scheme: str) -> None:
     uri = f"{scheme}{tmp_path / 'out'}"

@@ -104,6 +104,7 @@ def same(found: pl.DataFrame, wanted: pl.DataFrame, exact: list[str], near: dict
             assert a is b is None or a == pytest.approx(b, rel=1e-9, abs=1e-9), name
 
 
+@pytest.mark.heavy
 def test_baselines(written: Path, expected: dict[str, pl.DataFrame]) -> None:
     wanted = expected["days"].filter(pl.col("days") >= 14).with_columns(pl.col("days").cast(pl.Float64))
     names = {"sessions": "n", "total_mb": "mb", "max_mb": "top"}

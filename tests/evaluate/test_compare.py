@@ -325,6 +325,7 @@ def test_help_has_examples(offbeat: Command) -> None:
     assert "offbeat compare trades" in done.out.split("Examples:")[1]
 
 
+@pytest.mark.heavy
 def test_standard_input(tmp_path: Path) -> None:
     pipeline, source = stream(tmp_path)
     rows = [json.dumps({"k": k, "t": t, "v": float(v)}) for k, t, v in (line.split(",") for line in source.read_text().splitlines()[1:])]

@@ -99,6 +99,7 @@ def read(uri: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+@pytest.mark.heavy
 def test_a_plain_one_passes(sink: Path) -> None:
     check_sink(lambda name: f"{sink.name}:Lines://{sink.parent}/{name}", read, crashes=2)
 

@@ -71,6 +71,7 @@ def test_the_pages_pipeline(tmp_path: Path) -> None:
     assert (first["type"], first["observed"], first["threshold"], first["voted"]) == ("my_detectors:Cusum", 3.0, 8.0, True)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["test_cusum", "test_river", "test_population"])
 def test_the_pages_classes_keep_the_promises(page: Page, name: str) -> None:
     getattr(page.checks, name)()

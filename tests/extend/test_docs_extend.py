@@ -73,6 +73,7 @@ def test_a_sink_with_a_position_goes_on_where_a_run_ended(offbeat: Command, modu
     assert sorted(path.name for path in Path("alerts").iterdir()) == ["000001.csv", "000002.csv"]
 
 
+@pytest.mark.heavy
 def test_the_sinks_of_the_page_keep_the_contract(modules: Modules, tmp_path: Path) -> None:
     page = modules("write-a-sink.md")
     check_sink(lambda name: f"my_sinks:Sqlite://{tmp_path}/{name}.db", page["test_my_sinks"].in_database, crashes=3)

@@ -16,6 +16,7 @@ def read(uri: str) -> list[dict[str, Any]]:
     return alert_records(read_alerts(uri).to_arrow()) if Path(uri).exists() else []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_the_files_that_runs_write(tmp_path: Path, ending: str) -> None:
     check_sink(lambda name: str(tmp_path / f"{name}.{ending}"), read, crashes=6)

@@ -20,6 +20,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "text",
     [

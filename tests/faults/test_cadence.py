@@ -48,6 +48,7 @@ def jumps(path: Path) -> list[tuple[str, str]]:
     return sorted((a["key"], a["time"][:16]) for a in alerts if any(d["name"] == "price_jump" and d["voted"] for d in a["detectors"]))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".ndjson"])
 @pytest.mark.parametrize(
     ("step", "said"),

@@ -159,6 +159,7 @@ def test_klines_of_two_units(offbeat: Command) -> None:
     assert (told["rows_in"], told["scored"], told["quarantined"]) == (10, 10, {})
 
 
+@pytest.mark.heavy
 @carriers
 def test_nulls_numbers_and_times_in_spellings_of_their_own(offbeat: Command, tmp_path: Path, write: Writer) -> None:
     r"""A date and a time in two columns, 1.234,50 for 1234.5, and - or \N for nothing."""
@@ -186,6 +187,7 @@ def test_nulls_numbers_and_times_in_spellings_of_their_own(offbeat: Command, tmp
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("file", ["nulls.csv", "nulls.parquet", "nulls.ndjson"])
 def test_the_nulls_of_hive(offbeat: Command, tmp_path: Path, file: str) -> None:
     table = pl.read_csv(TELECOM / "nulls.csv", infer_schema=False)

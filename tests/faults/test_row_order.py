@@ -68,6 +68,7 @@ def _disordered(how: str) -> pl.DataFrame:
     return ticks().reverse() if how == "backwards" else ticks()[order]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("how", ["backwards", "shuffled"])
 @pytest.mark.parametrize("ending", list(WRITERS))
 def test_sorted_files(tmp_path: Path, offbeat: Command, pipeline: Path, right: list[str], ending: str, how: str) -> None:

@@ -217,6 +217,7 @@ def test_keys_of_file_names_keep_their_dots(tmp_path: Path, offbeat: Command, na
     assert alerts(tmp_path / "a.jsonl")["key"].to_list() == [key]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("factor", [1.0, 1e-3, 1e9])
 @pytest.mark.parametrize(("off", "wrong"), [(0.0, {}), (1e-12, {}), (0.9e-9, {}), (1.1e-9, {"high": 1}), (1e-6, {"high": 1})])
 def test_a_billionth_is_no_mistake(tmp_path: Path, offbeat: Command, factor: float, off: float, wrong: dict[str, int]) -> None:
@@ -261,6 +262,7 @@ def test_which_version_counts(tmp_path: Path, offbeat: Command, keep: str, right
     assert said(figures, "quality.keep=last") == (keep == "first")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("after", [1, 5, 7])
 def test_versions_on_both_sides_of_a_pause(tmp_path: Path, after: int) -> None:
     """A feed that pauses anywhere: a row goes on waiting for its last version."""
@@ -343,6 +345,7 @@ def _gate_rows(unfit: int, late: int) -> str:
     return "k,t,v\n" + "".join(f"A,2024-03-01T10:{m:02}:00Z,{v}\n" for m, v in zip(minutes, values, strict=True))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("unfit", "late", "code"), [(0, 0, 0), (2, 4, 0), (3, 0, 3), (0, 5, 3), (20, 0, 3)])
 def test_input_that_is_worse_than_tolerated(tmp_path: Path, offbeat: Command, unfit: int, late: int, code: int) -> None:
     """10 % of twenty rows are two, 20 % are four. Alerts are written in any case."""
@@ -355,6 +358,7 @@ def test_input_that_is_worse_than_tolerated(tmp_path: Path, offbeat: Command, un
         assert alerts(tmp_path / "a.jsonl").height == figures["alerts"]
 
 
+@pytest.mark.heavy
 def test_the_quality_of_a_night_is_its_own(tmp_path: Path, offbeat: Command) -> None:
     """Good nights before do not make up for a bad one, nor does a bad one spoil those after it."""
     (tmp_path / "gate.yaml").write_text(GATE)
@@ -381,6 +385,7 @@ def test_what_is_mostly_wrong_stands_at_the_top(tmp_path: Path, offbeat: Command
     assert "good.csv" not in done.out
 
 
+@pytest.mark.heavy
 def test_two_files_of_one_key(tmp_path: Path, offbeat: Command) -> None:
     """As share classes were before keys kept their dots: named at the top with both files."""
     for name, price in (("BRK.A", 600000), ("BRK.B", 400)):
@@ -419,6 +424,7 @@ def _batch(strays: Sequence[tuple[str, str]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["k", "t", "v", "kind"], orient="row")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "strays",
     [

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("here")
 # -- files known by path and content -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("spelled", ["in", "./in", "../{name}/in", "{absolute}", "link", "in/*.csv"])
 def test_a_correction_under_another_spelling_of_the_path(offbeat: Command, here: Path, spelled: str) -> None:
     for number in range(1, 10):
@@ -76,6 +77,7 @@ def test_a_file_corrected_again_while_a_correction_is_worked_in() -> None:
     assert times("a.jsonl") == ["01-03T00"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("into", "ending"), [([(1, 2, 3, 4)], "csv"), ([(1, 2), (3, 4)], "parquet"), ([(2, 4), (1, 3)], "ndjson")])
 @pytest.mark.parametrize("pipeline", ["p.yaml", "days.yaml"])
 def test_rows_put_into_other_files_between_nights(offbeat: Command, pipeline: str, into: Sequence[Sequence[int]], ending: str) -> None:
@@ -123,6 +125,7 @@ WRITERS: dict[str, Callable[[str, Sequence[tuple[str, float]]], object]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("ending", "order"), [("csv", 1), ("csv", 2), ("ndjson", 2), ("parquet", 1), ("parquet", 2), ("csv.gz", 1)])
 def test_a_file_that_grew_does_not_alert_again_on_its_former_last_row(offbeat: Command, ending: str, order: int) -> None:
     """Two files grow in turns: of each only what was added is read."""
@@ -186,6 +189,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_state_says_so_in_one_line_and_offers_a_way_on(offbeat: Command, whole: Path, name: str) -> None:
     DAMAGES[name](whole)
@@ -264,6 +268,7 @@ def test_an_empty_feed_decides_nothing(offbeat: Command, feed: Callable[..., Non
     assert figures["state"]["alerts"] == len(times("a.jsonl")) == 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("stop", range(1, 7))
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_is_stopped_after_any_batch_reads_each_row_once(stop: int, workers: int) -> None:

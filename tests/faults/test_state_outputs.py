@@ -108,6 +108,7 @@ def _copy_and_truncate(path: Path) -> None:
     os.truncate(path, 0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("state", [False, True])
 @pytest.mark.parametrize(
     ("out", "happens", "kept"),

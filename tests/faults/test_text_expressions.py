@@ -107,6 +107,7 @@ def test_as_duckdb_has_it(offbeat: Command, tmp_path: Path, ending: str) -> None
     assert min(len(days), len(hours), len(rows)) > 30
 
 
+@pytest.mark.heavy
 def test_with_a_state_and_other_workers(offbeat: Command, tmp_path: Path) -> None:
     """Sets within the state, in closed windows, and added up over shards, above and below 256 values; a late file among them."""
     many = calls(9000).with_columns(other=pl.format("+{}", pl.col("n") % 700), caller=pl.lit("c") + (pl.col("n") % 4).cast(pl.String))

@@ -65,6 +65,7 @@ def table(folder: Path, values: list[tuple[float, float]], form: str = "csv") ->
 # -- plateaus ---------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 def test_a_plateau_of_rows(offbeat: Command, tmp_path: Path) -> None:
     """7,497 times 5.0, three times 6.0: the three are odd, whatever the tree; nothing else."""
     figures, alerts = ran(offbeat, tmp_path, FAULTS / "telecom/plateau_rows.yaml", FAULTS / "telecom/plateau_rows.csv.gz")
@@ -73,6 +74,7 @@ def test_a_plateau_of_rows(offbeat: Command, tmp_path: Path) -> None:
     assert votes(alerts) == {"forest": 3, "hst": 3}
 
 
+@pytest.mark.heavy
 def test_a_plateau_of_days(offbeat: Command, tmp_path: Path) -> None:
     """60 customers, 98 % of whose days are alike: on no day more than a few of them are flagged."""
     _, alerts = ran(offbeat, tmp_path, FAULTS / "telecom/plateau_days.yaml", FAULTS / "telecom/plateau_days.csv.gz")
@@ -98,6 +100,7 @@ SERIES: dict[str, Callable[[], list[tuple[float, float]]]] = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", SERIES)
 def test_few_distinct_rows(offbeat: Command, tmp_path: Path, name: str) -> None:
     """Of a series of few distinct rows no more than 2 c are flagged, by any trained detector."""
@@ -245,6 +248,7 @@ views:
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("when", "floor", "v", "w", "severity"),
     [

@@ -215,6 +215,7 @@ def restored(fold: EpisodeFold) -> EpisodeFold:
     return other
 
 
+@pytest.mark.heavy
 @given(streams(), st.sampled_from([(0.6, 0.3), (0.6, 0.6), (0.0, 0.0)]))
 def test_equals_the_oracle(records: list[Alert], levels: tuple[float, float]) -> None:
     opens, holds = levels

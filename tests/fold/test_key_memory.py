@@ -32,6 +32,7 @@ def one_more(fold: Fold) -> None:
     fold.feed(0, fold.prepare(0, cut(last, last.frame.height - 1, last.frame.height)))
 
 
+@pytest.mark.heavy
 def test_a_trained_key_with_full_history_holds_little(full: Fold) -> None:
     found = array_bytes(full)
     assert KEYS > AT_HAND

@@ -47,6 +47,7 @@ def _table(pipeline: Pipeline, rows: list[Row]) -> pl.DataFrame:
     return pl.DataFrame([series.cast(pl.Datetime("ns", "UTC")) if series.name == "time" else series for series in columns])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("case", [BUFFERED, PLAIN, SIDES, ROLLED], ids=lambda case: case.name)
 def test_a_table_gives_the_oracles_alerts(case: Case) -> None:
     spec: dict[str, Any] = safe_load(case.text())

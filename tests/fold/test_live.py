@@ -29,6 +29,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.heavy
 def test_rows_are_judged_when_they_come(stream: Path, tmp_path: Path) -> None:
     """Alerts before the pipe closes: for rows fed one at a time, within milliseconds when warm, and for many at once; Ctrl-C keeps them."""
     out = tmp_path / "out.jsonl"
@@ -59,6 +60,7 @@ def test_rows_are_judged_when_they_come(stream: Path, tmp_path: Path) -> None:
     running.communicate()
 
 
+@pytest.mark.heavy
 def test_replay_into_run(tmp_path: Path, stream: Path) -> None:
     """At 600x a minute takes 0.1 s: the first alerts are there long before the last row."""
     (tmp_path / "rows.ndjson").write_text("".join(ROWS) + ROWS[-1].replace("2024-01-01T00", "2024-01-01T09"))

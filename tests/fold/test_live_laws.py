@@ -222,6 +222,7 @@ def bounded(plan: Plan, feed: Feed) -> Live:
     return run.end()
 
 
+@pytest.mark.heavy
 @plans
 def test_chunking_of_every_record(name: str) -> None:
     """Early, provisional, final and retracted: none depends on how the rows were cut, nor on their being fed one by one."""
@@ -238,6 +239,7 @@ def test_chunking_of_every_record(name: str) -> None:
     law()
 
 
+@pytest.mark.heavy
 @plans
 def test_every_final_once(name: str) -> None:
     """With punctuation and then the end of the input each alert is final exactly once, and the finals are the bounded run's alerts."""
@@ -254,6 +256,7 @@ def test_every_final_once(name: str) -> None:
     law()
 
 
+@pytest.mark.heavy
 @plans
 def test_silent_replay(name: str) -> None:
     """From a snapshot on, rows that were fed before are fed again in other chunks: the same records, those emitted before among them."""
@@ -290,6 +293,7 @@ def _spread(feed: Feed, live: Live, *, moved: bool = False) -> Live:
     return live.end()
 
 
+@pytest.mark.heavy
 @plans
 @pytest.mark.parametrize(("shards", "moved"), [(2, False), (7, False), (3, True)])
 def test_sharding_live(name: str, shards: int, moved: bool) -> None:
@@ -307,6 +311,7 @@ def test_sharding_live(name: str, shards: int, moved: bool) -> None:
     law()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("shards", [2, 5])
 def test_early_alerts_of_many_shards(shards: int) -> None:
     """While no window is closed, what is said early does not depend on the shards: each limit crossed, at the row that crosses it."""
@@ -327,6 +332,7 @@ def test_early_alerts_of_many_shards(shards: int) -> None:
     law()
 
 
+@pytest.mark.heavy
 @plans
 def test_remote_merge(name: str) -> None:
     """Shards hand over packed deltas at commits of any size to a merge shard, which is restored on the way: the same finals and ledger."""

@@ -166,6 +166,7 @@ def standing(alerts: pl.DataFrame) -> list[dict[str, Any]]:
     return kept.sort("view", "key", "time").to_dicts()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("seed", "sizes"), [(1, [1]), (2, [7, 1, 40]), (3, [120]), (5, [2, 90])])
 def test_in_the_end_it_is_the_bounded_run(tmp_path: Path, seed: int, sizes: list[int]) -> None:
     """Whatever arrived together: the same alerts to the last digit, each final once, the same ledger; and some came early, none twice."""
@@ -205,6 +206,7 @@ def _crossings(rows: list[Call]) -> dict[tuple[str, int], list[tuple[int, set[st
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("seed", "sizes"), [(11, [1]), (31, [1000]), (31, [13, 2])])
 def test_early_is_at_the_row_that_crosses(tmp_path: Path, seed: int, sizes: list[int]) -> None:
     """An alert for each limit that a day crosses, at the row that does it, however many rows came together."""
@@ -290,6 +292,7 @@ def test_a_live_run_without_a_state_keeps_no_old_windows(tmp_path: Path, monkeyp
     assert max(versions) == 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [11, 12])
 def test_killed_and_started_again(tmp_path: Path, seed: int) -> None:
     """With `--state`: one early alert a window, and in the end what a bounded run says, wherever it was killed."""
@@ -328,6 +331,7 @@ def test_a_feed_that_ends_and_goes_on(tmp_path: Path) -> None:
     assert [(ledger.rows_in, ledger.pending) for ledger in ledgers] == [(12, 12), (14, 14), (14, 0)]
 
 
+@pytest.mark.heavy
 def test_call_records_whole(tmp_path: Path) -> None:
     """The shipped pipeline with all its detectors, the forest over all customers and absence among them, on made records."""
     records = tmp_path / "records"

@@ -27,6 +27,7 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("key", [{"mapping": {f"k{i}": f"g{i % 7}" for i in range(KEYS)}}, "tower"])
 def test_targets_learnt_on_two_threads(key: object) -> None:
     """Towers are integers written out, more than a few in each part: these have a table of their own."""

@@ -17,6 +17,7 @@ from offbeat.fold.spread import merges, spread
 from offbeat.fold.wire import pack, unpack
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PLANS)
 def test_spread_merges(name: str) -> None:
     """However rows are spread over shards, windows over merges, and in whatever order the merges hear of them."""

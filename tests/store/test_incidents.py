@@ -56,6 +56,7 @@ def minutes(incident: Incident) -> tuple[str, str, int]:
     return incident.episode["start"][11:16], incident.episode["end"][11:16], incident.episode["alerts"]
 
 
+@pytest.mark.heavy
 def test_a_late_alert_that_merges_two_episodes_keeps_the_acknowledgement(put: Put, opened: Callable[..., Incidents]) -> None:
     put(0, 10, 50)
     with opened() as incidents:
@@ -116,6 +117,7 @@ STATES = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("does", "state", "reopened"), STATES)
 def test_an_alert_that_comes_later(put: Put, opened: Callable[..., Incidents], does: str, state: str, reopened: bool) -> None:
     put(0)
@@ -202,6 +204,7 @@ def test_the_store_has_the_episodes_of_the_run(offbeat: Command, put: Put, store
     newest.close()
 
 
+@pytest.mark.heavy
 def test_through_the_command(offbeat: Command, put: Put, store: str) -> None:
     put("a 0", "b 5")
     on = ("incidents", store)

@@ -92,6 +92,7 @@ def subject(mail: Any) -> str:
     return str(email.header.make_header(email.header.decode_header(mail["Subject"])))
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("here")
 def test_a_mail_tells_what_fired_and_each_alert_once(
     store: str, offbeat: Command, mails: tuple[int, list[Any]], http: Receiver, monkeypatch: pytest.MonkeyPatch
@@ -123,6 +124,7 @@ def test_a_mail_tells_what_fired_and_each_alert_once(
     assert message["message"].split("\n\n")[0].endswith("|7.5|2024-01-02 08:30:00 IST")
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("here")
 def test_a_receiver_that_is_dead_loses_nothing_and_holds_up_nobody(store: str, offbeat: Command, http: Receiver) -> None:
     dead = f"json://127.0.0.1:{free_port()}/?retry=0"
@@ -225,6 +227,7 @@ def test_a_test_message(store: str, offbeat: Command, http: Receiver) -> None:
     assert http.got[0]["title"] == "offbeat: a test"
 
 
+@pytest.mark.heavy
 def test_incidents_are_told_once_and_nothing_of_what_is_muted_or_done_with(
     here: Path, store: str, offbeat: Command, http: Receiver
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_stream_waits_for_a_store_that_is_gone_and_loses_nothing(
     assert b"only for tests" not in b"".join(file.read_bytes() for file in Path("state").rglob("*") if file.is_file())
 
 
+@pytest.mark.heavy
 def test_a_password_is_never_shown_nor_kept(here: Path, postgres: postgres_server.Server, offbeat: Command, tmp_path: Path) -> None:
     csv(here / "a.csv", *day(1, 0, 2))
     without = postgres.database()
@@ -188,6 +189,7 @@ def test_prune_removes_what_is_old_and_nothing_else(here: Path, store: str, offb
     assert "--older-than" in offbeat.refused("store", "prune", store)
 
 
+@pytest.mark.heavy
 def test_explain_finds_alert_and_row_in_the_store(store: str, tmp_path: Path, offbeat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     generate_bars(tmp_path / "bars", symbols=2, days=3, seed=6)
@@ -202,6 +204,7 @@ def test_explain_finds_alert_and_row_in_the_store(store: str, tmp_path: Path, of
     assert offbeat.refused("explain", "ffff" * 8, "--alerts", store).startswith("no alert ")
 
 
+@pytest.mark.heavy
 def test_alerts_are_shown_as_they_come(here: Path, store: str) -> None:
     package.run("p.yaml", csv(here / "in/1.csv", *day(1, 0, 2)), alerts=store)
     running = process("alerts", store, "--follow", "--key", "a")

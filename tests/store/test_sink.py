@@ -64,6 +64,7 @@ def last_lines() -> set[str]:
     return {line for _, line in best.values()}
 
 
+@pytest.mark.heavy
 def test_records_come_back_byte_for_byte_in_whatever_order_they_came(store: str) -> None:
     tables = [table.slice(at, 9) for table in sample_alerts() for at in range(0, table.num_rows, 9)]
     random.Random(5).shuffle(tables)
@@ -90,6 +91,7 @@ def test_the_same_alert_judged_by_other_limits_replaces_the_former(store: str) -
         assert {alert.record["severity"] for alert in there.since(0)} == {0.125, 0.25}
 
 
+@pytest.mark.heavy
 def test_two_writers_at_once_lose_nothing_and_readers_see_every_change(new_store: NewStore) -> None:
     uri = new_store()
     tables = [table.slice(at, 3) for table in sample_alerts() for at in range(0, min(table.num_rows, 150), 3)]

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from io_plans import keyed, read, rows_of, source
@@ -44,6 +45,7 @@ def meant(walls: list[datetime | None]) -> list[int | None]:
 steps = st.one_of(st.integers(0, 40), st.just(-60), st.integers(-90, 90), st.none())
 
 
+@pytest.mark.heavy
 @given(st.lists(steps, min_size=1, max_size=40), st.integers(20, 400), st.integers(0, 40))
 def test_each_row_means_what_the_rows_before_tell(moves: list[int | None], block: int, cut: int) -> None:
     """Minutes from one row to the next; None: a row without a time, which says nothing about the next."""

@@ -53,6 +53,7 @@ def judged(offbeat: Command, path: Path, out: Path) -> tuple[dict[str, object], 
     return {k: figures[k] for k in ("rows_in", "scored", "warming_up", "late", "duplicate", "quarantined", "alerts")}, out.read_bytes()
 
 
+@pytest.mark.heavy
 def test_real_trades_give_the_alerts_of_their_csv_bit_for_bit(offbeat: Command, aig: tuple[bytes, bytes], tmp_path: Path) -> None:
     text, raw = aig
     csv = put(tmp_path / "AIG.csv", text)
@@ -134,6 +135,7 @@ def test_a_live_recording(tmp_path: Path, sent: bool) -> None:
             assert rows_of(chunks[: stop + 1], s.files) + rest == got
 
 
+@pytest.mark.heavy
 def test_any_block_size_and_any_restart_give_the_same_rows(aig: tuple[bytes, bytes], tmp_path: Path) -> None:
     path = put(tmp_path / "a.dbn.zst", transcoded(aig[1][: 360 + 48 * 1000], "dbn", "zstd"))
     whole = read(source(trades_plan(), path))

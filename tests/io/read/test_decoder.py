@@ -76,6 +76,7 @@ def agree(name: str, records: list[bytes | None], gap: bytes = b"") -> None:
     assert repr(got[0].rows()) == repr(expected[0].rows())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PLANS)
 @settings(max_examples=40)
 @given(data=st.data())

@@ -58,6 +58,7 @@ def merged_by_head(files: dict[str, list[tuple[str, int, int]]]) -> dict[str, li
 rows_of_a_file = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.integers(0, 9)), max_size=12)
 
 
+@pytest.mark.heavy
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(st.lists(rows_of_a_file, min_size=1, max_size=4), st.booleans())
 def test_order_of_a_key_over_files(tmp_path: Path, contents: list[list[tuple[str, int, int]]], spill: bool) -> None:

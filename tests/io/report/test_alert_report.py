@@ -55,6 +55,7 @@ def test_a_day_is_one_of_the_pipelines_zone(offbeat: Command, ran: Path) -> None
     assert "No alerts." in (ran / "none.html").read_text()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("form", ["a.parquet", "parts.parquet", "store"])
 def test_the_same_from_everywhere(offbeat: Command, ran: Path, form: str) -> None:
     uri = f"sqlite:///{ran}/a.db" if form == "store" else str(ran / form)

@@ -63,6 +63,7 @@ def test_many_commits_leave_few_files(tmp_path: Path) -> None:
     assert sorted(pl.read_parquet(tmp_path / "q.parquet" / "*.parquet")["n"]) == list(range(200)), "and for anybody's reader"
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("small")
 def test_the_state_before_the_last_one_can_be_gone_back_to(tmp_path: Path) -> None:
     """Its parts are there as it knows them, however many were merged meanwhile."""
@@ -88,6 +89,7 @@ def test_parts_that_are_large_are_left_alone(tmp_path: Path, monkeypatch: pytest
     sink.close(True)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("small")
 def test_dying_at_any_step_of_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads the folder then, and whoever goes on, finds every committed row once."""

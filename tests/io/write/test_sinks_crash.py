@@ -106,6 +106,7 @@ def killed(run: Callable[[], None]) -> bool:
     return died
 
 
+@pytest.mark.heavy
 @forgotten
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
 @pytest.mark.parametrize("again", [None, 0, 7])

@@ -216,6 +216,7 @@ LIMITED = textwrap.dedent("""
 """)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["file", "parts"])
 @pytest.mark.parametrize("size", ["small", "large"])
