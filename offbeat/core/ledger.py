@@ -52,12 +52,15 @@ class ViewCounts:
     no_spread: Counter[str] = field(default_factory=Counter)
     """DETECTOR.VALUE of range detectors → rows or windows in which the value was left out because its baseline had no spread."""
     detectors: dict[str, DetectorCounts] = field(default_factory=dict)
+    in_cooldown: int = 0
+    """Rows or windows that the vote made alerts and that were not raised, as they came in the cooldown of a stronger one."""
 
     def add(self, other: ViewCounts) -> None:
         self.windows += other.windows
         self.scored += other.scored
         self.warming_up += other.warming_up
         self.abstained += other.abstained
+        self.in_cooldown += other.in_cooldown
         self.no_spread = self.no_spread + other.no_spread
         for name, counts in other.detectors.items():
             self.detectors.setdefault(name, DetectorCounts()).add(counts)
@@ -69,6 +72,7 @@ class ViewCounts:
     def as_dict(self) -> dict[str, Any]:
         """The counts as `--json` prints them."""
         counts = {"windows": self.windows, "scored": self.scored, "warming_up": self.warming_up, "abstained": self.abstained}
+        counts |= {"in_cooldown": self.in_cooldown}
         detectors = {name: found.as_dict() for name, found in self.detectors.items()}
         return {**counts, "no_spread": dict(sorted(self.no_spread.items())), "detectors": detectors}
 

@@ -400,6 +400,10 @@ class ViewPlan:
     """Windows over columns and features that detectors asked for themselves; not shown in alerts."""
     weights: tuple[Part, ...] = ()
     """Empty: the severity is that of the detector furthest over its threshold."""
+    cooldown_rows: int = 0
+    """So many rows of the key after an alert only a stronger one is raised; 0: `cooldown_ns` says how long."""
+    cooldown_ns: int = 0
+    """0 as well: every alert is raised."""
 
 
 LINKED_WINDOWS = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,11 +23,20 @@ class Decisions:
     voters: I32
     severity: F64
     level: I8
+    strength: F64
+    """(m,) r of the detector that voted and is furthest over its threshold."""
     judged: Bools
     """(n,) at least one detector gave a verdict."""
     scored: int
     warming_up: int
     abstained: int
+
+    def only(self, kept: Bools) -> Decisions:
+        """Those of the reported rows that are marked in `kept` (m,)."""
+        if kept.all():
+            return self
+        parts = {name: getattr(self, name)[kept] for name in ("index", "alert", "votes", "voters", "severity", "level", "strength")}
+        return replace(self, **parts)
 
 
 @compiled
@@ -72,7 +81,7 @@ def _severity(i: int, score: F64, voted: Bools, v: int, k: int, ratios: F64, kin
 @compiled
 def _decide(
     score: F64, voted: Bools, exceedance: F64, at_least: int, limits: F64, before: Bools, ratios: F64, kinds: I64, weights: F64,
-    index: I64, alert: Bools, votes: I32, voters: I32, severity: F64, level: I8, judged: Bools, counts: I64,
+    index: I64, alert: Bools, votes: I32, voters: I32, severity: F64, level: I8, strength: F64, judged: Bools, counts: I64,
 ) -> int:
     m = 0
     detectors = score.shape[0]
@@ -104,6 +113,7 @@ def _decide(
             votes[m] = v
             voters[m] = k
             severity[m] = s
+            strength[m] = r
             level[m] = 0
             for j in range(len(limits)):
                 if s > limits[j]:
@@ -138,12 +148,14 @@ class Vote:
     def decide(self, score: F64, voted: Bools, exceedance: F64, before: Bools, ratios: F64) -> Decisions:
         """The first three (detectors, n); `before` (n,) marks rows to report in any case, or is empty; `ratios` (len(self.ratios), n)."""
         n = score.shape[1]
-        index, severity = np.empty(n, np.int64), np.empty(n)
+        index, severity, strength = np.empty(n, np.int64), np.empty(n), np.empty(n)
         votes, voters, level = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int8)
         alert, judged, counts = np.empty(n, np.bool_), np.empty(n, np.bool_), np.zeros(3, np.int64)
         m = _decide(
             score, voted, exceedance, self._at_least, self._limits, before, ratios, self._kinds, self._weights,
-            index, alert, votes, voters, severity, level, judged, counts,
+            index, alert, votes, voters, severity, level, strength, judged, counts,
         )  # fmt: skip
         scored, warming_up, abstained = counts.tolist()
-        return Decisions(index[:m], alert[:m], votes[:m], voters[:m], severity[:m], level[:m], judged, scored, warming_up, abstained)
+        return Decisions(
+            index[:m], alert[:m], votes[:m], voters[:m], severity[:m], level[:m], strength[:m], judged, scored, warming_up, abstained
+        )

@@ -20,6 +20,7 @@ from offbeat.core.plan import Plan, ViewPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import EARLY, FINAL, RETRACTED, AlertBlock
+from offbeat.decide.cooldown import Cooldown
 from offbeat.decide.vote import Decisions
 from offbeat.detectors.detector import DetectorInput, Kind, Verdicts
 from offbeat.features.expanding import ExpandingFold
@@ -34,7 +35,7 @@ from offbeat.fold.verdict_tally import VerdictTally
 _FEW = 256
 """Up to this many keys, names are picked one by one."""
 _NOBODY: Bools = np.zeros(0, np.bool_)
-_DETECTORS, _RAW, _TALLY = "(detectors)", "(raw rows)", "(verdicts)"
+_DETECTORS, _RAW, _TALLY, _COOLDOWN = "(detectors)", "(raw rows)", "(verdicts)", "(cooldown)"
 """Stand among the names of windows in the state, where no window can be called so."""
 
 
@@ -119,6 +120,8 @@ class View:
         self._rebuild = Rebuild(view, columns, fixed, plan.codes, scales) if can_rebuild(view) else None
         self._detectors = DetectorSet(view, plan.seed, self._rebuild)
         self._tally = VerdictTally(view, columns + self._features + behind, self._detectors.judges(Kind.ROWS))
+        cools = view.cooldown_rows or view.cooldown_ns
+        self._cooldown = Cooldown(view.cooldown_rows, view.cooldown_ns) if cools else None
         self._levels = ("low", *(name for name, _ in reversed(view.levels)))
         self._evidence = evidence_window(view)
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
@@ -157,6 +160,8 @@ class View:
         if self._rebuild is not None:
             numbers = self._rebuild.show(rows.columns, rows.integers, len(keys))
         decisions = self._detectors.judge(DetectorInput(keys.names, rows.slots, rows.time_ns, outputs, numbers), before)
+        if self._cooldown is not None:
+            decisions = self._cooled(self._cooldown, len(keys), rows, decisions, before)
         if self.observer is not None:
             self.observer(BatchResult(rows, features, outputs, self._detectors.verdicts, decisions))
         self.counts.scored += decisions.scored
@@ -202,7 +207,16 @@ class View:
 
     def _judge_open(self, keys: KeyTable, rows: Rows, features: F64) -> Decisions:
         outputs, nobody = self._machine.run(rows.columns, features), np.zeros(len(rows.slots), np.int64)
-        return self._detectors.judge(DetectorInput(keys.names, rows.slots, rows.time_ns, outputs, nobody, Kind.OPEN), _NOBODY)
+        found = self._detectors.judge(DetectorInput(keys.names, rows.slots, rows.time_ns, outputs, nobody, Kind.OPEN), _NOBODY)
+        if self._cooldown is not None:
+            self._cooldown.cool(len(keys), rows.slots, rows.time_ns, found.index, found.alert, found.strength, folds=False)
+            found = found.only(found.alert)
+        return found
+
+    def _cooled(self, cooldown: Cooldown, keys: int, rows: Rows, found: Decisions, before: Bools) -> Decisions:
+        """Without the alerts that come in the cooldown of a stronger one; those that were raised in an earlier revision are retracted."""
+        self.counts.in_cooldown += cooldown.cool(keys, rows.slots, rows.time_ns, found.index, found.alert, found.strength)
+        return found.only(found.alert | before[found.index] if len(before) else found.alert)
 
     def early_votes(self, keys: KeyTable, rows: Rows, features: F64) -> tuple[Bools, Bools]:
         """(d, n) which detectors vote on n open windows as they stand, and (n,) where that makes an alert; `features` as in `early`."""
@@ -368,6 +382,8 @@ class View:
             out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
         # The detectors take up their last batch now, and with it come its raw rows.
         out |= prefixed(_DETECTORS, self._detectors.snapshot(keys)) | prefixed(_TALLY, self._tally.snapshot(keys))
+        if self._cooldown is not None:
+            out |= prefixed(_COOLDOWN, self._cooldown.snapshot(keys))
         return out if self._rebuild is None else out | prefixed(_RAW, self._rebuild.snapshot(keys))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
@@ -376,6 +392,8 @@ class View:
             window.restore(under(window.plan.name, arrays))
         if self._rebuild is not None:
             self._rebuild.restore(under(_RAW, arrays))
+        if self._cooldown is not None:
+            self._cooldown.restore(under(_COOLDOWN, arrays), names)
         self._tally.restore(under(_TALLY, arrays), len(names))
         self._detectors.restore(under(_DETECTORS, arrays), names)
 

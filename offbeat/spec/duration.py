@@ -75,6 +75,13 @@ def window_length(text: str) -> tuple[int, int]:
     return 0, rows
 
 
+def cooldown_length(text: str) -> tuple[int, int]:
+    """(nanoseconds, rows) of a view's `cooldown`: one of the two is 0. Raises ValueError."""
+    if in_cadences(text):
+        raise ValueError(f"a cooldown is a duration such as 1h or a number of rows such as '100 rows', not {text!r}")
+    return window_length(text)
+
+
 def past_length(text: str) -> tuple[int, int]:
     """As `window_length`; (0, 0) for `all`, the whole past."""
     return (0, 0) if text.strip() == "all" else window_length(text)

@@ -25,6 +25,7 @@ from offbeat.spec.other_detectors import as_plain, of_another_package
 from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
     Cadence,
+    Cooldown,
     Day,
     DecimalMark,
     Duration,
@@ -397,6 +398,12 @@ class ViewSpec(Settings):
     detectors: dict[Name, Detector] = Field(min_length=1, description="Detectors by name; `type` says which kind.")
     vote: VoteSpec = Field(default=VoteSpec(), description="How many detectors must agree.")
     severity: SeveritySpec = Field(default=SeveritySpec(), description="How bad an alert is, and what the levels are called.")
+    cooldown: Cooldown | None = Field(
+        default=None,
+        description="After an alert of a key, so many of its rows (or so long) only a stronger one is raised: one that is further over its "
+        "threshold than the last. Those that are not raised are counted. Default: every alert is raised.",
+        examples=["100 rows", "1h"],
+    )
 
 
 class DimensionSpec(Settings):

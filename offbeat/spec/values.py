@@ -16,6 +16,7 @@ from offbeat.spec.duration import (
     ROWS_PATTERN,
     cadence_ns,
     calendar_day,
+    cooldown_length,
     duration_ns,
     instant_ns,
     past_length,
@@ -117,6 +118,7 @@ Duration = Annotated[str, _checked(duration_ns), _pattern(PATTERN), Called("dura
 PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTERN), Called("duration")]
 Cadence = Annotated[str, _checked(cadence_ns), _pattern(f"{PATTERN}|^auto$"), Called("duration or auto")]
 Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}"), Called("duration or rows")]
+Cooldown = Annotated[str, _checked(cooldown_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
 Past = Annotated[
     str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}|^all$"), Called("duration, rows or all")
 ]

@@ -11,7 +11,7 @@ from offbeat.core.expression_program import certain
 from offbeat.core.plan import KEY, AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
-from offbeat.spec.duration import duration_ns, over_length, past_length
+from offbeat.spec.duration import cooldown_length, duration_ns, over_length, past_length
 from offbeat.spec.empty_windows import FILL, low_rules
 from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.identity import former_name
@@ -131,6 +131,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
             f"only absence detectors vote on a missing window; with {absences} of them, {spec.vote.quorum} votes can never be reached",
         )
     gone = [found for found in made if found is not None and found.name in off]
+    cooldown_ns, cooldown_rows = (0, 0) if spec.cooldown is None else cooldown_length(spec.cooldown)
     weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, gone, problems)
     if len(problems) > before:
         return None
@@ -145,12 +146,15 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         levels=tuple(spec.severity.levels.items()),
         backgrounds=tuple(compiler.backgrounds),
         weights=weights,
+        cooldown_rows=cooldown_rows,
+        cooldown_ns=cooldown_ns,
     )
     decides = {
         "detectors": compiler.decides,
         former_name(spec.vote.former, "quorum"): spec.vote.quorum,
         "levels": [list(level) for level in view.levels],
         "weights": [[part.name, part.weight] for part in weights],
+        **({} if spec.cooldown is None else {"cooldown": [cooldown_ns, cooldown_rows]}),
     }
     return CompiledView(view, state, decides)
 

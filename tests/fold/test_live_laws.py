@@ -61,10 +61,12 @@ views:
     rollup: {key: who, size: 1h, columns: {total: sum(mb)}}
     windows: {past: {over: 6h, min_rows: 2, features: {usual: mean(total)}}}
     detectors: {much: {type: rule, early: true, when: total > 2 * usual}}
+    cooldown: 3 rows
   place:
     rollup: {key: place, size: 15m, where: mb > 1, columns: {total: sum(mb)}}
     windows: {past: {over: 3h, min_rows: 3, features: {usual: mean(total)}}}
     detectors: {much: {type: rule, when: total > 2 * usual}}
+    cooldown: 1h
 """
 """Neither view alone says what became of a row."""
 FILLED = NEITHER.replace("size: 1h,", "size: 1h, fill: zero,").replace("size: 15m,", "size: 15m, fill: zero,")

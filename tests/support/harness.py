@@ -153,7 +153,7 @@ def ledger_of(oracle: Oracle) -> Record:
         "pending": ledger.pending,
         "quarantined": dict(sorted(ledger.quarantined.items())),
         "views": {
-            name: {each: counter[each] for each in ("windows", "scored", "warming_up", "abstained")}
+            name: {each: counter[each] for each in ("windows", "scored", "warming_up", "abstained", "in_cooldown")}
             | {"no_spread": {value: n for value, n in sorted(counter.items()) if "." in value}}
             | {"detectors": _by_detector(counter, [d.name for view in oracle.pipeline.views if view.name == name for d in view.detectors])}
             for name, counter in ledger.views.items()
@@ -168,7 +168,7 @@ def _by_detector(counter: Mapping[str, int], names: Sequence[str]) -> Record:
 
 def comparable(plain: Record, pipeline: Pipeline) -> Record:
     """The package's ledger as the oracle can know it: every view is there, also one that no row has reached."""
-    nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "no_spread": {}}
+    nothing = {"windows": 0, "scored": 0, "warming_up": 0, "abstained": 0, "in_cooldown": 0, "no_spread": {}}
     never: dict[str, Any] = {"verdicts": 0, "votes": 0, "none": {}, "warming_up": {}}
     for view in pipeline.views:
         plain["views"].setdefault(view.name, {**nothing, "detectors": {d.name: never for d in view.detectors}})

@@ -79,6 +79,23 @@ class _Folded:
         self.before: tuple[int, Env] | None = None
         self.spoke: set[str] = set()
         """Detectors that had a verdict."""
+        self.judged = 0
+        self.raised: list[tuple[int, int, float]] = []
+        """Alerts: the number of the row, its time, and by how much of its threshold the furthest vote was there."""
+
+    def quiet(self, view: View, time_ns: int, strength: float) -> bool:
+        """Whether the row that would now be an alert does not exceed all alerts of the cooldown before it."""
+        if not view.cooldown_rows and not view.cooldown_ns:
+            return False
+        recent = [
+            said
+            for number, at, said in self.raised
+            if (self.judged - number <= view.cooldown_rows if view.cooldown_rows else time_ns - at <= view.cooldown_ns)
+        ]
+        if any(strength <= said for said in recent):
+            return True
+        self.raised.append((self.judged, time_ns, strength))
+        return False
 
 
 @dataclass
@@ -339,7 +356,11 @@ class Oracle:
         counter["windows"] += view.rollup is not None
         counter.update(f"{d.name}.{term}" for d in detectors for term in d.no_spread)
         counter["warming_up" if not voters else "abstained" if voters < view.quorum else "scored"] += 1
-        if voters >= view.quorum and votes >= view.quorum:
+        folded.judged += 1
+        fires = voters >= view.quorum and votes >= view.quorum
+        if fires and folded.quiet(view, time_ns, max(d.r or 0.0 for d in detectors if d.voted)):
+            counter["in_cooldown"] += 1
+        elif fires:
             for d, said in zip(view.detectors, detectors, strict=True):
                 if said.name in folded.lives:
                     folded.lives[said.name].explain(env, said)

@@ -157,6 +157,8 @@ class View:
     weights: Mapping[str, float] = field(default_factory=dict)
     """`score`, `confidence` or DETECTOR.TERM → weight."""
     levels: tuple[tuple[str, float], ...] = (("critical", 0.8), ("high", 0.6), ("medium", 0.4))
+    cooldown_rows: int = 0
+    cooldown_ns: int = 0
 
     def evidence(self) -> Window | None:
         """The window that an alert shows."""

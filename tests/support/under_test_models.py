@@ -69,6 +69,7 @@ views:
       spaces:
         {type: half_space_trees, trees: 3, depth: 4, features: [x, n],
          train_on: 10, retrain_every: 4, train_min: 5, contamination: 0.25}
+    cooldown: 3 rows
   bins:
     rollup:
       key: {constant: all}
@@ -80,6 +81,7 @@ views:
          train_on: 8, retrain_every: 2, train_min: 3, contamination: 0.3}
       high: {type: band, value: rows, width: 1, over: 6 rows, min_values: 2}
       most: {type: record, features: [total], warm_up: 2, limit: 0.05, leak: 0}
+    cooldown: 12s
 """,
     Pipeline(
         name="ensemble",
@@ -153,6 +155,7 @@ views:
                     Records("record", {"x": col("x"), "move": col("move")}, 3, 0.1, 0.02),
                     Model("spaces", "half_space_trees", {"x": col("x"), "n": col("n")}, half_spaces(3, 4), 10, 4, 5, Fraction(1, 4)),
                 ),
+                cooldown_rows=3,
             ),
             View(
                 "bins",
@@ -170,6 +173,7 @@ views:
                     band("high", "rows", col("rows"), 1.0, 2, rows=6),
                     Records("most", {"total": col("total")}, 2, 0.05, 0.0),
                 ),
+                cooldown_ns=12 * SECOND,
             ),
         ),
     ),

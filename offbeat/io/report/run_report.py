@@ -124,12 +124,14 @@ def run_report(
 
 
 def _left_out(ledger: Mapping[str, Any]) -> list[str]:
-    """A remark for each view on values that could not be scored, as their baseline has no spread."""
+    """Remarks for each view on values that could not be scored, as their baseline has no spread, and on alerts in a cooldown."""
     words = []
     for view, counts in ledger["views"].items():
         values = ", ".join(f"{name} ({n:,})" for name, n in counts["no_spread"].items())
         if values:
             words.append(f"{view}: values not scored (how often), as the values before them had no spread: {values}")
+        if quiet := counts.get("in_cooldown", 0):
+            words.append(f"{view}: {quiet:,} more would be alerts, but came in the `cooldown` of one at least as strong")
     return words
 
 
