@@ -9,6 +9,7 @@ import numpy as np
 from offbeat.core.batch import F64, I64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.expression_program import Op, Program
+from offbeat.core.logarithms import asinh, ln
 
 _BLOCK = 512
 _MAX = float(np.finfo(np.float64).max)
@@ -18,6 +19,7 @@ _LEAST, _GREATEST = int(Op.LEAST), int(Op.GREATEST)
 _EQ, _NE, _LT, _LE, _GT, _GE = int(Op.EQ), int(Op.NE), int(Op.LT), int(Op.LE), int(Op.GT), int(Op.GE)
 _AND, _OR, _NOT, _IS_NULL = int(Op.AND), int(Op.OR), int(Op.NOT), int(Op.IS_NULL)
 _COALESCE, _NULLIF, _PICK = int(Op.COALESCE), int(Op.NULLIF), int(Op.PICK)
+_LN, _ASINH = int(Op.LN), int(Op.ASINH)
 
 
 @compiled
@@ -68,6 +70,12 @@ def _unary(op: int, a: F64, d: F64, m: int) -> None:
     elif op == _IS_NULL:
         for j in range(m):
             d[j] = 1.0 if a[j] != a[j] else 0.0
+    elif op == _LN:
+        for j in range(m):
+            d[j] = ln(a[j])
+    elif op == _ASINH:
+        for j in range(m):
+            d[j] = asinh(a[j])
 
 
 @compiled
@@ -148,7 +156,7 @@ def _run(
             d = work[code[p, 3]]
             if op <= _MOD:
                 _arithmetic(op, a, b, d, m)
-            elif op <= _SIGN or op in (_NOT, _IS_NULL):
+            elif op <= _SIGN or op in (_NOT, _IS_NULL, _LN, _ASINH):
                 _unary(op, a, d, m)
             elif _EQ <= op <= _GE:
                 _compare(op, a, b, d, m)

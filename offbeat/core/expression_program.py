@@ -1,7 +1,7 @@
 """Scalar expressions as programs for a small register machine, run over blocks of rows by one compiled kernel.
 
 A program is data, so it is compiled once, hashed into the plan, and gives the same bits on every engine: no operation here is anything but
-correctly rounded IEEE 754 arithmetic, comparison or selection [S11]. NaN is null.
+correctly rounded IEEE 754 arithmetic, comparison or selection, or made of these alone (`logarithms`) [S11]. NaN is null.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Op(IntEnum):
     COALESCE = 40  # a unless null, else b
     NULLIF = 41  # null where a = b, else a
     PICK = 42  # dst ← a where dst is 1.0, else b: CASE and IF (dst holds the condition before)
+    LN = 50
+    ASINH = 51
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class Program:
 NOTHING = Program((), (), (), 0, ())
 """Computes nothing."""
 
-_CERTAIN = frozenset({Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.AND, Op.OR, Op.NOT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.SIGN})
+_CERTAIN = frozenset(
+    {Op.EQ, Op.NE, Op.LT, Op.LE, Op.GT, Op.GE, Op.AND, Op.OR, Op.NOT, Op.NEG, Op.ABS, Op.FLOOR, Op.CEIL, Op.SIGN, Op.ASINH}
+)
 """Operations that give null only for nulls; sums and products may also overflow [S7]."""
 _EITHER = frozenset({Op.LEAST, Op.GREATEST, Op.COALESCE})
 

@@ -156,15 +156,22 @@ class Aggregate:
     """One aggregate of a window: `function` over the output `argument` of the window's argument program (-1: none)."""
 
     function: str
-    """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, mad, distinct, span, rate.
+    """count_rows, count, sum, sum_exact, mean, std, var, min, max, first, last, median (as quantile), quantile, mad, distinct, span, rate;
+    those of `DECAYED`, which stand in windows of their own.
     A rollup has only count_rows, count, sum_exact, min, max, distinct (of hour@ and weekday@), distinct_set (of all else), mean_exact:
     (S1 / n) / 10^scale with S1 the exact sum of the n values."""
     argument: int = -1
     q: float = 0.5
     scale: int = 0
     """sum_exact, mean_exact: decimal digits of the exact integer."""
+    rows: int = 0
+    """ewma, ewstd: how many rows the mean reaches back, about. ar: how many values the forecast is made of."""
     column: str = ""
     """sum_exact, mean_exact: the decimal column whose integers are summed where the argument is not null; '' for a truth value."""
+
+
+DECAYED = frozenset({"ewma", "ewstd", "ar"})
+"""Aggregates of a key's whole past in which later rows count for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +198,14 @@ class WindowPlan:
     lag_ns: int = 0
     """Gap between a time window's end and the row."""
     season_ns: int = 0
-    """Views with a rollup: only windows at the same place in the season, such as the same hour of the day. 0: all."""
+    """Only rows (in a view with a rollup: windows) at the same place in the season, such as the same hour of the day. 0: all."""
+    slot_ns: int = 0
+    """Views of rows: length of one place in the season."""
+
+    @property
+    def decayed(self) -> bool:
+        """Whether it holds all of the past, later rows counting for more."""
+        return any(aggregate.function in DECAYED for aggregate in self.aggregates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ def local_days(rollup: RollupPlan | None) -> LocalTime | None:
 
 def local_time(rollup: RollupPlan | None, window: WindowPlan) -> LocalTime | None:
     """The clock of a window of a view: besides days, windows at the same time of the day are counted by it."""
+    if window.decayed:
+        return None  # it measures no time
     if rollup is not None and window.season_ns and window.season_ns % DAY_NS == 0:
         return local_days(rollup) or LocalTime(rollup.zone)
     return local_days(rollup)

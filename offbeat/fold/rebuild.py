@@ -27,7 +27,8 @@ _CODES = 127
 
 def can_rebuild(view: ViewPlan) -> bool:
     """Whether the view trains models on features of windows of rows alone; one with a rollup starts afresh each time and keeps no state."""
-    return view.rollup is None and any(isinstance(d, ModelPlan) for d in view.detectors) and all(window.rows > 0 for window in view.windows)
+    plain = all(window.rows > 0 and not window.season_ns for window in view.windows)
+    return plain and view.rollup is None and any(isinstance(d, ModelPlan) for d in view.detectors)
 
 
 class Rebuild:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, U64, Bools
-from offbeat.core.clock import seasons
+from offbeat.core.clock import CLOCK, clock, seasons
 from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.expression_machine import Machine
+from offbeat.core.expression_program import Program
 from offbeat.core.hashing import alert_ids, alert_prefix
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import DetectorCounts, ViewCounts
-from offbeat.core.plan import Plan, ViewPlan
+from offbeat.core.plan import Plan, ViewPlan, WindowPlan
 from offbeat.core.rings import grown_rows
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import EARLY, FINAL, RETRACTED, AlertBlock
 from offbeat.decide.cooldown import Cooldown
 from offbeat.decide.vote import Decisions
 from offbeat.detectors.detector import DetectorInput, Kind, Verdicts
+from offbeat.features.decayed import DecayedFold
 from offbeat.features.expanding import ExpandingFold
 from offbeat.features.windows import WindowFold, WindowRows
 from offbeat.fold.absent_windows import Missing
@@ -97,6 +99,7 @@ class BatchResult:
     decisions: Decisions
 
 
+Window = WindowFold | ExpandingFold | DecayedFold
 Observer = Callable[[BatchResult], None]
 """Is shown each batch of a view; arrays hold until the next one."""
 
@@ -108,10 +111,11 @@ class View:
         self.plan = view
         self.counts = ViewCounts(detectors={detector.name: DetectorCounts() for detector in view.detectors})
         self.observer: Observer | None = None
-        self._pipeline = plan.name
-        self._windows = [
-            WindowFold(w, columns, fixed) if w.duration_ns or w.rows else ExpandingFold(w, columns) for w in view.windows
-        ]
+        self._pipeline, self._zone = plan.name, plan.zone
+        self._clock = view.rollup is None and any(name in CLOCK for program in _programs(view) for name in program.inputs)
+        if self._clock:
+            columns = (*columns, *CLOCK)
+        self._windows = [self._window(w, columns, fixed) for w in view.windows]
         self._features = tuple(name for window in view.windows for name in window.features)
         self._backgrounds = [WindowFold(window, columns, (), self._features) for window in view.backgrounds]
         behind = tuple(name for window in view.backgrounds for name in window.features)
@@ -127,6 +131,11 @@ class View:
         self._prefixes: U64 = np.zeros((0, 2), np.uint64)
         self._known: Bools = np.zeros(0, np.bool_)
         self._names = pl.Series([], dtype=pl.String)
+
+    def _window(self, window: WindowPlan, columns: tuple[str, ...], fixed: tuple[str, ...]) -> Window:
+        if window.duration_ns or window.rows:
+            return WindowFold(window, columns, fixed)
+        return DecayedFold(window, columns, self._places(window)) if window.decayed else ExpandingFold(window, columns)
 
     def fix(self, as_of_ns: int) -> int:
         """Judge all windows as of the same moment [S16].
@@ -150,6 +159,8 @@ class View:
         Rows marked in `before` (n,) were alerts in an earlier revision: where they no longer are, they come as retracted.
         """
         n = len(rows.slots)
+        if self._clock:
+            rows = replace(rows, columns=np.concatenate([rows.columns, clock(rows.time_ns, self._zone)]))
         windows = [self._folded(w, rows, len(keys)) for w in self._windows]
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         nothing = np.empty((0, n), np.int64)
@@ -195,11 +206,11 @@ class View:
         alone, nothing = np.arange(n, dtype=np.int32), np.empty((0, n), np.int64)
         windows = []
         for window in self._windows:
-            part = window.excerpt(self._slots(window, rows), len(keys) * self._places(window))
-            if isinstance(part, ExpandingFold):
-                windows.append(part.fold(alone, self._times(window, rows), rows.columns, n))
-            else:
+            part = window.excerpt(self._slots(window.plan, rows), len(keys) * self._places(window.plan))
+            if isinstance(part, WindowFold):
                 windows.append(part.fold(alone, self._times(window, rows), rows.columns, rows.integers, n))
+            else:
+                windows.append(part.fold(alone, self._times(window, rows), rows.columns, n))
         features = np.concatenate([w.features for w in windows]) if windows else np.empty((0, n))
         parts = (w.excerpt(rows.slots, len(keys)) for w in self._backgrounds)
         behind = [part.fold(alone, self._times(part, rows), rows.columns, nothing, n, features) for part in parts]
@@ -267,29 +278,32 @@ class View:
         block = self._alerts(keys, rows, {}, features, decisions, statuses, self._detectors.evidence(decisions.index, {}))
         return ViewResult(block, decisions.index, decisions.judged)
 
-    def _folded(self, window: WindowFold | ExpandingFold, rows: Rows, keys: int) -> WindowRows:
-        times = self._times(window, rows)
-        if isinstance(window, ExpandingFold):
-            return window.fold(rows.slots, times, rows.columns, keys)
-        return window.fold(self._slots(window, rows), times, rows.columns, rows.integers, keys * self._places(window))
+    def _folded(self, window: Window, rows: Rows, keys: int) -> WindowRows:
+        times, slots, count = self._times(window, rows), self._slots(window.plan, rows), keys * self._places(window.plan)
+        if isinstance(window, WindowFold):
+            return window.fold(slots, times, rows.columns, rows.integers, count)
+        return window.fold(slots, times, rows.columns, count)
 
-    def _times(self, window: WindowFold | ExpandingFold, rows: Rows) -> I64:
+    def _times(self, window: Window, rows: Rows) -> I64:
         """Times as the window counts them."""
         local = local_time(self.plan.rollup, window.plan)
         return rows.time_ns if local is None else local.of(rows.time_ns)
 
-    def _slots(self, window: WindowFold | ExpandingFold, rows: Rows) -> I32:
+    def _slots(self, window: WindowPlan, rows: Rows) -> I32:
         """Slots as the window counts them."""
-        rollup, places = self.plan.rollup, self._places(window)
-        if places == 1 or rollup is None:
+        places = self._places(window)
+        if places == 1:
             return rows.slots
-        season = seasons(rows.time_ns, rollup.zone, window.plan.season_ns, rollup.size_ns)
+        season = seasons(rows.time_ns, self._zone, window.season_ns, self._slot_ns(window))
         return (rows.slots * np.int64(places) + season).astype(np.int32)
 
-    def _places(self, window: WindowFold | ExpandingFold) -> int:
+    def _places(self, window: WindowPlan) -> int:
         """How many windows a key has: one for each place of the season."""
-        rollup, season_ns = self.plan.rollup, window.plan.season_ns
-        return season_ns // rollup.size_ns if season_ns and rollup is not None else 1
+        return window.season_ns // self._slot_ns(window) if window.season_ns else 1
+
+    def _slot_ns(self, window: WindowPlan) -> int:
+        """Length of a place of the season."""
+        return window.slot_ns if self.plan.rollup is None else self.plan.rollup.size_ns
 
     def _alerts(
         self,
@@ -337,7 +351,7 @@ class View:
         told = {self._evidence, *self._detectors.held} - {-1}
         return {number: self._span(windows[number], held[number].from_ns[index], held[number].n[index], time_ns[index]) for number in told}
 
-    def _span(self, window: WindowFold | ExpandingFold, from_ns: I64, n: I64, time_ns: I64) -> WindowSpan:
+    def _span(self, window: Window, from_ns: I64, n: I64, time_ns: I64) -> WindowSpan:
         local = local_time(self.plan.rollup, window.plan)
         until_ns = (time_ns if local is None else local.of(time_ns)) - window.plan.lag_ns
         if isinstance(window, ExpandingFold) and window.cut_ns != NULL_INT:
@@ -379,7 +393,7 @@ class View:
         """State of the view's windows and detectors for the first `keys` slots."""
         out: Arrays = {}
         for window in (*self._windows, *self._backgrounds):
-            out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window)))
+            out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window.plan)))
         # The detectors take up their last batch now, and with it come its raw rows.
         out |= prefixed(_DETECTORS, self._detectors.snapshot(keys)) | prefixed(_TALLY, self._tally.snapshot(keys))
         if self._cooldown is not None:
@@ -397,3 +411,8 @@ class View:
         self._tally.restore(under(_TALLY, arrays), len(names))
         self._detectors.restore(under(_DETECTORS, arrays), names)
 
+
+def _programs(view: ViewPlan) -> list[Program]:
+    """Everything that is computed of the view's columns."""
+    windows = (*view.windows, *view.backgrounds)
+    return [view.program, *(window.arguments for window in windows), *(window.changes for window in windows)]

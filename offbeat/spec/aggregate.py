@@ -10,14 +10,16 @@ from math import nan
 from typing import Literal
 
 from offbeat.core.expression_program import Program
-from offbeat.core.plan import Aggregate
+from offbeat.core.plan import DECAYED, Aggregate
 from offbeat.spec.builder import Builder
 from offbeat.spec.expression import Codes, Compiler, Named, Scope, Value
 from offbeat.spec.functions import AGGREGATES, CLOCK, NEIGHBOURS, SCALARS, Aggregated, canonical_name
 from offbeat.spec.nearest import nearest
 from offbeat.spec.sql import ExpressionError, Node, canonical, chosen
 
-_GROWING = ("count", "sum", "mean", "std", "var", "min", "max", "share")
+_GROWING = ("count", "sum", "mean", "std", "var", "min", "max", "share", *sorted(DECAYED))
+_MOST_ROWS = {"ar": 64}
+"""Of functions f(x, n): the greatest n."""
 _ALL = dict.fromkeys((*SCALARS, *AGGREGATES, *NEIGHBOURS, *CLOCK), "")
 
 
@@ -45,13 +47,15 @@ Kind = Literal["window", "past", "rollup"]
 """Of what: a window of rows or time, all of the past, the windows of a rollup."""
 
 
-def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, kind: Kind, where: str | None = None) -> Compiled:
+def compile_aggregates(
+    expressions: dict[str, str], scope: Scope, codes: Codes, kind: Kind, where: str | None = None, *, clock: bool = True
+) -> Compiled:
     """Compile the features of one window, or the columns of a rollup, together: equal aggregates are computed once.
 
-    `where`: a condition on the row; its place among the outputs of `arguments` comes back in the result. Raises ExpressionError for a
-    wrong one.
+    `clock`: whether rows have a time of the day. `where`: a condition on the row; its place among the outputs of `arguments` comes back in
+    the result. Raises ExpressionError for a wrong one.
     """
-    compiler = _AggregateCompiler(scope, codes, kind)
+    compiler = _AggregateCompiler(scope, codes, kind, clock=clock)
     place, condition = (-1, "") if where is None else compiler.condition(where)
     outputs: list[int] = []
     results: dict[str, Named] = {}
@@ -83,10 +87,10 @@ def compile_aggregates(expressions: dict[str, str], scope: Scope, codes: Codes, 
 class _AggregateCompiler(Compiler):
     """Outside aggregates only aggregates, constants and functions of them; inside, expressions of a row."""
 
-    def __init__(self, scope: Scope, codes: Codes, kind: Kind) -> None:
+    def __init__(self, scope: Scope, codes: Codes, kind: Kind, *, clock: bool) -> None:
         super().__init__(scope, codes, Builder())
         self.rollup, self.past = kind == "rollup", kind == "past"
-        self.rows = _RowCompiler(scope, codes, self.rollup)
+        self.rows = _RowCompiler(scope, codes, self.rollup, clock=clock)
         self.aggregates: list[Aggregate] = []
         self.arguments: list[int] = []
 
@@ -117,6 +121,8 @@ class _AggregateCompiler(Compiler):
             return self.wrong(f"{node.value}() cannot be merged exactly; a rollup has {allowed}")
         if self.past and name not in _GROWING:
             return self.wrong(f"{node.value}() would need every row of the past; a window `over: all` has {', '.join(_GROWING)}")
+        if name in DECAYED and not self.past:
+            return self.wrong(f"{node.value}() reads a key's whole past: it belongs into a window `over: all`")
         if len(node.args) != spec.arguments:
             return self.wrong(f"{node.value}() is written {spec.usage}, not with {len(node.args)} argument{'s' * (len(node.args) != 1)}")
         return self._aggregate(name, spec, node)
@@ -146,6 +152,8 @@ class _AggregateCompiler(Compiler):
             return self._read(Aggregate("distinct" if distinct else "count", place))
         if name == "share" and value.type != "truth":
             return self.wrong(f"share() needs a condition, but `{canonical(argument)}` is a number")
+        if name in DECAYED:
+            return self._decayed(name, node.args[1], place)
         if self.past:
             return self._grown(name, argument, value, place)
         if name in {"sum", "mean"}:
@@ -165,6 +173,12 @@ class _AggregateCompiler(Compiler):
                 f"such a column, or a condition, not `{canonical(argument)}`"
             )
         return self._read(Aggregate(AGGREGATES[name].function or name, place, scale=scale), truth=truth and AGGREGATES[name].keeps_type)
+
+    def _decayed(self, name: str, rows: Node, place: int) -> Value:
+        most = _MOST_ROWS.get(name, 1_000_000)
+        if rows.op != "number" or not float(rows.value).is_integer() or not 1 <= float(rows.value) <= most:
+            return self.wrong(f"the second argument of {name}() is a whole number from 1 to {most:,}, not `{canonical(rows)}`")
+        return self._read(Aggregate(name, place, rows=int(float(rows.value))))
 
     def scale_of(self, node: Node) -> int | None:
         """Decimal digits of a result that is a whole number of them; None where that is not known."""
@@ -230,19 +244,13 @@ class _AggregateCompiler(Compiler):
 class _RowCompiler(Compiler):
     """Expressions of a row and the one before it."""
 
-    def __init__(self, scope: Scope, codes: Codes, rollup: bool) -> None:
-        super().__init__(scope, codes)
-        self.changes = Compiler(scope, codes)
+    def __init__(self, scope: Scope, codes: Codes, rollup: bool, *, clock: bool) -> None:
+        super().__init__(scope, codes, clock=clock)
+        self.changes = Compiler(scope, codes, clock=clock)
         self.changed: list[int] = []
         self._rollup = rollup
 
     def call(self, node: Node) -> Value:
-        if node.value in CLOCK:
-            if not self._rollup:
-                return self.wrong(f"{node.value}() is only for rollups")
-            if node.args:
-                return self.wrong(f"{node.value}() takes no argument")
-            return Value(self.builder.input(f"{node.value}@"), "number")
         usage = NEIGHBOURS.get(node.value, ("", ""))[0]
         if not usage:
             return super().call(node)

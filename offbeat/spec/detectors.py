@@ -47,7 +47,7 @@ class DetectorCompiler:
         """What kept state depends on."""
         self._at, self._scope, self._codes, self._problems = at, scope, codes, problems
         self._signs, self._rising, self._cadence_ns = signs, rising, cadence_ns
-        self._compiler = Compiler({**scope}, codes)
+        self._compiler = Compiler({**scope}, codes, clock=not size_ns)
         self._outputs: list[int] = []
         self._texts: dict[str, str] = {}
         """Expressions of the detector at hand → their canonical text."""
@@ -121,7 +121,7 @@ class DetectorCompiler:
         except ValueError as error:
             self.problem(("over",), str(error))
             duration, rows = 0, 1
-        compiled = compile_aggregates(features, self._scope, self._codes, kind="window")
+        compiled = compile_aggregates(features, self._scope, self._codes, kind="window", clock=not self.size_ns)
         found = dict.fromkeys(problem for problems in compiled.problems.values() for problem in problems)
         for problem in found:
             self.problem((), problem)

@@ -14,7 +14,7 @@ from typing import Literal
 from offbeat.core.expression_program import Op, Program
 from offbeat.core.plan import TextPart
 from offbeat.spec.builder import Builder
-from offbeat.spec.functions import AGGREGATES, ALIASES, SCALARS, Scalar
+from offbeat.spec.functions import AGGREGATES, ALIASES, CLOCK, SCALARS, Scalar
 from offbeat.spec.nearest import nearest
 from offbeat.spec.sql import ExpressionError, Node, canonical, parse
 
@@ -90,9 +90,17 @@ class Value:
 class Compiler:
     """Compiles trees over `scope` into one builder, so that several expressions share what they have in common."""
 
-    def __init__(self, scope: Scope, codes: Codes, builder: Builder | None = None, hints: Mapping[str, str] = MappingProxyType({})) -> None:
-        """hints: what to do, said of a name that the scope does not have."""
-        self.scope = scope
+    def __init__(
+        self,
+        scope: Scope,
+        codes: Codes,
+        builder: Builder | None = None,
+        hints: Mapping[str, str] = MappingProxyType({}),
+        *,
+        clock: bool = False,
+    ) -> None:
+        """hints: what to do, said of a name that the scope does not have; clock: whether hour() and weekday() are known."""
+        self.scope, self.clock = scope, clock
         self.hints = hints
         self.codes = codes
         self.builder = builder or Builder()
@@ -184,11 +192,20 @@ class Compiler:
         spec = SCALARS.get(node.value)
         if node.value == "prefix":
             return self._prefix(node)
+        if node.value in CLOCK:
+            return self._clock(node)
         if spec is None:
             return self.unknown_function(node.value)
         if len(node.args) < spec.least or (spec.most and len(node.args) > spec.most):
             return self.wrong(f"{node.value}() is written {spec.usage}, not with {len(node.args)} argument{'s' * (len(node.args) != 1)}")
         return self._either_call(spec, node) if spec.any_type else self._number_call(spec, node)
+
+    def _clock(self, node: Node) -> Value:
+        if not self.clock:
+            return self.wrong(f"{node.value}() is only for views of rows and for columns of a rollup, such as `max({node.value}())`")
+        if node.args:
+            return self.wrong(f"{node.value}() takes no argument")
+        return Value(self.builder.input(f"{node.value}@"), "number")
 
     def unknown_function(self, name: str) -> Value:
         """A function that does not exist here."""

@@ -42,6 +42,10 @@ SCALARS: dict[str, Scalar] = {
     "floor": Scalar(Op.FLOOR, 1, 1, False, "floor(x)", "largest whole number not above x"),
     "ceil": Scalar(Op.CEIL, 1, 1, False, "ceil(x)", "smallest whole number not below x"),
     "sign": Scalar(Op.SIGN, 1, 1, False, "sign(x)", "-1, 0 or 1"),
+    "ln": Scalar(Op.LN, 1, 1, False, "ln(x)", "natural logarithm; null for 0 and negative numbers"),
+    "asinh": Scalar(
+        Op.ASINH, 1, 1, False, "asinh(x)", "about x near 0, about ±ln(2|x|) far from it: a logarithm for values that may be 0 or negative"
+    ),
     "least": Scalar(Op.LEAST, 2, 0, False, "least(x, y, …)", "the smallest value; skips nulls"),
     "greatest": Scalar(Op.GREATEST, 2, 0, False, "greatest(x, y, …)", "the largest value; skips nulls"),
     "coalesce": Scalar(Op.COALESCE, 2, 0, True, "coalesce(x, y, …)", "the first value that is not null"),
@@ -65,6 +69,15 @@ AGGREGATES: dict[str, Aggregated] = {
     "quantile": Aggregated("quantile", 2, False, False, "quantile(x, q)", "quantile by linear interpolation, q from 0 to 1"),
     "mad": Aggregated("mad", 1, False, False, "mad(x)", "median of the distances from the median; null without any value"),
     "share": Aggregated("mean", 1, False, False, "share(condition)", "share of rows where the condition is true"),
+    "ewma": Aggregated(
+        "ewma", 2, False, False, "ewma(x, n)",
+        "in a window `over: all`: exponentially weighted mean, in which a row weighs 1 - 2/(n + 1) times as much as the next one",
+    ),
+    "ewstd": Aggregated("ewstd", 2, False, False, "ewstd(x, n)", "as `ewma`: the deviation from that mean; null for fewer than 2 values"),
+    "ar": Aggregated(
+        "ar", 2, False, False, "ar(x, p)",
+        "in a window `over: all`: x as the key's last p values foretell it, by an autoregression that learns with every row",
+    ),
     "span": Aggregated("span", 0, False, False, "span()", "seconds from the oldest to the newest row"),
     "rate": Aggregated("rate", 0, False, False, "rate()", "(count - 1) / span(); null when span is 0"),
 }
@@ -76,8 +89,8 @@ NEIGHBOURS = {
 """Functions of a row and the one before it."""
 
 CLOCK = {
-    "hour": ("hour()", "only in rollups: hour of the day, 0 to 23, in the zone of the pipeline"),
-    "weekday": ("weekday()", "only in rollups: day of the week, 1 (Monday) to 7, in the zone of the pipeline"),
+    "hour": ("hour()", "hour of the day, 0 to 23, in the zone of the pipeline"),
+    "weekday": ("weekday()", "day of the week, 1 (Monday) to 7, in the zone of the pipeline"),
 }
 """Functions of the row's time; each is also the input NAME@ of a program."""
 

@@ -312,7 +312,8 @@ class WindowSpec(Settings):
 
     over: Past = Field(
         description="Length: a duration, a number of rows or of cadences (`quality.cadence`), or `all`, the key's whole past. `all` has "
-        "count, sum, mean, std, var, min and max, of columns with a scale, counts and conditions, from exact sums.",
+        "count, sum, mean, std, var, min and max, of columns with a scale, counts and conditions, from exact sums; or `ewma`, `ewstd` "
+        "and `ar` of anything.",
         examples=["10m", "100 rows", "1 cadence", "all"],
     )
     current: bool = Field(default=False, description="Whether the row being scored is itself in the window.")
@@ -321,8 +322,15 @@ class WindowSpec(Settings):
     )
     season: PositiveDuration | None = Field(
         default=None,
-        description="For views with a rollup: only windows at the same place in this season, such as the same hour of the day.",
-        examples=["1d"],
+        description="Only what lies at the same place in this season: of a rollup the windows at the same hour of the day, of rows those "
+        "in the same `slot`.",
+        examples=["1d", "7d"],
+    )
+    slot: PositiveDuration | None = Field(
+        default=None,
+        description="For a `season` in a view of rows: the length of its places, which begin with the local day (in seasons of whole "
+        "weeks: with a Thursday).",
+        examples=["1h", "30m"],
     )
     min_rows: int | None = Field(
         default=None,
@@ -338,13 +346,13 @@ class WindowSpec(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        duration, rows = past_length(self.over)
+        _, rows = past_length(self.over)
         if rows and self.min_rows is not None and self.min_rows > rows:
             raise ValueError(f"`min_rows: {self.min_rows}` can never be reached: the window holds {rows} rows")
         if self.lag is not None and (rows or self.current):
             raise ValueError("`lag` belongs to a window of time without the current row")
-        if self.season is not None and not duration and not rows:
-            raise ValueError("`season` belongs to a window of time or of rows, not to `over: all`")
+        if self.slot is not None and self.season is None:
+            raise ValueError("`slot` belongs to a `season`")
         return self
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from offbeat.core.expression_program import certain
-from offbeat.core.plan import KEY, AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
+from offbeat.core.plan import DECAYED, KEY, AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
 from offbeat.spec.duration import cooldown_length, duration_ns, over_length, past_length
 from offbeat.spec.empty_windows import FILL, low_rules
 from offbeat.spec.expression import Codes, Named, Scope
+from offbeat.spec.functions import CLOCK
 from offbeat.spec.identity import former_name
 from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
@@ -24,6 +25,10 @@ from offbeat.spec.sql import ExpressionError, Node, parse
 
 _MOST_DETECTORS = 63
 """Of a view of windows: which of them fired or voted is kept as bits of one integer, and tables need one bit more."""
+
+
+_MOST_PLACES = 2016
+"""Of a season: a week of 5 minutes. Every key has a state for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,9 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
     owner: dict[str, str] = {}
     for window_name, window in spec.windows.items():
         path = (*at, "windows", window_name)
-        plan, results, texts = _window(path, window, {**(columns if window.over == "all" else inexact), **key}, given)
-        if plan.season_ns and (rollup is None or plan.season_ns % rollup.size_ns):
-            problems.add((*path, "season"), "`season` must be a multiple of the rollup's `size`, such as 1d for windows of 1h")
+        names = {**(columns if window.over == "all" else inexact), **key}
+        plan, results, texts = _window(path, window, names, given, clock=rollup is None)
+        _check_season(path, plan, rollup, problems)
         windows.append(plan)
         state[f"views.{name}.windows.{window_name}"] = [
             plan.duration_ns,
@@ -91,6 +96,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
             [[f, t] for f, t in texts.items()],
             plan.lag_ns,
             plan.season_ns,
+            *([plan.slot_ns] if plan.slot_ns else []),
         ]
         for feature, named in results.items():
             if feature in columns:
@@ -149,6 +155,8 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         cooldown_rows=cooldown_rows,
         cooldown_ns=cooldown_ns,
     )
+    if _reads_clock(view):
+        state[f"views.{name}.zone"] = given.zone
     decides = {
         "detectors": compiler.decides,
         former_name(spec.vote.former, "quorum"): spec.vote.quorum,
@@ -222,13 +230,40 @@ def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> Non
             problems.add((*at, "detectors", name), f"detector {name!r} has the same name as a window; choose another")
 
 
-def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:
+def _reads_clock(view: ViewPlan) -> bool:
+    """Whether a view of rows depends on the zone of days and hours; that of a rollup stands in the rollup's part of the state."""
+    if view.rollup is not None:
+        return False
+    windows = (*view.windows, *view.backgrounds)
+    programs = [view.program, *(window.arguments for window in windows), *(window.changes for window in windows)]
+    return any(window.slot_ns for window in windows) or any(f"{name}@" in program.inputs for program in programs for name in CLOCK)
+
+
+def _check_season(path: tuple[str, ...], plan: WindowPlan, rollup: RollupPlan | None, problems: Problems) -> None:
+    """Whether the places of a window's season are whole."""
+    if rollup is not None and plan.season_ns % rollup.size_ns:
+        problems.add((*path, "season"), "`season` must be a multiple of the rollup's `size`, such as 1d for windows of 1h")
+    if rollup is not None and plan.slot_ns:
+        problems.add((*path, "slot"), "`slot` is for views of rows: the places of a rollup's season are its windows")
+    if rollup is None and plan.season_ns and not plan.slot_ns:
+        problems.add((*path, "season"), "a `season` of rows needs a `slot`, such as `slot: 1h` for the hours of a day")
+    if plan.slot_ns and plan.season_ns % plan.slot_ns:
+        problems.add((*path, "slot"), "`season` must be a multiple of `slot`, such as 1h for a season of 1d")
+    elif plan.slot_ns and plan.season_ns // plan.slot_ns > _MOST_PLACES:
+        problems.add((*path, "slot"), f"a season has at most {_MOST_PLACES:,} places, not {plan.season_ns // plan.slot_ns:,}")
+    if plan.season_ns and not plan.decayed and rollup is None and (plan.changes.outputs or "gap@" in plan.arguments.inputs):
+        problems.add(path, "diff() and gap() look at the key's row before, which a window with a `season` does not hold")
+
+
+def _window(
+    path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given, *, clock: bool
+) -> tuple[WindowPlan, dict[str, Named], dict[str, str]]:
     duration, rows = past_length(spec.over)
     try:
         duration, rows = over_length(spec.over, given.cadence_ns)
     except ValueError as error:
         given.problems.add((*path, "over"), str(error))
-    compiled = compile_aggregates(spec.features, scope, given.codes, kind="window" if duration or rows else "past")
+    compiled = compile_aggregates(spec.features, scope, given.codes, kind="window" if duration or rows else "past", clock=clock)
     for feature, found in compiled.problems.items():
         for problem in found:
             given.problems.add((*path, "features", feature), problem)
@@ -245,8 +280,25 @@ def _window(path: tuple[str, ...], spec: WindowSpec, scope: Scope, given: Given)
         changes=compiled.changes,
         lag_ns=0 if spec.lag is None else duration_ns(spec.lag),
         season_ns=0 if spec.season is None else duration_ns(spec.season),
+        slot_ns=0 if spec.slot is None else duration_ns(spec.slot),
     )
+    _check_past(path, plan, given.problems)
     return plan, compiled.results, compiled.texts
+
+
+def _check_past(path: tuple[str, ...], plan: WindowPlan, problems: Problems) -> None:
+    """What only some windows `over: all` can hold."""
+    if plan.duration_ns or plan.rows:
+        return
+    if not plan.decayed and (plan.changes.outputs or "gap@" in plan.arguments.inputs):
+        problems.add(path, f"in a window `over: all` diff() and gap() are for {', '.join(f'{name}()' for name in sorted(DECAYED))}")
+    if plan.decayed and any(aggregate.function not in DECAYED for aggregate in plan.aggregates):
+        names = ", ".join(f"{name}()" for name in sorted(DECAYED))
+        problems.add(path, f"{names} need a window of their own: put other aggregates into a second one")
+    if plan.decayed and plan.lag_ns:
+        problems.add((*path, "lag"), "`lag` is not for weighted means and forecasts: every row before counts at once")
+    if plan.season_ns and not plan.decayed:
+        problems.add((*path, "season"), "in a window `over: all`, `season` is for weighted means such as ewma(x, n)")
 
 
 def _never_null(source: SourceSpec) -> frozenset[str]:

@@ -56,6 +56,7 @@ def features(rollup: bool = False, /, **expressions: str) -> Compiled:
         ("quantile(price, 0.95)", Aggregate("quantile", 0, q=0.95)),
         ("span()", Aggregate("span")),
         ("rate()", Aggregate("rate")),
+        ("max(hour())", Aggregate("max", 0)),
     ],
 )
 def test_aggregate(text: str, aggregate: Aggregate) -> None:

@@ -224,6 +224,62 @@ CASES = [
         "{type: isolation_forest, features: [" + ", ".join(f"price * {i}" for i in range(256)) + "]}",
         "p.yaml:20: views.tick.detectors.far.features: a model takes at most 255 features, not 256",
     ),
+    # weighted means, seasons and the clock in views of rows
+    (
+        "usual: mean(price)",
+        "usual: 'ewma(price, 5)'",
+        "p.yaml:18: views.tick.windows.recent.features.usual: ewma() reads a key's whole past: it belongs into a window `over: all`",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10, features: {usual: mean(price)}}",
+        "{over: all, features: {usual: 'ewma(price, 0)'}}",
+        "p.yaml:18: views.tick.windows.recent.features.usual: the second argument of ewma() is a whole number from 1 to 1,000,000, not `0`",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10, features: {usual: mean(price)}}",
+        "{over: all, features: {usual: 'ar(price, 65)'}}",
+        "p.yaml:18: views.tick.windows.recent.features.usual: the second argument of ar() is a whole number from 1 to 64, not `65`",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10, features: {usual: mean(price)}}",
+        "{over: all, features: {usual: 'ewma(price, 5) / count(*)'}}",
+        "p.yaml:18: views.tick.windows.recent: ar(), ewma(), ewstd() need a window of their own: put other aggregates into a second one",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10, features: {usual: mean(price)}}",
+        "{over: all, features: {usual: count(diff(price))}}",
+        "p.yaml:18: views.tick.windows.recent: in a window `over: all` diff() and gap() are for ar(), ewma(), ewstd()",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10,",
+        "{over: 100 rows, min_rows: 10, season: 1d,",
+        "p.yaml:18: views.tick.windows.recent.season: a `season` of rows needs a `slot`, such as `slot: 1h` for the hours of a day",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10,",
+        "{over: 100 rows, min_rows: 10, slot: 1h,",
+        "p.yaml:18: views.tick.windows.recent: `slot` belongs to a `season`",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10,",
+        "{over: 100 rows, min_rows: 10, season: 1d, slot: 7h,",
+        "p.yaml:18: views.tick.windows.recent.slot: `season` must be a multiple of `slot`, such as 1h for a season of 1d",
+    ),
+    (
+        "{over: 100 rows, min_rows: 10,",
+        "{over: 100 rows, min_rows: 10, season: 7d, slot: 1m,",
+        "p.yaml:18: views.tick.windows.recent.slot: a season has at most 2,016 places, not 10,080",
+    ),
+    (
+        "when: trades > 100",
+        "when: trades > 100 AND hour() = 3",
+        "p.yaml:26: views.minute.detectors.busy.when: hour() is only for views of rows and for columns of a rollup, such as `max(hour())`",
+    ),
+    (
+        "positive: price > 0",
+        "positive: weekday() < 6",
+        "p.yaml:12: quality.rules.positive: weekday() is only for views of rows and for columns of a rollup, such as `max(weekday())`",
+    ),
 ]
 
 

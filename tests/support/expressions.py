@@ -8,7 +8,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from oracle_logic import Num, Truth, absolute, add, all_of, any_of, compare, div, greatest, least, mod, mul, negate, root, same_text, sub
+from oracle_logic import (
+    Num,
+    Truth,
+    absolute,
+    add,
+    all_of,
+    any_of,
+    area_sine,
+    compare,
+    div,
+    greatest,
+    least,
+    logarithm,
+    mod,
+    mul,
+    negate,
+    root,
+    same_text,
+    sub,
+)
 from oracle_windows import Env
 
 NUMBERS = ("x", "y", "z")
@@ -80,7 +99,12 @@ def _nullif(a: Num, b: Num) -> Num:
     return None if compare(a, "=", b) else a
 
 
-UNARY = [_call(name, f) for name, f in [("abs", absolute), ("sqrt", root), ("floor", _floor), ("ceil", _ceil), ("sign", _sign)]]
+UNARY = [
+    _call(name, f)
+    for name, f in [
+        ("abs", absolute), ("sqrt", root), ("floor", _floor), ("ceil", _ceil), ("sign", _sign), ("ln", logarithm), ("asinh", area_sine)
+    ]
+]  # fmt: skip
 MANY = [_call(name, f) for name, f in [("least", least), ("greatest", greatest), ("coalesce", _coalesce)]]
 NULLIF = _call("nullif", _nullif)
 

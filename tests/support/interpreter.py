@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from oracle_logic import area_sine, logarithm
+
 from offbeat.core.expression_program import Op, Program
 
 Num = float | None
@@ -51,6 +53,8 @@ def _strict(op: Op, a: float, b: float) -> Num:
         Op.CEIL: lambda: float(math.ceil(a)),
         Op.SIGN: lambda: float((a > 0) - (a < 0)),
         Op.NOT: lambda: 1.0 - a,
+        Op.LN: lambda: logarithm(a),
+        Op.ASINH: lambda: area_sine(a),
     }
     comparison = {Op.EQ: a == b, Op.NE: a != b, Op.LT: a < b, Op.LE: a <= b, Op.GT: a > b, Op.GE: a >= b}
     if op in unary:

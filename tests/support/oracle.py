@@ -13,14 +13,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from oracle_decayed import Decayed, DecayedWindow, place_in_season, wall_clock
 from oracle_detectors import Life, Said, judge_range, judge_rule, severity
 from oracle_logic import Num, alert_id
 from oracle_record import RecordLife
 from oracle_spec import DAY, SECOND, Model, Pipeline, Range, Records, Rollup, Row, Rule, View, farthest
-from oracle_windows import Agg, Env, SlidingWindow
+from oracle_windows import Agg, Env, SlidingWindow, Window
 
-BEFORE, GAP = "the row before", "seconds since it"
-"""What an expression sees of the key's row before: its columns, None for the first."""
+BEFORE, GAP, CLOCK = "the row before", "seconds since it", "what the clock shows"
+"""What an expression sees of the key's row before: its columns, None for the first; and the local time."""
 
 
 @dataclass
@@ -67,11 +68,28 @@ class _Unit:
     revision: int
 
 
+class _Seasonal:
+    """A sliding window for each place of the season."""
+
+    def __init__(self, spec: Window) -> None:
+        self.spec, self._places = spec, dict[int, SlidingWindow]()
+        self._now = SlidingWindow(spec)
+
+    def step(self, time_ns: int, env: Env) -> dict[str, Num]:
+        spec = self.spec
+        place = place_in_season(time_ns, spec.season_ns, spec.slot_ns, spec.zone) if spec.season_ns else 0
+        self._now = self._places.setdefault(place, SlidingWindow(spec))
+        return self._now.step(time_ns, env)
+
+    def held(self) -> list[Any]:
+        return self._now.held()
+
+
 class _Folded:
     """What a view remembers of a key."""
 
     def __init__(self, view: View, seed: int, key: str) -> None:
-        self.windows = [SlidingWindow(spec) for spec in view.windows]
+        self.windows = [DecayedWindow(spec) if isinstance(spec, Decayed) else _Seasonal(spec) for spec in view.windows]
         self.behind = [SlidingWindow(d.window) for d in view.detectors if isinstance(d, Range) and d.window]
         self.lives = {
             d.name: Life(d, seed, key) if isinstance(d, Model) else RecordLife(d) for d in view.detectors if isinstance(d, Model | Records)
@@ -328,6 +346,7 @@ class Oracle:
         """Features, detectors, vote, alert; then the models learn. Says whether there was any verdict."""
         key, time_ns = unit.key, unit.time_ns
         env = {**unit.env, BEFORE: folded.before and folded.before[1], GAP: folded.before and (time_ns - folded.before[0]) / 1e9}
+        env[CLOCK] = wall_clock(time_ns, self.pipeline.zone)
         folded.before = (time_ns, unit.env)
         statistics: dict[str, Num] = {}
         for window in folded.windows:
@@ -443,7 +462,10 @@ def _held_against(detector: Rule | Range, folded: _Folded, env: Env, time_ns: in
     return next((_span(window, time_ns) for window in windows if window.spec is spec), None)
 
 
-def _span(window: SlidingWindow, time_ns: int) -> dict[str, int | None]:
+def _span(window: _Seasonal | SlidingWindow | DecayedWindow, time_ns: int) -> dict[str, int | None]:
+    if isinstance(window, DecayedWindow):
+        n, first = window.seen
+        return {"from": first, "to": time_ns, "n": n}
     held = window.held()
     return {"from": held[0].time_ns if held else None, "to": time_ns, "n": len(held)}
 

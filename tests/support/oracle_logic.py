@@ -43,6 +43,46 @@ def root(a: Num) -> Num:
     return None if a is None or a < 0 else math.sqrt(a)
 
 
+def logarithm(a: Num) -> Num:
+    """As docs/definitions.md has it: the mantissa from √½ on, and a series."""
+    if a is None or a <= 0:
+        return None
+    m, e = math.frexp(a)
+    if m < 0.7071067811865476:
+        m, e = m * 2, e - 1
+    return _log_of(m - 1, e, 0.0)
+
+
+def _log_of(f: float, e: int, low: float) -> float:
+    s = f / (2 + f)
+    series = 0.0
+    for k in range(25, 2, -2):
+        series = 2 / k if k == 25 else series * (s * s) + 2 / k
+    half = 0.5 * f * f
+    rest = s * (half + series * (s * s)) + low / (1 + f)
+    if e == 0:
+        return f - (half - rest)
+    return e * 6.93147180369123816490e-01 - ((half - (rest + e * 1.90821492927058770002e-10)) - f)
+
+
+def area_sine(a: Num) -> Num:
+    """asinh, as docs/definitions.md has it."""
+    if a is None or abs(a) < 2.0**-28:
+        return a
+    x = abs(a)
+    if x > 2.0**28:
+        whole = logarithm(x)
+        assert whole is not None
+        return math.copysign(whole + 0.6931471805599453, a)
+    y = x + x * x / (1 + math.sqrt(x * x + 1))
+    u = 1 + y
+    low = y - (u - 1) if y < 1 else 1 - (u - y)
+    m, e = math.frexp(u)
+    if m < 0.7071067811865476:
+        m, e = m * 2, e - 1
+    return math.copysign(_log_of(m - 1, e, low / 2.0**e), a)
+
+
 def least(*values: Num) -> Num:
     present = [value for value in values if value is not None]
     return min(present) if present else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
+from oracle_decayed import Decayed
 from oracle_logic import Num, Truth
 from oracle_windows import Agg, Env, Window
 
@@ -139,18 +140,22 @@ class Rollup:
     """A target once seen has a window in every tick."""
 
 
-def farthest(windows: Sequence[Window]) -> Window | None:
-    """The longest window of time; without one, that of the most rows; the first in the spec among equals."""
-    timed = [window for window in windows if window.duration_ns]
+def farthest(windows: Sequence[Window | Decayed]) -> Window | Decayed | None:
+    """All of the past; without it the longest window of time; without one, that of the most rows; the first in the spec among equals."""
+    for each in windows:
+        if isinstance(each, Decayed):
+            return each
+    sliding = [window for window in windows if isinstance(window, Window)]
+    timed = [window for window in sliding if window.duration_ns]
     if timed:
         return max(timed, key=lambda window: window.duration_ns)
-    return max(windows, key=lambda window: window.rows, default=None)
+    return max(sliding, key=lambda window: window.rows, default=None)
 
 
 @dataclass(frozen=True)
 class View:
     name: str
-    windows: tuple[Window, ...]
+    windows: tuple[Window | Decayed, ...]
     detectors: tuple[Detector, ...]
     quorum: int = 1
     rollup: Rollup | None = None
@@ -160,7 +165,7 @@ class View:
     cooldown_rows: int = 0
     cooldown_ns: int = 0
 
-    def evidence(self) -> Window | None:
+    def evidence(self) -> Window | Decayed | None:
         """The window that an alert shows."""
         return farthest(self.windows)
 

@@ -34,6 +34,10 @@ class Window:
     rows: int = 0
     current: bool = False
     min_rows: int | None = None
+    season_ns: int = 0
+    """Of rows: only those in the same `slot_ns` of the season, by the clock of `zone`."""
+    slot_ns: int = 0
+    zone: str = "UTC"
 
     @property
     def least_rows(self) -> int:

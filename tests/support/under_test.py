@@ -26,6 +26,7 @@ from oracle_logic import (
 )
 from oracle_spec import DAY, SECOND, Column, Pipeline, Rollup, Rule, Verdict, View
 from oracle_windows import Agg, Env, Window
+from under_test_decayed import DECAYED
 from under_test_models import ENSEMBLE
 
 # -- bars: the shipped pipeline (S25) -----------------------------------------------------------------------------------------
@@ -695,4 +696,4 @@ views:
     start_s=1_604_200_000,
 )
 
-CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, FILLED, ENSEMBLE)
+CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, FILLED, ENSEMBLE, DECAYED)
