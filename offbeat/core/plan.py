@@ -34,7 +34,8 @@ class Column:
 class TimePlan:
     headers: tuple[str, ...]
     format: str
-    """`auto` (ISO 8601), `s`, `ms`, `us`, `ns` or `epoch` (any of them, by magnitude), or a strptime format of Polars (chrono)."""
+    """`auto` (ISO 8601), `s`, `ms`, `us`, `ns` or `epoch` (any of them, by magnitude), `any` (ISO 8601 or `epoch`), or a strptime
+    format of Polars (chrono)."""
     zone: str
     """IANA zone of times without an offset."""
     rest: tuple[str, ...] = ()
@@ -94,9 +95,10 @@ class SourcePlan:
     names: tuple[str, ...]
     separator: str
     key_column: tuple[str, ...]
-    """Header spellings of the key's column; empty when the key comes from the file name."""
+    """Header spellings of the key's column; empty when the key comes from the file name alone."""
     key_pattern: str
-    """Regular expression on the file name; its group `key` (or the first group) is the key; '' when the key is a column."""
+    """Regular expression on the file name; its group `key` (or the first group) is the key, of a file without a column of the
+    key; '' when the key is always a column."""
     time: TimePlan
     order: str
     """Name of the decimal column that orders equal times; ''."""

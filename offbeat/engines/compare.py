@@ -59,8 +59,8 @@ def names_of(plans: Sequence[Plan]) -> list[dict[tuple[str, str], str]]:
 
 
 def _is_its_detector(view: ViewPlan) -> bool:
-    """Whether the vote is that of the only detector."""
-    return len(view.detectors) == 1
+    """Whether the vote is that of the only detector, on every row."""
+    return len(view.detectors) == 1 and not view.cooldown_rows and not view.cooldown_ns
 
 
 def chosen(names: Sequence[dict[tuple[str, str], str]], wanted: Sequence[str]) -> list[dict[tuple[str, str], str]]:

@@ -286,8 +286,8 @@ def _state_parts(
 
 
 def _key_part(source: SourcePlan) -> Any:
-    if not source.key_column:
-        return {"file": source.key_pattern}
+    if source.key_pattern:
+        return {"file": source.key_pattern, **({"column": source.key_column[0]} if source.key_column else {})}
     return [source.key_column[0], "optional"] if source.key_optional else source.key_column[0]
 
 

@@ -59,7 +59,10 @@ Detector = Annotated[DetectorSpec, GetPydanticSchema(_by_type)]
 
 
 class KeySpec(Settings):
-    """What the rows belong to: a column, or a part of the file's name. `key: symbol` is short for `key: {column: symbol}`."""
+    """What the rows belong to: a column, or a part of the file's name; with both, the name where a file has no such column.
+
+    `key: symbol` is short for `key: {column: symbol}`.
+    """
 
     short: ClassVar[str] = "column"
 
@@ -82,8 +85,10 @@ class KeySpec(Settings):
     def _one(self) -> Self:
         if self.optional and self.column is None:
             raise ValueError("`optional` belongs to a `column`: a file's name always gives a key")
-        if (self.column is None) == (self.file is None):
-            raise ValueError("give either `column` or `file`")
+        if self.optional and self.file is not None:
+            raise ValueError("with `file` every row has a key: leave `optional` out")
+        if self.column is None and self.file is None:
+            raise ValueError("give `column`, `file` or both")
         if self.headers and self.column is None:
             raise ValueError("`headers` belongs to a `column`, not to a `file` pattern")
         return self
@@ -106,7 +111,7 @@ class TimeSpec(Settings):
     format: TimeFormat = Field(
         default="auto",
         description="`auto` (ISO 8601); `s`, `ms`, `us` or `ns` since 1970, or `epoch` for whichever of them each value's magnitude tells; "
-        "or a strptime pattern.",
+        "`any`: ISO 8601 or `epoch`, each value by itself; or a strptime pattern.",
         examples=["auto", "epoch", "ns", "%d/%m/%Y %H:%M:%S"],
     )
     zone: Zone = Field(default="UTC", description="Time zone (IANA) of times without an offset.", examples=["Asia/Kolkata"])

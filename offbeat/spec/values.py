@@ -30,7 +30,7 @@ WORDS |= {"then", "true", "when"}
 """Words of the expression language: no name may be one of them."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
-TIME_FORMATS = ("auto", "epoch", "s", "ms", "us", "ns")
+TIME_FORMATS = ("auto", "any", "epoch", "s", "ms", "us", "ns")
 
 
 def _checked(check: Callable[[str], object]) -> AfterValidator:

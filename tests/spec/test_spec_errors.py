@@ -94,7 +94,7 @@ CASES = [
     ("zone: UTC", "format: iso", "p.yaml:5: source.time.format: unknown time format 'iso'; valid: auto, s, ms, us, ns, or a pattern"),
     ("key: {column: symbol}", "key: {file: '^[^_]+'}", "p.yaml:4: source.key.file: the pattern needs a group around the key"),
     ("key: {column: symbol}", "key: {file: '(a'}", "p.yaml:4: source.key.file: not a regular expression: missing )"),
-    ("key: {column: symbol}", "key: {}", "p.yaml:4: source.key: give either `column` or `file`"),
+    ("key: {column: symbol}", "key: {}", "p.yaml:4: source.key: give `column`, `file` or both"),
     ("key: {column: symbol}", "key: {file: '(a)', headers: [b]}", "p.yaml:4: source.key: `headers` belongs to a `column`"),
     ("price: float", "price: flaot", "p.yaml:9: source.columns.price.type: 'flaot' is not valid; did you mean 'float'?"),
     (

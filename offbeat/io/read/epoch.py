@@ -13,8 +13,10 @@ from offbeat.io.read.numbers import BAD, HARD, READ, number_at
 
 ANY_UNIT = "epoch"
 """The format under which each value is seconds, milliseconds, microseconds or nanoseconds by its magnitude."""
-EPOCH_DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0, ANY_UNIT: 9}
-"""Epoch formats of `time.format`, and the decimal digits from their unit (of `epoch`: from the one written) down to nanoseconds."""
+EITHER = "any"
+"""The format under which a value is ISO 8601 or, if it is a number, as of `ANY_UNIT`."""
+EPOCH_DIGITS = {"s": 9, "ms": 6, "us": 3, "ns": 0, ANY_UNIT: 9, EITHER: 9}
+"""Values of `time.format` that take numbers, and the decimal digits from their unit (from seconds where each value has its own) to ns."""
 
 _SECONDS, _MILLIS, _MICROS = 10**11, 10**14, 10**17
 """Below each of them a value is of that unit: every unit then reaches from 1973 to 5138."""
@@ -76,7 +78,7 @@ def hard_epoch(text: str) -> int:
 
 def epoch_integers(values: I64, form: str) -> tuple[I64, Bools]:
     """Epoch integers (NULL_INT: none) → ns, and which leave the int64 range."""
-    if form == ANY_UNIT:
+    if form in (ANY_UNIT, EITHER):
         out, bad = np.empty_like(values), np.empty(len(values), np.bool_)
         _any_unit(values, out, bad)
         return out, bad

@@ -15,7 +15,7 @@ from offbeat.core.chunk import Chunk, Position
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
 from offbeat.io.read.ambiguous_times import RowBefore
-from offbeat.io.read.layout import lay_out
+from offbeat.io.read.layout import has_column, lay_out
 from offbeat.io.read.local_times import settle, zone_of
 from offbeat.io.read.parse_table import check_types, parse_table, table_times
 from offbeat.io.read.readers import zone_note
@@ -68,6 +68,8 @@ class FrameSource:
         self.notes: list[str] = []
         self.live = False
         self._key: str | None = None
+        if plan.key_pattern and not has_column(names, plan.key_column):
+            plan = replace(plan, key_column=())
         if not plan.key_column:
             here = next((k for k in _KEY if k in names), None)
             self._key = None if here else name

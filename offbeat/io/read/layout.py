@@ -58,6 +58,12 @@ def _place(name: str, fields: Sequence[str], spellings: Sequence[str]) -> int:
     return -1
 
 
+def has_column(fields: Sequence[str], spellings: Sequence[str]) -> bool:
+    """Whether some field is one of the spellings, in any case."""
+    folded = {field.casefold() for field in fields}
+    return any(spelling.casefold() in folded for spelling in spellings)
+
+
 def _only(name: str, fields: Sequence[str], places: Sequence[int]) -> int:
     if len(places) > 1:
         which = " and ".join(dict.fromkeys(repr(fields[place]) for place in places))

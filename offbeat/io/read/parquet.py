@@ -17,7 +17,7 @@ import pyarrow as pa
 from offbeat.core.batch import EVER, NULL_INT
 from offbeat.core.plan import SourcePlan
 from offbeat.errors import UserError
-from offbeat.io.read.epoch import ANY_UNIT
+from offbeat.io.read.epoch import ANY_UNIT, EITHER
 from offbeat.io.read.files import InputFile
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.parse_table import times_of
@@ -184,7 +184,7 @@ def _time_ranges(metadata: Any, name: str, schema: Any, plan: SourcePlan) -> lis
     if name not in schema.names or plan.time.rest:
         return None
     kind = schema.field(name).type
-    if plan.time.format == ANY_UNIT and pa.types.is_integer(kind):
+    if plan.time.format in (ANY_UNIT, EITHER) and pa.types.is_integer(kind):
         return None  # the greatest count need not be the latest time
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_integer(kind)):
         return None

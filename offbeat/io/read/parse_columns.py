@@ -18,7 +18,7 @@ from offbeat.core.chunk import FAULTS
 from offbeat.core.compiled import compiled
 from offbeat.core.plan import NO_KEY, Column, SourcePlan
 from offbeat.io.read.csv_tokens import ESCAPED, Bytes, gather
-from offbeat.io.read.epoch import ANY_UNIT, EPOCH_DIGITS, hard_epoch, read_epoch
+from offbeat.io.read.epoch import ANY_UNIT, EITHER, EPOCH_DIGITS, hard_epoch, read_epoch
 from offbeat.io.read.layout import KEY, TIME
 from offbeat.io.read.numbers import BAD, EMPTY, HARD, IMPRECISE, READ, SPECIAL, read_fixed, read_floats, read_ids
 from offbeat.io.read.spellings import joined, spelling_of, usual_numbers, without_nulls
@@ -214,25 +214,47 @@ def fixed(places: Places, slot: int, scale: int, *, rounds: bool = False) -> tup
 def times(places: Places, plan: SourcePlan) -> Times:
     """Event times."""
     form, zone = plan.time.format, plan.time.zone
-    if form in EPOCH_DIGITS:
-        out, state = _epoch(places, plan)
-        return Times(out, state == EMPTY, (state != EMPTY) & (state != READ))
+    if form in EPOCH_DIGITS and form != EITHER:
+        return _epoch_times(places, plan)
     if plan.time.rest:
         slots = [places.slots[name] for name in time_slots(plan)]
         places = _alone(places, TIME, *joined(places.data, places.begins[slots], places.ends[slots]))
     slot = places.slots[TIME]
     if form == "auto":
-        begins, ends = places.begins[slot], places.ends[slot]
-        out = np.empty(len(begins), dtype=np.int64)
-        status = np.empty(len(begins), dtype=np.int8)
-        local = read_iso(places.data, begins, ends, out, status)
-        return finish_iso(out, status, local, zone)
+        return _iso_times(places, slot, zone)
+    if form == EITHER:
+        return _iso_or_epoch(places, slot, plan)
     return by_format(texts(places, slot), form, zone)
+
+
+def _iso_times(places: Places, slot: int, zone: str) -> Times:
+    begins, ends = places.begins[slot], places.ends[slot]
+    out = np.empty(len(begins), dtype=np.int64)
+    status = np.empty(len(begins), dtype=np.int8)
+    local = read_iso(places.data, begins, ends, out, status)
+    return finish_iso(out, status, local, zone)
+
+
+def _iso_or_epoch(places: Places, slot: int, plan: SourcePlan) -> Times:
+    """Each value as whichever of the two it is."""
+    found = _iso_times(places, slot, plan.time.zone)
+    if not found.bad.any():
+        return found
+    counted = _epoch_times(_alone(places, TIME, places.data, places.begins[slot], places.ends[slot]), plan)
+    numbers = found.bad & ~counted.bad
+    utc = np.where(numbers, counted.utc, found.utc)
+    later = None if found.later is None else np.where(numbers, counted.utc, found.later)
+    return replace(found, utc=utc, bad=found.bad & ~numbers, later=later)
+
+
+def _epoch_times(places: Places, plan: SourcePlan) -> Times:
+    out, state = _epoch(places, plan)
+    return Times(out, state == EMPTY, (state != EMPTY) & (state != READ))
 
 
 def _epoch(places: Places, plan: SourcePlan) -> tuple[I64, I8]:
     places = _usual(places, TIME, plan)
-    if plan.time.format != ANY_UNIT:
+    if plan.time.format not in (ANY_UNIT, EITHER):
         return fixed(places, places.slots[TIME], EPOCH_DIGITS[plan.time.format], rounds=True)
     begins, ends = places.begins[places.slots[TIME]], places.ends[places.slots[TIME]]
     out = np.empty(len(begins), dtype=np.int64)

@@ -30,6 +30,8 @@ class Drawn:
 
 def draw(file: InputFile, plan: SourcePlan) -> tuple[InputFile, SourcePlan, Drawn]:
     """The file and the plan as its reader needs them, without what the path gives. Raises UserError for a value that does not fit."""
+    if file.key is not None and plan.key_column:
+        plan = replace(plan, key_column=())
     there = dict(file.path_columns)
     if not there:
         return file, plan, Drawn(())
@@ -50,6 +52,13 @@ def draw(file: InputFile, plan: SourcePlan) -> tuple[InputFile, SourcePlan, Draw
         else:
             columns.append(column)
     return file, replace(plan, columns=tuple(columns)), Drawn(tuple(values))
+
+
+def gives_key(file: InputFile, plan: SourcePlan) -> bool:
+    """Whether the key stands in the names of the file's folders."""
+    there = dict(file.path_columns)
+    name = _of(there, plan.key_column)
+    return name is not None and there[name] is not None
 
 
 def _of(there: dict[str, str | None], spellings: tuple[str, ...]) -> str | None:

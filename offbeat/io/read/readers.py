@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from offbeat.io.read.layout import Layout, MissingColumnError
 from offbeat.io.read.ndjson import NdjsonReader
 from offbeat.io.read.parquet import ParquetReader, rows_of
 from offbeat.io.read.parse_columns import Parsed
-from offbeat.io.read.path_columns import WithPath, draw
+from offbeat.io.read.path_columns import WithPath, draw, gives_key
 
 
 class Reader(Protocol):
@@ -72,7 +73,7 @@ def open_all(found: FoundFiles, plan: SourcePlan, block: int) -> list[Reader]:
         try:
             if not file.sure and not plan.header and not _of_that_width(file, plan):
                 raise UserError("as many fields")
-            reader = reader_of(file, plan, block)
+            own, reader = _with_its_key(file, plan, block)
             if not file.sure and file.kind == "ndjson" and not _has_fields(reader):
                 raise UserError("the fields")
         except UserError as error:
@@ -84,7 +85,7 @@ def open_all(found: FoundFiles, plan: SourcePlan, block: int) -> list[Reader]:
                 raise
             continue
         readers.append(reader)
-        kept.append(file)
+        kept.append(own)
     found.files[:] = kept
     if lacking is None and not readers:
         path, what = found.left_out[-1]
@@ -95,6 +96,24 @@ def open_all(found: FoundFiles, plan: SourcePlan, block: int) -> list[Reader]:
     if any(getattr(r, "layout", None) is not None for r in readers):
         raise UserError(f"{lacking}; other files here have it, so the schemas are mixed; name only files that belong together")
     raise lacking
+
+
+def _with_its_key(file: InputFile, plan: SourcePlan, block: int) -> tuple[InputFile, Reader]:
+    """The file's reader; where its name may give the key, the file without a key of its own if a column of it has one."""
+    if file.key is None or not plan.key_column:
+        return file, reader_of(file, plan, block)
+    own = replace(file, key=None)
+    try:
+        reader = reader_of(own, plan, block)
+    except MissingColumnError as error:
+        if error.column != plan.key_column[0]:
+            raise
+        return file, reader_of(file, plan, block)
+    if file.kind != "ndjson" or gives_key(file, plan):
+        return own, reader
+    first = next(reader.blocks(), None)
+    keys = None if first is None else first().keys
+    return (file, reader_of(file, plan, block)) if keys is not None and keys.null_count() == len(keys) else (own, reader)
 
 
 def _has_fields(reader: Reader) -> bool:

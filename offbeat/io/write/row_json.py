@@ -10,7 +10,7 @@ import polars as pl
 
 from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.plan import SourcePlan, TimePlan
-from offbeat.io.read.epoch import EPOCH_DIGITS
+from offbeat.io.read.epoch import EITHER, EPOCH_DIGITS
 
 _EXACT = 10**15
 """Below this the shortest decimal of the double n / 10^scale is n / 10^scale itself."""
@@ -68,14 +68,14 @@ def _time_fields(time: TimePlan, time_ns: I64) -> dict[str, pl.Series]:
     if not time.rest:
         return {time.headers[0]: whole}
     names = (time.headers[0], *time.rest)
-    parts = whole.str.replace("T", " ", literal=True) if time.format == "auto" else whole
+    parts = whole.str.replace("T", " ", literal=True) if time.format in ("auto", EITHER) else whole
     split = parts.str.splitn(" ", len(names)).struct.unnest()
     return {name: split.to_series(place).alias(name) for place, name in enumerate(names)}
 
 
 def _times(time: TimePlan, time_ns: I64) -> pl.Series:
     name = time.headers[0]
-    if time.format == "auto":
+    if time.format in ("auto", EITHER):
         return iso_times(name, time_ns)
     if time.format not in EPOCH_DIGITS:
         return pl.Series(name, time_ns).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(time.zone).dt.to_string(time.format)
