@@ -138,11 +138,11 @@ class History:
         _locate(slots, lengths, self.records, self._pages, at)
         return self._times[at], self._whole[at], self._values[at], self._codes[at]
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """State of the first `slots` slots, column by column and times as steps: so it packs well."""
-        self.grow(slots)
-        records = self.records[:slots].copy()
-        times, whole, values, codes = self.rows(np.arange(slots, dtype=np.int32), records[:, LENGTH])
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """State of some slots, column by column and times as steps: so it packs well."""
+        self.grow(int(slots.max(initial=-1)) + 1)
+        records = self.records[slots]
+        times, whole, values, codes = self.rows(slots.astype(np.int32), records[:, LENGTH])
         columns = {name: np.ascontiguousarray(array.T) for name, array in (("whole", whole), ("values", values), ("codes", codes))}
         return {"records": records, "times": np.diff(times, prepend=np.int64(0)), **columns}
 

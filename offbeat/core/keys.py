@@ -87,6 +87,11 @@ class KeyTable:
             self.names.append(key)
         return slot
 
+    def add(self, key: str) -> None:
+        """A further slot for a key that may have some."""
+        self._slots[key] = len(self.names)
+        self.names.append(key)
+
     def find(self, key: str) -> int:
         """The key's slot, -1 for one that has none."""
         return self._slots.get(key, -1)

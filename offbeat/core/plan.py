@@ -151,6 +151,8 @@ class QualityPlan:
     tolerate: TolerancePlan = TolerancePlan()
     keep_last: bool = False
     """Of several versions of a row (equal on `unique`, other content) the last one counts, else the first."""
+    forget_ns: int = 0
+    """A key without a row for longer than this starts anew; 0: none does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from offbeat.core.rings import grown_rows, laid_out, no_free, stretch_capacity, 
 from offbeat.core.row_walk import (
     CANDIDATE,
     EMITTED,
+    NEWEST,
     NOBODY,
     OLDEST,
     REFUTED,
@@ -39,6 +40,8 @@ class Order:
     """Then rows of different times cannot be duplicates, so rows ahead of all others need no search."""
     keep_last: bool = False
     """A row waits until one of a later time comes, and another version of it takes its place meanwhile; its identity has the time."""
+    forget_ns: int = 0
+    """A key without a row for longer than this starts anew; 0: none does."""
 
     @property
     def buffered(self) -> bool:
@@ -110,7 +113,7 @@ class RowOrder:
         while n:
             done = admit(
                 done, slots, time_ns, order, identity, content,
-                o.lateness_ns, o.dedup_rows, o.max_jump_ns, floor_ns, o.identity_has_time, o.keep_last,
+                o.lateness_ns, o.dedup_rows, o.max_jump_ns, o.forget_ns, floor_ns, o.identity_has_time, o.keep_last,
                 self._keys, self._candidate, self._candidate_hash,
                 self._capacity, self._s_used, self._s_free, self._s_link, self._s_pool,
                 self._buffer, self._b_used, self._b_free, self._b_link, self._b_pool,
@@ -128,12 +131,13 @@ class RowOrder:
         """Give the batch's waiting rows their places in the reorder buffer; `places` (n,) by batch row."""
         rename(np.unique(slots), places, self._keys, self._buffer, self._b_pool)
 
-    def finish(self, keys: int, held: int, *, unique: bool) -> Admitted:
-        """End of bounded input: all waiting rows are folded."""
+    def finish(self, keys: int, held: int, *, unique: bool, slots: I64 | None = None) -> Admitted:
+        """No row of some slots, by default of all, is to come: their waiting rows are folded."""
         self._make_room(keys, unique=unique)
+        slots = np.arange(keys) if slots is None else slots
         emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
         m = finish(
-            keys, unique, self.order.dedup_rows, self._keys, self._candidate, self._candidate_hash,
+            slots, unique, self.order.dedup_rows, self.order.forget_ns, self._keys, self._candidate, self._candidate_hash,
             self._capacity, self._s_used, self._s_free, self._s_link, self._s_pool, self._buffer, self._b_pool, emitted, ordinals,
         )  # fmt: skip
         return _released(emitted[:m], ordinals[:m])
@@ -147,7 +151,7 @@ class RowOrder:
             self._grow_buffer(int(self._b_used[0]) + int(np.maximum(2 * self._buffer[:keys, CAPACITY][waiting], 16).sum()))
         emitted, ordinals = np.empty(held, np.int64), np.empty(held, np.int64)
         m = pass_until(
-            keys, floor_ns, unique, o.lateness_ns, o.dedup_rows, o.max_jump_ns, o.keep_last,
+            keys, floor_ns, unique, o.lateness_ns, o.dedup_rows, o.max_jump_ns, o.forget_ns, o.keep_last,
             self._keys, self._candidate, self._candidate_hash,
             self._capacity, self._s_used, self._s_free, self._s_link, self._s_pool,
             self._buffer, self._b_used, self._b_free, self._b_link, self._b_pool, emitted, ordinals,
@@ -163,14 +167,31 @@ class RowOrder:
             full = capacity[(n == capacity) & (n < self.order.dedup_rows)]
             self._grow_seen(int(self._s_used[0]) + int(stretch_capacity(full + 1, self.order.dedup_rows).sum()))
 
-    def snapshot(self, keys: int) -> dict[str, np.ndarray]:
-        """State of the first `keys` slots."""
+    def newest_ns(self, keys: int) -> I64:
+        """(keys,) greatest accepted time of each key, NULL_INT without any."""
         self._grow_slots(keys)
-        record, buffer = self._keys[:keys], self._buffer[:keys]
+        return self._keys[:keys, NEWEST].copy()
+
+    def seen_ns(self, keys: int) -> I64:
+        """(keys,) greatest time of a key's rows that were accepted, else its candidate's; NULL_INT for a key of which nothing is known."""
+        newest = self.newest_ns(keys)
+        waits = self._keys[:keys, CANDIDATE] != NOBODY
+        # A candidate far ahead of its key's rows may be from the future: it says nothing as long as there are others.
+        return np.where((newest == NULL_INT) & waits, self._candidate[:keys, 0], newest)
+
+    def forget(self, slots: I64) -> None:
+        """Some slots, of which no row waits, are as before the first row of their keys."""
+        self._keys[slots, :SEEN] = NULL_INT
+        self._keys[slots, SEEN_N:] = 0
+
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """State of some slots."""
+        self._grow_slots(int(slots.max(initial=-1)) + 1)
+        record, buffer = self._keys[slots], self._buffer[slots]
         return {
             "keys": record[:, :SEEN].copy(),
-            "candidate": self._candidate[:keys].copy(),
-            "candidate_hash": self._candidate_hash[:keys].copy(),
+            "candidate": self._candidate[slots],
+            "candidate_hash": self._candidate_hash[slots],
             "seen_n": record[:, SEEN_N].copy(),
             "seen_oldest": record[:, OLDEST].copy(),
             "seen": self._s_pool[stretches(record[:, SEEN], record[:, SEEN_N])],

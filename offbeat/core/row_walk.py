@@ -70,6 +70,15 @@ def _remember(
 
 
 @compiled
+def _clear(slot: int, time: int, forget: int, keys: I64) -> None:
+    """Before a row of a time is accepted: if its key was not seen for so long, no row of it is remembered any more."""
+    newest = keys[slot, NEWEST]
+    if forget > 0 and newest != NULL_INT and minus(time, forget) > newest:
+        keys[slot, SEEN_N] = 0
+        keys[slot, OLDEST] = 0
+
+
+@compiled
 def _refresh(slot: int, identity: int, content: int, keys: I64, pool: U64) -> None:
     """The row of this identity, if it is still remembered, has other content now."""
     base = keys[slot, SEEN]
@@ -121,6 +130,7 @@ def admit(
     lateness: int,
     most: int,
     max_jump: int,
+    forget: int,
     floor: int,
     has_time: bool,
     keep_last: bool,
@@ -194,6 +204,7 @@ def admit(
                 keys[s, CANDIDATE] = NOBODY
                 if t >= minus(c_time, max_jump):
                     if unique:
+                        _clear(s, c_time, forget, keys)
                         _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
                     keys[s, NEWEST] = max(keys[s, NEWEST], c_time)
                     if row >= 0:
@@ -231,7 +242,8 @@ def admit(
                     _refresh(s, identity[i], content[i], keys, s_pool)
                     status[i] = FOLDED
                     continue
-            if unique and not (has_time and t > newest):
+            anew = forget > 0 and newest != NULL_INT and minus(t, forget) > newest
+            if unique and not anew and not (has_time and t > newest):
                 known = _known(identity[i], content[i], s, keys, s_pool)
                 if known:
                     status[i] = DUPLICATE if known == 1 else CONFLICT
@@ -242,7 +254,7 @@ def admit(
                 behind[i] = minus(newest, t)
                 continue
             # No row before the floor can still come, so none could refute a row that lies less than a jump ahead of it.
-            if (newest == NULL_INT or minus(t, max_jump) > newest) and (floor == NULL_INT or minus(t, max_jump) > floor):
+            if (anew or newest == NULL_INT or minus(t, max_jump) > newest) and (floor == NULL_INT or minus(t, max_jump) > floor):
                 status[i] = HELD
                 keys[s, CANDIDATE] = i
                 candidate[s, _TIME] = t
@@ -252,6 +264,8 @@ def admit(
                     candidate_hash[s, 1] = content[i]
                 continue
             if unique:
+                if anew:
+                    _clear(s, t, forget, keys)
                 if keys[s, SEEN_N] == most:
                     # Inlined from _remember, whose call would cost more than the rest of the row.
                     oldest = keys[s, OLDEST]
@@ -278,9 +292,10 @@ def admit(
 
 @compiled
 def finish(
-    used_slots: int,
+    slots: I64,
     unique: bool,
     most: int,
+    forget: int,
     keys: I64,
     candidate: I64,
     candidate_hash: U64,
@@ -294,15 +309,16 @@ def finish(
     emitted: I64,
     ordinals: I64,
 ) -> int:
-    """End of bounded input: candidates are accepted, buffers are emptied. Returns the number of rows emitted."""
+    """No row of some slots is to come: candidates are accepted, buffers are emptied. Returns the number of rows emitted."""
     m = 0
-    for s in range(used_slots):
+    for s in slots:
         # A candidate lies ahead of everything buffered, so the buffer goes first.
         m = _release(s, _END, keys, buffer, b_pool, emitted, ordinals, m)
         row = keys[s, CANDIDATE]
         if row != NOBODY:
             keys[s, CANDIDATE] = NOBODY
             if unique:
+                _clear(s, candidate[s, _TIME], forget, keys)
                 _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
             keys[s, NEWEST] = max(keys[s, NEWEST], candidate[s, _TIME])
             m = _emit(row, candidate[s, _TIME], candidate[s, _ORDER], s, keys, emitted, ordinals, m)
@@ -317,6 +333,7 @@ def pass_until(
     lateness: int,
     most: int,
     max_jump: int,
+    forget: int,
     keep_last: bool,
     keys: I64,
     candidate: I64,
@@ -342,6 +359,7 @@ def pass_until(
             time, order = candidate[s, _TIME], candidate[s, _ORDER]
             keys[s, CANDIDATE] = NOBODY
             if unique:
+                _clear(s, time, forget, keys)
                 _remember(s, candidate_hash[s, 0], candidate_hash[s, 1], most, keys, capacity, s_used, s_free, s_link, s_pool)
             keys[s, NEWEST] = max(keys[s, NEWEST], time)
             if lateness > 0 or keep_last:

@@ -62,10 +62,10 @@ class Cooldown:
     def _grow(self, keys: int) -> None:
         self._numbers, self._last, self._peak = (grown_rows(array, keys) for array in (self._numbers, self._last, self._peak))
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the first `slots` keys."""
-        self._grow(slots)
-        return {"numbers": self._numbers[:slots].copy(), "last": self._last[:slots].copy(), "peak": self._peak[:slots].copy()}
+    def snapshot(self, slots: I64) -> Arrays:
+        """State of the keys of some slots."""
+        self._grow(int(slots.max(initial=-1)) + 1)
+        return {"numbers": self._numbers[slots], "last": self._last[slots], "peak": self._peak[slots]}
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot; one of a plan without a cooldown holds nothing."""

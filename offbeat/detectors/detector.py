@@ -164,8 +164,11 @@ class Detector(ABC):
         """The file of its newest model of all keys; None if it has none."""
         return None
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the first `slots` slots: equal verdicts from here on. Arrays with a row a slot, of a size that the rows do not raise."""
+    def snapshot(self, slots: I64) -> Arrays:
+        """State of some slots, which are 0 to n - 1 for who restores it: equal verdicts from here on.
+
+        Arrays with a row a slot, of a size that the rows do not raise.
+        """
         del slots
         return {}
 

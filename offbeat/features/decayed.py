@@ -222,12 +222,12 @@ class DecayedFold:
             other._previous, other._last = self._previous[owners], self._last[owners]
         return other
 
-    def snapshot(self, count: int) -> dict[str, np.ndarray]:
-        """The state of the first `count` slots."""
-        self._grow_slots(count)
-        keys = -(-count // self._places)
-        before = {"previous": self._previous[:keys].copy(), "last": self._last[:keys].copy()} if self._neighbours else {}
-        return {"state": self._state[:count].copy(), "held": self._held[:count].copy(), **before}
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """The state of some slots, all places of a key side by side."""
+        self._grow_slots(int(slots.max(initial=-1)) + 1)
+        keys = slots[:: self._places] // self._places
+        before = {"previous": self._previous[keys], "last": self._last[keys]} if self._neighbours else {}
+        return {"state": self._state[slots], "held": self._held[slots], **before}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot; from then on its arrays belong to this object."""

@@ -183,10 +183,10 @@ class ExpandingFold:
         self._record[:, _HEAD] = 0
         self._queue = queue
 
-    def snapshot(self, keys: int) -> dict[str, np.ndarray]:
-        """The state of the first `keys` slots."""
-        self._grow_slots(keys)
-        return {"record": self._record[:keys].copy(), "queue": self._queue[:keys].copy()}
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """The state of some slots."""
+        self._grow_slots(int(slots.max(initial=-1)) + 1)
+        return {"record": self._record[slots], "queue": self._queue[slots]}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot; from then on its arrays belong to this object."""

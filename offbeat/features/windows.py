@@ -157,10 +157,10 @@ class WindowFold:
         changes(slots, time_ns, values, self._previous, self._last, out)
         return out if features is None else np.concatenate([features, out])
 
-    def snapshot(self, keys: int) -> dict[str, np.ndarray]:
-        """The state of the first `keys` slots: their rows in order, and how many are in which part."""
-        self._grow_slots(keys)
-        return self._kept(np.arange(keys))
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """The state of some slots: their rows in order, and how many are in which part."""
+        self._grow_slots(int(slots.max(initial=-1)) + 1)
+        return self._kept(slots)
 
     def excerpt(self, slots: I32, keys: int) -> Self:
         """A copy in which n slots, of `keys` in use, are 0 to n - 1: rows folded into it do not change this one."""

@@ -123,8 +123,8 @@ class DetectorSet:
             reasons.setdefault(detector.untrained(), []).append(detector.name)
         return [f"{' and '.join(names)}: {why}" for why, names in reasons.items() if why]
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the detectors for the first `slots` slots."""
+    def snapshot(self, slots: I64) -> Arrays:
+        """State of the detectors for some slots."""
         out: Arrays = {}
         for detector in self._detectors:
             out |= prefixed(detector.name, detector.snapshot(slots))

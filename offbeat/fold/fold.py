@@ -17,6 +17,7 @@ from offbeat.core.state import Arrays, Document, decode, encode
 from offbeat.decide.block import AlertBlock
 from offbeat.fold.closed_windows import ClosedInMemory, ClosedWindows
 from offbeat.fold.co_occurrence_feed import CoOccurrenceFeed
+from offbeat.fold.forgetting import typical_ns
 from offbeat.fold.intake import Prepared
 from offbeat.fold.late_files import Lateness
 from offbeat.fold.merge_stage import MergeStage, WindowCollector
@@ -100,7 +101,14 @@ class Fold:
         """Fold the rows of a chunk. Shards of a bounded source may be fed side by side, on threads of their own."""
         shard, out = self._shards[number], Output()
         self._ended = None
-        self._fold(number, shard.admit(prepared, out), out)
+        if not self.live:
+            self._fold(number, shard.admit(prepared, out), out)
+            return out
+        *parts, last = shard.turns(prepared)
+        for part in parts:
+            self._fold(number, shard.admit(part, out), out)
+            self._fold(number, shard.forget(out), out)
+        self._fold(number, shard.admit(last, out), out)
         return out
 
     def overdue(self, floor_ns: int) -> bool:
@@ -141,7 +149,16 @@ class Fold:
         if not self._remote:
             blocks, self._ended = self._merge.finish(self._shards)
             out.alerts += blocks
+        if not self.live and self.plan.quality.forget_ns:
+            self._forget(out)
         return out
+
+    def _forget(self, out: Output) -> None:
+        """At the end of bounded input, when no row is held back: forget keys by the time that all shards together have reached."""
+        seen = np.concatenate([shard.seen_ns() for shard in self._shards.values()])
+        now_ns = typical_ns(seen, max(shard.forgotten_ns for shard in self._shards.values()))
+        for shard in self._shards.values():
+            shard.forget(out, now_ns)
 
     def partials(self, number: int) -> bytes:
         """Of a remote fold: what has come to a shard's windows since this was last asked, for `MergeFold.feed`; it is not in the shard's
@@ -228,7 +245,7 @@ class Fold:
         """Keys of a view's rows, or of its windows, by slot."""
         if view in self._merge.views:
             return self._merge.views[view].stage.keys.names
-        return next(iter(self._shards.values())).keys.names
+        return next(iter(self._shards.values())).view_keys.names
 
     @property
     def rows_in(self) -> int:
@@ -378,8 +395,12 @@ class Fold:
         self._merge.restore(arrays, document)
 
     def tidy(self) -> None:
-        """A state was saved: what it no longer names may go."""
+        """A state was saved, and no chunk is under way: what it no longer names may go."""
         self._merge.tidy()
+        for number, shard in self._shards.items():
+            if (smaller := shard.compact()) is not None:
+                self._shards[number] = smaller
+                self._merge.forget(number)
 
     def _require_settled(self) -> None:
         if self._judging is not None:

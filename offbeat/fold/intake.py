@@ -33,6 +33,27 @@ class Prepared:
     quarantined: list[Quarantined]
     filtered: int = 0
     """Rows that are not of this pipeline."""
+    height: int = -1
+    """How many rows of the chunk this stands for; -1: all."""
+
+    @property
+    def rows_in(self) -> int:
+        """Rows that came."""
+        return self.chunk.frame.height if self.height < 0 else self.height
+
+    def cut(self, edges: list[int]) -> list[Prepared]:
+        """As several, cut before these rows of the chunk, rising; what is said of the chunk as a whole comes with the first."""
+        parts: list[Prepared] = []
+        begin = at = 0
+        for edge in [*edges, self.chunk.frame.height]:
+            end = int(np.searchsorted(self.index, edge))
+            rows = np.arange(begin, end)
+            rollups = {name: each.part(begin, end) for name, each in self.rollups.items()}
+            first = not parts
+            aside, filtered = (self.quarantined, self.filtered) if first else ([], 0)
+            parts.append(Prepared(self.chunk, self.index[rows], self.batch.take(rows), rollups, aside, filtered, edge - at))
+            begin, at = end, edge
+        return parts
 
 
 class Intake:

@@ -15,7 +15,7 @@ from offbeat.core.ledger import Ledger
 from offbeat.core.plan import Plan
 from offbeat.core.reorder_buffer import ReorderBuffer
 from offbeat.core.row_order import Admitted, Order, RowOrder
-from offbeat.core.row_walk import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE, NEWEST
+from offbeat.core.row_walk import CONFLICT, DUPLICATE, FOLDED, FUTURE, HELD, LATE
 from offbeat.core.state import Arrays, prefixed, under
 from offbeat.decide.block import Quarantined
 from offbeat.fold.file_pairs import FilePairs
@@ -42,7 +42,7 @@ class Ordering:
     def __init__(self, plan: Plan, columns: Columns) -> None:
         q = plan.quality
         self._columns, self._unique = columns, bool(q.unique)
-        self._order = RowOrder(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique, q.keep_last))
+        self._order = RowOrder(Order(q.lateness_ns, q.dedup_rows, q.max_jump_ns, "time" in q.unique, q.keep_last, q.forget_ns))
         self._held = ReorderBuffer(len(columns.numbers), len(columns.fixed), len(columns.texts))
         self.late, self.pairs = LateFiles(), FilePairs()
         self.floor_ns = NULL_INT
@@ -58,8 +58,7 @@ class Ordering:
 
     def newest_ns(self, keys: int) -> I64:
         """(keys,) greatest accepted time of each key."""
-        newest: I64 = self._order.snapshot(keys)["keys"][:, NEWEST]
-        return newest
+        return self._order.newest_ns(keys)
 
     def admit(self, prepared: Prepared, keys: KeyTable, ledger: Ledger) -> Ordered:
         """Take prepared rows, in their order."""
@@ -94,6 +93,23 @@ class Ordering:
     def finish(self, keys: KeyTable) -> Ordered:
         """End of bounded input: everything held back is folded."""
         return self._let_go(self._order.finish(len(keys), len(self._held), unique=self._unique))
+
+    def seen_ns(self, keys: int) -> I64:
+        """(keys,) time at which each key was last seen, NULL_INT for one of which nothing is known."""
+        return self._order.seen_ns(keys)
+
+    def forget(self, slots: I64, keys: KeyTable) -> Ordered:
+        """Nothing is known of the keys of some slots any more; what waited for their next rows is folded."""
+        ordered = self._let_go(self._order.finish(len(keys), len(self._held), unique=self._unique, slots=slots))
+        self._order.forget(slots)
+        return ordered
+
+    def continue_notes(self, other: Ordering, names: KeyTable, keys: KeyTable) -> None:
+        """What `other`, which counted its keys as in `names`, noted of files goes on here, where they are counted as in `keys`."""
+        self.late = other.late
+        for (one, two, slot), n in other.pairs.rows.items():
+            if (mine := keys.find(names.names[slot])) >= 0:
+                self.pairs.rows[one, two, mine] += n
 
     def _account(
         self, chunk: Chunk, index: I64, batch: Batch, admitted: Admitted, ledger: Ledger, turned_away: list[Quarantined]
@@ -201,15 +217,21 @@ class Ordering:
         held.drop(places)
         return Ordered(batch, admitted.ordinals, whole=False)
 
-    def state(self, keys: int) -> tuple[Arrays, dict[str, list[list[str | None]]]]:
-        """State of the first `keys` slots: arrays, and what is text."""
-        arrays = prefixed("order", self._order.snapshot(keys)) | prefixed("held", self._held.arrays())
+    def state(self, slots: I64) -> tuple[Arrays, dict[str, list[list[str | None]]]]:
+        """State of some slots, which have all rows that wait: arrays, and what is text."""
+        held = self._held.arrays()
+        if len(held["slots"]):
+            places: I64 = np.zeros(max(int(slots.max(initial=0)), int(held["slots"].max())) + 1, np.int64)
+            places[slots] = np.arange(len(slots))
+            held["slots"] = places[held["slots"]].astype(np.int32)
+        arrays = prefixed("order", self._order.snapshot(slots)) | prefixed("held", held)
         return arrays | {"floor": np.array([self.floor_ns])}, self._held.words()
 
     def restore(self, arrays: Arrays, words: dict[str, list[list[str | None]]], names: Sequence[str]) -> None:
         """Take over what `state` gave; `names` of keys by slot."""
         self._order.restore(under("order", arrays))
         self._held.restore(under("held", arrays), words)
-        keys = [names[slot] for slot in self._held.slots.tolist()]
+        # A place that is free may name a key that is no more.
+        keys = [names[slot] if slot < len(names) else "" for slot in self._held.slots.tolist()]
         self._held.numbers = self._columns.recoded(self._held.numbers, self._held.texts, keys)
         self.floor_ns = int(arrays["floor"][0])

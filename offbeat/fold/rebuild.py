@@ -163,8 +163,8 @@ class Rebuild:
             columns[self._columns.index(name)] = np.where(codes[:, j] == NO_CODE, np.nan, codes[:, j])
         return columns, integers
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the first `slots` slots; rows that are not kept yet are not in it."""
+    def snapshot(self, slots: I64) -> Arrays:
+        """State of some slots; rows that are not kept yet are not in it."""
         return self._history.snapshot(slots) | {"about": np.frombuffer(json.dumps(self._about).encode(), np.uint8)}
 
     def restore(self, arrays: Arrays) -> None:

@@ -157,10 +157,12 @@ class RollupFold:
         self.table.restore(self.table.at(np.flatnonzero(kept)))
         return np.where(kept, np.cumsum(kept) - 1, -1)
 
-    def snapshot(self) -> tuple[Arrays, list[str]]:
-        """Arrays and target names, unless those are the source's keys."""
-        names = [] if self._plan.key_source else list(self.targets.names)
-        return self.table.partials().arrays(), names
+    def snapshot(self, places: I32) -> tuple[Arrays, list[str]]:
+        """Arrays and target names, unless those are the source's keys, which come to have the slots `places`."""
+        windows = self.table.partials()
+        if self._plan.key_source:
+            return windows.of(places[windows.targets]).arrays(), []
+        return windows.arrays(), list(self.targets.names)
 
     def restore(self, arrays: Arrays, names: list[str], keys: KeyTable) -> None:
         """Restore a snapshot."""

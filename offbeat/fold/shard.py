@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from offbeat.core.batch import EVER, I64, NULL_INT, Batch, Bools
+from offbeat.core.batch import EVER, I32, I64, NULL_INT, Batch, Bools
 from offbeat.core.chunk import Chunk
 from offbeat.core.co_occurrence import CoOccurrences, CoOccurring
 from offbeat.core.keys import KeyTable
@@ -19,6 +19,7 @@ from offbeat.core.state import Arrays, Document, prefixed, under
 from offbeat.decide.block import AlertBlock, Quarantined
 from offbeat.errors import UserError
 from offbeat.fold.as_of import as_of_ns
+from offbeat.fold.forgetting import EVERY_ROWS, Lives, over, typical_ns
 from offbeat.fold.intake import Intake, Prepared
 from offbeat.fold.late_files import LateFiles
 from offbeat.fold.ordering import Ordered, Ordering
@@ -85,6 +86,10 @@ class Shard:
         self.gaps = self._gaps()
         self._handed_over = 0
         """Rows in windows that were handed over to another worker."""
+        self._lives = Lives(plan.quality.forget_ns) if plan.quality.forget_ns else None
+        """Where keys are forgotten."""
+        self.forgotten_ns = NULL_INT
+        """Keys were forgotten as of this time."""
 
     def _gaps(self) -> Gaps | None:
         q = self.plan.quality
@@ -94,6 +99,11 @@ class Shard:
     def views(self) -> list[View]:
         """The views on the rows themselves."""
         return self._views
+
+    @property
+    def view_keys(self) -> KeyTable:
+        """Keys by slot as the views on the rows count them."""
+        return self.keys if self._lives is None else self._lives.keys
 
     @property
     def late_files(self) -> LateFiles:
@@ -141,7 +151,7 @@ class Shard:
 
     def admit(self, prepared: Prepared, out: Output) -> Judged | None:
         """Take a chunk: order its rows, and judge those whose turn has come by the views of rows. None where there are none."""
-        self._ledger.rows_in += prepared.chunk.frame.height
+        self._ledger.rows_in += prepared.rows_in
         self._ledger.filtered += prepared.filtered
         for rows in prepared.quarantined:
             self._ledger.quarantined.update(rows.reasons)
@@ -159,6 +169,57 @@ class Shard:
     def drain(self, out: Output) -> Judged | None:
         """As `admit`, at the end of bounded input, of all rows held back. The shard can be fed again afterwards."""
         return self._judge(self._ordering.finish(self.keys), None, out, at_end=True)
+
+    def turns(self, prepared: Prepared) -> list[Prepared]:
+        """A chunk of a live source, cut where keys are to be forgotten: after each part but the last."""
+        if self._lives is None:
+            return [prepared]
+        first = EVERY_ROWS - self._ledger.rows_in % EVERY_ROWS
+        edges = list(range(first, prepared.rows_in + 1, EVERY_ROWS))
+        return prepared.cut(edges) if edges else [prepared]
+
+    def seen_ns(self) -> I64:
+        """(keys,) time at which each key was last seen, NULL_INT for one of which nothing is known."""
+        return self._ordering.seen_ns(len(self.keys))
+
+    def forget(self, out: Output, now_ns: int | None = None) -> Judged | None:
+        """As `admit`, of rows held back of keys that were not seen for so long that they start anew with their next row.
+
+        now_ns: the time that has been reached; by default as the shard's own keys have it.
+        """
+        if self._lives is None:
+            return None
+        q, seen = self.plan.quality, self.seen_ns()
+        self.forgotten_ns = typical_ns(seen, self.forgotten_ns) if now_ns is None else now_ns
+        slots = over(seen, self.forgotten_ns, q.forget_ns, q.max_jump_ns)
+        if not len(slots):
+            return None
+        judged = self._judge(self._ordering.forget(slots, self.keys), None, out)
+        self._lives.end(slots)
+        if self.gaps is not None:
+            self.gaps.forget(slots)
+        return judged
+
+    def compact(self) -> Shard | None:
+        """The shard without slots of which nothing is kept, once they are the most; None as long as they are not.
+
+        What it gives from here on is what this one would give, as after a restart.
+        """
+        if self._lives is None:
+            return None
+        present = int(np.count_nonzero(self.seen_ns() != NULL_INT))
+        if len(self.keys) + len(self._lives.keys) < 2 * (2 * present + EVERY_ROWS):
+            return None
+        other = Shard(self.plan, linked=bool(self.links), early=self._early)
+        other.restore(*self.state())
+        other._intake, other._columns = self._intake, self._columns
+        other._ordering.continue_notes(self._ordering, self.keys, other.keys)
+        other.last_ns = self.last_ns
+        for mine, theirs in zip(self._views, other._views, strict=True):
+            theirs.observer = mine.observer
+        for name, rollup in self.rollups.items():
+            other.rollups[name].floor_ns = rollup.floor_ns
+        return other
 
     def _judge(
         self, ordered: Ordered, rows_of: dict[str, RollupRows] | None, out: Output, *, at_end: bool = False
@@ -194,7 +255,7 @@ class Shard:
         if self.gaps is not None:
             self.gaps.add(batch.slots, batch.time_ns)
         rows = Rows(
-            slots=batch.slots,
+            slots=batch.slots if self._lives is None else self._lives.slots(self.keys, batch.slots, batch.time_ns),
             time_ns=batch.time_ns,
             ordinals=ordinals,
             columns=batch.numbers,
@@ -206,7 +267,7 @@ class Shard:
         )
         judged: Bools = np.zeros(len(batch), np.bool_)
         for view in self._views:
-            result = view.judge(self.keys, rows)
+            result = view.judge(self.view_keys, rows)
             judged |= result.judged
             if result.block is not None:
                 out.alerts.append(result.block)
@@ -259,6 +320,8 @@ class Shard:
         `ledger`: of the rows that will not come again those that are late, duplicate, filtered or quarantined, and all as `rows_in`.
         """
         self._ordering = Ordering(self.plan, self._columns)
+        if self._lives is not None:
+            self._lives = Lives(self.plan.quality.forget_ns)
         self.newest_ns = NULL_INT
         for name, rollup in self.rollups.items():
             places = rollup.keep_before(starts[name])
@@ -289,22 +352,28 @@ class Shard:
 
     def state(self) -> tuple[Arrays, Document]:
         """The whole state, to be restored to equal verdicts: named arrays and a JSON document."""
-        keys = len(self.keys)
-        ordering, words = self._ordering.state(keys)
+        slots = self._kept()
+        ordering, words = self._ordering.state(slots)
         arrays = prefixed("ordering", ordering) | prefixed("watermark", self.watermark.arrays())
+        lives = slots if self._lives is None else self._lives.present(slots)
         for view in self._views:
-            arrays |= prefixed(f"view/{view.plan.name}", view.snapshot(keys))
-        targets = {}
-        for name, rollup in self.rollups.items():
-            kept, targets[name] = rollup.snapshot()
+            arrays |= prefixed(f"view/{view.plan.name}", view.snapshot(lives))
+        places: I32 = np.full(len(self.keys), -1, np.int32)
+        places[slots] = np.arange(len(slots))
+        targets, groups = {}, self.undecided.groups()
+        for v, (name, rollup) in enumerate(self.rollups.items()):
+            kept, targets[name] = rollup.snapshot(places)
             arrays |= prefixed(f"rollup/{name}", kept)
+            if rollup.targets is self.keys:
+                mine = groups.targets[:, v]
+                groups.targets[:, v] = np.where(mine >= 0, places[mine], mine)
         for (name, other), links in self.links.items():
             arrays |= prefixed(f"links/{name}/{other}", links.arrays())
-        arrays |= prefixed("undecided", self.undecided.groups().arrays())
+        arrays |= prefixed("undecided", groups.arrays())
         if self.gaps is not None:
-            arrays |= prefixed("gaps", self.gaps.arrays())
+            arrays |= prefixed("gaps", self.gaps.arrays(slots))
         document: Document = {
-            "keys": self.keys.names,
+            "keys": self.keys.names if len(slots) == len(self.keys) else [self.keys.names[slot] for slot in slots.tolist()],
             "held": words,
             "targets": targets,
             "ledger": self.ledger.as_dict(),
@@ -313,7 +382,24 @@ class Shard:
             "handed_over": self._handed_over,
             "linked": [list(pair) for pair in self.links],
         }
+        if self._lives is not None:
+            arrays |= prefixed("lives", self._lives.arrays(slots))
+            document["lives"] = [self._lives.keys.names[slot] for slot in lives.tolist()]
+            document["forgotten_ns"] = self.forgotten_ns
         return arrays, document
+
+    def _kept(self) -> I64:
+        """Slots of keys of which there is something to keep: of all, unless keys are forgotten."""
+        if self._lives is None:
+            return np.arange(len(self.keys))
+        kept = self.seen_ns() != NULL_INT
+        groups = self.undecided.groups().targets
+        for v, rollup in enumerate(self.rollups.values()):
+            if rollup.targets is self.keys:
+                kept[rollup.table.addresses()[0]] = True
+                kept[groups[:, v][groups[:, v] >= 0]] = True
+        slots: I64 = np.flatnonzero(kept)
+        return slots
 
     def _cadence(self) -> list[Any]:
         """What gaps are counted against; it decides no alert, so it may change: they are then counted from there on."""
@@ -327,8 +413,12 @@ class Shard:
         self.newest_ns, self._handed_over = document["newest_ns"], document["handed_over"]
         self._ordering.restore(under("ordering", arrays), document["held"], self.keys.names)
         self.watermark.restore(under("watermark", arrays))
+        if self._lives is not None:
+            self._lives = Lives(self.plan.quality.forget_ns, document["lives"])
+            self._lives.restore(under("lives", arrays))
+            self.forgotten_ns = document["forgotten_ns"]
         for view in self._views:
-            view.restore(under(f"view/{view.plan.name}", arrays), self.keys.names)
+            view.restore(under(f"view/{view.plan.name}", arrays), self.view_keys.names)
             view.counts = self._ledger.views.get(view.plan.name, ViewCounts())  # a view without windows may be new
         for name, rollup in self.rollups.items():
             rollup.restore(under(f"rollup/{name}", arrays), document["targets"][name], self.keys)

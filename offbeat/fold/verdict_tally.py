@@ -122,10 +122,10 @@ class VerdictTally:
             if len(known):
                 counts.nearest_ns[word] = min(int(known.min()), counts.nearest_ns.get(word, int(known.min())))
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the first `slots` keys."""
-        self.grow(slots)
-        return {"spoke": self._spoke[:slots].copy(), "last": self._last[:slots].copy()}
+    def snapshot(self, slots: I64) -> Arrays:
+        """State of the keys of some slots."""
+        self.grow(int(slots.max(initial=-1)) + 1)
+        return {"spoke": self._spoke[slots], "last": self._last[slots] if self._timed else self._last.copy()}
 
     def restore(self, arrays: Arrays, slots: int) -> None:
         """Take over a snapshot; one of a former version holds nothing, and all keys warm up anew."""

@@ -389,16 +389,18 @@ class View:
         """Why some detectors of the view have no model for any key."""
         return [f"{self.plan.name}.{why}" for why in self._detectors.untrained()]
 
-    def snapshot(self, keys: int) -> Arrays:
-        """State of the view's windows and detectors for the first `keys` slots."""
+    def snapshot(self, slots: I64) -> Arrays:
+        """State of the view's windows and detectors for some slots, which are 0 to n - 1 for who restores it."""
         out: Arrays = {}
         for window in (*self._windows, *self._backgrounds):
-            out |= prefixed(window.plan.name, window.snapshot(keys * self._places(window.plan)))
+            places = self._places(window.plan)
+            each = slots if places == 1 else (slots[:, np.newaxis] * places + np.arange(places)).reshape(-1)
+            out |= prefixed(window.plan.name, window.snapshot(each))
         # The detectors take up their last batch now, and with it come its raw rows.
-        out |= prefixed(_DETECTORS, self._detectors.snapshot(keys)) | prefixed(_TALLY, self._tally.snapshot(keys))
+        out |= prefixed(_DETECTORS, self._detectors.snapshot(slots)) | prefixed(_TALLY, self._tally.snapshot(slots))
         if self._cooldown is not None:
-            out |= prefixed(_COOLDOWN, self._cooldown.snapshot(keys))
-        return out if self._rebuild is None else out | prefixed(_RAW, self._rebuild.snapshot(keys))
+            out |= prefixed(_COOLDOWN, self._cooldown.snapshot(slots))
+        return out if self._rebuild is None else out | prefixed(_RAW, self._rebuild.snapshot(slots))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot; `names` are the keys of its slots."""

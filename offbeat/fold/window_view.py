@@ -79,7 +79,7 @@ class WindowView:
 
     def _copy(self, folded: Folded) -> Folded:
         copy = self._empty()
-        copy.view.restore(folded.view.snapshot(len(self.stage.keys)), self.stage.keys.names)
+        copy.view.restore(folded.view.snapshot(np.arange(len(self.stage.keys))), self.stage.keys.names)
         copy.view.counts = folded.view.counts.copy()
         copy.rows, copy.judged = self._rows(folded).copy(), folded.judged.copy()
         copy.filling = folded.filling.copy() if folded.filling is not None else None
@@ -407,7 +407,7 @@ class WindowView:
         own = {"rows": self._rows(folded)[:keys], "judged": folded.judged.copy(), "counts": counts}
         if folded.filling is not None:
             own |= prefixed("filling", folded.filling.arrays())
-        return own | prefixed("view", folded.view.snapshot(keys))
+        return own | prefixed("view", folded.view.snapshot(np.arange(keys)))
 
     def document(self) -> Document:
         """State that is text or belongs to others, as JSON."""

@@ -164,15 +164,34 @@ class Gaps:
         table = pl.DataFrame({name: self._records[: self._used, i] for i, name in enumerate(FIELDS)})
         return gap_report(table, keys, self.cadence_ns, self.zone, self._known_sessions())
 
-    def arrays(self) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np.int64]]:
-        """The state as arrays: `records` (r by 7), and per slot `record`, `low`, `high`, `next_cell`. Copies."""
+    def arrays(self, slots: I64) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np.int64]]:
+        """The state of some slots as arrays: `records` (r by 7), and per slot `record`, `low`, `high`, `next_cell`. Copies."""
+        self._grow_slots(int(slots.max(initial=-1)) + 1)
+        places = np.full(self._record.size, -1, dtype=np.int32)
+        places[slots] = np.arange(len(slots))
+        records = self._records[: self._used].copy()
+        records[:, 0] = places[records[:, 0]]
+        kept = records[:, 0] >= 0
+        moved = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1).astype(np.int32)  # the last one for slots without a record
         return {
-            "records": self._records[: self._used].copy(),
-            "record": self._record.copy(),
-            "low": self._low.copy(),
-            "high": self._high.copy(),
-            "next_cell": self._next_cell.copy(),
+            "records": records[kept],
+            "record": moved[self._record[slots]],
+            "low": self._low[slots],
+            "high": self._high[slots],
+            "next_cell": self._next_cell[slots],
         }
+
+    def forget(self, slots: I64) -> None:
+        """Some slots are as before their first row."""
+        kept = self.arrays(np.setdiff1d(np.arange(self._record.size), slots))
+        others = np.setdiff1d(np.arange(self._record.size), slots)
+        self._records[: len(kept["records"])] = kept["records"]
+        self._used = len(kept["records"])
+        self._records[: self._used, 0] = others[kept["records"][:, 0]]
+        slots = slots[slots < self._record.size]
+        self._record[others], self._record[slots] = kept["record"], -1
+        for column in (self._low, self._high, self._next_cell):
+            column[slots] = _NEVER
 
     def restore(self, arrays: Mapping[str, npt.NDArray[np.int32] | npt.NDArray[np.int64]]) -> None:
         """Take over the state that `arrays` gave, of an object with the same cadence, zone and calendar."""

@@ -196,6 +196,8 @@ def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, 
         problems.add((*at, "not_after"), f"`not_after` lies before `not_before` ({spec.not_before}): no row can pass")
     if spec.calendar is not None and calendar_codes() and spec.calendar not in calendar_codes():
         problems.add((*at, "calendar"), f"unknown calendar {spec.calendar!r}{nearest(spec.calendar, sorted(calendar_codes()))}")
+    if spec.forget_after is not None and duration_ns(spec.forget_after) <= duration_ns(spec.lateness):
+        problems.add((*at, "forget_after"), f"`forget_after` must exceed `lateness` ({spec.lateness}): rows of the key may still wait")
     plan = QualityPlan(
         rules=tuple(spec.rules),
         program=compiler.builder.finish(outputs) if outputs else None,
@@ -209,6 +211,7 @@ def _quality(spec: QualitySpec, source: SourceSpec, scope: Scope, codes: Codes, 
         calendar=spec.calendar or "",
         recognise=spec.cadence == "auto",
         keep_last=spec.keep == "last",
+        forget_ns=0 if spec.forget_after is None else duration_ns(spec.forget_after),
         tolerate=TolerancePlan(*(None if most is None else share_of(most) for most in (spec.tolerate.quarantined, spec.tolerate.late))),
     )
     return plan, texts
@@ -267,6 +270,8 @@ def _state_parts(
     }
     if quality.keep_last:
         parts["quality.keep"] = "last"
+    if quality.forget_ns:
+        parts["quality.forget_after"] = quality.forget_ns
     if source.sort:
         parts["source.sort"] = True
     if source.where is not None:

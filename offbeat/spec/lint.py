@@ -56,6 +56,12 @@ def _warned(loaded: Loaded) -> Lint:
             f"`lateness` ({spec.quality.lateness}) exceeds `max_jump` ({spec.quality.max_jump}): rows in disorder of more than that "
             "are taken for rows from the future; set `max_jump` as great",
         )
+    kept = [view.name for view in loaded.plan.views if view.rollup is not None]
+    if loaded.plan.quality.forget_ns and kept:
+        warnings.add(
+            ("quality", "forget_after"),
+            f"views with a `rollup` keep what they know of their targets ({', '.join(kept)}); what is kept of the source's keys goes",
+        )
     if spec.quality.calendar is not None and spec.quality.cadence is None:
         warnings.add(("quality", "calendar"), "gaps are reported only with a `cadence`")
     return Lint(warnings=warnings.listed(), plan=loaded.plan)

@@ -251,6 +251,12 @@ class QualitySpec(Settings):
         description="A row further than this past its key's last row must be confirmed by the key's next row.",
         examples=["35d"],
     )
+    forget_after: PositiveDuration | None = Field(
+        default=None,
+        description="A key that has no row for longer than this starts anew with its next one, and what is kept of it goes: for keys that "
+        "come and go without end. Longer than `lateness`. Views with a `rollup` keep what they know of their targets.",
+        examples=["90d"],
+    )
     tolerate: ToleranceSpec = Field(
         default=ToleranceSpec(), description="Shares of quarantined and late rows beyond which a run ends with exit code 3."
     )

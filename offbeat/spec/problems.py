@@ -28,7 +28,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping (key: value)",
     "list_type": "a list",
 }
-_LENGTHS = {"over", "size", "lateness", "cadence", "max_jump"}
+_LENGTHS = {"over", "size", "lateness", "cadence", "max_jump", "forget_after"}
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),

@@ -108,7 +108,7 @@ def test_kernels_find_what_the_definition_says(steps: list[list[int]], limit: Fr
         part = [window for window in windows if window[0] in ticks[i : i + chunk]]
         starts, slots = np.array([day for day, _ in part]), np.array([slot for _, slot in part], np.int32)
         again = Absence(detector._plan)
-        again.restore(detector.snapshot(len(days)), list(days))
+        again.restore(detector.snapshot(np.arange(len(days))), list(days))
         detector = again
         missed, at = detector.missing(slots, starts, len(days), ticks[-1])
         nothing = np.zeros(len(at), np.int64)

@@ -149,7 +149,7 @@ def test_a_saved_model_judges_all_windows(tmp_path: Path) -> None:
     assert sum(v.raw is not None for v in found) == sum(not np.isnan(w.features[0]) for w in windows())
     assert set(other.evidence.version.tolist()) == {0, version}
     assert other.forest.model() == Path(path).read_bytes()
-    assert not other.forest.snapshot(0)
+    assert not other.forest.snapshot(np.arange(0))
 
 
 def test_files_that_are_no_model_for_it(tmp_path: Path) -> None:

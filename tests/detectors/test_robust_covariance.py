@@ -40,7 +40,7 @@ def gaussian(n: int, p: int, seed: int = 0) -> F64:
 
 def location_and_scatter(model: RobustCovariance) -> tuple[F64, F64]:
     """By scores alone: d² is a quadratic function of the row, and its coefficients are those of the inverse scatter."""
-    arrays = model.snapshot(1)
+    arrays = model.snapshot(np.arange(1))
     p = int(arrays["ranks"][0])
     order = arrays["order"][0]
     root = np.tril(arrays["factors"][0])
@@ -91,7 +91,7 @@ def test_forty_percent_of_far_rows_do_not_move_it() -> None:
 def test_scores_are_those_of_plain_python_to_the_bit() -> None:
     rows = gaussian(700, 7)
     model = fitted(rows)
-    arrays = model.snapshot(1)
+    arrays = model.snapshot(np.arange(1))
     wild = np.vstack([rows[:150], rows[:20] * 1e9, np.full((1, 7), 1e300), np.full((1, 7), -1.7e308)])
     assert scores(model, wild).tolist() == [distance(arrays, 0, row) for row in wild.tolist()]
     assert np.isfinite(scores(model, wild)).all()
@@ -254,7 +254,7 @@ def test_restored_models_go_on_as_they_were() -> None:
     for slot in (7, 2):
         model.train(training(gaussian(300, 5, seed=slot), slot=slot))
     model.train(training(np.ones((20, 5)), slot=4))
-    arrays = model.snapshot(8)
+    arrays = model.snapshot(np.arange(8))
     assert arrays["slots"].tolist() == [2, 4, 7]
     other = RobustCovariance(5)
     other.restore({name: array.copy() for name, array in arrays.items()})
@@ -271,9 +271,9 @@ def test_restored_models_go_on_as_they_were() -> None:
 def test_a_snapshot_of_few_slots_leaves_out_the_others() -> None:
     model = RobustCovariance(2)
     model.train(training(gaussian(50, 2), slot=5))
-    assert len(model.snapshot(5)["slots"]) == 0
+    assert len(model.snapshot(np.arange(5))["slots"]) == 0
     other = RobustCovariance(2)
-    other.restore(model.snapshot(5))
+    other.restore(model.snapshot(np.arange(5)))
     assert math.isnan(scores(other, np.zeros((1, 2)), 5)[0])
 
 
@@ -290,6 +290,6 @@ def test_fewer_rows_than_columns(n: int) -> None:
     model = RobustCovariance(8)
     for number in range(2, 12):
         model.train(training(random.normal(size=(n, 8)) * 2e-3 + 50 * (number % 2), number=number))
-        assert model.snapshot(1)["ranks"][0] <= n - 1
+        assert model.snapshot(np.arange(1))["ranks"][0] <= n - 1
         model.train(training(random.normal(size=(n, 8)), number=number))
-        assert 1 <= model.snapshot(1)["ranks"][0] <= n - 1
+        assert 1 <= model.snapshot(np.arange(1))["ranks"][0] <= n - 1

@@ -62,7 +62,7 @@ def trade_features() -> F64:
 
 def log_determinant(model: RobustCovariance) -> float:
     """Logarithm of the raw determinant in the features' own units: comparable where the kept columns and rho are the same."""
-    arrays = model.snapshot(1)
+    arrays = model.snapshot(np.arange(1))
     mantissa, exponent = arrays["determinants"][0].tolist()
     kept = arrays["order"][0][: int(arrays["ranks"][0])]
     return float(math.log(mantissa) + exponent * math.log(2) + 2 * np.log(arrays["scales"][0][kept]).sum())

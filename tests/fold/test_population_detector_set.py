@@ -67,7 +67,7 @@ def test_it_votes_beside_a_rule_and_survives_restarts(size: int) -> None:
     detectors, nobody = DetectorSet(made.views[0], made.seed), np.zeros(0, np.bool_)
     for part in [range(len(expected))[at : at + size] for at in range(0, len(expected), size)]:
         again = DetectorSet(made.views[0], made.seed)
-        again.restore(decode(encode(detectors.snapshot(len(names)), {}), "state")[0], names)
+        again.restore(decode(encode(detectors.snapshot(np.arange(len(names))), {}), "state")[0], names)
         detectors = again
         decisions = detectors.judge(batch_of(made, names, part), nobody)
         big = [WINDOWS[i].features[1] > 100 for i in part]

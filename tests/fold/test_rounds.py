@@ -106,8 +106,8 @@ class Ewma(Detector):
             self.before[index], (), said.contributions, said.out_of_range, (), said.version, said.window,
         )  # fmt: skip
 
-    def snapshot(self, slots: int) -> Arrays:
-        return {"mean": self.mean[:slots].copy()}
+    def snapshot(self, slots: I64) -> Arrays:
+        return {"mean": self.mean[slots]}
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         self.mean[: len(names)] = arrays["mean"]
@@ -189,7 +189,7 @@ def test_a_detector_that_keeps_a_number_for_each_key(monkeypatch: pytest.MonkeyP
         found: list[float | None] = []
         for begin in range(0, 6, size):
             again = set_of(monkeypatch, Ewma())
-            again.restore(detectors.snapshot(3), NAMES)
+            again.restore(detectors.snapshot(np.arange(3)), NAMES)
             detectors = again
             own = slice(begin, begin + size)
             decisions = detectors.judge(batch_of(slots[own], x[own], begin), np.ones(len(slots[own]), np.bool_))

@@ -143,7 +143,7 @@ def test_any_chunking_sharding_and_restart_gives_the_same_report() -> None:
     for some_slots, some_times in zip(np.split(slots, cuts), np.split(times, cuts), strict=True):
         pieces.add(some_slots, some_times)
         resumed = Gaps(MINUTE, "Asia/Kolkata", "XBOM")
-        resumed.restore(pieces.arrays())
+        resumed.restore(pieces.arrays(np.arange(len(keys))))
         pieces = resumed
     assert pieces.report(keys).equals(expected)
 
@@ -161,7 +161,7 @@ def test_nothing_seen_is_an_empty_report_also_after_a_restart() -> None:
     gaps.add(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64))
     assert gaps.report([]).is_empty()
     again = Gaps(MINUTE, "Asia/Kolkata", "XBOM")
-    again.restore(gaps.arrays())
+    again.restore(gaps.arrays(np.arange(0)))
     again.add(np.zeros(375, dtype=np.int32), np.array(session_of("2017-01-02"), dtype=np.int64))
     assert again.report(["X"])["bars_missing"].to_list() == [0]
 

@@ -132,8 +132,11 @@ class _Key:
 class Oracle:
     """Feed rows in arrival order, then `drain`."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, forgets_every: int = 0) -> None:
+        """forgets_every: after so many rows of a live source keys are forgotten; 0: never before the end."""
         self.pipeline = pipeline
+        self.forgets_every = forgets_every
+        self.forgotten_ns: int | None = None
         self.alerts: list[dict[str, Any]] = []
         self.quarantined: list[tuple[int, int, str]] = []
         """(file, row, reason) of quarantined and late rows."""
@@ -149,6 +152,25 @@ class Oracle:
     # -- what happens to a row, in this order ---------------------------------------------------------------------------------
 
     def feed(self, row: Row) -> None:
+        self._one(row)
+        if self.forgets_every and len(self.outcome) % self.forgets_every == 0:
+            self._forget()
+
+    def _forget(self) -> None:
+        """As of the median of the times at which keys were last seen, of those that came after the time before."""
+        p, since = self.pipeline, self.forgotten_ns
+        assert p.forget_ns is not None
+        seen: dict[str, int | None] = {}
+        for key, state in self.keys.items():
+            seen[key] = state.candidate.time_ns if state.candidate and state.greatest is None else state.greatest
+        times = sorted(time_ns for time_ns in seen.values() if time_ns is not None and (since is None or time_ns > since))
+        if times:
+            self.forgotten_ns = times[(len(times) - 1) // 2]
+        for key, time_ns in seen.items():
+            if self.forgotten_ns is not None and time_ns is not None and self.forgotten_ns - time_ns > p.forget_ns + p.max_jump_ns:
+                self._let_go(self.keys.pop(key))
+
+    def _one(self, row: Row) -> None:
         number = len(self.outcome)
         if self._is_foreign(row):
             self.outcome[number] = "filtered"
@@ -239,7 +261,8 @@ class Oracle:
         p = self.pipeline
         if p.keep_last and self._takes_the_place(row, state):
             return
-        if p.unique:
+        anew = self._long_unseen(row, state.greatest)
+        if p.unique and not anew:
             for earlier in reversed(state.recent):
                 if earlier.identity == row.identity:
                     self._same_again(row, earlier)
@@ -248,10 +271,15 @@ class Oracle:
         if late or (state.last_folded is not None and (row.time_ns, row.order) < state.last_folded):
             self.outcome[row.number] = "late"
             self.quarantined.append((row.source.file, row.source.row, "late"))
-        elif state.greatest is None or row.time_ns > state.greatest + p.max_jump_ns:
+        elif anew or state.greatest is None or row.time_ns > state.greatest + p.max_jump_ns:
             state.candidate = row
         else:
             self._accept(row, state)
+
+    def _long_unseen(self, row: _Accepted, before_ns: int | None) -> bool:
+        """Whether a key whose row before was at that time has been forgotten when this row comes."""
+        forget_ns = self.pipeline.forget_ns
+        return forget_ns is not None and before_ns is not None and row.time_ns - before_ns > forget_ns
 
     def _takes_the_place(self, row: _Accepted, state: _Key) -> bool:
         """Step 4 of `keep: last`: whether a version of the row waits, which it replaces or repeats."""
@@ -267,6 +295,8 @@ class Oracle:
 
     def _accept(self, row: _Accepted, state: _Key) -> None:
         """Step 5."""
+        if self._long_unseen(row, state.greatest):
+            state.recent = []
         state.recent = [*state.recent, row][-self.pipeline.dedup_rows :]
         state.greatest = row.time_ns if state.greatest is None else max(state.greatest, row.time_ns)
         state.buffer.append(row)
@@ -283,18 +313,24 @@ class Oracle:
         """Step 6, then the windows of rollups, which are final now."""
         newest = self.newest
         for state in self.keys.values():
-            if state.candidate is not None:
-                candidate, state.candidate = state.candidate, None
-                self._accept(candidate, state)
-            self._release(state, state.buffer)
+            self._let_go(state)
         self.drained = True
         for view in self.pipeline.views:
             if view.rollup is not None:
                 self._close_windows(view, view.rollup, newest)
 
+    def _let_go(self, state: _Key) -> None:
+        """No row of the key is to come."""
+        if state.candidate is not None:
+            candidate, state.candidate = state.candidate, None
+            self._accept(candidate, state)
+        self._release(state, state.buffer)
+
     # -- the folds ------------------------------------------------------------------------------------------------------------
 
     def _fold(self, row: _Accepted, state: _Key) -> None:
+        if state.last_folded is not None and self._long_unseen(row, state.last_folded[0]):
+            state.folded = {}
         same_time = state.last_folded is not None and state.last_folded[0] == row.time_ns
         state.at_this_time = state.at_this_time + 1 if same_time else 1
         state.last_folded = (row.time_ns, row.order)

@@ -185,6 +185,7 @@ class Pipeline:
     not_after_ns: int | None = None
     max_jump_ns: int = 35 * DAY
     keep_last: bool = False
+    forget_ns: int | None = None
     """Of versions of a row the last counts; needs `time` in `unique`."""
     order: str = ""
     zone: str = "UTC"

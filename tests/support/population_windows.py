@@ -65,6 +65,6 @@ class Run:
     def restarted(self) -> Run:
         other = Run()
         other.names = list(self.names)
-        kept = self.forest.snapshot(len(self.names))
+        kept = self.forest.snapshot(np.arange(len(self.names)))
         other.forest.restore(decode(encode(kept, {}), "state")[0], self.names)
         return other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from case import Case, Feature, col, exact, measured, plain, same
 from folders import ROOT
@@ -696,4 +697,20 @@ views:
     start_s=1_604_200_000,
 )
 
-CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, FILLED, ENSEMBLE, DECAYED)
+
+
+# -- forgetful: keys that were not seen for long start anew ---------------------------------------------------------------------------
+
+
+def _forgetful(case: Case, seconds: int) -> Case:
+    spec = case.spec.replace("max_jump:", f"forget_after: {seconds}s, max_jump:")
+    if "{unique" not in spec and "{lateness" not in spec:
+        spec = spec.replace(f"forget_after: {seconds}s, ", f"forget_after: {seconds}s\n  ")
+    assert spec != case.spec
+    return replace(case, name=f"forgetful {case.name}", spec=spec, pipeline=replace(case.pipeline, forget_ns=seconds * SECOND))
+
+
+FORGETFUL = (_forgetful(BUFFERED, 5), _forgetful(SIDES, 31), _forgetful(ENSEMBLE, 8), _forgetful(DECAYED, 7200))
+"""Sooner than a row counts as far ahead, and later; with windows, models and a rollup."""
+
+CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, FILLED, ENSEMBLE, DECAYED, *FORGETFUL)

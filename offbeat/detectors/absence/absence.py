@@ -173,11 +173,11 @@ class Absence(Detector):
         self._counts, self._chances = grown_rows(self._counts, keys), grown_rows(self._chances, keys)
         self._first, self._last = grown_rows(self._first, keys, NULL_INT), grown_rows(self._last, keys, NULL_INT)
 
-    def snapshot(self, slots: int) -> Arrays:
+    def snapshot(self, slots: I64) -> Arrays:
         """Counts and chances by slot."""
-        self._grow(slots)
+        self._grow(int(slots.max(initial=-1)) + 1)
         kept: Arrays = {"counts": self._counts, "chances": self._chances, "first": self._first, "last": self._last}
-        return {name: array[:slots].copy() for name, array in kept.items()}
+        return {name: array[slots] for name, array in kept.items()}
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Restore a snapshot."""

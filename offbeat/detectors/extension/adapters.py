@@ -133,10 +133,10 @@ class Keyed(_Extension):
                 raw[index] = checked(self.type, self._detector.update(rows[index], state), len(index))
         return raw
 
-    def snapshot(self, slots: int) -> Arrays:
-        """The numbers of the first `slots` keys."""
-        self._grow(slots)
-        return {"states": self._states[:slots].copy()}
+    def snapshot(self, slots: I64) -> Arrays:
+        """The numbers of the keys of some slots."""
+        self._grow(int(slots.max(initial=-1)) + 1)
+        return {"states": self._states[slots]}
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot."""
@@ -180,7 +180,7 @@ class OneByOne:
         del slot
         return ""
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
         """Nothing: models are fitted again."""
         del slots
         return {}

@@ -224,7 +224,7 @@ class Population(Detector):
             return "never trained, as every row had a null among the features"
         return f"never trained, as no window had {self._plan.train_min:,} rows without a null in the time before it"
 
-    def snapshot(self, slots: int) -> Arrays:
+    def snapshot(self, slots: I64) -> Arrays:
         """The sample; models are trained again."""
         del slots
         return self._sample.snapshot() if self._learns else {}

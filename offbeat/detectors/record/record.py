@@ -99,10 +99,10 @@ class Record(Detector):
         self._ends, self._counts = grown_rows(self._ends, keys), grown_rows(self._counts, keys)
         self._held = grown_rows(self._held, keys)
 
-    def snapshot(self, slots: int) -> Arrays:
+    def snapshot(self, slots: I64) -> Arrays:
         """Ranges, numbers of values and spans by slot."""
-        self._grow(slots)
-        return {"ends": self._ends[:slots].copy(), "counts": self._counts[:slots].copy(), "held": self._held[:slots].copy()}
+        self._grow(int(slots.max(initial=-1)) + 1)
+        return {"ends": self._ends[slots], "counts": self._counts[slots], "held": self._held[slots]}
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32
+from offbeat.core.batch import F64, I32, I64
 from offbeat.core.rings import grown_rows
 from offbeat.detectors.robust_covariance.chi_square import consistency_factor, quantile
 from offbeat.detectors.robust_covariance.mahalanobis import mahalanobis, shares
@@ -147,9 +147,10 @@ class RobustCovariance:
             return "all features were constant in the training rows"
         return f"covariance regularised with rho = {REGULARISATION[level]:g}: half of the training rows are singular" if level else ""
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """`slots` with a model (m,), and their models in the same order."""
-        known = self._model_of[:slots]
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """Which of `slots` have a model (m,), and their models in the same order."""
+        self.grow(int(slots.max(initial=-1)) + 1)
+        known = self._model_of[slots]
         own = np.flatnonzero(known >= 0)
         models = known[own]
         return {"slots": own} | {name: getattr(self, f"_{name}")[models] for name in _POOLS}

@@ -143,11 +143,12 @@ class Constants:
         """As `changes` has it, of a slot's constants."""
         return changes(features, row, self._values[self._places[slot]], self._tolerance)
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """State of the first `slots` slots: those with constants, and these."""
-        own = np.flatnonzero(self._places[:slots] >= 0)
-        own = own[self._some[self._places[own]]]
-        return {"slots": own, "values": self._values[self._places[own]]}
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """State of some slots: those with constants, by their places among them, and these."""
+        places = self._places[slots]
+        own = np.flatnonzero(places >= 0)
+        own = own[self._some[places[own]]]
+        return {"slots": own, "values": self._values[places[own]]}
 
     def restore(self, arrays: dict[str, np.ndarray], slots: int) -> None:
         """Take over a snapshot of so many slots; one of a former version holds nothing: then from a key's next training on."""

@@ -60,8 +60,8 @@ class Model(Protocol):
     def note(self, slot: int) -> str:
         """What a reader of an alert should know of the slot's model, such as why it abstains; '' for nothing."""
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """State of the first `slots` slots; empty for models that are fitted again."""
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """State of some slots, in their order; empty for models that are fitted again."""
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot: equal scores from here on."""

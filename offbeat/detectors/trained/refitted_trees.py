@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from offbeat.core.batch import I64
 from offbeat.detectors.trained.float32 import SINGLE
 from offbeat.detectors.trained.model_slots import ModelSlots
 
@@ -29,7 +30,7 @@ class RefittedTrees:
         """Why the slot's trees abstain, '' where they do not."""
         return self._notes.get(int(self._places.states[slot]), "")
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
         """Nothing: trees are fitted again."""
         del slots
         return {}

@@ -333,13 +333,13 @@ class SharedTraining:
             self.kept.grow(self.known, self._hashes[self.known : slots])
             self.known = slots
 
-    def snapshot(self, slots: int) -> Arrays:
-        """State of the first `slots` slots, once the last batch is taken up; rows that can be made again are left out."""
-        without = np.zeros(slots, np.bool_)
+    def snapshot(self, slots: I64) -> Arrays:
+        """State of some slots, once the last batch is taken up; rows that can be made again are left out."""
+        without = np.zeros(len(slots), np.bool_)
         if self._raw is not None:
-            self.kept.records = grown_rows(self.kept.records, slots)
-            first = self.kept.records[:slots, FIRST]
-            without = (self.kept.records[:slots, CAPACITY] == 0) | self._raw.covers(np.arange(slots, dtype=np.int32), first)
+            self.kept.records = grown_rows(self.kept.records, int(slots.max(initial=-1)) + 1)
+            first = self.kept.records[slots, FIRST]
+            without = (self.kept.records[slots, CAPACITY] == 0) | self._raw.covers(slots.astype(np.int32), first)
         return self.kept.snapshot(slots, without)
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:

@@ -105,13 +105,12 @@ class Thresholds:
         self._counts = grown_rows(self._counts, places)
         self._scores = grown_rows(self._scores, places)
 
-    def snapshot(self, slots: int) -> dict[str, np.ndarray]:
-        """State of the first `slots` slots."""
-        used = self._used
-        return {
-            "places": self.places[:slots].copy(), "values": self.values[:used].copy(),
-            "counts": self._counts[:used].copy(), "scores": self._scores[:used].copy(),
-        }  # fmt: skip
+    def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
+        """State of some slots."""
+        places = self.places[slots]
+        own = places[places >= 0]
+        at = np.where(places >= 0, np.cumsum(places >= 0) - 1, -1).astype(places.dtype)
+        return {"places": at, "values": self.values[own], "counts": self._counts[own], "scores": self._scores[own]}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot; another contamination holds from a key's next training on."""

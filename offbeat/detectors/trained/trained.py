@@ -224,10 +224,10 @@ class Trained(Detector):
         """Why there is not a single model yet; '' where there is one."""
         return self._shared.why_none()
 
-    def snapshot(self, slots: int) -> Arrays:
+    def snapshot(self, slots: I64) -> Arrays:
         """Models that do not follow from their rows, scores for thresholds, and the rows, where this detector keeps them for all."""
         self._shared.take_up()
-        self._catch_up(self._known)
+        self._catch_up(int(slots.max(initial=-1)) + 1)
         rows = prefixed("rows", self._shared.snapshot(slots)) if self._keeps_rows else {}
         own = rows | prefixed("model", self._model.snapshot(slots)) | prefixed("scores", self._thresholds.snapshot(slots))
         return own if self._constants is None else own | prefixed("constants", self._constants.snapshot(slots))

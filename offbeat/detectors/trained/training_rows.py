@@ -225,10 +225,10 @@ class TrainingRows:
         r = self.records[slots]
         return WindowSpan(*(np.where(trained, r[:, column], NULL_INT) for column in (FROM, TO, TRAINED)))
 
-    def snapshot(self, slots: int, without: Bools) -> dict[str, np.ndarray]:
-        """State of the first `slots` slots; of those in `without` (slots,) the rows are left out."""
-        self.records = grown_rows(self.records, slots)
-        r = self.records[:slots]
+    def snapshot(self, slots: I64, without: Bools) -> dict[str, np.ndarray]:
+        """State of some slots (n,); of those in `without` (n,) the rows are left out."""
+        self.records = grown_rows(self.records, int(slots.max(initial=-1)) + 1)
+        r = self.records[slots]
         at = stretches(r[:, OFFSET], np.where(without, 0, r[:, LENGTH]))
         steps, times = np.diff(self._numbers[at], prepend=np.int64(0)), np.diff(self._times[at], prepend=np.int64(0))
         return {"records": r[:, LENGTH:].copy(), "without": without, "rows": self.rows[at], "times": times, "numbers": steps}

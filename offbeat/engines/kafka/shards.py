@@ -164,6 +164,7 @@ class RowShard(Shard):
 
     def _state(self) -> bytes:
         arrays, document = self._fold.state(self.number)
+        self._fold.tidy()
         return encode(arrays, document | {"row_before_ns": self._row_before_ns})
 
     @property
