@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32, I64, Bools
+from offbeat.core.batch import F64, I32, I64, NULL_INT, Bools
 from offbeat.core.evidence import Evidence
 from offbeat.core.plan import DetectorPlan
 from offbeat.core.state import Arrays
@@ -163,6 +163,10 @@ class Detector(ABC):
     def model(self) -> bytes | None:
         """The file of its newest model of all keys; None if it has none."""
         return None
+
+    def learned_ns(self) -> int:
+        """Time of the last row that its newest model, of any key, was trained on; NULL_INT if it has none, or needs none."""
+        return NULL_INT
 
     def snapshot(self, slots: I64) -> Arrays:
         """State of some slots, which are 0 to n - 1 for who restores it: equal verdicts from here on.

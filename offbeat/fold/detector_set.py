@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32, I64, Bools
+from offbeat.core.batch import F64, I32, I64, NULL_INT, Bools
 from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.plan import ViewPlan
 from offbeat.core.state import Arrays, prefixed, under
@@ -122,6 +122,11 @@ class DetectorSet:
         for detector in self._detectors:
             reasons.setdefault(detector.untrained(), []).append(detector.name)
         return [f"{' and '.join(names)}: {why}" for why, names in reasons.items() if why]
+
+    def learned_ns(self) -> dict[str, int]:
+        """By detector with a model, the time of the last row that the newest one was trained on."""
+        found = {detector.name: detector.learned_ns() for detector in self._detectors}
+        return {name: time_ns for name, time_ns in found.items() if time_ns != NULL_INT}
 
     def snapshot(self, slots: I64) -> Arrays:
         """State of the detectors for some slots."""

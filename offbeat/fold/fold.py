@@ -272,6 +272,15 @@ class Fold:
         """Greatest time of a row folded before the input's end."""
         return max((shard.newest_ns for shard in self._shards.values()), default=NULL_INT)
 
+    def learned_ns(self) -> dict[tuple[str, str], int]:
+        """By view and detector with a model, the time of the last row that the newest one was trained on."""
+        found = self._merge.learned_ns()
+        for shard in self._shards.values():
+            for view in shard.views:
+                for name, time_ns in view.learned_ns().items():
+                    found[name] = max(time_ns, found.get(name, NULL_INT))
+        return found
+
     def untrained(self) -> list[str]:
         """Why some detectors of views of rows have no model for any key, in no shard; as the shard with the most rows says it."""
         shards = sorted(self._shards.values(), key=lambda shard: -shard.rows_in)

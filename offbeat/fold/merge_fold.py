@@ -112,6 +112,15 @@ class MergeFold:
             out.alerts += self._merge.close(self._inboxes, min(each.floor_ns for each in self._inboxes.values()))
         return out
 
+    def learned_ns(self) -> dict[tuple[str, str], int]:
+        """As `Fold.learned_ns`."""
+        return self._merge.learned_ns()
+
+    @property
+    def newest_ns(self) -> int:
+        """Greatest time of a row that any shard has folded."""
+        return max((inbox.newest_ns for inbox in self._inboxes.values()), default=NULL_INT)
+
     def end(self) -> Output:
         """No record will come any more: all windows are judged for good."""
         if not self._inboxes:

@@ -177,6 +177,10 @@ class MergeStage:
         """Judge closed windows again into which rows of the shards fall."""
         return self._close(shards, {name: view.until_ns for name, view in self.views.items() if view.until_ns != NULL_INT}, final=True)
 
+    def learned_ns(self) -> dict[tuple[str, str], int]:
+        """As `View.learned_ns`, of all views."""
+        return {name: time_ns for view in self.views.values() for name, time_ns in view.view.learned_ns().items()}
+
     def forget(self, number: int) -> None:
         """A shard is no more; another one may come under its number."""
         for name, view in self.views.items():

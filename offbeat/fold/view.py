@@ -385,6 +385,10 @@ class View:
             self._names = pl.concat([self._names, pl.Series(keys.names[known:], dtype=pl.String)], rechunk=True)
         return self._names
 
+    def learned_ns(self) -> dict[tuple[str, str], int]:
+        """By view and detector with a model, the time of the last row that the newest one was trained on."""
+        return {(self.plan.name, detector): time_ns for detector, time_ns in self._detectors.learned_ns().items()}
+
     def untrained(self) -> list[str]:
         """Why some detectors of the view have no model for any key."""
         return [f"{self.plan.name}.{why}" for why in self._detectors.untrained()]

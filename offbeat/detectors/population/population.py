@@ -224,6 +224,10 @@ class Population(Detector):
             return "never trained, as every row had a null among the features"
         return f"never trained, as no window had {self._plan.train_min:,} rows without a null in the time before it"
 
+    def learned_ns(self) -> int:
+        """Start of the last window that the newest model was trained on."""
+        return NULL_INT if self._newest is None else self._newest.span[1]
+
     def snapshot(self, slots: I64) -> Arrays:
         """The sample; models are trained again."""
         del slots

@@ -224,6 +224,10 @@ class Trained(Detector):
         """Why there is not a single model yet; '' where there is one."""
         return self._shared.why_none()
 
+    def learned_ns(self) -> int:
+        """Time of the last row that the newest model was trained on."""
+        return self._shared.kept.learned_ns()
+
     def snapshot(self, slots: I64) -> Arrays:
         """Models that do not follow from their rows, scores for thresholds, and the rows, where this detector keeps them for all."""
         self._shared.take_up()

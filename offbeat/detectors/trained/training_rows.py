@@ -225,6 +225,11 @@ class TrainingRows:
         r = self.records[slots]
         return WindowSpan(*(np.where(trained, r[:, column], NULL_INT) for column in (FROM, TO, TRAINED)))
 
+    def learned_ns(self) -> int:
+        """Time of the last row of the newest training of all slots; NULL_INT before the first."""
+        trained = self.records[self.records[:, TRAINING] > 0]
+        return int(trained[:, TO].max(initial=NULL_INT))
+
     def snapshot(self, slots: I64, without: Bools) -> dict[str, np.ndarray]:
         """State of some slots (n,); of those in `without` (n,) the rows are left out."""
         self.records = grown_rows(self.records, int(slots.max(initial=-1)) + 1)

@@ -60,6 +60,8 @@ class Status:
     alerts: int
     lags: Mapping[tuple[str, int], int]
     """Records that wait, by topic and partition, of those that are this worker's."""
+    model_ages: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """By view and detector, as `model_ages` has them."""
 
 
 @dataclass(slots=True)

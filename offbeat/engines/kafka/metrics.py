@@ -53,6 +53,14 @@ class _Figures(Collector):
         for (topic, number), count in status.lags.items():
             lag.add_metric([pipeline, topic, str(number)], count)
         yield lag
+        ages = GaugeMetricFamily(
+            "offbeat_model_age_seconds",
+            "Event time since the last row that a detector's newest model was trained on.",
+            labels=["pipeline", "view", "detector"],
+        )
+        for (view, detector), seconds in status.model_ages.items():
+            ages.add_metric([pipeline, view, detector], seconds)
+        yield ages
         seen = GaugeMetricFamily("offbeat_seconds_since_poll", "Seconds since the worker was last seen.", labels=["pipeline"])
         seen.add_metric([pipeline], time.monotonic() - status.at)
         yield seen

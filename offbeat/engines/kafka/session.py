@@ -16,7 +16,7 @@ from offbeat.engines.kafka.membership import POLL_SECONDS, check_error, commit, 
 from offbeat.engines.kafka.output import KafkaOutput
 from offbeat.engines.kafka.places import Place, grown
 from offbeat.engines.kafka.run_end import RunEnd
-from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record, parts_of, unseen_in
+from offbeat.engines.kafka.shards import MergeShard, RowShard, Shard, end_record, model_ages, parts_of, unseen_in
 from offbeat.engines.kafka.side_outputs import SideOutputs
 from offbeat.engines.kafka.topics import committed_places, partials_name, places
 from offbeat.engines.late_words import late_words
@@ -249,7 +249,7 @@ class Session:
         for (topic, number), shard in self._shards.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
             lags[topic, number] = max(high - shard.next, 0)
-        self._work.status = Status(time.monotonic(), total, self._work.result.alerts, lags)
+        self._work.status = Status(time.monotonic(), total, self._work.result.alerts, lags, model_ages(self._shards.values()))
         if self._progress is not None:
             self._progress(Progress(total.rows_in, self._work.result.alerts, 0, None, sum(lags.values())))
 

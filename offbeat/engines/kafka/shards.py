@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -95,6 +95,15 @@ class Shard:
         """The rows of this shard, or what the merge has decided of them."""
         raise NotImplementedError
 
+    def learned_ns(self) -> dict[tuple[str, str], int]:
+        """As `Fold.learned_ns`."""
+        raise NotImplementedError
+
+    @property
+    def newest_ns(self) -> int:
+        """Greatest time of a row folded before the input's end."""
+        raise NotImplementedError
+
 
 class RowShard(Shard):
     """The rows of one partition."""
@@ -171,6 +180,13 @@ class RowShard(Shard):
     def ledger(self) -> Ledger:
         return self._fold.shard_ledger(self.number)
 
+    def learned_ns(self) -> dict[tuple[str, str], int]:
+        return self._fold.learned_ns()
+
+    @property
+    def newest_ns(self) -> int:
+        return self._fold.newest_ns
+
 
 class MergeShard(Shard):
     """The merge of all partitions' windows: one shard, fed from the topic of partials."""
@@ -235,6 +251,26 @@ class MergeShard(Shard):
     @property
     def ledger(self) -> Ledger:
         return self._merge.ledger
+
+    def learned_ns(self) -> dict[tuple[str, str], int]:
+        return self._merge.learned_ns()
+
+    @property
+    def newest_ns(self) -> int:
+        return self._merge.newest_ns
+
+
+def model_ages(shards: Iterable[Shard]) -> dict[tuple[str, str], float]:
+    """By view and detector: how long before the shards' newest row the last row lies that its newest model was trained on, in seconds.
+
+    By event time, so that rows of the past, read again, find their models as young as they were.
+    """
+    newest_ns, learned = NULL_INT, dict[tuple[str, str], int]()
+    for shard in shards:
+        newest_ns = max(newest_ns, shard.newest_ns)
+        for name, time_ns in shard.learned_ns().items():
+            learned[name] = max(time_ns, learned.get(name, NULL_INT))
+    return {name: max(newest_ns - time_ns, 0) / 1e9 for name, time_ns in sorted(learned.items())}
 
 
 def unseen_in(shards: Sequence[RowShard]) -> list[str]:

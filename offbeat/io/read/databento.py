@@ -19,6 +19,7 @@ from offbeat.errors import UserError
 from offbeat.io.read.arrow import ArrowReader, schema_of
 from offbeat.io.read.csv import BLOCK, CsvReader
 from offbeat.io.read.files import ByteStream, InputFile
+from offbeat.io.read.job_symbols import NUMBER, WithSymbols, symbology_beside
 from offbeat.io.read.layout import MissingColumnError
 from offbeat.io.read.ndjson import NdjsonReader
 from offbeat.io.read.parquet import ParquetReader, rows_of
@@ -61,20 +62,30 @@ def counted_prices(name: str, plan: SourcePlan) -> SourcePlan:
 class DatabentoReader:
     """Reads one CSV, Parquet or NDJSON file of trades in whichever of Databento's spellings it is."""
 
+    named_by = ""
+    """The file beside it that its symbols are from, if they are not its own."""
+
     def __init__(self, file: InputFile, plan: SourcePlan, block: int = BLOCK) -> None:
         """Reads the header only. Raises UserError if the file cannot be read or lacks a column."""
         counts, epoch = _spelling(file, plan)
         fitted = counted_prices(file.path, plan) if counts else plan
         if epoch and plan.time.format == "auto":
             fitted = replace(fitted, time=replace(plan.time, format="ns"))
+        self._inner: _Inner | WithSymbols
         try:
             self._inner = _inner(file, fitted, block)
         except MissingColumnError as error:
             if error.column != "symbol":
                 raise
+            beside = symbology_beside(file.path)
+            if beside is not None and "symbol" in fitted.key_column:
+                by_number = replace(fitted, key_column=(NUMBER,))
+                self._inner = WithSymbols(_inner(file, by_number, block), beside)
+                self.layout, self.header, self.named_by = self._inner.layout, self._inner.header, self._inner.named_by
+                return
             raise MissingColumnError(
                 f"{file.path}: no column 'symbol'; fetch the file with map_symbols=True, or as DBN, "
-                "or use the number as the key: --set source.key=instrument_id",
+                "put the job's symbology.csv beside it, or use the number as the key: --set source.key=instrument_id",
                 error.column,
             ) from error
         self.layout = self._inner.layout

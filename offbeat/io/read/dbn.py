@@ -20,6 +20,7 @@ from offbeat.errors import UserError
 from offbeat.io.read.databento import PRICE_DIGITS, TRADE_FIELDS, UNDEF_PRICE, counted_prices
 from offbeat.io.read.dbn_symbols import Symbols
 from offbeat.io.read.files import ByteStream, InputFile
+from offbeat.io.read.job_symbols import read_symbology, symbology_beside
 from offbeat.io.read.layout import lay_out
 from offbeat.io.read.parse_columns import Parsed
 from offbeat.io.read.parse_table import check_types, parse_table
@@ -72,14 +73,19 @@ class DbnReader:
         schema = "trades" if metadata.schema is None else str(metadata.schema)
         if schema not in _KINDS:
             raise UserError(f"{file.path}: this is DBN of schema {schema}, but only {', '.join(_KINDS)} can be read; fetch schema trades")
-        self._symbols = Symbols(metadata)
+        self._symbols = Symbols.of(metadata)
+        if not self._symbols and (beside := symbology_beside(file.path)) is not None:
+            self._symbols = read_symbology(beside)
         self._kind = _KINDS[schema]
         self._sent = bool(metadata.ts_out)
         self._record = np.dtype([*_FIELDS, *(_LEVEL if self._kind else []), *(_SENT if self._sent else [])])
         self.layout = lay_out(file.path, TRADE_FIELDS, plan)
         self._plan = replace(counted_prices(file.path, plan), time=replace(plan.time, format="ns"))
         self._names = tuple(TRADE_FIELDS[i] for i in self.layout.wanted)
-        check_types(file.path, dict(_frame(np.empty(0, self._record), self._names, self._symbols).schema), self.layout, self._plan)
+        # Times that are no event time, in Databento's own spelling where a column asks for text.
+        texts = {TRADE_FIELDS[place] for column, place in zip(plan.columns, self.layout.columns, strict=True) if column.kind == "text"}
+        self._spelt = tuple(name for name in ("ts_recv", "ts_event") if name in texts and TRADE_FIELDS[self.layout.time] != name)
+        check_types(file.path, dict(self._shown(np.empty(0, self._record), self._symbols).schema), self.layout, self._plan)
 
     def _metadata(self, stream: ByteStream) -> databento_dbn.Metadata:
         path = self._file.path
@@ -168,8 +174,12 @@ class DbnReader:
             raise TypeError("a symbol mapping of an older version is upgraded")
         return message
 
+    def _shown(self, records: Records, symbols: Symbols) -> pl.DataFrame:
+        frame = _frame(records, self._names, symbols)
+        return frame.with_columns(iso_times(name, epoch_ns(records[name])) for name in self._spelt) if self._spelt else frame
+
     def _parse(self, records: Records, symbols: Symbols, mark: int, done: int) -> Parsed:
-        parsed = parse_table(_frame(records, self._names, symbols), self.layout, self._plan, mark, done)
+        parsed = parse_table(self._shown(records, symbols), self.layout, self._plan, mark, done)
         parsed.raw = partial(_as_json, records, symbols)
         return parsed
 

@@ -18,16 +18,29 @@ _EPOCH = date(1970, 1, 1)
 class Symbols:
     """Symbols by number and, where the metadata has them, by the UTC day on which a record was received (as Databento itself maps)."""
 
-    def __init__(self, metadata: databento_dbn.Metadata) -> None:
+    def __init__(self) -> None:
         self._dated: dict[int, list[tuple[int, int, str]]] = {}
         self._told: dict[int, str] = {}
+
+    def add(self, number: int, first: date, end: date, symbol: str) -> None:
+        """The number stands for the symbol from one day to before another."""
+        self._dated.setdefault(number, []).append(((first - _EPOCH).days, (end - _EPOCH).days, symbol))
+
+    def __bool__(self) -> bool:
+        """Whether some number stands for a symbol by its day."""
+        return bool(self._dated)
+
+    @classmethod
+    def of(cls, metadata: databento_dbn.Metadata) -> Symbols:
+        """What the metadata of a DBN file says."""
+        symbols = cls()
         by_number = metadata.stype_in == databento_dbn.SType.from_str("instrument_id")
         for name, intervals in metadata.mappings.items():
             for interval in intervals:
                 number, symbol = (name, interval["symbol"]) if by_number else (interval["symbol"], name)
                 if number.isdecimal() and symbol:
-                    days = [(interval[end] - _EPOCH).days for end in ("start_date", "end_date")]
-                    self._dated.setdefault(int(number), []).append((days[0], days[1], symbol))
+                    symbols.add(int(number), interval["start_date"], interval["end_date"], symbol)
+        return symbols
 
     def as_of_now(self) -> Symbols:
         """What is known so far; what is learned later does not change it."""

@@ -25,6 +25,8 @@ _PIPE = 1 << 20
 """Bytes that a pipe into standard input may hold; the system's own size is 64 KiB."""
 _PATH_COLUMN = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _STATE = "state.arrow"
+_JOB_FILES = frozenset({"symbology.csv", "symbology.json", "metadata.json", "manifest.json", "condition.json"})
+"""What lies in the folder of a Databento job beside its data."""
 """What lies in every state directory."""
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -124,6 +126,9 @@ def find_files(paths: Sequence[str], wanted: str = "auto", key_pattern: str = ""
         for name in names:
             real = str(Path(name).resolve())
             if real in files:
+                continue
+            if folder and wanted == "databento" and Path(name).name in _JOB_FILES:
+                left_out[name] = "what a Databento job says of its files"
                 continue
             found = format_of(name, wanted)
             if isinstance(found, str):

@@ -141,6 +141,7 @@ def zone_note(path: str, plan: SourcePlan) -> str:
 def spellings(files: Sequence[InputFile], readers: Sequence[Reader], plan: SourcePlan) -> list[str]:
     """For people: which column of a file was taken for one that the pipeline calls otherwise, and which other could have been."""
     taken: dict[tuple[str, str, str], list[str]] = {}
+    named: dict[str, list[str]] = {}
     for file, reader in zip(files, readers, strict=True):
         layout: Layout | None = getattr(reader, "layout", None)
         if layout is None:
@@ -150,12 +151,16 @@ def spellings(files: Sequence[InputFile], readers: Sequence[Reader], plan: Sourc
         for what, known, place in places:
             if place < 0 or not known or layout.fields[place].casefold() == known[0].casefold():
                 continue
+            if what == "the key" and (beside := getattr(reader, "named_by", "")):
+                named.setdefault(beside, []).append(file.path)
+                continue
             field = layout.fields[place]
             folded = {spelling.casefold() for spelling in known}
             others = [other for at, other in enumerate(layout.fields) if at != place and other.casefold() in folded]
             beside = f", not {' or '.join(map(repr, others))}" if others else ""
             taken.setdefault((what, field, beside), []).append(file.path)
-    return [f"{paths[0]}{_more(paths)}: column {field!r} is taken for {what}{beside}" for (what, field, beside), paths in taken.items()]
+    notes = [f"{paths[0]}{_more(paths)}: column {field!r} is taken for {what}{beside}" for (what, field, beside), paths in taken.items()]
+    return notes + [f"{paths[0]}{_more(paths)}: its symbols are those of {beside} beside it" for beside, paths in named.items()]
 
 
 def absences(files: Sequence[InputFile], readers: Sequence[Reader], plan: SourcePlan) -> list[str]:
