@@ -17,6 +17,8 @@ from offbeat.io.stores import is_store
 from offbeat.io.write.jsonl_sink import json_lines
 from offbeat.store.address import store_address
 
+_PATIENCE = 3.0
+"""Seconds without an answer after which brokers are called gone."""
 _PARQUET = frozenset({".parquet", ".pq"})
 
 
@@ -57,7 +59,7 @@ class _Topic:
         try:
             buffer.clear()
             yield buffer.add(reader.there().splitlines())
-            for alerts in reader.follow():
+            for alerts in reader.follow(_PATIENCE):
                 yield buffer.add(json.dumps(alert).encode() for alert in alerts)
         finally:
             reader.close()

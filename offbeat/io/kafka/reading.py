@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,6 +17,9 @@ from offbeat.io.kafka.refusals import LASTING, refused
 
 _SECONDS = 20.0
 _WAIT = 0.2
+_LOOK_SECONDS = 5.0
+"""After so long without a record it is time to ask whether the brokers are still there: one that is stopped closes no connection."""
+_LOST = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT})
 
 
 class AlertReader:
@@ -33,6 +37,7 @@ class AlertReader:
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
                     "fetch.queue.backoff.ms": 10,
+                    "reconnect.backoff.max.ms": 1_000,
                     "error_cb": self._said.append,
                 }
             )
@@ -58,10 +63,28 @@ class AlertReader:
             lines += [line for line in self._values(messages) if line]
         return b"".join(line + b"\n" for line in lines)
 
-    def follow(self) -> Iterator[list[dict[str, Any]]]:
-        """After `there`: alerts as they come; without end, an empty list now and then."""
+    def follow(self, patience: float | None = None) -> Iterator[list[dict[str, Any]]]:
+        """After `there`: alerts as they come; without end, an empty list now and then.
+
+        patience: raise UserError when no broker has answered for so many seconds; by default they are waited for.
+        """
+        asked = time.monotonic()
         while True:
-            yield [json.loads(line) for line in self._values(polled(self._consumer, _WAIT))]
+            messages = polled(self._consumer, _WAIT)
+            lost = any(said.code() in _LOST for said in self._said)
+            if messages:
+                asked = time.monotonic()
+            elif patience is not None and (lost or time.monotonic() - asked >= _LOOK_SECONDS):
+                self._require_broker(patience)
+                asked = time.monotonic()
+            self._said.clear()
+            yield [json.loads(line) for line in self._values(messages)]
+
+    def _require_broker(self, seconds: float) -> None:
+        try:
+            self._consumer.list_topics(self._address.topic, seconds)
+        except KafkaException as error:
+            raise refused(str(self._address), error.args[0]) from error
 
     def _values(self, messages: Iterable[Message]) -> list[bytes]:
         return [value for message in messages if (value := self._value(message)) is not None]
