@@ -81,7 +81,7 @@ soak: setup kafka-install
 	$(BIN)/python -m benchmarks.kafka_soak $(SOAK)
 
 # Each writes its table into benchmarks/RESULTS.md.
-bench: setup kafka-install
+bench: setup kafka-install spark-install
 	$(BIN)/python -m benchmarks.bars_vs_polars
 	$(BIN)/python -m benchmarks.bars_vs_spark
 	$(BIN)/python -m benchmarks.decode
@@ -97,6 +97,7 @@ bench: setup kafka-install
 	$(BIN)/python -m benchmarks.kafka_speed
 	$(BIN)/python -m benchmarks.store_speed
 	$(BIN)/python -m benchmarks.kafka_restart
+	$(BIN)/python -m benchmarks.spark_speed
 
 # 768 M call records: about 8 GB below $$TMPDIR, and a quarter of an hour.
 bench-cdr-scale: setup

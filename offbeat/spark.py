@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offbeat.core.plan import Plan
 from offbeat.engines.cadence import with_cadence
 from offbeat.engines.spark.session import check_installed, session
-from offbeat.errors import UserError
-from offbeat.fold.spread import merges
 from offbeat.io.read.file_source import FileSource
-from offbeat.io.read.frame import FrameSource
 from offbeat.spec.load import load_plan
 
 if TYPE_CHECKING:
@@ -36,26 +31,16 @@ def alerts(source: Any, pipeline: Any, *, buckets: int | None = None, overrides:
     """
     check_installed()
     from pyspark.sql import DataFrame  # noqa: PLC0415 - an extra
-    from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
-    from offbeat.engines.spark.batch import alerts_of, job_of_files  # noqa: PLC0415
-    from offbeat.engines.spark.job import Job  # noqa: PLC0415
+    from offbeat.engines.spark.batch import alerts_of, check_as_of, job_of_files, job_of_table, of_table  # noqa: PLC0415
 
     plan = load_plan(pipeline, overrides)
     spark = session()
     count = buckets or spark.sparkContext.defaultParallelism
     if isinstance(source, DataFrame):
-        _check_as_of(plan)
-        plan = replace(plan, source=replace(plan.source, sort=False))
-        FrameSource(plan.source, to_arrow_schema(source.schema, timezone="UTC").empty_table())  # says what is wrong with the columns
-        return alerts_of(spark, Job(plan, count, merges(plan, count)), source)
+        return alerts_of(spark, job_of_table(of_table(plan, source), count), source)
     paths = [source] if isinstance(source, str | Path) else list(source)
     files = FileSource(plan.source, [str(path) for path in paths])
     plan = with_cadence(plan, lambda known: load_plan(pipeline, (*overrides, known)), files, None)
-    _check_as_of(plan)
+    check_as_of(plan)
     return alerts_of(spark, job_of_files(spark, plan, files, count))
-
-
-def _check_as_of(plan: Plan) -> None:
-    if plan.as_of is not None and plan.as_of.day is None:
-        raise UserError("`as_of.mode: fixed` needs its day here: give `as_of.date` in the pipeline, or as an override")

@@ -18,6 +18,7 @@ from offbeat.cli.say import say
 from offbeat.cli.terminal import console
 from offbeat.core.plan import Plan
 from offbeat.engines.cadence import with_cadence
+from offbeat.engines.spark.catalogue import HIVE
 from offbeat.engines.spark.session import check_installed, running
 from offbeat.errors import UserError
 from offbeat.io.read.file_source import FileSource
@@ -80,7 +81,7 @@ def _stream(request: Request, plan: Plan) -> int:
     check_installed()
     from offbeat.engines.spark.stream import SparkStream, check_stream
 
-    check_stream(plan, request.alerts)
+    check_stream(request.alerts)
     meter = Meter(console(stderr=True), live=True)
     stop = _Stop()
     with Interruption(stop, live=False) as interruption, running(request.master) as spark:
@@ -98,20 +99,32 @@ def _stream(request: Request, plan: Plan) -> int:
     return 130
 
 
-def _batch(request: Request, plan: Plan) -> int:
+def _files(request: Request, plan: Plan) -> FileSource:
     source = open_source(plan.source, list(request.sources))
     if not isinstance(source, FileSource):
         raise UserError("--engine spark reads files in this version; the source of another package is for --engine local")
-    plan = with_cadence(plan, lambda known: load_plan(request.pipeline, (*request.overrides, known)), source, None)
+    return source
+
+
+def _batch(request: Request, plan: Plan) -> int:
+    from_table = any(uri.startswith(HIVE) for uri in request.sources)
+    if from_table and len(request.sources) > 1:
+        raise UserError(f"a table is read alone: {HIVE}DATABASE.TABLE stands alone as the source")
+    files = None if from_table else _files(request, plan)
+    if files is not None:
+        plan = with_cadence(plan, lambda known: load_plan(request.pipeline, (*request.overrides, known)), files, None)
     quarantine = quarantine_path(request)
     check_installed()
-    from offbeat.engines.spark.batch import SparkBatch
+    from offbeat.engines.spark.batch import SparkBatch, Table
+    from offbeat.engines.spark.catalogue import open_table
     from offbeat.engines.spark.parts import Outputs
 
-    outputs = Outputs(source.files, request.alerts, quarantine)
+    outputs = Outputs([] if files is None else files.files, request.alerts, quarantine)
     stop = _Stop()
-    with Interruption(stop, live=False), running(request.master) as spark:
+    with Interruption(stop, live=False), running(request.master, hive=from_table or bool(outputs.tables)) as spark:
         buckets = request.workers or spark.sparkContext.defaultParallelism
+        uri = request.sources[0] if request.sources else ""
+        source = files if files is not None else Table(uri, open_table(spark, uri))
         batch = SparkBatch(spark, plan, source, outputs, buckets=buckets)
         stop.what = batch.stop
         done = batch.run()

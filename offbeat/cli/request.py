@@ -91,6 +91,8 @@ def check(request: Request) -> None:
         _check_spark(request)
     elif request.master is not None:
         raise UserError(f"--master is for --engine {SPARK}")
+    elif table := next((uri for uri in (*request.sources, *request.alerts) if uri.startswith("hive://")), None):
+        raise UserError(f"{table}: tables of Hive are for --engine {SPARK}")
     if request.from_kafka:
         _check_kafka(request)
     elif request.kafka != KafkaRequest():

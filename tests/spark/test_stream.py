@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 from test_engines_equal import _told
 
 from offbeat.engines.run_result import Run
-from offbeat.engines.spark.stream import SparkStream, check_stream
+from offbeat.engines.spark.stream import SparkStream
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import kafka_address
 from offbeat.io.read.alert_files import read_alerts
@@ -80,7 +80,7 @@ def fill(kafka: Brokers, topic: str, rows: Rows, begin: int, end: int | None = N
     assert producer.flush(60) == 0
 
 
-def stream(spark: SparkSession, kafka: Brokers, topic: str, pipeline: str, place: Path) -> Run:
+def stream(spark: SparkSession, kafka: Brokers, topic: str, pipeline: str, place: Path, batch_rows: int = 700) -> Run:
     return SparkStream(
         spark,
         load_plan(pipeline, LOOSE[pipeline]),
@@ -88,7 +88,7 @@ def stream(spark: SparkSession, kafka: Brokers, topic: str, pipeline: str, place
         state=place / "state",
         alerts=[str(place / "out.parquet")],
         until_end=True,
-        batch_rows=700,
+        batch_rows=batch_rows,
     ).run()
 
 
@@ -120,7 +120,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from pyspark.sql import SparkSession
-from offbeat.engines.spark.stream import SparkStream, check_stream
+from offbeat.engines.spark.stream import SparkStream
 from offbeat.io.kafka.address import kafka_address
 from offbeat.spec.load import load_plan
 
@@ -201,7 +201,6 @@ def test_a_topic_under_other_keys(spark: SparkSession, kafka: Brokers, tmp_path:
 @pytest.mark.parametrize(
     ("pipeline", "words", "said"),
     [
-        ("cdr", ["--state", "s"], "customer_day, region_hour of cdr are on another key"),
         ("trades", [], "needs --state DIR"),
         ("trades", ["--state", "s", "--alerts", "a.jsonl"], "writes folders of parts"),
         ("trades", ["--state", "s", "--group", "g"], "all options for a topic but --until"),
@@ -213,11 +212,6 @@ def test_a_topic_otherwise(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert said in offbeat.refused("run", pipeline, "kafka://127.0.0.1:1/t", "--engine", "spark", *words)
-
-
-@pytest.mark.xfail(raises=UserError, strict=True, reason="windows on other keys are merged in batches and by workers on Kafka only")
-def test_views_on_other_keys() -> None:
-    check_stream(load_plan("cdr"), ())
 
 
 @pytest.mark.heavy

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,16 @@ SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "2",
 }
+
+
+def hive_settings(folder: Path) -> dict[str, str]:
+    """Hive's own metastore, in a folder; it is made when a table is first asked for."""
+    return {
+        "spark.sql.catalogImplementation": "hive",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'metastore'};create=true",
+        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder / 'derby.log'}",
+    }
 
 
 def quiet() -> None:
@@ -47,7 +58,7 @@ def spark(spark_session: SparkSession) -> SparkSession:
 
 
 @pytest.fixture(scope="session")
-def spark_session() -> Iterator[SparkSession]:
+def spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     why = _why_not()
     if why is not None:
         assert not os.environ.get("CI"), f"CI must have Spark: {why}"
@@ -58,7 +69,7 @@ def spark_session() -> Iterator[SparkSession]:
 
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.master("local[2]").appName("tests")
-        for name, value in SETTINGS.items():
+        for name, value in (SETTINGS | hive_settings(tmp_path_factory.mktemp("hive"))).items():
             builder = builder.config(name, value)
         jars = ",".join(map(str, sorted(JARS.glob("*.jar"))))
         if jars:

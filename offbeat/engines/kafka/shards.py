@@ -19,7 +19,7 @@ from offbeat.fold.fold import Fold
 from offbeat.fold.late_files import Lateness
 from offbeat.fold.merge_fold import MergeFold
 from offbeat.fold.shard import Output
-from offbeat.io.read.local_times import last_time, settle
+from offbeat.io.read.ambiguous_times import follow
 
 _END = "offbeat.end"
 """The one field of a record in the topic of partials that says: this shard has come to the end of its input."""
@@ -127,10 +127,7 @@ class RowShard(Shard):
     def feed(self, chunk: Chunk, later: I64 | None) -> Output:
         """Fold rows. later: see `Records.later`."""
         began = time.monotonic()
-        if later is None:
-            self._row_before_ns = int(last_time(chunk.time_ns, self._row_before_ns))
-        else:
-            self._row_before_ns = int(settle(chunk.time_ns, later, self._row_before_ns))
+        self._row_before_ns = follow(chunk.time_ns, later, self._row_before_ns)
         out = self._fold.feed(self.number, self._fold.prepare(self.number, chunk))
         self.work_seconds += time.monotonic() - began
         self._grown = True

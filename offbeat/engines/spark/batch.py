@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from offbeat.engines.run_result import Run
 from offbeat.engines.sharding import shards_of
 from offbeat.engines.spark import tasks
 from offbeat.engines.spark.cancelling import Cancelling
+from offbeat.engines.spark.catalogue import AlertTable
 from offbeat.engines.spark.job import Job, Unit
 from offbeat.engines.spark.parts import Outputs, write_records
 from offbeat.engines.spark.rows import frame_of
@@ -30,6 +32,7 @@ from offbeat.errors import UserError
 from offbeat.fold.as_of import left_out
 from offbeat.fold.spread import merges
 from offbeat.io.read.file_source import FileSource
+from offbeat.io.read.frame import FrameSource
 from offbeat.io.read.readers import zone_note
 
 if TYPE_CHECKING:
@@ -57,6 +60,43 @@ def job_of_files(spark: SparkSession, plan: Plan, source: FileSource, buckets: i
     units = [Unit(tuple(paths[i] for i in unit), unit, _bucket(keys[unit[0]], buckets)) for unit in source.units()]
     names = [name.encode("utf-8", "backslashreplace").decode() for name in source.files]
     return replace(whole, units=units, files=names, headers=list(source.headers))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as a source. What differs from files: it has no order of its own, and nothing to be said of it."""
+
+    name: str
+    rows: DataFrame
+    notes: Sequence[str] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """Its name, as the only one."""
+        return [self.name]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def of_table(plan: Plan, table: DataFrame) -> Plan:
+    """The plan for the rows of a table. Raises UserError where their columns are not those of the plan, or its day is not given."""
+    from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415 - slow to import
+
+    check_as_of(plan)
+    FrameSource(plan.source, to_arrow_schema(table.schema, timezone="UTC").empty_table())  # says what is wrong with the columns
+    return replace(plan, source=replace(plan.source, sort=False))
+
+
+def check_as_of(plan: Plan) -> None:
+    """Raise UserError where the day that is judged is that of the last row, which nobody has seen yet."""
+    if plan.as_of is not None and plan.as_of.day is None:
+        raise UserError("`as_of.mode: fixed` needs its day here: give `as_of.date` in the pipeline, or as an override")
+
+
+def job_of_table(plan: Plan, buckets: int, name: str = "table") -> Job:
+    """A batch over a table."""
+    return Job(plan, buckets, merges(plan, buckets), files=(name,))
 
 
 def _bucket(key: str | None, buckets: int) -> int:
@@ -107,19 +147,25 @@ def asked(frame: DataFrame) -> list[Any]:
 
 
 class SparkBatch:
-    """One run of a plan over files, on Spark. buckets: shards that keys are spread over."""
+    """One run of a plan over files or a table, on Spark. buckets: shards that keys are spread over."""
 
     def __init__(
         self,
         spark: SparkSession,
         plan: Plan,
-        source: FileSource,
+        source: FileSource | Table,
         outputs: Outputs,
         *,
         buckets: int,
     ) -> None:
+        """Raises UserError for a table that the plan cannot read, or an output that cannot be written."""
         self._spark, self._source = spark, source
-        self._plan = dated(plan, source)
+        if isinstance(source, Table):
+            self._plan = of_table(plan, source.rows)
+        else:
+            self._plan = dated(plan, source)
+        names = tasks.columns_of(self._plan).names
+        self._tables = [AlertTable(spark, uri, names, plan.source.time.zone) for uri in outputs.tables]
         self._buckets = buckets
         self._outputs = outputs
         self._cancelling = Cancelling(spark)
@@ -128,15 +174,29 @@ class SparkBatch:
         """Ask the run to end at once; nothing of it stays."""
         self._cancelling.stop()
 
+    def _job(self) -> tuple[Job, DataFrame | None]:
+        if isinstance(self._source, Table):
+            return job_of_table(self._plan, self._buckets, self._source.name), self._source.rows
+        return job_of_files(self._spark, self._plan, self._source, self._buckets), None
+
     def run(self) -> Run:
         """Read, judge, write. Raises UserError for what a person can put right; nothing half-written stays behind."""
+        from pyspark import StorageLevel  # noqa: PLC0415 - slow to import
+        from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415
+
         began = time.monotonic()
         try:
-            job = job_of_files(self._spark, self._plan, self._source, self._buckets)
+            job, table = self._job()
             job = replace(job, keep_raw=self._outputs.aside, alerts=self._outputs.alerts, outputs=self._outputs.begin())
-            found = asked(records(self._spark, job).mapInArrow(write_records(job), _RECORDS))
+            made = records(self._spark, job, table)
+            if self._tables:
+                made = made.persist(StorageLevel.DISK_ONLY)  # they are read once more
+            found = asked(made.mapInArrow(write_records(job), _RECORDS))
             if self._cancelling.asked:
                 raise UserError("stopped")
+            for each in self._tables:
+                each.write(made.mapInArrow(tasks.alert_rows(job), from_arrow_schema(tasks.columns_of(job.plan))))
+            made.unpersist()
             written = [row for row in found if row["kind"] == "written"]
             self._outputs.publish([json.loads(row["data"]) for row in sorted(written, key=lambda row: int(row["source"]))])
         except Exception:
@@ -156,6 +216,8 @@ class SparkBatch:
 
     def _found(self, job: Job, told: Told) -> list[str]:
         """What tasks found while they read; that times are taken for those of a zone is said of the first file alone."""
+        if isinstance(self._source, Table):
+            return []
         local = {zone_note(name, self._plan.source) for name in self._source.files}
         said, zoned = list[str](), False
         given = {str(Path(name).resolve()): name for name in self._source.files}

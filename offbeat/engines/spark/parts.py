@@ -12,6 +12,7 @@ from pathlib import Path
 
 from offbeat.core.plan import Plan
 from offbeat.engines.delivery import check_apart
+from offbeat.engines.spark.catalogue import HIVE
 from offbeat.engines.spark.job import Job
 from offbeat.engines.spark.tasks import RECORDS, Batches, Task, arrow_batch, table_in, this_task
 from offbeat.errors import UserError
@@ -48,14 +49,19 @@ class Outputs:
 
     def __init__(self, files: Sequence[str], alerts: Sequence[str] = (), quarantine: Path | None = None) -> None:
         """files: what is read."""
+        self.tables = [uri for uri in alerts if uri.startswith(HIVE)]
+        """Those that are tables, which Spark itself writes."""
+        alerts, written = [uri for uri in alerts if uri not in self.tables], alerts
         check_apart(files, alerts, quarantine)
-        self.alerts, self.aside = bool(alerts), quarantine is not None
+        self.alerts, self.aside = bool(written), quarantine is not None
         run = uuid.uuid4().hex[:12]
         wanted: list[tuple[str, Path]] = []
         for uri in alerts:
             path = local_path(uri)
             if path is None:
-                raise UserError(f"--alerts {uri}: a batch on Spark writes FILE.jsonl and FILE.parquet in this version")
+                raise UserError(
+                    f"--alerts {uri}: a batch on Spark writes FILE.jsonl, FILE.parquet and {HIVE}DATABASE.TABLE in this version"
+                )
             wanted += [("alerts", path), ("origins", provenance_path(uri))]
         if quarantine is not None:
             wanted.append(("aside", quarantine))

@@ -73,16 +73,17 @@ def check_java() -> None:
 
 
 @contextmanager
-def running(master: str | None = None) -> Iterator[SparkSession]:
+def running(master: str | None = None, *, hive: bool = False) -> Iterator[SparkSession]:
     """The session that is there, or a new one, which is stopped in the end.
 
-    master: as for `spark-submit`; by default what that was given, else all cores here. Raises UserError where Spark cannot be started.
+    master: as for `spark-submit`; by default what that was given, else all cores here. hive: whether a new one
+    knows Hive's tables. Raises UserError where Spark cannot be started.
     """
     known = _known()
     if known is not None:
         yield known
         return
-    made = _started(master)
+    made = _started(master, hive=hive)
     try:
         yield made
     finally:
@@ -104,7 +105,7 @@ def _known() -> SparkSession | None:
     return known
 
 
-def _started(master: str | None) -> SparkSession:
+def _started(master: str | None, *, hive: bool = False) -> SparkSession:
     from pyspark import SparkConf, SparkContext  # noqa: PLC0415
     from pyspark.errors import PySparkException  # noqa: PLC0415
     from pyspark.sql import SparkSession  # noqa: PLC0415
@@ -114,6 +115,8 @@ def _started(master: str | None) -> SparkSession:
     conf = SparkConf().setAppName("offbeat")
     if master is not None:
         conf.setMaster(master)
+    if hive:
+        conf.set("spark.sql.catalogImplementation", "hive")
     if _SUBMITTED not in os.environ:  # else it is for whoever submits to say
         for name, value in DEFAULTS.items():
             conf.set(name, value)

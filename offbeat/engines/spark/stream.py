@@ -16,16 +16,17 @@ from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.spark.session import first_line, ours
 from offbeat.engines.spark.told import Told
-from offbeat.engines.spark.topic_tasks import TopicJob, fold_batch
+from offbeat.engines.spark.topic_tasks import TopicJob, fold_batch, merge_batch
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
+from offbeat.io.kafka.java_settings import java_settings
 from offbeat.io.write.atomic_file import StagedFile
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 CONNECTOR = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0"
-_TOLD = "partition int, data binary"
+_TOLD = "shard int, kind string, data binary"
 BATCH_ROWS = 500_000
 _WAIT_SECONDS = 0.2
 _LATE_SECONDS = 1.0
@@ -80,7 +81,7 @@ class Places:
 
 
 class SparkStream:
-    """A plan with views of rows over a topic. state: folder of the checkpoint and of snapshots. alerts: folders of parts, FILE.parquet."""
+    """A plan over a topic. state: folder of the checkpoint and of snapshots. alerts: folders of parts, FILE.parquet."""
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class SparkStream:
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         """batch_rows: records of a batch at most."""
-        check_stream(plan, alerts)
+        check_stream(alerts)
         self._spark, self._plan, self._source = spark, plan, source
         self._state, self._until_end = state.absolute(), until_end
         self._batch_rows, self._stop = batch_rows, Event()
@@ -153,7 +154,7 @@ class SparkStream:
             "failOnDataLoss": "true",
             "kafka.isolation.level": "read_committed",
             "maxOffsetsPerTrigger": str(self._batch_rows),
-            **{f"kafka.{name}": value for name, value in self._source.settings.items()},
+            **{f"kafka.{name}": value for name, value in java_settings(self._source).items()},
         }
         try:
             rows = reader.options(**options).load()
@@ -170,16 +171,19 @@ class SparkStream:
     def _batch(self, rows: DataFrame, batch: int) -> None:
         """What Spark calls with each micro-batch, also once more with one that was not committed."""
         try:
-            task = fold_batch(self._job, batch, self._places.before(batch))
-            found = {row["partition"]: Told.of(row["data"]) for row in rows.mapInArrow(task, _TOLD).collect()}
+            job, known = self._job, self._places.before(batch)
+            told = rows.mapInArrow(fold_batch(job, batch, known), _TOLD)
+            if job.merged:
+                told = told.repartition(1).mapInArrow(merge_batch(job, batch, known.get(job.merge)), _TOLD)
+            found = {row["shard"]: Told.of(row["data"]) for row in told.collect()}
             self._places.done(batch, {number: told.ledger for number, told in found.items()})
         except BaseException as error:
             self._failed = error
             raise
-        for told in found.values():
+        for each in found.values():
             self._told.untrained.clear()
-            self._told.add(told)
-            self.result.alerts += told.alerts
+            self._told.add(each)
+            self.result.alerts += each.alerts
         if self._progress is not None:
             self._progress(Progress(self._ledger().rows_in, self.result.alerts, 0, None))
 
@@ -211,14 +215,8 @@ class SparkStream:
         return error
 
 
-def check_stream(plan: Plan, alerts: Sequence[str]) -> None:
+def check_stream(alerts: Sequence[str]) -> None:
     """Raise UserError for what streaming on Spark does not do in this version."""
-    views = [view.name for view in plan.views if view.rollup is not None]
-    if views:
-        raise UserError(
-            f"--engine spark judges a topic by views of rows in this version, and {', '.join(views)} of {plan.name} "
-            f"{'is' if len(views) == 1 else 'are'} on another key; leave --engine out: workers on Kafka have them"
-        )
     for uri in alerts:
         if Path(uri.removeprefix("file://")).suffix.lower() not in {".parquet", ".pq"} or "://" in uri.removeprefix("file://"):
             raise UserError(f"--alerts {uri}: a stream on Spark writes folders of parts, FILE.parquet, in this version")

@@ -1,4 +1,7 @@
-"""A micro-batch of a topic in Spark's Python workers: a shard a partition, from its snapshot or from where this process left it."""
+"""A micro-batch of a topic in Spark's Python workers: a shard a partition, from its snapshot or from where this process left it.
+
+Windows on other keys leave the shards as exact partial sums, a record a batch, and one more shard merges and judges them [R31].
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from offbeat.core.batch import I64
+from offbeat.core.batch import I64, NULL_INT
 from offbeat.core.plan import Plan
-from offbeat.core.state import decode, encode
+from offbeat.core.state import Arrays, Document, decode, encode
 from offbeat.decide.block import AlertBlock
 from offbeat.engines.delivery import Worst, table_of
 from offbeat.engines.kafka.places import misplaced
@@ -22,14 +25,16 @@ from offbeat.engines.spark.tasks import Batches, Task, arrow_batch, schema_of, t
 from offbeat.engines.spark.told import Told
 from offbeat.errors import UserError
 from offbeat.fold.fold import Fold
+from offbeat.fold.merge_fold import MergeFold
 from offbeat.fold.shard import Output
 from offbeat.io.kafka.payloads import Records, punctuated_ns
+from offbeat.io.read.ambiguous_times import follow
 from offbeat.io.read.decoder import Decoder
 from offbeat.io.write.schema_union import plan_schema
 from offbeat.io.write.sinks import open_sink
 
-TOLD = schema_of(partition=pa.int32(), data=pa.binary())
-"""Of each partition with records in a batch, what became of them."""
+TOLD = schema_of(shard=pa.int32(), kind=pa.string(), data=pa.binary())
+"""Of each shard with records in a batch, what became of them (told), and for the merge what came to windows (partials)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,16 @@ class TopicJob:
     alerts: tuple[Path, ...]
     """Folders of parts."""
 
+    @property
+    def merged(self) -> bool:
+        """Whether some view is on another key."""
+        return any(view.rollup is not None for view in self.plan.views)
+
+    @property
+    def merge(self) -> int:
+        """The number of the shard that merges."""
+        return self.partitions
+
 
 @dataclass(slots=True)
 class _Shard:
@@ -55,10 +70,14 @@ class _Shard:
     fold: Fold
     next: int
     """Offset of the first record that it has not."""
+    row_before_ns: int = NULL_INT
+    """Time of the last row, by which times that come twice are told apart [R17]."""
 
 
 _LEFT: dict[tuple[str, str, int], _Shard] = {}
 """By folder of snapshots, topic id and partition: what the next batch may go on with, if it comes to this process."""
+_MERGES: dict[tuple[str, str], tuple[int, MergeFold]] = {}
+"""As `_LEFT`, with the batch that the merge has not yet."""
 
 
 def part_name(batch: int, partition: int) -> str:
@@ -77,13 +96,52 @@ def fold_batch(job: TopicJob, batch: int, known: dict[int, int]) -> Task:
         partitions = rows.column("partition").to_numpy()
         for number in np.unique(partitions).tolist():
             begin, end = np.searchsorted(partitions, [number, number + 1]).tolist()
-            told = _fold(job, batch, number, rows.slice(begin, end - begin), known.get(number))
-            yield arrow_batch(TOLD, [number], [told.as_json()])
+            yield from _fold(job, batch, number, rows.slice(begin, end - begin), known.get(number))
 
     return run
 
 
-def _fold(job: TopicJob, batch: int, number: int, rows: pa.Table, known: int | None) -> Told:
+def merge_batch(job: TopicJob, batch: int, known: int | None) -> Task:
+    """What all shards tell of a batch, in one task: partials are merged and judged, the rest goes on. known: as for `fold_batch`."""
+
+    def run(batches: Batches) -> Batches:
+        partials: list[tuple[Any, Any]] = []
+        for arrived in batches:
+            for row, kind in enumerate(arrived["kind"].to_pylist()):
+                if kind == "partials":
+                    partials.append((arrived["shard"][row].as_py(), arrived["data"][row].as_py()))
+                else:
+                    yield arrived.slice(row, 1)
+        if partials:
+            yield _merge(job, batch, [data for _, data in sorted(partials)], known)
+
+    return run
+
+
+def _merge(job: TopicJob, batch: int, partials: list[bytes], known: int | None) -> pa.RecordBatch:
+    kept = Snapshots(job.shards, job.topic_id, job.merge)
+    at = _place(job, batch, kept, known, f"{job.topic}, merge")
+    left, merge = _MERGES.pop((str(job.shards), job.topic_id), (None, None))  # it is gone if this attempt fails
+    if merge is None or left != at:
+        merge = MergeFold(job.plan, job.partitions)
+        if at is not None:
+            merge.restore(*_kept(kept, batch, job, "the merge"))
+    worst, told, blocks = Worst(), Told(), list[AlertBlock]()
+    for record in partials:
+        out = merge.feed(record)
+        told.note(out, worst)
+        blocks += out.alerts
+    for folder in job.alerts:
+        _write(job.plan, folder / part_name(batch, job.merge), blocks)
+    arrays, document = merge.state()
+    kept.put(batch + 1, job.plan.state_hash, encode(arrays, document))
+    kept.forget(at or 0)
+    _MERGES[str(job.shards), job.topic_id] = batch + 1, merge
+    told.ledger, told.worst = merge.ledger, worst.ranked(job.plan)
+    return arrow_batch(TOLD, [job.merge], ["told"], [told.as_json()])
+
+
+def _fold(job: TopicJob, batch: int, number: int, rows: pa.Table, known: int | None) -> Batches:
     kept = Snapshots(job.shards, job.topic_id, number)
     shard = _taken(job, batch, number, kept, known)
     worst, told, blocks = Worst(), Told(), list[AlertBlock]()
@@ -94,7 +152,9 @@ def _fold(job: TopicJob, batch: int, number: int, rows: pa.Table, known: int | N
         for low, high, passed_ns in records.pieces([]):
             outputs = list[Output]()
             if high > low:
-                outputs.append(shard.fold.feed(number, shard.fold.prepare(number, records.chunk(low, high, number))))
+                chunk = records.chunk(low, high, number)
+                shard.row_before_ns = follow(chunk.time_ns, records.later(low, high), shard.row_before_ns)
+                outputs.append(shard.fold.feed(number, shard.fold.prepare(number, chunk)))
             if passed_ns is not None:
                 outputs.append(shard.fold.punctuate(number, passed_ns))
             for out in outputs:
@@ -105,20 +165,22 @@ def _fold(job: TopicJob, batch: int, number: int, rows: pa.Table, known: int | N
     # First what comes of the rows, then what says that they are done; both are the same when the batch is done again.
     for folder in job.alerts:
         _write(job.plan, folder / part_name(batch, number), blocks)
+    partials = shard.fold.partials(number) if job.merged else b""  # before the state, which has them no more
     arrays, document = shard.fold.state(number)
-    kept.put(batch + 1, job.plan.state_hash, encode(arrays, {"next": shard.next, "shard": document}))
+    own = {"next": shard.next, "row_before_ns": shard.row_before_ns, "shard": document}
+    kept.put(batch + 1, job.plan.state_hash, encode(arrays, own))
     kept.forget(shard.at)  # what this batch began with stays, for should it have to be done again
     shard.at = batch + 1
     _LEFT[str(job.shards), job.topic_id, number] = shard
     told.close(job.plan, shard.fold, number, worst)
-    return told
+    yield arrow_batch(TOLD, [number], ["told"], [told.as_json()])
+    if partials:
+        yield arrow_batch(TOLD, [number], ["partials"], [partials])
 
 
-def _taken(job: TopicJob, batch: int, number: int, kept: Snapshots, known: int | None) -> _Shard:
-    """The shard as it was before a batch."""
-    left = _LEFT.pop((str(job.shards), job.topic_id, number), None)  # it is gone if this attempt fails
+def _place(job: TopicJob, batch: int, kept: Snapshots, known: int | None, where: str) -> int | None:
+    """At which batch the snapshot is that a batch begins with. Raises UserError where that is not the one it was."""
     at = kept.place(batch, job.plan.state_hash)
-    where = f"{job.topic}, partition {number}"
     if at is None and (others := kept.hashes()):
         raise UserError(
             f"{where}: its state is of a pipeline with another key, order, windows or training ({min(others)[:8]}, not "
@@ -126,16 +188,28 @@ def _taken(job: TopicJob, batch: int, number: int, kept: Snapshots, known: int |
         )
     if known is not None and at != known:
         raise UserError(f"{where}: its snapshot in {job.shards} is gone; restore it, or name a new --state and other outputs")
+    return at
+
+
+def _kept(kept: Snapshots, batch: int, job: TopicJob, what: str) -> tuple[Arrays, Document]:
+    found = kept.newest(batch, job.plan.state_hash)
+    return decode(found[1] if found is not None else b"", f"snapshot of {what}")
+
+
+def _taken(job: TopicJob, batch: int, number: int, kept: Snapshots, known: int | None) -> _Shard:
+    """The shard as it was before a batch."""
+    left = _LEFT.pop((str(job.shards), job.topic_id, number), None)  # it is gone if this attempt fails
+    where = f"{job.topic}, partition {number}"
+    at = _place(job, batch, kept, known, where)
     if left is not None and left.at == at:
         return left
-    fold = Fold(job.plan, live=True)
+    fold = Fold(job.plan, live=True, remote=job.merged)
     fold.assign(number)
     if at is None:
         return _Shard(0, fold, 0)
-    found = kept.newest(batch, job.plan.state_hash)
-    arrays, document = decode(found[1] if found is not None else b"", f"snapshot of {where}")
+    arrays, document = _kept(kept, batch, job, where)
     fold.restore(number, arrays, document["shard"])
-    return _Shard(at, fold, document["next"])
+    return _Shard(at, fold, document["next"], document["row_before_ns"])
 
 
 def _records(job: TopicJob, number: int, batch: pa.RecordBatch) -> Records:

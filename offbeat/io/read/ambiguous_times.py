@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from offbeat.core.batch import NULL_INT
+from offbeat.core.batch import I64, NULL_INT
 from offbeat.io.read.local_times import last_time, settle
 from offbeat.io.read.parse_columns import Parsed
 
@@ -17,11 +17,8 @@ class RowBefore:
 
     def decided(self, parsed: Parsed) -> Parsed:
         """The next block, its times decided in place."""
-        if parsed.later is None:
-            self.time_ns = int(last_time(parsed.time_ns, self.time_ns))
-        else:
-            self.time_ns = int(settle(parsed.time_ns, parsed.later, self.time_ns))
-            parsed.later = None
+        self.time_ns = follow(parsed.time_ns, parsed.later, self.time_ns)
+        parsed.later = None
         return parsed
 
 
@@ -30,3 +27,8 @@ def decided(works: Iterator[Callable[[], Parsed]]) -> Iterator[Parsed]:
     before = RowBefore()
     for work in works:
         yield before.decided(work())
+
+
+def follow(utc: I64, later: I64 | None, before: int) -> int:
+    """As `settle` where some times come twice, of rows that go on from others. later: None where none does. Returns the last time."""
+    return int(last_time(utc, before) if later is None else settle(utc, later, before))
