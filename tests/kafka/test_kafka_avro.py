@@ -45,13 +45,20 @@ class Registry:
 
     def __init__(self) -> None:
         self.schemas: dict[int, str] = {}
+        self.references: dict[int, list[dict[str, Any]]] = {}
+        self.subjects: dict[str, dict[str, Any]] = {}
         registry = self
 
         class Registered(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path.startswith("/subjects/"):
+                    name, version = self.path.split("?")[0].split("/")[2::2]
+                    self._say(200, {"subject": name, "id": 99, "version": int(version), **registry.subjects[f"{name}/{version}"]})
+                    return
                 number = int(self.path.split("?")[0].rsplit("/", 1)[1])
                 if number in registry.schemas:
-                    self._say(200, {"schema": registry.schemas[number], "schemaType": "AVRO"})
+                    others = registry.references.get(number, [])
+                    self._say(200, {"schema": registry.schemas[number], "schemaType": "AVRO", "references": others})
                 else:
                     self._say(404, {"error_code": 40403, "message": "Schema not found"})
 
@@ -154,6 +161,47 @@ def test_a_registry_that_goes_away(kafka: Brokers, registry: Registry, pipeline:
     _send(kafka, topic, [struct.pack(">bI", 0, 1000) + good[5:]])
     done = finished(*command)
     assert (done.code, "1000" in done.err, registry.url in done.err) == (2, True, True), done.err
+
+
+SIDES = {"type": "enum", "name": "Side", "symbols": ["A", "B"]}
+PRICED = {
+    "type": "record", "name": "Priced", "namespace": "com.prices",
+    "fields": [{"name": "price", "type": "string"}, {"name": "side", "type": "com.ours.Side"}],
+}  # fmt: skip
+REFERRING = {
+    "type": "record", "name": "Row", "namespace": "com.ours",
+    "fields": [
+        {"name": "k", "type": "string"}, {"name": "t", "type": "string"}, {"name": "v", "type": "double"},
+        {"name": "open", "type": "boolean"}, {"name": "n", "type": "int"},
+        {"name": "side", "type": "Side"}, {"name": "was", "type": ["null", "Side"]}, {"name": "priced", "type": "com.prices.Priced"},
+    ],
+}  # fmt: skip
+"""Side is of com.ours, as the record is, and comes three times, once by way of another schema."""
+REFERENCES = [
+    {"name": "com.prices.Priced", "subject": "priced", "version": 2}, {"name": "com.ours.Side", "subject": "side", "version": 1}
+]  # fmt: skip
+WHOLE = {**REFERRING, "fields": [*REFERRING["fields"][:5], {"name": "side", "type": SIDES}, *REFERRING["fields"][6:7],
+         {"name": "priced", "type": PRICED}]}  # fmt: skip
+
+
+def test_schemas_that_refer_to_others(kafka: Brokers, registry: Registry, pipeline: Path, tmp_path: Path) -> None:
+    """And JSON in the same wire format, whose schema nobody asks for."""
+    registry.schemas[31], registry.references[31] = json.dumps(REFERRING), REFERENCES
+    registry.subjects["priced/2"] = {"schema": json.dumps(PRICED), "references": REFERENCES[1:]}
+    registry.subjects["side/1"] = {"schema": json.dumps(SIDES)}
+    pipeline.write_text(PIPELINE.replace("scale: 9}", "scale: 9, headers: [price, priced.price]}"))
+    row = {"k": "a", "t": "2024-05-01T10:01:00Z", "v": 700.0, "side": "B", "was": "A", "open": True, "n": 1}
+    avro = struct.pack(">bI", 0, 31) + _record(WHOLE, row | {"priced": {"price": "2.5", "side": "A"}})
+    framed = struct.pack(">bI", 0, 32) + json.dumps(row | {"price": 2.5}).encode()
+    for payload, records in (("avro", [avro, avro[:-1]]), ("json", [framed, framed[5:], b"\0\0\0\0\0", b"\0\0\0\0\0x"])):
+        topic, out = kafka.topic(1, retention_ms="-1"), kafka.topic(1)
+        _send(kafka, topic, records)
+        spelled = ["--format", "avro", "--registry", registry.url] if payload == "avro" else []
+        command = ["run", pipeline, kafka.uri(topic), "--alerts", kafka.uri(out), "--group", topic, *spelled]
+        done = finished(*command, "--state", tmp_path / payload, "--until", "end", "--json")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["quarantined"] == {"type": len(records) // 2}
+        assert [(alert["row"]["v"], alert["row"]["price"]) for alert in kafka.alerts(out)] == [(700.0, 2.5)] * -(-len(records) // 2)
 
 
 @pytest.mark.parametrize("payload", ["avro", "arrow"])

@@ -14,6 +14,8 @@ PUNCTUATION = "offbeat.punctuation"
 """The one field of a record that is no row, but says: no row before this time will come in this partition any more."""
 PUNCTUATION_HEAD = b'{"' + PUNCTUATION.encode()
 """How it begins, in topics of every format."""
+_FRAME = 5
+"""Bytes before a record in Confluent's wire format: a zero, and the schema's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,14 @@ class JsonTexts:
     """(n,) where in `data` each stands; negative for a null."""
     why: Mapping[int, str] = field(default_factory=dict)
     """Of those that could not be decoded: why, in words. Their bytes are in `data` as they came."""
+
+    def unframed(self) -> JsonTexts:
+        """Without the id of a schema in front of a record, as Confluent's serializer of JSON puts it there: no JSON begins with a zero."""
+        long = np.flatnonzero(self.ends - self.begins > _FRAME)
+        framed = long[np.frombuffer(self.data, np.uint8)[self.begins[long]] == 0]
+        if len(framed):
+            self.begins[framed] += _FRAME
+        return self
 
     @classmethod
     def of(cls, values: Sequence[bytes | None], why: Mapping[int, str] | None = None) -> JsonTexts:

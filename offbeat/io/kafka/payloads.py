@@ -124,7 +124,7 @@ class Payloads:
         """The records of a poll, by partition in the order of their offsets."""
         flat = [message for messages in by_partition.values() for message in messages]
         values = [message.value() for message in flat]
-        texts = JsonTexts.of(values) if self._reader is None else self._reader.read(values)
+        texts = JsonTexts.of(values).unframed() if self._reader is None else self._reader.read(values)
         parsed = self._decoder.decode(texts.data, texts.begins, texts.ends)
         if texts.why:
             _give_reasons(parsed, texts.why)

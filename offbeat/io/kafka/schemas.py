@@ -15,6 +15,7 @@ from fastavro import parse_schema
 from fastavro.schema import SchemaParseException
 
 from offbeat.errors import UserError
+from offbeat.io.kafka.references import spelled_out
 from offbeat.io.write.atomic_file import cannot_write
 
 USER, PASSWORD = "OFFBEAT_REGISTRY_USERNAME", "OFFBEAT_REGISTRY_PASSWORD"
@@ -72,7 +73,7 @@ class Schemas:
         until = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
-                found = _usable(self._client.get_schema(number), number)
+                found = self._usable(self._client.get_schema(number), number)
                 break
             except SchemaRegistryError as error:
                 if error.http_status_code == _NOT_FOUND:
@@ -95,6 +96,24 @@ class Schemas:
             except OSError as error:
                 raise cannot_write(path, error) from error
         return found
+
+
+    def _usable(self, schema: Schema, number: int) -> AvroSchema | str:
+        if schema.schema_type not in {None, "AVRO"}:
+            return f"schema {number} is not Avro but {schema.schema_type}"
+        own, known = json.loads(schema.schema_str or "null"), dict[str, Any]()
+        self._learn(schema, known)
+        checked = _checked(spelled_out(own, known) if known else own)
+        return f"schema {number}: {checked}" if isinstance(checked, str) else checked
+
+    def _learn(self, schema: Schema, known: dict[str, Any]) -> None:
+        """Ask for the schemas that one refers to, and for those that these refer to, by the full names of their types."""
+        for reference in schema.references or ():
+            if self._client is None or reference.name is None or reference.name in known:
+                continue
+            found = self._client.get_version(reference.subject or "", reference.version or -1).schema
+            known[reference.name] = json.loads(found.schema_str or "null")
+            self._learn(found, known)
 
 
 def registry_client(url: str) -> SchemaRegistryClient:
@@ -122,15 +141,6 @@ def schema_of_file(path: Path) -> AvroSchema:
     if isinstance(checked, str):
         raise UserError(f"--schema {path}: {checked}")
     return checked
-
-
-def _usable(schema: Schema, number: int) -> AvroSchema | str:
-    if schema.schema_type not in {None, "AVRO"}:
-        return f"schema {number} is not Avro but {schema.schema_type}"
-    if schema.references:
-        return f"schema {number} refers to other schemas, which cannot be read in this version"
-    checked = _checked(json.loads(schema.schema_str or "null"))
-    return f"schema {number}: {checked}" if isinstance(checked, str) else checked
 
 
 def _checked(schema: Any) -> AvroSchema | str:
