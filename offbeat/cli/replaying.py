@@ -92,7 +92,7 @@ def readable(source: str, pipeline: str | None) -> tuple[Plan, FileSource]:
         for note in plan.notes:
             say(note)
         return plan, FileSource(plan.source, [source])
-    for name in shipped():
+    for name in sorted(shipped(), key="series".__eq__):  # the one that takes almost anything comes last
         plan = load_plan(name)
         try:
             opened = FileSource(plan.source, [source])
