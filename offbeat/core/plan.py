@@ -400,6 +400,18 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetPlan:
+    """How many alerts of a key are wanted at most, in the long run."""
+
+    alerts: float
+    unit_ns: int
+    """In so much time; 0: in so many rows."""
+    unit_rows: int
+    warm_up: int
+    """Values of a detector before it has a rank."""
+
+
+@dataclass(frozen=True, slots=True)
 class ViewPlan:
     name: str
     rollup: RollupPlan | None
@@ -418,6 +430,8 @@ class ViewPlan:
     """Windows over columns and features that detectors asked for themselves; not shown in alerts."""
     weights: tuple[Part, ...] = ()
     """Empty: the severity is that of the detector furthest over its threshold."""
+    budget: BudgetPlan | None = None
+    """Votes by surprise: so many alerts a key; None: votes are counted."""
     cooldown_rows: int = 0
     """So many rows of the key after an alert only a stronger one is raised; 0: `cooldown_ns` says how long."""
     cooldown_ns: int = 0

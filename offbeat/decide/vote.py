@@ -10,6 +10,8 @@ from offbeat.core.batch import F64, I8, I32, I64, Bools
 from offbeat.core.compiled import compiled
 from offbeat.core.plan import Part
 
+_NONE: Bools = np.zeros(0, np.bool_)
+
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
@@ -81,6 +83,7 @@ def _severity(i: int, score: F64, voted: Bools, v: int, k: int, ratios: F64, kin
 @compiled
 def _decide(
     score: F64, voted: Bools, exceedance: F64, at_least: int, limits: F64, before: Bools, ratios: F64, kinds: I64, weights: F64,
+    silent: Bools,
     index: I64, alert: Bools, votes: I32, voters: I32, severity: F64, level: I8, strength: F64, judged: Bools, counts: I64,
 ) -> int:
     m = 0
@@ -98,7 +101,7 @@ def _decide(
         judged[i] = k > 0
         if k == 0:
             counts[1] += 1
-        elif k < at_least:
+        elif k < at_least or (len(silent) > 0 and silent[i]):
             counts[2] += 1
         else:
             counts[0] += 1
@@ -145,15 +148,20 @@ class Vote:
         """Set `reported` (n,) where some `rows` are alerts, and return how many are; score and voted (detectors, n)."""
         return _reported(score, voted, self._at_least, rows, reported)
 
-    def decide(self, score: F64, voted: Bools, exceedance: F64, before: Bools, ratios: F64) -> Decisions:
-        """The first three (detectors, n); `before` (n,) marks rows to report in any case, or is empty; `ratios` (len(self.ratios), n)."""
+    def decide(
+        self, score: F64, voted: Bools, exceedance: F64, before: Bools, ratios: F64, silent: Bools = _NONE
+    ) -> Decisions:
+        """The first three (detectors, n); `before` (n,) marks rows to report in any case, or is empty; `ratios` (len(self.ratios), n).
+
+        `silent` (n,), or empty: rows of which the view has no verdict, whatever its detectors have.
+        """
         n = score.shape[1]
         index, severity, strength = np.empty(n, np.int64), np.empty(n), np.empty(n)
         votes, voters, level = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int8)
         alert, judged, counts = np.empty(n, np.bool_), np.empty(n, np.bool_), np.zeros(3, np.int64)
         m = _decide(
             score, voted, exceedance, self._at_least, self._limits, before, ratios, self._kinds, self._weights,
-            index, alert, votes, voters, severity, level, strength, judged, counts,
+            silent, index, alert, votes, voters, severity, level, strength, judged, counts,
         )  # fmt: skip
         scored, warming_up, abstained = counts.tolist()
         return Decisions(

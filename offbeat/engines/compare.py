@@ -149,7 +149,10 @@ class _Watch:
             alerts = np.zeros(len(rows.slots), np.bool_)
             alerts[decisions.index[decisions.alert]] = True
             self._alerts.append(alerts)
-            self._vote_scores.append(vote_score(np.array([v.score for v in verdicts]), self._view.quorum))
+            of_votes = sitting.vote_score
+            self._vote_scores.append(
+                vote_score(np.array([v.score for v in verdicts]), self._view.quorum) if of_votes is None else of_votes
+            )
 
     def series(self, keys: Sequence[str]) -> list[Series]:
         """One for each chosen detector, and the vote."""

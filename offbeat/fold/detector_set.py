@@ -11,6 +11,7 @@ from offbeat.core.batch import F64, I32, I64, NULL_INT, Bools
 from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.plan import ViewPlan
 from offbeat.core.state import Arrays, prefixed, under
+from offbeat.decide.surprise import Surprise
 from offbeat.decide.vote import Decisions, Vote
 from offbeat.detectors.build import Surroundings, detectors_of
 from offbeat.detectors.detector import Detector, DetectorInput, Kind, RawRows, Verdicts
@@ -18,6 +19,8 @@ from offbeat.fold.held_against import held_against
 from offbeat.fold.local_time import local_days
 from offbeat.fold.rounds import Rounds, rounds_of
 
+_VOTE = "(vote)"
+"""Stands among the names of detectors in the state, where none can be called so."""
 _NOT_ASKED = {
     Kind.ROWS: "no verdict: the window is not missing",
     Kind.OPEN: "no verdict: judges when the window is over",
@@ -33,6 +36,7 @@ class DetectorSet:
         """raw: from which rows that detectors keep can be made again."""
         self._detectors = detectors_of(Surroundings(view, seed, local_days(view.rollup), raw))
         self._vote = Vote(view.quorum, tuple(limit for _, limit in view.levels), view.weights)
+        self._surprise = Surprise(len(view.detectors), view.budget) if view.budget is not None else None
         self.held = held_against(view)
         """By detector, as `held_against` has them."""
         self._asked = {kind: {d: each for d, each in enumerate(self._detectors) if kind in each.judges} for kind in Kind}
@@ -65,16 +69,34 @@ class DetectorSet:
         score = np.array([found.score for found in self.verdicts])
         voted = np.array([found.voted for found in self.verdicts])
         exceedance = np.array([found.exceedance for found in self.verdicts])
+        surprise = self._surprise
+        if surprise is not None:
+            surprise.begin(n)
         if self._rounds is not None:
-            self._judge_in_rounds(self._rounds, before, score, voted, exceedance)
+            self._judge_in_rounds(self._rounds, batch, before, score, voted, exceedance)
+        elif surprise is not None:
+            surprise.weigh(np.arange(n), len(batch.names), batch.slots, batch.time_ns, score, exceedance, voted)
+        if surprise is not None:
+            self.verdicts = [replace(found, voted=mine) for found, mine in zip(self.verdicts, voted, strict=True)]
         self.score, self.voted = score, voted
         weighed = np.full((len(self._vote.ratios), n), np.nan)
         for row, (d, term) in enumerate(self._vote.ratios):
             if d in asked:
                 weighed[row] = self.verdicts[d].ratios[term]
+        if surprise is not None:
+            return self._vote.decide(score, voted, surprise.strength, before, weighed, surprise.silent)
         return self._vote.decide(score, voted, exceedance, before, weighed)
 
-    def _judge_in_rounds(self, rounds: Rounds, before: Bools, score: F64, voted: Bools, exceedance: F64) -> None:
+    def vote_score(self) -> F64 | None:
+        """(n,) by how much each row of the last batch surprises, as a calibrated score; None where votes are counted."""
+        if self._surprise is None:
+            return None
+        r = self._surprise.strength.max(axis=0, initial=0.0)
+        found: F64 = r / (1.0 + r)
+        found[self._surprise.silent | np.isnan(self.score).all(axis=0)] = np.nan
+        return found
+
+    def _judge_in_rounds(self, rounds: Rounds, batch: DetectorInput, before: Bools, score: F64, voted: Bools, exceedance: F64) -> None:
         """Let detectors whose models change judge round by round, and explain what is reported before they do."""
         reported = before.copy() if len(before) else np.zeros(score.shape[1], np.bool_)
         detectors = list(self._cut.values())
@@ -82,6 +104,8 @@ class DetectorSet:
             for d, detector in self._cut.items():
                 found = detector.judge(part)
                 score[d, rows], voted[d, rows], exceedance[d, rows] = found.score, found.voted, found.exceedance
+            if self._surprise is not None:
+                self._surprise.weigh(rows, len(batch.names), batch.slots, batch.time_ns, score, exceedance, voted)
             if len(rounds.parts) > 1 and (self._vote.mark(score, voted, rows, reported) or len(before)):
                 rounds.explain(detectors, rows, np.flatnonzero(reported[rows]))
         for d in self._cut:
@@ -92,7 +116,17 @@ class DetectorSet:
         cut: dict[int, Evidence] = {}
         if self._rounds is not None:
             cut = dict(zip(self._cut, self._rounds.evidence(list(self._cut.values()), index), strict=True))
-        return tuple(cut[d] if d in cut else self._evidence(d, index, spans) for d in range(len(self._detectors)))
+        found = (cut[d] if d in cut else self._evidence(d, index, spans) for d in range(len(self._detectors)))
+        if self._surprise is None:
+            return tuple(found)
+        return tuple(self._rarity(self._surprise, each, d, index) for d, each in enumerate(found))
+
+    def _rarity(self, surprise: Surprise, found: Evidence, d: int, index: I64) -> Evidence:
+        """The evidence with how rare it is in place of the detector's own vote."""
+        voted = self.voted[d, index]
+        rare = (told if mine else "" for told, mine in zip(surprise.told(d, index), voted.tolist(), strict=True))
+        notes = ("; ".join(filter(None, pair)) for pair in zip(found.notes or ("",) * len(index), rare, strict=True))
+        return replace(found, voted=voted, notes=tuple(notes))
 
     def _evidence(self, d: int, index: I64, spans: Mapping[int, WindowSpan]) -> Evidence:
         detector, held = self._detectors[d], self.held[d]
@@ -133,9 +167,11 @@ class DetectorSet:
         out: Arrays = {}
         for detector in self._detectors:
             out |= prefixed(detector.name, detector.snapshot(slots))
-        return out
+        return out if self._surprise is None else out | prefixed(_VOTE, self._surprise.snapshot(slots))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
         """Take over a snapshot; `names` are the keys of its slots."""
         for detector in self._detectors:
             detector.restore(under(detector.name, arrays), names)
+        if self._surprise is not None:
+            self._surprise.restore(under(_VOTE, arrays))

@@ -97,6 +97,8 @@ class BatchResult:
     """(o, n) what the detectors read: outputs of the view's program."""
     verdicts: Sequence[Verdicts]
     decisions: Decisions
+    vote_score: F64 | None
+    """(n,) calibrated score of a vote by surprise; None where votes are counted."""
 
 
 Window = WindowFold | ExpandingFold | DecayedFold
@@ -174,7 +176,7 @@ class View:
         if self._cooldown is not None:
             decisions = self._cooled(self._cooldown, len(keys), rows, decisions, before)
         if self.observer is not None:
-            self.observer(BatchResult(rows, features, outputs, self._detectors.verdicts, decisions))
+            self.observer(BatchResult(rows, features, outputs, self._detectors.verdicts, decisions, self._detectors.vote_score()))
         self.counts.scored += decisions.scored
         self.counts.warming_up += decisions.warming_up
         self.counts.abstained += decisions.abstained

@@ -82,6 +82,19 @@ def cooldown_length(text: str) -> tuple[int, int]:
     return window_length(text)
 
 
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?) per (?:(hour|day|week)|([\d,_]+) rows)")
+
+
+def alert_budget(text: str) -> tuple[float, int, int]:
+    """(alerts, nanoseconds, rows) of a budget such as `1 per day`; one of the last two is 0. Raises ValueError."""
+    match = _BUDGET.fullmatch(text.strip())
+    rows = int(match[3].replace(",", "").replace("_", "")) if match is not None and match[3] else 0
+    if match is None or not float(match[1]) > 0 or (match[2] is None and not rows):
+        raise ValueError(f"a budget is written `1 per day`, `5 per week` or `10 per 10000 rows`, not {text!r}")
+    spans = {"hour": "1h", "day": "1d", "week": "7d"}
+    return float(match[1]), duration_ns(spans[match[2]]) if match[2] else 0, rows
+
+
 def past_length(text: str) -> tuple[int, int]:
     """As `window_length`; (0, 0) for `all`, the whole past."""
     return (0, 0) if text.strip() == "all" else window_length(text)

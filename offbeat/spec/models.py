@@ -24,6 +24,7 @@ from offbeat.spec.episode_models import EpisodesSpec
 from offbeat.spec.other_detectors import as_plain, of_another_package
 from offbeat.spec.sources import source_spec
 from offbeat.spec.values import (
+    Budget,
     Cadence,
     Cooldown,
     Day,
@@ -368,13 +369,38 @@ class WindowSpec(Settings):
 
 
 class VoteSpec(Settings):
-    """How many detectors must agree."""
+    """How many detectors must agree, or how surprising together what they say must be."""
 
     former: ClassVar[Mapping[str, str]] = {"at_least": "quorum"}
 
     quorum: int = Field(
         default=1, ge=1, description="Votes that make an alert. With fewer verdicts than that, the view abstains.", examples=[2]
     )
+    by: Literal["votes", "surprise"] = Field(
+        default="votes",
+        description="`votes`: detectors that flag a row are counted. `surprise`: whether they flag it does not matter; how rare what each "
+        "one says is for this key is added up, in powers of ten, and what surprises most becomes an alert, as often as `budget` has it.",
+        examples=["surprise"],
+    )
+    budget: Budget = Field(
+        default="1 per day",
+        description="For `by: surprise`: how many alerts of a key are wanted, in the long run and if nothing happens.",
+        examples=["1 per day", "5 per week", "10 per 10000 rows"],
+    )
+    warm_up: int = Field(
+        default=500,
+        ge=1,
+        description="For `by: surprise`: how many verdicts of a detector, and rows of a key, come before the first that can be rare.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.by == "surprise" and "quorum" in self.model_fields_set:
+            raise ValueError("`quorum` counts votes; with `by: surprise` nothing is counted: leave it out")
+        for name in ("budget", "warm_up"):
+            if self.by == "votes" and name in self.model_fields_set:
+                raise ValueError(f"`{name}` belongs to `by: surprise`")
+        return self
 
 
 class SeveritySpec(Settings):

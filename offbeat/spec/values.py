@@ -14,6 +14,7 @@ from offbeat.spec.duration import (
     CADENCES_PATTERN,
     PATTERN,
     ROWS_PATTERN,
+    alert_budget,
     cadence_ns,
     calendar_day,
     cooldown_length,
@@ -119,6 +120,7 @@ PositiveDuration = Annotated[str, _checked(positive_duration_ns), _pattern(PATTE
 Cadence = Annotated[str, _checked(cadence_ns), _pattern(f"{PATTERN}|^auto$"), Called("duration or auto")]
 Length = Annotated[str, _checked(window_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}"), Called("duration or rows")]
 Cooldown = Annotated[str, _checked(cooldown_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}"), Called("duration or rows")]
+Budget = Annotated[str, _checked(alert_budget), Called("alerts per time or rows")]
 Past = Annotated[
     str, _checked(past_length), _pattern(f"{PATTERN}|{ROWS_PATTERN}|{CADENCES_PATTERN}|^all$"), Called("duration, rows or all")
 ]

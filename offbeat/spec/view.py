@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from offbeat.core.expression_program import certain
-from offbeat.core.plan import DECAYED, KEY, AbsencePlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
+from offbeat.core.plan import DECAYED, KEY, AbsencePlan, BudgetPlan, DetectorPlan, Part, RangePlan, RollupPlan, ViewPlan, WindowPlan
 from offbeat.spec.aggregate import compile_aggregates
 from offbeat.spec.detectors import DetectorCompiler
-from offbeat.spec.duration import cooldown_length, duration_ns, over_length, past_length
+from offbeat.spec.duration import alert_budget, cooldown_length, duration_ns, over_length, past_length
 from offbeat.spec.empty_windows import FILL, low_rules
 from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.functions import CLOCK
@@ -136,6 +136,15 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
             (*at, "vote", "quorum"),
             f"only absence detectors vote on a missing window; with {absences} of them, {spec.vote.quorum} votes can never be reached",
         )
+    surprise = spec.vote.by == "surprise"
+    if surprise:
+        for found in plans:
+            if isinstance(found, AbsencePlan):
+                problems.add((*at, "detectors", found.name), "an absence has no place in a vote `by: surprise`: put it into another view")
+            elif getattr(found, "early", False):
+                why = "how surprising a window is, is known when it is over: leave `early` out"
+                problems.add((*at, "detectors", found.name, "early"), why)
+        state[f"views.{name}.vote"] = ["surprise", compiler.decides]
     gone = [found for found in made if found is not None and found.name in off]
     cooldown_ns, cooldown_rows = (0, 0) if spec.cooldown is None else cooldown_length(spec.cooldown)
     weights = _weights((*at, "severity", "weights"), spec.severity.weights, plans, gone, problems)
@@ -152,6 +161,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         levels=tuple(spec.severity.levels.items()),
         backgrounds=tuple(compiler.backgrounds),
         weights=weights,
+        budget=BudgetPlan(*alert_budget(spec.vote.budget), spec.vote.warm_up) if surprise else None,
         cooldown_rows=cooldown_rows,
         cooldown_ns=cooldown_ns,
     )
@@ -162,6 +172,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         former_name(spec.vote.former, "quorum"): spec.vote.quorum,
         "levels": [list(level) for level in view.levels],
         "weights": [[part.name, part.weight] for part in weights],
+        **({"surprise": [*alert_budget(spec.vote.budget), spec.vote.warm_up]} if surprise else {}),
         **({} if spec.cooldown is None else {"cooldown": [cooldown_ns, cooldown_rows]}),
     }
     return CompiledView(view, state, decides)

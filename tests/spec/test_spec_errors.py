@@ -224,6 +224,28 @@ CASES = [
         "{type: isolation_forest, features: [" + ", ".join(f"price * {i}" for i in range(256)) + "]}",
         "p.yaml:20: views.tick.detectors.far.features: a model takes at most 255 features, not 256",
     ),
+    # votes by surprise
+    (
+        "vote: {quorum: 1}",
+        "vote: {by: surprise, quorum: 1}",
+        "p.yaml:21: views.tick.vote: `quorum` counts votes; with `by: surprise` nothing is counted: leave it out",
+    ),
+    ("vote: {quorum: 1}", "vote: {budget: 1 per day}", "p.yaml:21: views.tick.vote: `budget` belongs to `by: surprise`"),
+    (
+        "vote: {quorum: 1}",
+        "vote: {by: surprise, budget: 1 a day}",
+        "p.yaml:21: views.tick.vote.budget: a budget is written `1 per day`, `5 per week` or `10 per 10000 rows`, not '1 a day'",
+    ),
+    (
+        "busy: {type: rule, when: trades > 100}",
+        "busy: {type: rule, when: trades > 100, early: true}\n    vote: {by: surprise}",
+        "p.yaml:26: views.minute.detectors.busy.early: how surprising a window is, is known when it is over: leave `early` out",
+    ),
+    (
+        "busy: {type: rule, when: trades > 100}",
+        "busy: {type: absence}\n    vote: {by: surprise}",
+        "p.yaml:26: views.minute.detectors.busy: an absence has no place in a vote `by: surprise`: put it into another view",
+    ),
     # weighted means, seasons and the clock in views of rows
     (
         "usual: mean(price)",

@@ -18,6 +18,7 @@ from oracle_detectors import Life, Said, judge_range, judge_rule, severity
 from oracle_logic import Num, alert_id
 from oracle_record import RecordLife
 from oracle_spec import DAY, SECOND, Model, Pipeline, Range, Records, Rollup, Row, Rule, View, farthest
+from oracle_surprise import Surprised
 from oracle_windows import Agg, Env, SlidingWindow, Window
 
 BEFORE, GAP, CLOCK = "the row before", "seconds since it", "what the clock shows"
@@ -97,6 +98,7 @@ class _Folded:
         self.before: tuple[int, Env] | None = None
         self.spoke: set[str] = set()
         """Detectors that had a verdict."""
+        self.surprised = None if view.budget is None else Surprised(view.budget)
         self.judged = 0
         self.raised: list[tuple[int, int, float]] = []
         """Alerts: the number of the row, its time, and by how much of its threshold the furthest vote was there."""
@@ -399,7 +401,13 @@ class Oracle:
                 detectors.append(judge_range(d, env))
             else:
                 detectors.append(folded.lives[d.name].judge(env))
-        voters = sum(d.score is not None for d in detectors)
+        voters, silent, told = sum(d.score is not None for d in detectors), False, list[str | None]()
+        if folded.surprised is not None:
+            ahead, told = folded.surprised.weigh([None if d.score is None else d.r for d in detectors], time_ns)
+            silent = folded.surprised.silent
+            for each, note in zip(detectors, told, strict=True):
+                each.voted = ahead >= 0.0 and note is not None
+                each.r = 1.0 + ahead if each.voted else each.r
         votes = sum(d.voted for d in detectors)
         counter = self.counters[view.name]
         for each in detectors:
@@ -410,7 +418,7 @@ class Oracle:
                 counter[f"{each.name} {'none' if each.name in folded.spoke else 'warming_up'}"] += 1
         counter["windows"] += view.rollup is not None
         counter.update(f"{d.name}.{term}" for d in detectors for term in d.no_spread)
-        counter["warming_up" if not voters else "abstained" if voters < view.quorum else "scored"] += 1
+        counter["warming_up" if not voters else "abstained" if voters < view.quorum or silent else "scored"] += 1
         folded.judged += 1
         fires = voters >= view.quorum and votes >= view.quorum
         if fires and folded.quiet(view, time_ns, max(d.r or 0.0 for d in detectors if d.voted)):
@@ -421,6 +429,8 @@ class Oracle:
                     folded.lives[said.name].explain(env, said)
                 elif isinstance(d, Rule | Range):
                     said.window = _held_against(d, folded, env, time_ns)
+            for said, rare in zip(detectors, told, strict=False):
+                said.note = "; ".join(filter(None, (said.note, rare)))
             severe = severity(detectors, dict(view.weights))
             spec = view.evidence()
             self.alerts.append(

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from oracle_decayed import Decayed
 from oracle_logic import Num, Truth
+from oracle_surprise import Budget
 from oracle_windows import Agg, Env, Window
 
 SECOND = 1_000_000_000
@@ -164,6 +165,8 @@ class View:
     levels: tuple[tuple[str, float], ...] = (("critical", 0.8), ("high", 0.6), ("medium", 0.4))
     cooldown_rows: int = 0
     cooldown_ns: int = 0
+    budget: Budget | None = None
+    """Votes by surprise."""
 
     def evidence(self) -> Window | Decayed | None:
         """The window that an alert shows."""

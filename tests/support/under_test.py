@@ -29,6 +29,7 @@ from oracle_spec import DAY, SECOND, Column, Pipeline, Rollup, Rule, Verdict, Vi
 from oracle_windows import Agg, Env, Window
 from under_test_decayed import DECAYED
 from under_test_models import ENSEMBLE
+from under_test_surprise import SURPRISED
 
 # -- bars: the shipped pipeline (S25) -----------------------------------------------------------------------------------------
 
@@ -710,7 +711,7 @@ def _forgetful(case: Case, seconds: int) -> Case:
     return replace(case, name=f"forgetful {case.name}", spec=spec, pipeline=replace(case.pipeline, forget_ns=seconds * SECOND))
 
 
-FORGETFUL = (_forgetful(BUFFERED, 5), _forgetful(SIDES, 31), _forgetful(ENSEMBLE, 8), _forgetful(DECAYED, 7200))
+FORGETFUL = (_forgetful(BUFFERED, 5), _forgetful(SIDES, 31), _forgetful(ENSEMBLE, 8), _forgetful(DECAYED, 7200), _forgetful(SURPRISED, 9))
 """Sooner than a row counts as far ahead, and later; with windows, models and a rollup."""
 
-CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, FILLED, ENSEMBLE, DECAYED, *FORGETFUL)
+CASES = (BARS, BUFFERED, PLAIN, SIDES, ROLLED, FILLED, ENSEMBLE, DECAYED, SURPRISED, *FORGETFUL)

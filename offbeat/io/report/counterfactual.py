@@ -15,7 +15,10 @@ _MOST = 4
 def counterfactuals(alert: Record, plan: Plan | None = None) -> list[str]:
     """Sentences: first how many votes it would have taken, then for each detector that voted when it would not have."""
     voted = [d for d in alert["detectors"] or () if d["voted"]]
-    quorum = next((view.quorum for view in plan.views if view.name == alert["view"]), None) if plan is not None else None
+    view = next((view for view in plan.views if view.name == alert["view"]), None) if plan is not None else None
+    if view is not None and view.budget is not None:
+        return []  # it depends on all that the key ever did
+    quorum = None if view is None else view.quorum
     lines = [_detector(d) for d in voted]
     if len(voted) > 1:
         needed = len(voted) - quorum + 1 if quorum is not None and quorum <= len(voted) else None
