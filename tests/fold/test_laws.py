@@ -158,4 +158,4 @@ def test_nothing_at_all(case: Case) -> None:
     ours.drain()
     assert ours.alerts() == []
     assert ours.ledger() == ledger_of(run(case.pipeline, []))
-    assert plan_of(case).name == case.name
+    assert plan_of(case).name == case.pipeline.name
