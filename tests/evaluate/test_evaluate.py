@@ -252,11 +252,11 @@ def test_the_command(offbeat: Command, sites: Path) -> None:
     # severity is 1 - 100 / total: A's 3rd, 0.5, beats B's 5th, 1/3; A's 6th, without an alert, ties with 11 of 12
     assert said["roc_auc"] == pytest.approx((12 + 11 / 2) / (2 * 12))
     page = (sites / "out.html").read_text()
-    assert "<script src=" not in page
     for words in ("ROC (area 0.729)", "rush: A, site_day, busy", "precision over recall", "anomalies"):
         assert words in page
-    assert '"x0":"2024-01-03 15:00:00.000000","x1":"2024-01-03 16:00:00.000000"' in page  # the anomaly, shaded
-    assert '"x":["2024-01-01 00:00:00.000000","2024-01-03 00:00:00.000000"],"y":[10.0,10.0]' in page  # its baseline
+    assert "usual value, over the time it was learnt from" in page
+    assert "<script" not in page
+    assert len(page) < 60_000
 
 
 def test_the_tables(offbeat: Command, sites: Path) -> None:

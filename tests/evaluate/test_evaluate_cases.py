@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from offbeat.evaluate.evaluation import evaluate
 from offbeat.evaluate.labels import EVENTS, TIME
 from offbeat.io.read.alert_files import read_alerts
-from offbeat.io.report.evaluate_cases import Level, draw_cases, examples, judged, level
+from offbeat.io.report.chart_svg import Panel
+from offbeat.io.report.evaluate_cases import Level, case_panels, draw_cases, examples, judged, level
 
 DAY_NS = 86_400_000_000_000
 LEARNT = {"from": "2024-01-01T00:00:00.000000000Z", "to": "2024-01-03T00:00:00.000000000Z", "n": 2}
@@ -44,64 +46,73 @@ def alert(number: int, time: str, *detectors: dict[str, Any], n: float, key: str
     return head | said | {"detectors": list(detectors)} | rest
 
 
-def drawn(folder: Path, alerts: list[dict[str, Any]], *, length: int) -> dict[str, Any]:
-    """The figure of an anomaly of K on the 10th from 10:00 to 11:00."""
+Drawn = dict[str, Any]
+
+
+def drawn(folder: Path, alerts: list[dict[str, Any]], *, length: int) -> tuple[Panel, dict[str, Drawn], str]:
+    """What is drawn of an anomaly of K on the 10th from 10:00 to 11:00: the panel, its traces by name, and the drawing."""
     path = folder / "alerts.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in alerts))
     labels = {"key": ["K"], "kind": ["flood"], "from": ["2024-01-10T10:00:00Z"], "to": ["2024-01-10T11:00:00Z"]}
     events = pl.DataFrame(labels).with_columns(pl.col("from", "to").str.to_datetime(time_zone="UTC").cast(TIME)).select(list(EVENTS))
-    found = evaluate(read_alerts(path), events, lengths={"day": length})
-    figure: dict[str, Any] = json.loads(draw_cases(examples(found), "UTC").to_json())
-    return figure
+    found = examples(evaluate(read_alerts(path), events, lengths={"day": length}))
+    (panel,) = case_panels(found, "UTC")
+    traces = {trace.name: {"x": times(trace.x), "y": plain(trace.y), "fill": trace.fill} for trace in panel.traces}
+    assert len(traces) == len(panel.traces)
+    return panel, traces, draw_cases(found, "UTC")
+
+
+def plain(values: Any) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]
+
+
+def times(values: Any) -> list[str | None]:
+    return [None if ns is None else pl.Series([int(ns)]).cast(pl.Datetime("ns")).dt.to_string("%Y-%m-%d %H:%M")[0] for ns in plain(values)]
 
 
 def at(*times: str) -> list[str | None]:
-    """As the figure has them: days of January with hour and minute; `-` parts lines."""
-    return [None if time == "-" else f"2024-01-{time.replace('T', ' ')}:00.000000" for time in times]
+    """As they are read back: days of January with hour and minute; `-` parts lines."""
+    return [None if time == "-" else f"2024-01-{time.replace('T', ' ')}" for time in times]
 
 
 def test_the_judged_feature_with_its_usual_range(tmp_path: Path) -> None:
     """A rule had the greater score, but only `z` tells what is usual. On the 8th the rule alone voted: n is then that of the row."""
     calm = {**detector("z", 0.2, voted=False), "raw": 0.2}
-    figure = drawn(tmp_path, [alert(2, "10T00:00", LOUD, Z, n=100.0), alert(1, "08T00:00", LOUD, calm, n=12.0)], length=DAY_NS)
-    traces = {trace["name"]: trace for trace in figure["data"]}
+    panel, traces, _ = drawn(tmp_path, [alert(2, "10T00:00", LOUD, Z, n=100.0), alert(1, "08T00:00", LOUD, calm, n=12.0)], length=DAY_NS)
     right, other = traces["alert that meets an anomaly"], traces["alert of the key elsewhere"]
     assert (right["x"], right["y"]) == (at("10T00:00", "11T00:00", "-"), [100.0, 100.0, None])
     assert (other["x"], other["y"]) == (at("08T00:00", "09T00:00", "-"), [12.0, 12.0, None])
     band = traces["usual range"]
     corners = [(a, a, b, b, a, "-") for a, b in (("01T00:00", "03T00:00"), ("10T00:00", "11T00:00"))]
     assert band["x"] == at(*corners[0], *corners[1])
-    assert (band["y"], band["fill"]) == ([4.0, 16.0, 16.0, 4.0, 4.0, None] * 2, "toself")
+    assert (band["y"], band["fill"]) == ([4.0, 16.0, 16.0, 4.0, 4.0, None] * 2, True)
     assert (traces["usual value"]["x"][3:], traces["usual value"]["y"][3:]) == (at("10T00:00", "11T00:00", "-"), [10.0, 10.0, None])
     learnt = traces["usual value, over the time it was learnt from"]
     assert (learnt["x"], learnt["y"]) == (at("01T00:00", "03T00:00"), [10.0, 10.0])
     assert "limit" not in traces
-    layout = figure["layout"]
-    assert [note["text"] for note in layout["annotations"]] == ["flood: K, day, z"]
-    assert (layout["yaxis"]["title"]["text"], layout["xaxis"]["title"]["text"]) == ("n of K", "UTC")
-    (shade,) = layout["shapes"]
-    assert [shade["x0"], shade["x1"]] == at("10T10:00", "10T11:00")
-    assert right["x"][0] < shade["x0"] < shade["x1"] < right["x"][1], "the line of the alert crosses what is shaded"
-    assert layout["xaxis"]["range"] == ["2023-12-31 10:00:00.000000", "2024-01-20 11:00:00.000000"]  # ten windows around it
+    assert (panel.title, panel.y_label, panel.x_label) == ("flood: K, day, z", "n of K", "UTC")
+    ((begin, end, _),) = panel.spans
+    assert times(np.array([begin, end])) == at("10T10:00", "10T11:00")
+    assert times(np.array(panel.x)) == ["2023-12-31 10:00", "2024-01-20 11:00"]  # ten windows around it
+    assert panel.y[0] < 4.0
+    assert panel.y[1] > 100.0
 
 
 def test_a_rule_alone_is_drawn_with_its_limit(tmp_path: Path) -> None:
-    figure = drawn(tmp_path, [alert(2, "10T10:30", LOUD, n=90.0)], length=1)
-    traces = {trace["name"]: trace for trace in figure["data"]}
+    panel, traces, _ = drawn(tmp_path, [alert(2, "10T10:30", LOUD, n=90.0)], length=1)
     assert (traces["alert that meets an anomaly"]["x"], traces["alert that meets an anomaly"]["y"]) == (
         at("10T10:30", "10T10:30", "-"),
         [90.0, 90.0, None],
     )
     assert (traces["limit"]["y"][0], traces["usual value"]["y"][0]) == (30.0, 20.0)
     assert "usual range" not in traces
-    assert figure["layout"]["yaxis"]["title"]["text"] == "top of K"
+    assert panel.y_label == "top of K"
 
 
 def test_every_colour_is_explained_once(tmp_path: Path) -> None:
-    figure = drawn(tmp_path, [alert(2, "10T00:00", Z, n=100.0), alert(1, "08T00:00", LOUD, n=12.0)], length=DAY_NS)
-    shown = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
-    assert sorted(shown) == sorted({trace["name"] for trace in figure["data"]})
-    assert len(shown) == 6
+    _, traces, page = drawn(tmp_path, [alert(2, "10T00:00", Z, n=100.0), alert(1, "08T00:00", LOUD, n=12.0)], length=DAY_NS)
+    assert len(traces) == 6
+    assert all(page.count(f">{name}</text>") == 1 for name in traces)
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from importlib import import_module
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from rich.console import Console
 
 from offbeat.core.batch import F64, I64
-from offbeat.errors import UserError
 from offbeat.evaluate.comparison import Comparison
 from offbeat.evaluate.series import Series
+from offbeat.io.report.chart_svg import Panel, Trace, chart_svg, heat_svg
 from offbeat.io.report.compare_report import comparison_report
 from offbeat.io.report.console import safe
 from offbeat.io.report.page import write_page
@@ -26,22 +24,22 @@ from offbeat.io.write.atomic_file import prepare
 MOST_POINTS = 2_000
 """Points drawn of a detector; of more rows, the highest score of each group of neighbours in time."""
 _KINDS = ("rgba(229,142,26,0.30)", "rgba(48,164,108,0.30)", "rgba(142,78,198,0.30)", "rgba(0,162,199,0.30)", "rgba(214,64,159,0.30)")
-_LINE, _ODD, _LIMIT, _TEXT, _GRID = "#4c8dd6", "#e5484d", "#e58e1a", "#7d8794", "rgba(128,128,128,0.22)"
-_CONFIG = {"displaylogo": False, "responsive": True}
-_PANEL = 190
+_LINE, _ODD, _LIMIT = "#4c8dd6", "#e5484d", "#e58e1a"
+_PANEL = 150
+_MOST_WORDS = 300
+"""Votes of a detector of which key and time are told under the pointer."""
 
 
 def check_plot(path: Path) -> None:
-    """Raise UserError where nothing can be drawn there, before any work is done."""
-    plotly_module("graph_objects")
+    """Raise UserError where nothing can be written there, before any work is done."""
     prepare(path)
 
 
 def plot_comparison(comparison: Comparison, path: Path, *, title: str, zone: str = "UTC", remarks: Sequence[str] = ()) -> Path:
     """Draw the comparison into one HTML file; returns its path. Raises UserError where that is not possible."""
-    body = _scores(comparison, zone).to_html(full_html=False, include_plotlyjs=True, config=_CONFIG)
+    body = _scores(comparison, zone)
     if comparison.agreements:
-        body += _maps(comparison).to_html(full_html=False, include_plotlyjs=False, config=_CONFIG)
+        body += _maps(comparison)
     console = Console(width=160, record=True, file=StringIO())
     console.print(comparison_report(comparison, remarks))
     body += f"<pre>{html.escape(console.export_text())}</pre>"
@@ -62,83 +60,52 @@ def highest(time_ns: I64, score: F64, most: int = MOST_POINTS) -> I64:
     return np.array([order[a + int(np.argmax(score[order[a:b]]))] for a, b in pairwise(edges.tolist())], np.int64)
 
 
-def plotly_module(module: str) -> Any:
-    """A module of plotly, which is an extra. Raises UserError where it is not installed."""
-    try:
-        return import_module(f"plotly.{module}")
-    except ImportError as error:
-        raise UserError("plots need plotly: pip install 'offbeat[dashboard]'") from error
-
-
-def _scores(comparison: Comparison, zone: str) -> Any:
-    graph, subplots = plotly_module("graph_objects"), plotly_module("subplots")
-    n = len(comparison.series)
-    titles = [_title(series, said.votes, said.judged) for series, said in zip(comparison.series, comparison.flags, strict=True)]
-    figure = subplots.make_subplots(rows=n, cols=1, shared_xaxes=True, vertical_spacing=min(0.06, 0.4 / n), subplot_titles=titles)
-    for panel, series in enumerate(comparison.series, start=1):
-        if comparison.labelled is not None:
-            for span in _spans(graph, comparison.labelled.truths[panel - 1].events, zone, shown=panel == 1):
-                figure.add_trace(span, row=panel, col=1)
-        figure.add_trace(_points(graph, series, zone), row=panel, col=1)
-        figure.add_hline(y=0.5, line={"color": _LIMIT, "dash": "dot", "width": 1}, row=panel, col=1)
-        figure.update_yaxes(range=[-0.02, 1.02], gridcolor=_GRID, zeroline=False, row=panel, col=1)
-    figure.update_xaxes(gridcolor=_GRID, zeroline=False)
-    figure.update_xaxes(title_text=html.escape(zone), row=n, col=1)
-    style_figure(figure, 140 + _PANEL * n)
-    figure.update_layout(legend={"orientation": "h", "y": 1 + 60 / (140 + _PANEL * n), "yanchor": "bottom", "x": 0})
-    return figure
+def _scores(comparison: Comparison, zone: str) -> str:
+    times = np.concatenate([series.rows.time_ns for series in comparison.series])
+    ends = (float(times.min()), float(times.max())) if len(times) else (0.0, 1.0)
+    panels = []
+    for i, (series, said) in enumerate(zip(comparison.series, comparison.flags, strict=True)):
+        spans = _spans(comparison.labelled.truths[i].events) if comparison.labelled is not None else []
+        limit = Trace(np.array(ends), np.array([0.5, 0.5]), _LIMIT, line=1, dash="2 4")
+        points = _points(series, zone)
+        last = zone if i == len(comparison.series) - 1 else ""
+        panels.append(Panel(_title(series, said.votes, said.judged), ends, (-0.02, 1.02), [*spans, limit, *points], last, zone=zone))
+    return chart_svg(panels, height=_PANEL, label="scores over time, by detector")
 
 
 def _title(series: Series, votes: int, judged: int) -> str:
-    return f"{html.escape(safe(series.name))}: {votes:,} votes on {judged:,} rows"
+    return f"{safe(series.name)}: {votes:,} votes on {judged:,} rows"
 
 
-def _points(graph: Any, series: Series, zone: str) -> Any:
+def _points(series: Series, zone: str) -> list[Trace]:
     index = highest(series.rows.time_ns, series.score)
     times = series.rows.time_ns[index]
     pauses = np.flatnonzero(np.diff(times) > (times[-1] - times[0]) // 50) + 1 if len(index) else index
-    score = np.insert(series.score[index], pauses, np.nan)  # no line over a night
-    index = np.insert(index, pauses, index[pauses])
-    voted = series.voted[index]
-    return graph.Scatter(
-        x=local_times(series.rows.time_ns[index], zone),
-        y=score,
-        mode="lines+markers",
-        line={"color": _LINE, "width": 0.7},
-        marker={"color": np.where(voted, _ODD, _LINE), "size": np.where(voted, 5, 2)},
-        text=[html.escape(safe(series.rows.keys[slot])) for slot in series.rows.slots[index].tolist()],
-        hovertemplate="%{text}<br>%{x}<br>score %{y:.3f}<extra></extra>",
-        showlegend=False,
-    )
+    x, y, voted = times.astype(np.float64), series.score[index], series.voted[index]
+    line = Trace(np.insert(x, pauses, np.nan), np.insert(y, pauses, np.nan), _LINE, line=0.7)  # no line over a night
+    odd = index[voted]
+    told = odd[np.argsort(-series.score[odd], kind="stable")[:_MOST_WORDS]]
+    local = dict(zip(told.tolist(), local_times(series.rows.time_ns[told], zone), strict=True))
+    words = [
+        f"{safe(series.rows.keys[slot])} {local[row]}, score {score:.3f}" if row in local else ""
+        for row, slot, score in zip(odd.tolist(), series.rows.slots[odd].tolist(), series.score[odd].tolist(), strict=True)
+    ]
+    return [line, Trace(x[~voted], y[~voted], _LINE, dots=1.5), Trace(x[voted], y[voted], _ODD, dots=2.5, words=words)]
 
 
-def _spans(graph: Any, events: pl.DataFrame, zone: str, *, shown: bool) -> list[Any]:
+def _spans(events: pl.DataFrame) -> list[Trace]:
     """The labelled spans of each kind as one filled trace, with an edge so that the shortest are seen too."""
     found = []
     for i, kind in enumerate(events["kind"].unique().sort().to_list()):
-        color = _KINDS[i % len(_KINDS)]
         of_kind = events.filter(pl.col("kind") == kind)
-        begin, end = (local_times(of_kind[name].to_physical().to_numpy(), zone) for name in ("from", "to"))
-        x = [value for a, b in zip(begin, end, strict=True) for value in (a, a, b, b, a, None)]
-        found.append(
-            graph.Scatter(
-                x=x,
-                y=[0, 1, 1, 0, 0, None] * of_kind.height,
-                mode="lines",
-                fill="toself",
-                fillcolor=color,
-                line={"color": color, "width": 1},
-                name=html.escape(safe(kind)),
-                legendgroup=kind,
-                showlegend=shown,
-                hoverinfo="skip",
-            )
-        )
+        begin, end = (of_kind[name].to_physical().to_numpy().astype(np.float64) for name in ("from", "to"))
+        x = np.stack([begin, begin, end, end, begin, np.full(len(begin), np.nan)], axis=1).reshape(-1)
+        y = np.tile([0, 1, 1, 0, 0, np.nan], len(begin))
+        found.append(Trace(x, y, _KINDS[i % len(_KINDS)], line=1, fill=True, name=safe(kind)))
     return found
 
 
-def _maps(comparison: Comparison) -> Any:
-    graph, subplots = plotly_module("graph_objects"), plotly_module("subplots")
+def _maps(comparison: Comparison) -> str:
     names = [series.name for series in comparison.series]
     place = {name: i for i, name in enumerate(names)}
     jaccard, correlation = np.eye(len(names)), np.eye(len(names))
@@ -146,32 +113,12 @@ def _maps(comparison: Comparison) -> Any:
         a, b = place[pair.a], place[pair.b]
         jaccard[a, b] = jaccard[b, a] = np.nan if pair.jaccard is None else pair.jaccard
         correlation[a, b] = correlation[b, a] = np.nan if pair.rank_correlation is None else pair.rank_correlation
-    labels = [html.escape(safe(name)) for name in names]
-    titles = ["rows that both flag / that one flags (Jaccard)", "rank correlation of the scores"]
-    figure = subplots.make_subplots(rows=1, cols=2, horizontal_spacing=0.16, subplot_titles=titles)
-    for column, (values, low, scale) in enumerate(((jaccard, 0, "Blues"), (correlation, -1, "RdBu")), start=1):
-        text = [["" if np.isnan(value) else f"{value:.2f}" for value in row] for row in values.tolist()]
-        heat = graph.Heatmap(
-            x=labels, y=labels, z=values, zmin=low, zmax=1, colorscale=scale, text=text, texttemplate="%{text}", showscale=False
-        )
-        figure.add_trace(heat, row=1, col=column)
-        figure.update_yaxes(autorange="reversed", row=1, col=column)
-    style_figure(figure, 160 + 44 * len(names))
-    return figure
-
-
-def style_figure(figure: Any, height: int) -> None:
-    """Colours that suit a light and a dark page."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 60, "r": 20, "t": 60, "b": 50},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": _TEXT, "size": 13},
-    )
+    labels = [safe(name) for name in names]
+    flagged = heat_svg("rows that both flag / that one flags (Jaccard)", labels, jaccard, label="how far the detectors agree")
+    return flagged + heat_svg("rank correlation of the scores", labels, correlation, label="rank correlation of the detectors")
 
 
 def local_times(time_ns: I64, zone: str) -> list[str]:
-    """Times as plotly draws them: local to `zone`, without an offset."""
+    """Times local to `zone`, without an offset."""
     times = pl.Series(time_ns).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(zone)
     return times.dt.to_string("%Y-%m-%d %H:%M:%S%.6f").to_list()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from offbeat.core.batch import F64
 from offbeat.core.days import DAY_NS
 from offbeat.evaluate.evaluation import Evaluation
-from offbeat.io.report.compare_plot import local_times, plotly_module, style_figure
+from offbeat.io.report.chart_svg import Panel, Trace, chart_svg, extent
 from offbeat.io.report.console import Record, compared, number, out_of_range, safe
 
 _OTHER, _ODD, _USUAL, _LIMIT = "#4c8dd6", "#e5484d", "#30a46c", "#8e4ec6"
-_GRID, _SPAN, _RANGE = "rgba(128,128,128,0.22)", "rgba(229,142,26,0.25)", "rgba(48,164,108,0.22)"
+_SPAN, _RANGE = "rgba(229,142,26,0.25)", "rgba(48,164,108,0.22)"
 _MOST_ALERTS = 500
 """Alerts drawn around an anomaly."""
-_PANEL, _BETWEEN = 240, 75
-"""Pixels of a panel with the space to the next one, and of that space."""
+_PANEL = 190
 Case = tuple[dict[str, Any], dict[str, Any], pl.DataFrame]
 """An anomaly, its worst alert, and the alerts of the same key and view around it, in order of time."""
 
@@ -102,31 +102,27 @@ def level(alert: Record, quantity: Quantity) -> Level:
     return Level(float(values[0]) if values and isinstance(values[0], int | float) else None)
 
 
-def draw_cases(cases: Sequence[Case], zone: str) -> Any:
-    """A figure with a panel for each case."""
-    graph, subplots = plotly_module("graph_objects"), plotly_module("subplots")
-    told = [judged(worst) for _, worst, _ in cases]
-    titles = [_title(event, quantity) for (event, _, _), quantity in zip(cases, told, strict=True)]
-    figure = subplots.make_subplots(rows=len(cases), cols=1, vertical_spacing=_BETWEEN / (_PANEL * len(cases)), subplot_titles=titles)
-    named: set[str] = set()
-    for panel, ((event, worst, near), quantity) in enumerate(zip(cases, told, strict=True), start=1):
-        for trace in [*_usual(graph, worst, near, quantity, zone), *_alerts(graph, near, quantity, zone), _anomaly(graph)]:
-            trace.update(legendgroup=trace.name, showlegend=trace.name not in named)
-            named.add(trace.name)
-            figure.add_trace(trace, row=panel, col=1)
+def draw_cases(cases: Sequence[Case], zone: str) -> str:
+    """A drawing with a panel for each case."""
+    return chart_svg(case_panels(cases, zone), height=_PANEL, label="anomalies that were found, and the alerts around them")
+
+
+def case_panels(cases: Sequence[Case], zone: str) -> list[Panel]:
+    """What is drawn of each case."""
+    panels = []
+    for i, (event, worst, near) in enumerate(cases):
+        quantity = judged(worst)
+        traces = [*_usual(worst, near, quantity), *_alerts(near, quantity), _anomaly()]
         begin, end, around = event["begin_ns"], event["end_ns"], event["around_ns"]
-        x = local_times(np.array([begin, end, begin - around, end + around]), zone)
-        figure.add_vrect(x0=x[0], x1=x[1], fillcolor=_SPAN, line={"color": _SPAN, "width": 2}, layer="below", row=panel, col=1)
-        figure.update_xaxes(range=x[2:], gridcolor=_GRID, zeroline=False, row=panel, col=1)
-        title = {"text": html.escape(safe(quantity.title, 40)), "font": {"size": 12}}
-        figure.update_yaxes(title=title, gridcolor=_GRID, zeroline=False, row=panel, col=1)
-    figure.update_xaxes(title_text=html.escape(zone), row=len(cases), col=1)
-    style_figure(figure, _PANEL * len(cases) + 190)
-    figure.update_layout(margin_t=140, margin_l=80, legend={"orientation": "h", "y": 1 + 35 / (_PANEL * len(cases)), "yanchor": "bottom"})
-    return figure
+        y = extent([value for trace in traces for value in trace.y.tolist()])
+        last = zone if i == len(cases) - 1 else ""
+        spans = [(float(begin), float(end), _SPAN)]
+        ends = (float(begin - around), float(end + around))
+        panels.append(Panel(_title(event, quantity), ends, y, traces, last, safe(quantity.title, 40), zone, spans))
+    return panels
 
 
-def _alerts(graph: Any, near: pl.DataFrame, quantity: Quantity, zone: str) -> list[Any]:
+def _alerts(near: pl.DataFrame, quantity: Quantity) -> list[Trace]:
     """The value of each alert, over what it judges: a point for a row, a line from end to end for a window."""
     found = []
     for right, name, color in ((False, "alert of the key elsewhere", _OTHER), (True, "alert that meets an anomaly", _ODD)):
@@ -135,71 +131,68 @@ def _alerts(graph: Any, near: pl.DataFrame, quantity: Quantity, zone: str) -> li
         if not rows:
             continue
         values = [level(alert, quantity).value for alert in rows]
-        text = [f"severity {number(alert['severity'], 3)}<br>{html.escape(safe(alert['level']))}" for alert in rows]
-        begin, end = _ends(chosen, zone)
-        line, marker = {"color": color, "width": 4}, {"color": color, "size": 7}
-        x, y, words = _lines(begin, end), _lines(values, values), _lines(text, text)
-        found.append(graph.Scatter(x=x, y=y, text=words, mode="lines+markers", line=line, marker=marker, name=name))
+        words = [f"severity {number(alert['severity'], 3)}, {safe(alert['level'])}" for alert in rows]
+        begin, end = _ends(chosen)
+        told = [part for word in words for part in (word, "", "")]
+        found.append(Trace(_lines(begin, end), _lines(values, values), color, line=4, dots=3.5, words=told, name=name))
     return found
 
 
-def _usual(graph: Any, worst: Record, near: pl.DataFrame, quantity: Quantity, zone: str) -> list[Any]:
+def _usual(worst: Record, near: pl.DataFrame, quantity: Quantity) -> list[Trace]:
     """What the alerts were held against, each over its own time; of the worst also over the time from which it was learnt."""
     said = [level(alert, quantity) for alert in near.to_dicts()]
-    begin, end = _ends(near, zone)
+    begin, end = _ends(near)
     spans = [(a, b, one) for a, b, one in zip(begin, end, said, strict=True)]
-    learnt = _learnt(worst, quantity, zone)
+    learnt = _learnt(worst, quantity)
     ranges = [span for span in [*learnt, *spans] if span[2].low is not None and span[2].high is not None]
     found = []
     if ranges:
         x = [at for a, b, _ in ranges for at in (a, a, b, b, a, None)]
         y = [at for _, _, one in ranges for at in (one.low, one.high, one.high, one.low, one.low, None)]
-        line = {"color": _RANGE, "width": 1}
-        found.append(graph.Scatter(x=x, y=y, mode="lines", fill="toself", fillcolor=_RANGE, line=line, name="usual range"))
+        found.append(Trace(_floats(x), _floats(y), _RANGE, line=1, fill=True, name="usual range"))
     for a, b, one in learnt:
-        line = {"color": _USUAL, "dash": "dot", "width": 2}
-        found.append(
-            graph.Scatter(x=[a, b], y=[one.usual] * 2, mode="lines", line=line, name="usual value, over the time it was learnt from")
-        )
-    mode = "lines+markers" if begin == end else "lines"
-    for name, values, style in (
-        ("usual value", [one.usual for one in said], {"color": _USUAL, "width": 2}),
-        ("limit", [one.limit for one in said], {"color": _LIMIT, "dash": "dash", "width": 2}),
+        name = "usual value, over the time it was learnt from"
+        found.append(Trace(_floats([a, b]), _floats([one.usual] * 2), _USUAL, line=2, dash="2 4", name=name))
+    for name, values, color, dash in (
+        ("usual value", [one.usual for one in said], _USUAL, ""),
+        ("limit", [one.limit for one in said], _LIMIT, "7 4"),
     ):
         if any(value is not None for value in values):
-            marker = {"color": style["color"], "size": 7, "symbol": "line-ew-open"}
-            found.append(graph.Scatter(x=_lines(begin, end), y=_lines(values, values), mode=mode, line=style, marker=marker, name=name))
+            dots = 2.5 if begin == end else 0.0
+            found.append(Trace(_lines(begin, end), _lines(values, values), color, line=2, dash=dash, dots=dots, name=name))
     return found
 
 
-def _learnt(alert: Record, quantity: Quantity, zone: str) -> list[tuple[str, str, Level]]:
+def _learnt(alert: Record, quantity: Quantity) -> list[tuple[int, int, Level]]:
     """From when to when the usual value was learnt, and which it is; nothing where the alert does not tell."""
     window = next((d.get("window") for d in alert["detectors"] or () if d["name"] == quantity.detector), None)
     known = level(alert, quantity)
     if window is None or known.usual is None or window["from"] is None or window["to"] is None:
         return []
-    ends = pl.Series([window["from"], window["to"]]).cast(pl.Datetime("ns", "UTC")).cast(pl.Int64).to_numpy()
-    begin, end = local_times(ends, zone)
+    begin, end = pl.Series([window["from"], window["to"]]).cast(pl.Datetime("ns", "UTC")).cast(pl.Int64).to_list()
     return [(begin, end, known)]
 
 
-def _anomaly(graph: Any) -> Any:
+def _anomaly() -> Trace:
     """The shaded span in the legend."""
-    marker = {"color": _SPAN, "size": 12, "symbol": "square"}
-    return graph.Scatter(x=[None], y=[None], mode="markers", marker=marker, name="the anomaly, by its label")
+    return Trace(_floats([None]), _floats([None]), _SPAN, name="the anomaly, by its label")
 
 
-def _ends(alerts: pl.DataFrame, zone: str) -> tuple[list[str], list[str]]:
+def _ends(alerts: pl.DataFrame) -> tuple[list[int], list[int]]:
     """When what the alerts judge begins and ends; the same where they judge rows."""
     begin = alerts["time"].cast(pl.Int64)
     end = begin + pl.select(pl.when(alerts["length"] > 1).then(alerts["length"]).otherwise(0)).to_series()
-    return local_times(begin.to_numpy(), zone), local_times(end.to_numpy(), zone)
+    return begin.to_list(), end.to_list()
 
 
-def _lines(begin: Sequence[Any], end: Sequence[Any]) -> list[Any]:
-    """As plotly draws lines that do not hang together."""
-    return [at for a, b in zip(begin, end, strict=True) for at in (a, b, None)]
+def _lines(begin: Sequence[float | None], end: Sequence[float | None]) -> F64:
+    """Lines that do not hang together."""
+    return _floats([at for a, b in zip(begin, end, strict=True) for at in (a, b, None)])
+
+
+def _floats(values: Sequence[float | None]) -> F64:
+    return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
 def _title(event: Mapping[str, Any], quantity: Quantity) -> str:
-    return html.escape(safe(f"{event['kind']}: {event['key']}, {event['view']}, {quantity.detector}", 100))
+    return safe(f"{event['kind']}: {event['key']}, {event['view']}, {quantity.detector}", 100)

@@ -14,7 +14,8 @@ from offbeat.core.batch import F64, I64
 from offbeat.io.report.console import number, safe
 from offbeat.io.report.drawing import Band, Drawing, Panel
 
-_WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 1000, 230, 74, 14, 26, 54, 26
+WIDTH = 1_000
+_PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 230, 74, 14, 26, 54, 26
 _SEAM = 10
 """Width of a pause that is left out."""
 _MOST_POINTS = 1_200
@@ -51,12 +52,12 @@ def svg_of(drawing: Drawing) -> str:
     axis = _TimeAxis(drawing)
     height = _TOP + len(drawing.panels) * (_PANEL + _BETWEEN) - _BETWEEN + _BOTTOM
     names = ", ".join(safe(panel.name) for panel in drawing.panels)
-    parts = [_opened(height, f"{names} over time")]
+    parts = [opened(height, f"{names} over time")]
     for i, panel in enumerate(drawing.panels):
         parts += _panel(panel, axis, drawing, _TOP + i * (_PANEL + _BETWEEN), last=i == len(drawing.panels) - 1)
     said = f"; shaded: what {' and '.join(drawing.shaded_by)} held it against" if drawing.shaded_by else ""
     said += f"; {len(drawing.pauses)} pause{'s' * (len(drawing.pauses) > 1)} left out" if drawing.pauses else ""
-    parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, height - 6, f"{drawing.zone}{said}", anchor="middle"))
+    parts.append(text_at((_LEFT + WIDTH - _RIGHT) / 2, height - 6, f"{drawing.zone}{said}", anchor="middle"))
     return "\n".join([*parts, "</svg></div>"])
 
 
@@ -65,22 +66,23 @@ def bars_svg(names: Sequence[str], values: Sequence[float], texts: Sequence[str]
     line, left = 24, 250
     height = line * len(names) + 8
     low, high = min(0.0, *values), max(0.0, *values)
-    scale = (_WIDTH - left - 90) / ((high - low) or 1.0)
+    scale = (WIDTH - left - 90) / ((high - low) or 1.0)
     zero = left - low * scale
-    parts = [_opened(height, label)]
+    parts = [opened(height, label)]
     for i, (name, value, text) in enumerate(zip(names, values, texts, strict=True)):
         y, end = i * line + 4, zero + value * scale
         kind = "away" if signed and value < 0 else "towards"
         parts.append(f'<rect class="{kind}" x="{min(zero, end):.1f}" y="{y}" width="{max(abs(end - zero), 1):.1f}" height="{line - 7}"/>')
-        parts.append(_text(left - 8, y + 13, safe(name, 34), anchor="end"))
-        parts.append(_text(max(zero, end) + 6, y + 13, text))
+        parts.append(text_at(left - 8, y + 13, safe(name, 34), anchor="end"))
+        parts.append(text_at(max(zero, end) + 6, y + 13, text))
     parts.append(f'<line class="grid" x1="{zero:.1f}" y1="0" x2="{zero:.1f}" y2="{height}"/>')
     return "\n".join([*parts, "</svg></div>"])
 
 
-def _opened(height: int, label: str) -> str:
+def opened(height: float, label: str) -> str:
+    """The beginning of a drawing, to be ended by `</svg></div>`; `label` says what it is to those who cannot see it."""
     shown = html.escape(label, quote=True)
-    return f'<div class="drawing"><svg class="plot" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{shown}">'
+    return f'<div class="drawing"><svg class="plot" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{shown}">'
 
 
 class _TimeAxis:
@@ -92,16 +94,15 @@ class _TimeAxis:
         edges = [begin, *(edge for pause in drawing.pauses for edge in pause), end]
         self.spans = [(edges[i], edges[i + 1]) for i in range(0, len(edges), 2)]
         shown = sum(b - a for a, b in self.spans)
-        self._scale = (_WIDTH - _LEFT - _RIGHT - _SEAM * len(drawing.pauses)) / (shown or 1)
+        self._scale = (WIDTH - _LEFT - _RIGHT - _SEAM * len(drawing.pauses)) / (shown or 1)
         known: list[float] = []
         place: list[float] = []
-        x = float(_LEFT) if shown else (_LEFT + _WIDTH - _RIGHT) / 2
+        x = float(_LEFT) if shown else (_LEFT + WIDTH - _RIGHT) / 2
         for a, b in self.spans:
             known += [a - begin, b - begin]
             place += [x, x + (b - a) * self._scale]
             x = place[-1] + _SEAM
         self._begin, self._known, self._place = begin, known, place
-        self.seconds = shown / 1e9
         self.zone = ZoneInfo(drawing.zone)
 
     def at(self, times: I64) -> F64:
@@ -113,20 +114,26 @@ class _TimeAxis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Round local times, a label's width apart, with the date where it changes."""
-        step = next((s for s in _STEPS if self.seconds / s <= 9), _STEPS[-1])
-        found: list[tuple[float, str]] = []
-        day, free = "", -math.inf
-        for a, b in self.spans:
-            at = _round_up(datetime.fromtimestamp(a / 1e9, self.zone), step)
-            while at.timestamp() * 1e9 <= b:
-                x = self.one(int(at.timestamp() * 1e9))
-                if x >= free:
-                    date = at.strftime("%Y-%m-%d")
-                    clock = at.strftime("%H:%M:%S" if step < 60 else "%H:%M")
-                    found.append((x, date if step >= 86_400 else clock if date == day else f"{clock}\n{date}"))
-                    day, free = date, x + _LABEL
-                at = (at.astimezone(UTC) + timedelta(seconds=step)).astimezone(self.zone)
-        return found
+        return time_ticks(self.spans, self.zone, self.one)
+
+
+def time_ticks(spans: Sequence[tuple[int, int]], zone: ZoneInfo, place: Callable[[int], float]) -> list[tuple[float, str]]:
+    """Round local times in some spans (ns UTC), by their places on the axis, a label's width apart, with the date where it changes."""
+    seconds = sum(b - a for a, b in spans) / 1e9
+    step = next((s for s in _STEPS if seconds / s <= 9), _STEPS[-1])
+    found: list[tuple[float, str]] = []
+    day, free = "", -math.inf
+    for a, b in spans:
+        at = _round_up(datetime.fromtimestamp(a / 1e9, zone), step)
+        while at.timestamp() * 1e9 <= b:
+            x = place(int(at.timestamp() * 1e9))
+            if x >= free:
+                date = at.strftime("%Y-%m-%d")
+                clock = at.strftime("%H:%M:%S" if step < 60 else "%H:%M")
+                found.append((x, date if step >= 86_400 else clock if date == day else f"{clock}\n{date}"))
+                day, free = date, x + _LABEL
+            at = (at.astimezone(UTC) + timedelta(seconds=step)).astimezone(zone)
+    return found
 
 
 def _round_up(time: datetime, step: int) -> datetime:
@@ -152,37 +159,37 @@ def _panel(panel: Panel, axis: _TimeAxis, drawing: Drawing, top: int, *, last: b
         parts.append(f'<rect class="window" x="{a:.1f}" y="{top}" width="{max(b - a, 1):.1f}" height="{_PANEL}"/>')
     for begin, _ in drawing.pauses:
         parts.append(f'<rect class="seam" x="{axis.one(begin):.1f}" y="{top}" width="{_SEAM}" height="{_PANEL}"/>')
-    for value in _round_values(low, high):
-        parts.append(_horizontal("grid", y(value)))
-        parts.append(_text(_LEFT - 8, y(value) + 4, number(value, 4), anchor="end"))
+    for value in round_values(low, high):
+        parts.append(horizontal("grid", y(value)))
+        parts.append(text_at(_LEFT - 8, y(value) + 4, number(value, 4), anchor="end"))
     for x, label in axis.ticks():
         parts.append(f'<line class="grid" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}"/>')
         if last:
             for k, line in enumerate(label.split("\n")):
-                parts.append(_text(x, bottom + 15 + 13 * k, line, anchor="middle"))
+                parts.append(text_at(x, bottom + 15 + 13 * k, line, anchor="middle"))
     parts += [_band(band, y, top, bottom) for band in panel.bands]
     parts.append(_line(axis, drawing, values, y))
     if len(values) <= _MOST_DOTS:
         xs = axis.at(drawing.times)
         parts += [f'<circle class="dot" cx="{x:.1f}" cy="{y(v):.1f}" r="2"/>' for x, v in zip(xs, values, strict=True) if not math.isnan(v)]
     for level in panel.levels:
-        parts.append(_horizontal("limit" if level.limit else "expected", y(level.value)))
+        parts.append(horizontal("limit" if level.limit else "expected", y(level.value)))
     for mark in sorted(panel.marks, key=lambda mark: mark.main):
         x, at = axis.one(mark.time_ns), y(mark.value)
         when = datetime.fromtimestamp(mark.time_ns / 1e9, axis.zone).strftime("%Y-%m-%d %H:%M:%S")
         r = 7 if mark.main else 5
         shape = f"M{x:.1f} {at - r:.1f}l{r} {r}l{-r} {r}l{-r} {-r}z"
         parts.append(f'<path class="mark{" main" * mark.main}" d="{shape}"><title>{html.escape(f"{when} {mark.label}")}</title></path>')
-    parts.append(_text(_LEFT, top - 8, safe(panel.name)))
+    parts.append(text_at(_LEFT, top - 8, safe(panel.name)))
     told = [*(f"{level.label} {'┄' if level.limit else '╌'}" for level in panel.levels), *(band.label for band in panel.bands)]
-    parts.append(_text(_WIDTH - _RIGHT, top - 8, "   ".join(told), anchor="end"))
+    parts.append(text_at(WIDTH - _RIGHT, top - 8, "   ".join(told), anchor="end"))
     return parts
 
 
 def _band(band: Band, y: Callable[[float], float], top: int, bottom: int) -> str:
     upper = top if band.high is None else y(band.high)
     lower = bottom if band.low is None else y(band.low)
-    size = f'width="{_WIDTH - _LEFT - _RIGHT}" height="{max(lower - upper, 1):.1f}"'
+    size = f'width="{WIDTH - _LEFT - _RIGHT}" height="{max(lower - upper, 1):.1f}"'
     return f'<rect class="band" x="{_LEFT}" y="{upper:.1f}" {size}><title>{html.escape(band.label)}</title></rect>'
 
 
@@ -196,7 +203,8 @@ def _extent(panel: Panel, values: F64) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _round_values(low: float, high: float) -> list[float]:
+def round_values(low: float, high: float) -> list[float]:
+    """About five round numbers from the one to the other."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough)
@@ -232,9 +240,11 @@ def _thinned(values: F64) -> I64:
     return np.array(sorted(kept), np.int64)
 
 
-def _horizontal(kind: str, y: float) -> str:
-    return f'<line class="{kind}" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}"/>'
+def horizontal(kind: str, y: float, left: float = _LEFT, right: float = WIDTH - _RIGHT) -> str:
+    """A line across, of a class of `STYLE`."""
+    return f'<line class="{kind}" x1="{left:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}"/>'
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
+def text_at(x: float, y: float, text: str, *, anchor: str = "start") -> str:
+    """A text, escaped."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
