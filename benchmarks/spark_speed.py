@@ -8,6 +8,7 @@ from its start to its end. The local engine has the same lines as a file, for wh
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -64,6 +65,7 @@ def spark_session() -> SparkSession:
     """Two cores and the connector."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra
 
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     jars = ",".join(map(str, sorted(JARS.glob("*.jar"))))
     if not jars:
         raise SystemExit("the connector is not there: make spark-install")
@@ -78,7 +80,8 @@ def spark_session() -> SparkSession:
 def stream(spark: SparkSession, bootstrap: str, pipeline: str, some: list[tuple[bytes, bytes]], place: Path) -> tuple[float, int]:
     """Seconds of a query over a topic of these rows, and its alerts."""
     topic = f"{pipeline}{len(some)}-{time.monotonic_ns()}"
-    AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(60)
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # it has to live until it has its answer
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(60)
     fill(bootstrap, topic, some)
     plan, state = load_plan(pipeline, FEW[pipeline]), place / topic
     query = SparkStream(

@@ -86,7 +86,8 @@ def _stream(request: Request, plan: Plan) -> int:
     stop = _Stop()
     with Interruption(stop, live=False) as interruption, running(request.master) as spark:
         until_end = request.kafka.until is not None
-        stream = SparkStream(spark, plan, source, state=request.state or Path(), alerts=request.alerts, until_end=until_end)
+        state, buckets = request.state or Path(), request.workers or 0
+        stream = SparkStream(spark, plan, source, state=state, alerts=request.alerts, until_end=until_end, buckets=buckets)
         stop.what = stream.stop
         try:
             done = stream.run(meter)

@@ -125,7 +125,6 @@ def _check_spark(request: Request) -> None:
         known = KafkaRequest(until=request.kafka.until)
         if request.kafka.until not in {None, "end"}:
             raise UserError(f"--until {request.kafka.until}: with --engine {SPARK}, expected end")
-        asked["--workers"] = request.workers is not None
         if request.kafka != known:
             raise UserError(f"with --engine {SPARK}, leave out all options for a topic but --until in this version")
         if request.state is None:
@@ -150,7 +149,7 @@ def _check_kafka(request: Request) -> None:
         raise UserError(f"--episodes and --mutes are not for a worker: {told}")
     if request.ends is not None:
         raise UserError("--final and --continues are for files and standard input; a topic ends with --until end")
-    if request.workers is not None:
+    if request.workers is not None and request.engine != SPARK:
         raise UserError("--workers is for files; on Kafka start the same command once more for another worker")
 
 

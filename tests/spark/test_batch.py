@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from offbeat.engines.spark.batch import SparkBatch
 from offbeat.engines.spark.parts import Outputs
+from offbeat.engines.spark.session import ours
 from offbeat.errors import UserError
 from offbeat.io.read.alert_files import read_alerts
 from offbeat.io.read.file_source import FileSource
@@ -199,3 +200,13 @@ def test_no_java(offbeat: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_another_version_of_spark(offbeat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyspark, "__version__", "3.5.1")
     assert "PySpark is of version 3.5.1; this offbeat runs on 4.2" in offbeat.refused("run", "odd.yaml", "source", "--engine", "spark")
+
+
+def test_what_workers_lack_is_said() -> None:
+    """The words are PySpark's own."""
+    lacking = "An exception was thrown from the Python worker:\nTraceback:\nModuleNotFoundError: No module named 'numpy'\n"
+    for text, said in ((lacking, "has no module 'numpy'"), ("[PYTHON_VERSION_MISMATCH] Python in worker has 3.9", "is of another version")):
+        found = ours(RuntimeError(text))
+        assert said in str(found)
+        assert "spark.pyspark.python" in str(found)
+    assert ours(RuntimeError("java.lang.OutOfMemoryError: Java heap space")) is None

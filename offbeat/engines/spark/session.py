@@ -148,9 +148,18 @@ def first_line(error: BaseException) -> str:
 
 
 _OURS = re.compile(r"^offbeat\.errors\.(?:UserError|SpecError): (.*)$", re.MULTILINE)
+_LACKING = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
+_OTHER_PYTHON = "PYTHON_VERSION_MISMATCH"
 
 
 def ours(error: BaseException) -> UserError | None:
-    """What a task said in our words; None where it failed otherwise."""
-    found = _OURS.findall(str(error))
-    return UserError(found[-1]) if found else None
+    """What a task said in our words, or what its Python lacks; None where it failed otherwise."""
+    text = str(error)
+    found = _OURS.findall(text)
+    if found:
+        return UserError(found[-1])
+    lacking = _LACKING.search(text)
+    if lacking is None and _OTHER_PYTHON not in text:
+        return None
+    what = f"has no module {lacking[1]!r}" if lacking is not None else "is of another version than the driver's"
+    return UserError(f"the Python of Spark's workers {what}; bring offbeat along as docs/spark.md says, and set spark.pyspark.python")

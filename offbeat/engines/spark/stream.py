@@ -16,7 +16,7 @@ from offbeat.engines.remarks import remarks
 from offbeat.engines.run_result import Progress, Run
 from offbeat.engines.spark.session import first_line, ours
 from offbeat.engines.spark.told import Told
-from offbeat.engines.spark.topic_tasks import TopicJob, fold_batch, merge_batch
+from offbeat.engines.spark.topic_tasks import TopicJob, fold_batch, merge_batch, place_records
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
 from offbeat.io.kafka.java_settings import java_settings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CONNECTOR = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0"
 _TOLD = "shard int, kind string, data binary"
+_PLACED = "bucket int, partition int, offset bigint, key binary, value binary, time bigint"
 BATCH_ROWS = 500_000
 _WAIT_SECONDS = 0.2
 _LATE_SECONDS = 1.0
@@ -37,15 +38,18 @@ _PLACES = "places.json"
 class Places:
     """What the driver notes after each batch: the topic, and of each partition at which batches its last two snapshots are."""
 
-    def __init__(self, folder: Path, topic_id: str, partitions: int) -> None:
-        """Raises UserError where the folder is of another topic."""
-        self._path = folder / _PLACES
+    def __init__(self, folder: Path, topic_id: str, partitions: int, buckets: int) -> None:
+        """Raises UserError where the folder is of another topic, or of another number of buckets."""
+        self._path, self._buckets = folder / _PLACES, buckets
         self.ledgers: dict[int, Ledger] = {}
         self._at: dict[int, list[int]] = {}
         self._own = {"topic": topic_id, "partitions": partitions}
         if not self._path.exists():
             return
         kept = json.loads(self._path.read_bytes())
+        if kept.get("buckets", 0) != buckets:
+            before = f"--workers {kept['buckets']}" if kept.get("buckets") else "no --workers"
+            raise UserError(f"{folder}: the query began with {before}, by which its keys are spread; say the same, or name a new --state")
         if {name: kept[name] for name in self._own} != self._own:
             raise UserError(
                 f"{folder}: the topic was deleted and made anew, or has another number of partitions since; name a new --state and other "
@@ -70,7 +74,7 @@ class Places:
             self._at[number] = sorted({*(at for at in self._at.get(number, []) if at <= batch), batch + 1})[-2:]
             self.ledgers[number] = ledger
         ledger_texts = {number: ledger.as_dict() for number, ledger in self.ledgers.items()}
-        text = json.dumps({**self._own, "at": self._at, "ledgers": ledger_texts}).encode()
+        text = json.dumps({**self._own, "buckets": self._buckets, "at": self._at, "ledgers": ledger_texts}).encode()
         staged = StagedFile(self._path)
         try:
             staged.handle.write(text)
@@ -92,18 +96,21 @@ class SparkStream:
         state: Path,
         alerts: Sequence[str] = (),
         until_end: bool = False,
+        buckets: int = 0,
         batch_rows: int = BATCH_ROWS,
     ) -> None:
-        """batch_rows: records of a batch at most."""
+        """buckets: shards that keys are spread over by a shuffle; 0 where the records lie under the pipeline's key, so that a partition is
+        one. batch_rows: records of a batch at most.
+        """
         check_stream(alerts)
         self._spark, self._plan, self._source = spark, plan, source
         self._state, self._until_end = state.absolute(), until_end
         self._batch_rows, self._stop = batch_rows, Event()
         topic = look_up(source)
         folders = tuple(Path(uri.removeprefix("file://")).absolute() for uri in alerts)
-        self._job = TopicJob(plan, topic.name, topic.id, topic.partitions, self._state / "shards", folders)
+        self._job = TopicJob(plan, topic.name, topic.id, topic.partitions, self._state / "shards", folders, buckets)
         self._state.mkdir(parents=True, exist_ok=True)
-        self._places = Places(self._state, topic.id, topic.partitions)
+        self._places = Places(self._state, topic.id, topic.partitions, buckets)
         for folder in folders:
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"cannot write {folder}: a stream writes a folder of parts there, but it is a file; name another output")
@@ -164,7 +171,9 @@ class SparkStream:
                     f"Spark has no connector to Kafka: give `--packages {CONNECTOR}` to spark-submit, or set spark.jars.packages"
                 ) from error
             raise
-        writer = rows.select("partition", "offset", "key", "value").writeStream.foreachBatch(self._batch)
+        writer = rows.selectExpr("partition", "offset", "key", "value", "unix_micros(timestamp) AS time").writeStream.foreachBatch(
+            self._batch
+        )
         writer = writer.option("checkpointLocation", str(self._state / "checkpoint"))
         return (writer.trigger(availableNow=True) if self._until_end else writer.trigger(processingTime=f"{_LATE_SECONDS} seconds")).start()
 
@@ -172,6 +181,9 @@ class SparkStream:
         """What Spark calls with each micro-batch, also once more with one that was not committed."""
         try:
             job, known = self._job, self._places.before(batch)
+            if job.buckets:
+                placed = rows.mapInArrow(place_records(job), _PLACED)
+                rows = placed.repartitionById(job.buckets, placed["bucket"])
             told = rows.mapInArrow(fold_batch(job, batch, known), _TOLD)
             if job.merged:
                 told = told.repartition(1).mapInArrow(merge_batch(job, batch, known.get(job.merge)), _TOLD)
@@ -210,8 +222,9 @@ class SparkStream:
             return UserError(
                 f"{self._source}: records that were not read yet are gone from the topic; what is there can be read under a new --state"
             )
-        if "Checkpoint" in text or "checkpoint" in text:
-            return UserError(f"{self._state}: the checkpoint cannot be used ({first_line(error)})")
+        line = first_line(error)  # the plan, which follows, names the checkpoint in any case
+        if "checkpoint" in line.lower():
+            return UserError(f"{self._state}: the checkpoint cannot be used ({line})")
         return error
 
 

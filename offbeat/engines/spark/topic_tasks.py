@@ -1,12 +1,15 @@
 """A micro-batch of a topic in Spark's Python workers: a shard a partition, from its snapshot or from where this process left it.
 
+Where the topic is not keyed by the pipeline's key, rows are sent to the shard of their key first, and a shard is a bucket of keys.
+
 Windows on other keys leave the shards as exact partial sums, a record a batch, and one more shard merges and judges them [R31].
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from offbeat.core.state import Arrays, Document, decode, encode
 from offbeat.decide.block import AlertBlock
 from offbeat.engines.delivery import Worst, table_of
 from offbeat.engines.kafka.places import misplaced
+from offbeat.engines.sharding import shards_of
 from offbeat.engines.snapshots import Snapshots
 from offbeat.engines.spark.tasks import Batches, Task, arrow_batch, schema_of, this_task
 from offbeat.engines.spark.told import Told
@@ -49,6 +53,17 @@ class TopicJob:
     """Folder of snapshots."""
     alerts: tuple[Path, ...]
     """Folders of parts."""
+    buckets: int = 0
+    """Shards that keys are spread over; 0 where a partition is a shard."""
+
+    @property
+    def count(self) -> int:
+        """How many shards there are."""
+        return self.buckets or self.partitions
+
+    def name(self, shard: int) -> str:
+        """What a shard is called."""
+        return f"{self.topic}, {'bucket' if self.buckets else 'partition'} {shard}"
 
     @property
     def merged(self) -> bool:
@@ -58,18 +73,20 @@ class TopicJob:
     @property
     def merge(self) -> int:
         """The number of the shard that merges."""
-        return self.partitions
+        return self.count
 
 
 @dataclass(slots=True)
 class _Shard:
-    """A partition as this process left it."""
+    """A partition, or a bucket of keys, as this process left it."""
 
     at: int
     """It has all batches before this one."""
     fold: Fold
-    next: int
-    """Offset of the first record that it has not."""
+    next: dict[int, int] = field(default_factory=dict)
+    """By partition, the offset of the first record that it has not."""
+    floors: dict[int, int] = field(default_factory=dict)
+    """By partition, the time that was said to have passed."""
     row_before_ns: int = NULL_INT
     """Time of the last row, by which times that come twice are told apart [R17]."""
 
@@ -93,12 +110,47 @@ def fold_batch(job: TopicJob, batch: int, known: dict[int, int]) -> Task:
         if not arrived:
             return
         rows = pa.Table.from_batches(arrived).sort_by([("partition", "ascending"), ("offset", "ascending")])
+        if job.buckets:
+            number = this_task().partitionId()
+            yield from _fold(job, batch, number, rows.take(_merged(rows)), known.get(number))
+            return
         partitions = rows.column("partition").to_numpy()
         for number in np.unique(partitions).tolist():
             begin, end = np.searchsorted(partitions, [number, number + 1]).tolist()
             yield from _fold(job, batch, number, rows.slice(begin, end - begin), known.get(number))
 
     return run
+
+
+def place_records(job: TopicJob) -> Task:
+    """Records (partition, offset, key, value, time), each with the bucket of its row's key; a punctuation goes to all buckets."""
+
+    def run(batches: Batches) -> Batches:
+        for batch in batches:
+            records = _records(job, 0, batch)
+            keys = records.parsed.keys
+            buckets = np.zeros(len(records), np.int64) if keys is None else shards_of(keys.cast(pl.String).fill_null(""), job.buckets)
+            passed = np.array([i for i, _ in records.passed], np.int64)
+            kept = np.setdiff1d(np.arange(len(records)), passed)
+            index = np.concatenate([kept, np.repeat(passed, job.buckets)])
+            to = np.concatenate([buckets[kept], np.tile(np.arange(job.buckets), len(passed))])
+            if len(index):
+                columns = [pa.array(to.astype(np.int32)), *(column.take(pa.array(index)) for column in batch.columns)]
+                yield pa.RecordBatch.from_arrays(columns, ["bucket", *batch.schema.names])
+
+    return run
+
+
+def _merged(rows: pa.Table) -> I64:
+    """Rows of several partitions, in the order of each, as an order of all: by the newest timestamp that their partition has come to.
+
+    So one that is read faster than another does not run ahead in time, where its records have the times of their rows.
+    """
+    partitions, offsets = rows.column("partition").to_numpy(), rows.column("offset").to_numpy()
+    heads: I64 = rows.column("time").to_numpy().copy()
+    for begin, end in pairwise([0, *(np.flatnonzero(np.diff(partitions)) + 1).tolist(), len(heads)]):
+        heads[begin:end] = np.maximum.accumulate(heads[begin:end])
+    return np.lexsort((offsets, partitions, heads))
 
 
 def merge_batch(job: TopicJob, batch: int, known: int | None) -> Task:
@@ -123,7 +175,7 @@ def _merge(job: TopicJob, batch: int, partials: list[bytes], known: int | None) 
     at = _place(job, batch, kept, known, f"{job.topic}, merge")
     left, merge = _MERGES.pop((str(job.shards), job.topic_id), (None, None))  # it is gone if this attempt fails
     if merge is None or left != at:
-        merge = MergeFold(job.plan, job.partitions)
+        merge = MergeFold(job.plan, job.count)
         if at is not None:
             merge.restore(*_kept(kept, batch, job, "the merge"))
     worst, told, blocks = Worst(), Told(), list[AlertBlock]()
@@ -145,29 +197,34 @@ def _fold(job: TopicJob, batch: int, number: int, rows: pa.Table, known: int | N
     kept = Snapshots(job.shards, job.topic_id, number)
     shard = _taken(job, batch, number, kept, known)
     worst, told, blocks = Worst(), Told(), list[AlertBlock]()
+    sources = 1 if not job.buckets else job.partitions
     for part in rows.combine_chunks().to_batches():
         records = _records(job, number, part)
-        if len(records) and records.offsets[0] < shard.next:
-            raise UserError(f"{job.topic}, partition {number}: offset {records.offsets[0]:,} comes again after {shard.next - 1:,}")
+        partitions = part.column("partition").to_numpy()
+        _check_new(job, shard, partitions, records.offsets)
         for low, high, passed_ns in records.pieces([]):
             outputs = list[Output]()
             if high > low:
                 chunk = records.chunk(low, high, number)
+                if job.buckets:
+                    chunk = replace(chunk, files=partitions[low:high].astype(np.int32))
                 shard.row_before_ns = follow(chunk.time_ns, records.later(low, high), shard.row_before_ns)
                 outputs.append(shard.fold.feed(number, shard.fold.prepare(number, chunk)))
             if passed_ns is not None:
-                outputs.append(shard.fold.punctuate(number, passed_ns))
+                shard.floors[int(partitions[high])] = passed_ns
+                if len(shard.floors) == sources:
+                    outputs.append(shard.fold.punctuate(number, min(shard.floors.values())))
             for out in outputs:
                 told.note(out, worst)
                 blocks += out.alerts
-        shard.next = int(records.offsets[-1]) + 1
         told.rows_of[number] += len(records)
     # First what comes of the rows, then what says that they are done; both are the same when the batch is done again.
     for folder in job.alerts:
         _write(job.plan, folder / part_name(batch, number), blocks)
     partials = shard.fold.partials(number) if job.merged else b""  # before the state, which has them no more
     arrays, document = shard.fold.state(number)
-    own = {"next": shard.next, "row_before_ns": shard.row_before_ns, "shard": document}
+    places = {"next": sorted(shard.next.items()), "floors": sorted(shard.floors.items())}
+    own = places | {"row_before_ns": shard.row_before_ns, "shard": document}
     kept.put(batch + 1, job.plan.state_hash, encode(arrays, own))
     kept.forget(shard.at)  # what this batch began with stays, for should it have to be done again
     shard.at = batch + 1
@@ -199,17 +256,27 @@ def _kept(kept: Snapshots, batch: int, job: TopicJob, what: str) -> tuple[Arrays
 def _taken(job: TopicJob, batch: int, number: int, kept: Snapshots, known: int | None) -> _Shard:
     """The shard as it was before a batch."""
     left = _LEFT.pop((str(job.shards), job.topic_id, number), None)  # it is gone if this attempt fails
-    where = f"{job.topic}, partition {number}"
+    where = job.name(number)
     at = _place(job, batch, kept, known, where)
     if left is not None and left.at == at:
         return left
     fold = Fold(job.plan, live=True, remote=job.merged)
     fold.assign(number)
     if at is None:
-        return _Shard(0, fold, 0)
+        return _Shard(0, fold)
     arrays, document = _kept(kept, batch, job, where)
     fold.restore(number, arrays, document["shard"])
-    return _Shard(at, fold, document["next"], document["row_before_ns"])
+    return _Shard(at, fold, dict(document["next"]), dict(document["floors"]), document["row_before_ns"])
+
+
+def _check_new(job: TopicJob, shard: _Shard, partitions: I64, offsets: I64) -> None:
+    """Note how far each partition is. Raises UserError where records come again."""
+    for partition in np.unique(partitions).tolist():
+        own = offsets[partitions == partition]
+        known = shard.next.get(partition, 0)
+        if own[0] < known:
+            raise UserError(f"{job.topic}, partition {partition}: offset {own[0]:,} comes again after {known - 1:,}")
+        shard.next[partition] = int(own[-1]) + 1
 
 
 def _records(job: TopicJob, number: int, batch: pa.RecordBatch) -> Records:
@@ -224,7 +291,7 @@ def _records(job: TopicJob, number: int, batch: pa.RecordBatch) -> Records:
     odd = np.flatnonzero(parsed.faults).tolist()
     passed = [(i, time_ns) for i in odd if (time_ns := punctuated_ns(values[i].as_py())) is not None]
     at: I64 = batch.column("offset").to_numpy().astype(np.int64)
-    if job.partitions > 1 and parsed.keys is not None:
+    if job.partitions > 1 and not job.buckets and parsed.keys is not None:
         _check_keys(job, number, at, batch.column("key"), parsed.keys.cast(pl.String))
     return Records(number, (), at, parsed, 0, passed)
 
@@ -235,7 +302,8 @@ def _check_keys(job: TopicJob, number: int, offsets: I64, given: pa.Array[Any], 
     wrong = (keys.is_not_null() & own.ne_missing(keys.cast(pl.Binary))).to_numpy()
     if wrong.any():
         i = int(wrong.argmax())
-        raise misplaced(job.topic, number, int(offsets[i]), own[i], keys[i])
+        again = ", or give --workers N and name a new --state: rows are then sent to one of N shards by their key"
+        raise misplaced(job.topic, number, int(offsets[i]), own[i], keys[i], or_else=again)
 
 
 def _write(plan: Plan, path: Path, blocks: list[AlertBlock]) -> None:
