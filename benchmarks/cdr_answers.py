@@ -60,15 +60,20 @@ def our_answers(alerts: Path) -> Answers:
 def same_answers(all_of_them: Mapping[str, Answers]) -> str:
     """One sentence on what is the same.
 
-    Customer-days whose z lies within 1e-9 of the limit may differ: three programs round an exact 3 in three ways. Raises SystemExit,
-    naming the first that differ, where anything else does.
+    Customer-days whose z lies within 1e-9 of the limit may differ: three programs round an exact 3 in three ways. So may those of customers
+    whose days were all alike before: any other day is infinitely far out for us, and z is 0 in system B. Raises SystemExit, naming the
+    first that differ, where anything else does.
     """
     (first, base), *others = all_of_them.items()
-    ties = 0
+    ties = alike = 0
     for name, other in others:
         both = base.customer_days.join(other.customer_days, on=["customer", "day"], how="full", coalesce=True, suffix="_other")
         z, z_other = pl.col("z"), pl.col("z_other")
-        differs = pl.any_horizontal(pl.col(flag).fill_null(value=False) != pl.col(f"{flag}_other").fill_null(value=False) for flag in FLAGS)
+        apart_in = {flag: pl.col(flag).fill_null(value=False) != pl.col(f"{flag}_other").fill_null(value=False) for flag in FLAGS}
+        infinite = pl.col("zscore").fill_null(value=False) & z.is_null()
+        alike = max(alike, both.filter(infinite).height)
+        apart_in["zscore"] &= ~infinite
+        differs = pl.any_horizontal(*apart_in.values())
         tie = (pl.coalesce(z, z_other) - 3).abs() <= 3 * _TIE
         ties = max(ties, both.filter(differs & tie).height)
         odd = both.filter((differs & ~tie.fill_null(value=False)) | ((z - z_other).abs() > _TIE * z.abs()))
@@ -87,4 +92,6 @@ def same_answers(all_of_them: Mapping[str, Answers]) -> str:
     return (
         f"The same from all: {counts} and {base.region_hours.height:,} region-hours, z to 1e-9; {ties} customer-days with a z of exactly 3 "
         "but for rounding, which one flags and another does not."
+        + f" {alike} more are flagged by {first} alone, as all days of the customer were alike before."
+        * (alike > 0)
     )
