@@ -75,10 +75,8 @@ def test_a_thousand_alerts_a_second(browser: Browser, tmp_path: Path) -> None:
             assert late[0] < 1.15 * early[0] + 30e6, measured
             assert late[1] < 1.3 * early[1] + 10e6, measured
             page.wait_for_timeout(4_000)  # what was written last pushes older alerts out of the page's memory, with their incidents
-            began = time.monotonic()
-            page.locator(LINES).first.click()
-            expect(page.locator(".ob-title")).to_be_visible(timeout=20_000)
-            assert time.monotonic() - began < 10, "it is usable meanwhile"
+            page.locator(LINES).first.click()  # it is usable meanwhile
+            expect(page.locator(".ob-title")).to_be_visible()
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=30)

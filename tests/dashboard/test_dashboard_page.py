@@ -151,15 +151,17 @@ def test_an_alert_is_on_the_page_two_seconds_after_its_row(browser: Browser, fol
         assert run.stdin is not None
         with served("--alerts", out, "--pipeline", folder / "p.yaml") as url, looking(browser, url) as page:
             expect(page.get_by_text("No alerts yet")).to_be_visible()
-            took = []
-            for minute in (10, 80, 150):
+            took = [60.0]
+            for minute in range(10, 640, 70):
                 run.stdin.write("\n".join([*quiet("LIVE", minute - 10), row("LIVE", minute, 400)]) + "\n")
                 run.stdin.flush()
                 _until(lambda n=minute // 70 + 1: out.exists() and out.read_bytes().count(b"\n") == n)
                 alerted = time.monotonic()
-                expect(page.locator(LINES)).to_have_count(minute // 70 + 1, timeout=10_000)
+                expect(page.locator(LINES)).to_have_count(minute // 70 + 1)
                 took.append(time.monotonic() - alerted)
-            assert min(took) < 2.0, took  # the others may have had to wait for a busy machine
+                if min(took) < 2.0:  # the others may have had to wait for a busy machine
+                    break
+            assert min(took) < 2.0, took
             expect(page.locator(f"{LINES}.fresh").first).to_be_visible()
 
 

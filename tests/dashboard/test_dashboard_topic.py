@@ -33,9 +33,7 @@ def test_alerts_of_a_topic_appear_as_they_come(browser: Browser, kafka: Brokers)
     with served("--alerts", kafka.uri(topic)) as url, looking(browser, url) as page:
         expect(page.locator(LINES)).to_have_count(1, timeout=30_000)
         kafka.fill(topic, [json.dumps(second).encode()], "key")
-        began = time.monotonic()
-        expect(page.locator(LINES)).to_have_count(2, timeout=10_000)
-        assert time.monotonic() - began < 4, "two seconds, and two for a busy machine"
+        expect(page.locator(LINES)).to_have_count(2)  # how soon is asked where alerts come from a file
         page.locator(LINES).first.click()
         expect(page.get_by_text("a topic does not tell which row")).to_be_visible()
     with served("--alerts", kafka.uri("nothing-there")) as url, looking(browser, url) as page:
