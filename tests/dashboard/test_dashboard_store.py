@@ -92,6 +92,10 @@ def test_alerts_of_another_process_appear_and_open_what_was_closed(browser: Brow
     with served("--store", uri, "--pipeline", tmp_path / "p.yaml") as url, looking(browser, url) as page:
         page.locator(LINES).first.click()
         fill(page, "Your name", "ana")
+        act(page, "Resolve")
+        expect(page.get_by_text("State: resolved, by ana")).to_be_visible()
+        act(page, "Reopen")
+        expect(page.get_by_text("State: open, by ana")).to_be_visible()
         act(page, "Close")
         expect(page.get_by_text("State: closed, by ana")).to_be_visible()
         act(page, "All incidents")
@@ -99,6 +103,13 @@ def test_alerts_of_another_process_appear_and_open_what_was_closed(browser: Brow
         alerts(tmp_path, *quiet("ACME"), row("ACME", 11, 9000), *quiet("BOLT"), row("BOLT", 12, 700), name="more")
         expect(page.locator(LINES)).to_have_count(2)
         expect(page.locator(f"{LINES} > .state").first).to_have_text("open again")
+        # BOLT may wait for a while.
+        page.locator(LINES).filter(has_text="BOLT").click()
+        act(page, "Snooze")
+        page.get_by_role("button", name="Snooze", exact=True).last.click()
+        expect(page.get_by_text(re.compile("snoozed until"))).to_be_visible()
+        act(page, "All incidents")
+        expect(page.locator(LINES)).to_have_count(1)
 
 
 def test_the_store_goes_and_comes_back(browser: Browser, tmp_path: Path) -> None:

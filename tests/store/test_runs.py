@@ -189,6 +189,42 @@ def test_prune_removes_what_is_old_and_nothing_else(here: Path, store: str, offb
     assert "--older-than" in offbeat.refused("store", "prune", store)
 
 
+def test_prune_keeps_what_somebody_worked_on(here: Path, store: str, offbeat: Command) -> None:
+    """Each alert is an incident, an hour apart. One was acknowledged, one labelled, one commented; a mute is no work on an incident."""
+    csv(here / "a.csv", *[row for number in range(1, 11) for row in day(number, 0, 2, 3)])
+    assert offbeat("run", "p.yaml", "a.csv", "--alerts", store).code == 0
+    on, by = ("incidents", store), ("--pipeline", "p.yaml", "--who", "ana")
+
+    def listed() -> dict[str, dict[str, Any]]:
+        lines = offbeat(*on, "list", "--state", "all", *by, "--json").out.splitlines()
+        return {one["episode"]["start"][5:13]: one for one in map(json.loads, lines)}
+
+    before = listed()
+    assert len(before) == 20
+    for at, *words in (("01-02T01", "ack"), ("01-03T02", "comment", "--why", "seen"), ("01-09T01", "ack")):
+        assert offbeat(*on, words[0], before[at]["incident_id"], *words[1:], *by).code == 0
+    assert offbeat("label", before["01-04T01"]["incident_id"], "false", "--store", store, *by).code == 0
+    worked_on = ["01-02T01", "01-03T02", "01-04T01"]
+    done = offbeat("store", "prune", store, "--before", "2024-01-09", "--dry-run")
+    assert done.out.startswith("13 of 20 alerts are before 2024-01-09")
+    assert offbeat("store", "prune", store, "--before", "2024-01-09").code == 0
+    left = [*worked_on, "01-09T01", "01-09T02", "01-10T01", "01-10T02"]
+    assert times(store) == left
+    after = listed()
+    assert sorted(after) == left
+    for at in left:
+        wanted = before[at] | _done(at)
+        assert all(after[at][part] == wanted[part] for part in ("incident_id", "state", "label")), at
+    # The same rows once more bring back what was pruned, and what was done stays.
+    assert offbeat("run", "p.yaml", "a.csv", "--alerts", store).code == 0
+    assert len(listed()) == 20
+    assert listed()["01-02T01"]["state"] == "acknowledged"
+
+
+def _done(at: str) -> dict[str, str]:
+    return {"01-02T01": {"state": "acknowledged"}, "01-09T01": {"state": "acknowledged"}, "01-04T01": {"label": "false"}}.get(at, {})
+
+
 @pytest.mark.heavy
 def test_explain_finds_alert_and_row_in_the_store(store: str, tmp_path: Path, offbeat: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
