@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,10 +103,14 @@ def check(request: Request) -> None:
         )
 
 
-def check_payload(payload: str, schemas: tuple[str, ...], registry: str | None) -> None:
+PAYLOADS = ("json", "avro", "arrow")
+"""Formats of records that are read and written."""
+
+
+def check_payload(payload: str, schemas: tuple[str, ...], registry: str | None, known: Sequence[str] = PAYLOADS) -> None:
     """Raise UserError for a format of records that we do not have, or one without what it needs."""
-    if payload not in {"json", "avro", "arrow"}:
-        raise UserError(f"--format {payload}: expected json, avro or arrow")
+    if payload not in known:
+        raise UserError(f"--format {payload}: expected {', '.join(known[:-1])} or {known[-1]}")
     if payload != "avro" and (schemas or registry is not None):
         raise UserError("--schema and --registry are for --format avro")
 
@@ -137,7 +142,7 @@ def _check_spark(request: Request) -> None:
 
 
 def _check_kafka(request: Request) -> None:
-    check_payload(request.kafka.payload, request.kafka.schemas, request.kafka.registry)
+    check_payload(request.kafka.payload, request.kafka.schemas, request.kafka.registry, (*PAYLOADS, "dbn"))
     if len(request.sources) > 1:
         raise UserError(f"a worker reads one topic: {KAFKA}HOST:PORT/TOPIC stands alone as the source")
     if request.tables:

@@ -169,7 +169,7 @@ def run(
         ),
     ] = None,
     payload: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="What records are: json, avro or arrow.", rich_help_panel=_KAFKA)
+        str, typer.Option("--format", metavar="FORMAT", help="What records are: json, avro, arrow or dbn.", rich_help_panel=_KAFKA)
     ] = "json",
     schemas: Annotated[
         list[str] | None,

@@ -42,7 +42,7 @@ class Job:
     dead_letters: str | None = None
     """Topic for rows that are quarantined or late."""
     payload: str = "json"
-    """What records are: `json`, `avro`, `arrow`."""
+    """What records are: `json`, `avro`, `arrow`, `dbn`."""
     schemas: Schemas | None = None
     """Of Avro."""
     begin: Beginning = EARLIEST

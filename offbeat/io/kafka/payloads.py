@@ -24,6 +24,7 @@ from offbeat.spec.duration import instant_ns
 
 if TYPE_CHECKING:
     from offbeat.io.kafka.avro import AvroReader
+    from offbeat.io.kafka.dbn_rows import DbnRows
     from offbeat.io.kafka.schemas import Schemas
 
 _TYPE = FAULTS.index("type")
@@ -107,7 +108,7 @@ class Records:
 
 
 class Payloads:
-    """Reads the values of messages as rows of one source. payload: `json`, `avro` or `arrow`. schemas: of Avro."""
+    """Reads the values of messages as rows of one source. payload: `json`, `avro`, `arrow` or `dbn`. schemas: of Avro."""
 
     def __init__(self, plan: SourcePlan, payload: str = "json", schemas: Schemas | None = None) -> None:
         self._decoder = Decoder(plan)
@@ -119,12 +120,20 @@ class Payloads:
             self._reader = AvroReader(schemas, epoch=epoch)
         elif payload == "arrow":
             self._reader = ArrowReader(epoch=epoch)
+        self._dbn: DbnRows | None = None
+        if payload == "dbn":
+            from offbeat.io.kafka.dbn_rows import DbnRows  # noqa: PLC0415 - likewise
+
+            self._dbn = DbnRows()
 
     def read(self, by_partition: dict[int, list[Message]]) -> list[Records]:
         """The records of a poll, by partition in the order of their offsets."""
         flat = [message for messages in by_partition.values() for message in messages]
         values = [message.value() for message in flat]
-        texts = JsonTexts.of(values).unframed() if self._reader is None else self._reader.read(values)
+        if self._dbn is not None:
+            texts = self._dbn.read(values, [message.key() for message in flat])
+        else:
+            texts = JsonTexts.of(values).unframed() if self._reader is None else self._reader.read(values)
         parsed = self._decoder.decode(texts.data, texts.begins, texts.ends)
         if texts.why:
             _give_reasons(parsed, texts.why)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 import databento_dbn
 import numpy as np
@@ -78,7 +79,7 @@ class DbnReader:
             self._symbols = read_symbology(beside)
         self._kind = _KINDS[schema]
         self._sent = bool(metadata.ts_out)
-        self._record = np.dtype([*_FIELDS, *(_LEVEL if self._kind else []), *(_SENT if self._sent else [])])
+        self._record = _record(self._kind, sent=self._sent)
         self.layout = lay_out(file.path, TRADE_FIELDS, plan)
         self._plan = replace(counted_prices(file.path, plan), time=replace(plan.time, format="ns"))
         self._names = tuple(TRADE_FIELDS[i] for i in self.layout.wanted)
@@ -159,7 +160,8 @@ class DbnReader:
                     trades = []
                 symbols.learn(self._message(record))
             elif kind not in _NO_ROWS:
-                raise UserError(f"{self._file.path}: holds records that are not trades ({_kind(kind)}, byte {at + here}); save only trades")
+                what = kind_of(kind)
+                raise UserError(f"{self._file.path}: holds records that are not trades ({what}, byte {at + here}); save only trades")
             here += length
         yield self._joined(trades), here
 
@@ -180,8 +182,25 @@ class DbnReader:
 
     def _parse(self, records: Records, symbols: Symbols, mark: int, done: int) -> Parsed:
         parsed = parse_table(self._shown(records, symbols), self.layout, self._plan, mark, done)
-        parsed.raw = partial(_as_json, records, symbols)
+        parsed.raw = partial(records_as_json, records, symbols)
         return parsed
+
+
+def _record(kind: int, *, sent: bool) -> np.dtype[np.void]:
+    return np.dtype([*_FIELDS, *(_LEVEL if kind else []), *(_SENT if sent else [])])
+
+
+def record_types() -> dict[tuple[int, int], np.dtype[np.void]]:
+    """By type and size in bytes: the forms that a record of a trade has."""
+    forms = [(kind, _record(kind, sent=sent)) for kind in set(_KINDS.values()) for sent in (False, True)]
+    return {(kind, form.itemsize): form for kind, form in forms}
+
+
+class Named(Protocol):
+    """What says which symbols numbers stand for."""
+
+    def names(self, numbers: npt.NDArray[np.uint32], received: npt.NDArray[np.uint64]) -> pl.Series:
+        """(n,) symbols of numbers in records received at these ns UTC; null where nobody knows."""
 
 
 def _exactly(stream: ByteStream, size: int) -> bytes:
@@ -192,14 +211,15 @@ def _exactly(stream: ByteStream, size: int) -> bytes:
     return parts
 
 
-def _kind(number: int) -> str:
+def kind_of(number: int) -> str:
+    """What records of a type are called."""
     try:
         return str(databento_dbn.RType.from_int(number).name).lower().replace("_", "-")
     except (ValueError, databento_dbn.DBNError):
         return f"type {number}"
 
 
-def _frame(records: Records, names: tuple[str, ...], symbols: Symbols) -> pl.DataFrame:
+def _frame(records: Records, names: tuple[str, ...], symbols: Named) -> pl.DataFrame:
     """Fields of n records as columns: numbers as they are counted in the file, letters and symbols as texts."""
     columns: list[pl.Series] = []
     for name in names:
@@ -212,7 +232,7 @@ def _frame(records: Records, names: tuple[str, ...], symbols: Symbols) -> pl.Dat
     return pl.DataFrame(columns)
 
 
-def _as_json(records: Records, symbols: Symbols, rows: npt.NDArray[np.intp]) -> list[str]:
+def records_as_json(records: Records, symbols: Named, rows: npt.NDArray[np.intp]) -> list[str]:
     """All fields of these rows, spelt so that they can be read again as JSON lines."""
     chosen = records[rows]
     frame = _frame(chosen, TRADE_FIELDS, symbols)
