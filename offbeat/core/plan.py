@@ -314,6 +314,10 @@ class ModelPlan:
     """0 where `limit` is given."""
     limit: float | None
     """A fixed threshold on the raw score."""
+    learn: Literal["all", "unflagged", "once"] = "all"
+    """Which rows are learned: all; those that are not flagged; those before the first training."""
+    patience: int = 0
+    """unflagged: after so many flagged rows in a row the next ones are learned all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ def method_of(plan: PopulationPlan) -> Method:
 def _trained(plan: ModelPlan, around: Surroundings) -> Detector:
     turns = _turns(plan)
     if turns not in around.shared:
-        around.shared[turns] = SharedTraining(plan, around.raw)
+        # Of rows that are not all learned it is not their numbers alone that say which they are.
+        around.shared[turns] = SharedTraining(plan, around.raw if plan.learn == "all" else None)
     same = [other for other in around.view.detectors if isinstance(other, ModelPlan) and _turns(other) == turns]
     # The first by name, as the order in which detectors stand decides nothing of a state.
     return Trained(plan, around.shared[turns], around.seed, keeps_rows=plan.name == min(other.name for other in same))
@@ -87,7 +88,8 @@ def _extension(plan: ExtensionPlan, _: Surroundings) -> Detector:
 
 
 def _turns(plan: ModelPlan) -> tuple[object, ...]:
-    return plan.inputs, plan.train_on, plan.retrain_every, plan.train_min
+    own = plan.name if plan.learn == "unflagged" else ""
+    return plan.inputs, plan.train_on, plan.retrain_every, plan.train_min, plan.learn, own
 
 
 _MAKERS: Mapping[type[DetectorPlan], Callable[[Any, Surroundings], Detector]] = {

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import walk_packages
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -20,6 +20,7 @@ import offbeat.detectors
 from offbeat.core.plan import DetectorPlan, ModelPlan, RulePlan
 from offbeat.detectors.former_names import FormerName, warn
 
+_PATIENCE = 500
 MOST_FEATURES = 255
 """The trees number the columns they split in one byte."""
 
@@ -152,6 +153,11 @@ class DetectorSpec(Settings):
         raise NotImplementedError
 
 
+def _not_all(value: Any) -> Any:
+    """`all` is the same as nothing given, also in hashes."""
+    return None if value == "all" else value
+
+
 class ModelSpec(DetectorSpec):
     """Settings that all trained detectors share."""
 
@@ -171,8 +177,24 @@ class ModelSpec(DetectorSpec):
     )
     limit: float | None = Field(default=None, gt=0, description="A fixed threshold on the raw score, instead of `contamination`.")
 
+    learn: Annotated[Literal["all", "unflagged", "once"] | None, BeforeValidator(_not_all)] = Field(
+        default=None,
+        description="Which rows are learned. `all` (default); `unflagged`: not those that the detector flags, so that what is odd for long "
+        "does not become usual; `once`: only those of the first training, and there is no other.",
+        examples=["unflagged"],
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="For `learn: unflagged`: after so many flagged rows of a key without any other between them the next ones are learned "
+        "all the same, so that a new level becomes usual. Default: 500.",
+        examples=[200],
+    )
+
     @model_validator(mode="after")
     def _either(self) -> Self:
+        if self.patience is not None and self.learn != "unflagged":
+            raise ValueError("`patience` belongs to `learn: unflagged`")
         if self.limit is not None and "contamination" in self.model_fields_set:
             raise ValueError("give either `contamination` or `limit`")
         if self.train_min > self.train_on:
@@ -189,7 +211,17 @@ class ModelSpec(DetectorSpec):
 
     def training(self) -> dict[str, Any]:
         """Settings that kept state depends on [S24]."""
-        return {**self.settings(), "train_on": self.train_on, "retrain_every": self.retrain_every, "train_min": self.train_min}
+        learned = {} if self.learn is None else {"learn": self.learn, "patience": self._patience()}
+        return {
+            **self.settings(),
+            "train_on": self.train_on,
+            "retrain_every": self.retrain_every,
+            "train_min": self.train_min,
+            **learned,
+        }
+
+    def _patience(self) -> int:
+        return (self.patience or _PATIENCE) if self.learn == "unflagged" else 0
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
@@ -213,6 +245,8 @@ class ModelSpec(DetectorSpec):
             train_min=self.train_min,
             contamination=0.0 if self.limit is not None else self.contamination,
             limit=self.limit,
+            learn=self.learn or "all",
+            patience=self._patience(),
         )
 
 

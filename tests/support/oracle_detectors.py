@@ -265,7 +265,7 @@ class Life:
         self.detector, self.seed, self.key = detector, seed, key
         self.model = detector.fit(len(detector.features))
         self.rows: list[list[float]] = []
-        self.count = self.number = 0
+        self.count = self.number = self.flagged = 0
         self.live: list[float] = []
         self.threshold: Num = None
         self.constant: dict[int, tuple[float, float, float]] = {}
@@ -361,10 +361,16 @@ class Life:
         if len(kept) < len(row):
             return
         d = self.detector
+        self.flagged = self.flagged + 1 if said.voted else 0
+        passed_over = 0 < self.flagged <= d.patience
         if said.raw is not None and said.live:
-            self.live = [*self.live, said.raw][-LIVE:]
-        self.rows, self.times = [*self.rows, kept][-d.train_on :], [*self.times, time_ns][-d.train_on :]
+            score = self.threshold if passed_over and self.threshold is not None else said.raw
+            self.live = [*self.live, score][-LIVE:]
         self.count += 1
+        if d.once and self.number:
+            return
+        if not passed_over:
+            self.rows, self.times = [*self.rows, kept][-d.train_on :], [*self.times, time_ns][-d.train_on :]
         if self.count < d.train_min or (self.count + key_hash(self.key)) % d.retrain_every:
             return
         self.number += 1

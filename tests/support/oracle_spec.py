@@ -113,6 +113,10 @@ class Model:
     train_min: int
     contamination: Fraction | None = None
     limit: float | None = None
+    once: bool = False
+    """Only the rows of the first training are learned."""
+    patience: int = 0
+    """Above 0: flagged rows are learned only after so many in a row."""
 
 
 @dataclass(frozen=True)

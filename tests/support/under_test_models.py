@@ -67,8 +67,11 @@ views:
       zscore: {type: zscore, over: 3 rows, min_values: 2, limits: {x: 1}}
       record: {type: record, features: [x, move], warm_up: 3, limit: 0.1, leak: 0.02}
       spaces:
-        {type: half_space_trees, trees: 3, depth: 4, features: [x, n],
+        {type: half_space_trees, trees: 3, depth: 4, features: [x, n], learn: unflagged, patience: 2,
          train_on: 10, retrain_every: 4, train_min: 5, contamination: 0.25}
+      settled:
+        {type: isolation_forest, trees: 2, sample: 5, features: [x],
+         train_on: 10, retrain_every: 4, train_min: 5, contamination: 0.25, learn: once}
     cooldown: 3 rows
   bins:
     rollup:
@@ -153,7 +156,18 @@ views:
                     ),
                     zscore("zscore", {"x": (col("x"), 1.0)}, 2, rows=3),
                     Records("record", {"x": col("x"), "move": col("move")}, 3, 0.1, 0.02),
-                    Model("spaces", "half_space_trees", {"x": col("x"), "n": col("n")}, half_spaces(3, 4), 10, 4, 5, Fraction(1, 4)),
+                    Model(
+                        "spaces",
+                        "half_space_trees",
+                        {"x": col("x"), "n": col("n")},
+                        half_spaces(3, 4),
+                        10,
+                        4,
+                        5,
+                        Fraction(1, 4),
+                        patience=2,
+                    ),
+                    Model("settled", "isolation_forest", {"x": col("x")}, forest(2, 5), 10, 4, 5, Fraction(1, 4), once=True),
                 ),
                 cooldown_rows=3,
             ),

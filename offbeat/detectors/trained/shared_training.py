@@ -149,7 +149,8 @@ class SharedTraining:
         """raw: from which rows can be made again, so that they need not be kept or saved."""
         self._plan = plan
         self._raw = raw
-        self.kept = TrainingRows(len(plan.inputs), plan.train_on, plan.retrain_every, plan.train_min, lent=raw is not None)
+        turns, once = (plan.train_on, plan.retrain_every, plan.train_min), plan.learn == "once"
+        self.kept = TrainingRows(len(plan.inputs), *turns, lent=raw is not None, once=once)
         self._most_at_hand = max(AT_HAND // self.kept.stretch_bytes, 1)
         self._at_hand: dict[int, None] = {}
         """Slots whose rows are in memory although they can be made again, the one that was trained last at the end."""
@@ -168,6 +169,8 @@ class SharedTraining:
         """The batch that `cuts` was last asked of, and what it gave."""
         self._left: tuple[DetectorInput, FeatureRows] | None = None
         """The batch whose rows are not taken up."""
+        self.learned: Bools | None = None
+        """(c,) which of its complete rows are learned; None: all."""
         self._due: I32 = np.zeros(0, np.int32)
         """Slots that are being trained."""
         self._twins: Twins | None = None
@@ -210,11 +213,12 @@ class SharedTraining:
         if self._left is None:
             return
         batch, rows = self._left
+        learned, self.learned = self.learned, None
         self._left = self._asked = None
         numbers, times = batch.numbers if self._raw is None else self._raw.keep(batch), batch.time_ns
         if not rows.all_complete:
             numbers, times = numbers[rows.complete], times[rows.complete]
-        for slots in self.rows_at_hand(self.kept.append(rows.slots, rows.rows, numbers, times)):
+        for slots in self.rows_at_hand(self.kept.append(rows.slots, rows.rows, numbers, times, learned)):
             self.kept.begin(slots)
             self._due, self._twins = slots, None
             for train in self._trainers:

@@ -74,6 +74,15 @@ def _over_constants(beside: U8, values: F64, voted: Bools) -> None:
             voted[i] = changed
 
 
+@compiled
+def _hold_out(slots: I32, voted: Bools, runs: I64, patience: int, learned: Bools) -> None:
+    """Which of the complete rows are learned: not those that are flagged, unless more than `patience` of the key were in a row."""
+    for i in range(len(slots)):
+        s = slots[i]
+        runs[s] = runs[s] + 1 if voted[i] else 0
+        learned[i] = not voted[i] or runs[s] > patience
+
+
 class Trained(Detector):
     """A detector with a model for each key of a shard, and the threshold that its live scores make."""
 
@@ -84,6 +93,10 @@ class Trained(Detector):
         self._seed, self._hash = pipeline_seed, key_hash(plan.name)
         self._model, self._thresholds = model_of(plan), Thresholds(plan.contamination, plan.limit)
         self._constants = None if self._model.tolerance is None else Constants(len(plan.inputs), self._model.tolerance)
+        self._patience = plan.patience
+        """0: all rows are learned, be they flagged or not."""
+        self._runs: I64 = np.zeros(0, np.int64)
+        """By slot: flagged rows since the last other one."""
         self._known = 0
         shared.join(self._train)
         self._live: tuple[I32, F64] | None = None
@@ -117,10 +130,23 @@ class Trained(Detector):
         if beside is not None:
             said[rows.complete] = beside
             _over_constants(said, values, voted)
+        if self._patience:
+            self._live = rows.slots, self._unflagged(rows.slots, found, voted[rows.complete])
         self._verdicts = Verdicts(values[_SCORE], voted, values[_EXCEEDANCE], np.empty((0, n)))
         self._judged = batch.slots, rows, values[_RAW], values[_LIMIT], version
         self._beside = said
         return self._verdicts
+
+    def _unflagged(self, slots: I32, found: F64, voted: Bools) -> F64:
+        """Say which complete rows are learned; live scores, of which those that are not count as the threshold that they exceed."""
+        learned = np.empty(len(slots), np.bool_)
+        self._runs = grown_rows(self._runs, self._known)
+        _hold_out(slots, voted, self._runs, self._patience, learned)
+        self._shared.learned = learned
+        out = found.copy()
+        held = ~learned & ~np.isnan(found)
+        out[held] = self._thresholds.of(slots[held])
+        return out
 
     def _catch_up(self, slots: int) -> None:
         """Take in the scores of the last batch."""
@@ -234,6 +260,9 @@ class Trained(Detector):
         self._catch_up(int(slots.max(initial=-1)) + 1)
         rows = prefixed("rows", self._shared.snapshot(slots)) if self._keeps_rows else {}
         own = rows | prefixed("model", self._model.snapshot(slots)) | prefixed("scores", self._thresholds.snapshot(slots))
+        if self._patience:
+            self._runs = grown_rows(self._runs, self._known)
+            own["runs"] = self._runs[slots]
         return own if self._constants is None else own | prefixed("constants", self._constants.snapshot(slots))
 
     def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
@@ -243,6 +272,8 @@ class Trained(Detector):
         self._catch_up(len(names))
         self._model.restore(under("model", arrays))
         self._thresholds.restore(under("scores", arrays))
+        if self._patience:
+            self._runs = arrays["runs"].copy()
         if self._constants is not None:
             self._constants.restore(under("constants", arrays), len(names))
         if self._model.refits:

@@ -21,7 +21,7 @@ rows in all, trainings, the first row's number in its key, and the times of the 
 
 @compiled
 def _cuts(
-    slots: I32, complete: Bools, records: I64, phases: I64, every: int, least: int, rows_here: I32, cuts_here: I32, cuts: I32
+    slots: I32, complete: Bools, records: I64, phases: I64, every: int, least: int, once: bool, rows_here: I32, cuts_here: I32, cuts: I32
 ) -> None:
     """cuts[i] = how many trainings of its key come between the first row and row i; nothing is noted. `rows_here`, `cuts_here`: zeros."""
     for i in range(len(slots)):
@@ -30,7 +30,8 @@ def _cuts(
         if complete[i]:
             rows_here[s] += 1
             seen = records[s, SEEN] + rows_here[s]
-            if seen >= least and (seen + phases[s]) % every == 0:
+            done = once and (records[s, TRAINING] > 0 or cuts_here[s] > 0)
+            if seen >= least and (seen + phases[s]) % every == 0 and not done:
                 cuts_here[s] += 1
     for i in range(len(slots)):
         rows_here[slots[i]] = 0
@@ -38,17 +39,25 @@ def _cuts(
 
 
 @compiled
-def _due(slots: I32, records: I64, phases: I64, every: int, least: int, out: I32) -> int:
+def _due(slots: I32, records: I64, phases: I64, every: int, least: int, once: bool, out: I32) -> int:
     """Slots whose last row calls for a training, of rows that were just kept, those of a slot side by side; returns how many."""
     found = 0
     for i in range(len(slots)):
         s = slots[i]
         if i + 1 == len(slots) or slots[i + 1] != s:
             seen = records[s, SEEN]
-            if seen >= least and (seen + phases[s]) % every == 0:
+            if seen >= least and (seen + phases[s]) % every == 0 and not (once and records[s, TRAINING] > 0):
                 out[found] = s
                 found += 1
     return found
+
+
+@compiled
+def _count(slots: I32, learned: Bools, records: I64) -> None:
+    """Count rows that are not learned."""
+    for i in range(len(slots)):
+        if not learned[i]:
+            records[slots[i], SEEN] += 1
 
 
 @compiled
@@ -134,8 +143,9 @@ def _without_stretch(slots: I32, records: I64, rows_here: I32, found: I32, count
 class TrainingRows:
     """The rows that models of all keys are trained on, over k features."""
 
-    def __init__(self, features: int, train_on: int, retrain_every: int, train_min: int, *, lent: bool) -> None:
-        """lent: rows can be made again, so that a key has a stretch only from `lend` to `take_back`."""
+    def __init__(self, features: int, train_on: int, retrain_every: int, train_min: int, *, lent: bool, once: bool = False) -> None:
+        """lent: rows can be made again, so that a key has a stretch only from `lend` to `take_back`. once: a key is trained once."""
+        self._once = once
         self.train_on, self._every, self._least = train_on, retrain_every, train_min
         self._most = train_on + retrain_every
         self._lent = lent
@@ -164,18 +174,26 @@ class TrainingRows:
     def cuts(self, slots: I32, complete: Bools) -> I32:
         """(n,) how many trainings of its key come before each of n rows that are yet to be kept, from the first of them on."""
         out = np.empty(len(slots), np.int32)
-        _cuts(slots, complete, self.records, self._phases, self._every, self._least, self._rows_here, self._cuts_here, out)
+        _cuts(slots, complete, self.records, self._phases, self._every, self._least, self._once, self._rows_here, self._cuts_here, out)
         return out
 
     def first_training(self, slot: int) -> int:
         """Complete rows after which the slot's key is trained for the first time."""
         return self._least + -(self._least + int(self._phases[slot])) % self._every
 
-    def append(self, slots: I32, x: F64, numbers: I64, time_ns: I64) -> I32:
+    def append(self, slots: I32, x: F64, numbers: I64, time_ns: I64, learned: Bools | None = None) -> I32:
         """Keep (n, k) complete rows; `numbers` (n,) are theirs among all rows of their keys, `time_ns` (n,) their times.
+
+        Of those not `learned` (n,) it is only counted that they were there; None: all are.
 
         Gives the slots that are to be trained now; no row but a slot's last one may call for that.
         """
+        every = slots
+        if self._once:
+            learned = self.records[slots, TRAINING] == 0
+        if learned is not None and not learned.all():
+            _count(slots, learned, self.records)
+            slots, x, numbers, time_ns = slots[learned], np.ascontiguousarray(x[learned]), numbers[learned], time_ns[learned]
         done = 0
         while (
             done := _append(
@@ -184,8 +202,8 @@ class TrainingRows:
             )
         ) < len(slots):  # fmt: skip
             self._grow_pool(int(self._used[0]) + 2 * self._most)
-        due = np.empty(len(slots), np.int32)
-        return due[: _due(slots, self.records, self._phases, self._every, self._least, due)]
+        due = np.empty(len(every), np.int32)
+        return due[: _due(every, self.records, self._phases, self._every, self._least, self._once, due)]
 
     def _grow_pool(self, elements: int) -> None:
         self.rows = grown_rows(self.rows, elements)
