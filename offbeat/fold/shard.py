@@ -90,6 +90,8 @@ class Shard:
         """Where keys are forgotten."""
         self.forgotten_ns = NULL_INT
         """Keys were forgotten as of this time."""
+        self._roomy = 2 * EVERY_ROWS
+        """Up to so many slots, of keys and of lives, it is not worth looking how many of them are in use."""
 
     def _gaps(self) -> Gaps | None:
         q = self.plan.quality
@@ -207,8 +209,11 @@ class Shard:
         """
         if self._lives is None:
             return None
-        present = int(np.count_nonzero(self.seen_ns() != NULL_INT))
-        if len(self.keys) + len(self._lives.keys) < 2 * (2 * present + EVERY_ROWS):
+        slots = len(self.keys) + len(self._lives.keys)
+        if slots < self._roomy:
+            return None
+        self._roomy = 2 * (2 * int(np.count_nonzero(self.seen_ns() != NULL_INT)) + EVERY_ROWS)
+        if slots < self._roomy:
             return None
         other = Shard(self.plan, linked=bool(self.links), early=self._early)
         other.restore(*self.state())
