@@ -32,7 +32,7 @@ fi
 cp /mnt/bucket/setup/kafka-authority.pem /opt/offbeat/kafka-authority.pem || true # a cluster may be there without Kafka
 # Compiles once what every job needs; workers find it beside the package.
 work=$(mktemp -d)
-/opt/offbeat/bin/offbeat generate cdr --days 30 --out "$work/calls" >/dev/null
+/opt/offbeat/bin/offbeat generate cdr --rows 200000 --days 30 --out "$work/calls" >/dev/null
 /opt/offbeat/bin/offbeat run cdr "$work/calls" >/dev/null
 rm -r "$work"
 

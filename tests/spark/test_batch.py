@@ -163,7 +163,7 @@ def test_a_table_without_a_column(spark: SparkSession, here: Path) -> None:
         (["--state", "s"], "--state is not for --engine spark"),
         (["--append"], "--append is not for --engine spark"),
         (["-"], "standard input cannot be read by a cluster"),
-        (["--alerts", "kafka://h:1/t"], "writes FILE.jsonl and FILE.parquet"),
+        (["--alerts", "kafka://h:1/t"], "writes FILE.jsonl, FILE.parquet and hive://"),
         (["--alerts", "source/a.csv.jsonl", "--quarantine", "source/b.csv"], "the quarantine is a Parquet file"),
     ],
 )
