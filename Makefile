@@ -90,6 +90,7 @@ bench: setup kafka-install spark-install
 	$(BIN)/python -m benchmarks.state_size
 	$(BIN)/python -m benchmarks.trades_speed
 	$(BIN)/python -m benchmarks.planted_trades
+	$(BIN)/python -m benchmarks.planted_ticks
 	$(BIN)/python -m benchmarks.nab
 	$(BIN)/python -m benchmarks.parity_adbench
 	$(BIN)/python -m benchmarks.parity_covariance

@@ -24,7 +24,7 @@ Examples:
 
 def lint(
     pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE", help="A YAML file or a shipped pipeline: bars, cdr, series, trades.", show_default=False)
+        str, typer.Argument(metavar="PIPELINE", help="A YAML file or a shipped one: bars, cdr, series, ticks, trades.", show_default=False)
     ],
     overrides: Annotated[
         list[str] | None,

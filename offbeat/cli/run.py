@@ -41,7 +41,7 @@ _SPARK = "Spark"
 
 def run(
     pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE", help="A YAML file or a shipped pipeline: bars, cdr, series, trades.", show_default=False)
+        str, typer.Argument(metavar="PIPELINE", help="A YAML file or a shipped one: bars, cdr, series, ticks, trades.", show_default=False)
     ],
     source: Annotated[
         list[str] | None,

@@ -174,7 +174,7 @@ class Aggregate:
     """sum_exact, mean_exact: the decimal column whose integers are summed where the argument is not null; '' for a truth value."""
 
 
-DECAYED = frozenset({"ewma", "ewstd", "ar"})
+DECAYED = frozenset({"ewma", "ewstd", "ar", "still"})
 """Aggregates of a key's whole past in which later rows count for more."""
 
 

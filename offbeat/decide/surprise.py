@@ -80,9 +80,9 @@ def _count(counts: npt.NDArray[np.int32], sums: I64, records: F64, s: int, d: in
 def _weigh(
     rows: I64, slots: I32, time_ns: I64, score: F64, exceedance: F64, budget: float, unit_s: float, unit_rows: float, warm_up: int,
     counts: npt.NDArray[np.int32], sums: I64, records: F64, last: I64, passed: F64,
-    once: F64, over: F64, voted: Bools, strength: F64, silent: Bools,
+    once: F64, over: F64, voted: Bools, strength: F64, totals: F64, silent: Bools,
 ) -> None:  # fmt: skip
-    """Weigh n rows of all keys, of each key in fold order; fills once, over, voted, strength (d, n) and silent (n,) at `rows`."""
+    """Weigh n rows of all keys, of each key in fold order; fills once, over, voted, strength (d, n), totals, silent (n,) at `rows`."""
     detectors = score.shape[0]
     for p in range(len(rows)):
         i = rows[p]
@@ -115,6 +115,7 @@ def _weigh(
             continue
         t = detectors
         silent[i] = sums[s, t, _SEEN] < warm_up
+        totals[i] = total
         r = max(_LEAST, min(_MOST, total))
         b = _bin(r)
         fires = False
@@ -151,6 +152,8 @@ class Surprise:
         """Seconds in the memory of the sums."""
         self._once: F64 = np.zeros((detectors, 0))
         self._over: F64 = np.zeros((detectors, 0))
+        self.totals: F64 = np.zeros(0)
+        """(n,) of the batch, the decades of all detectors together; NaN where none had a verdict."""
         self.silent: Bools = np.zeros(0, np.bool_)
         """(n,) of the batch, where too little is known of the key."""
         self.strength: F64 = np.zeros((detectors, 0))
@@ -160,7 +163,7 @@ class Surprise:
         """A batch of n rows comes, in one or several parts."""
         shape = (self._detectors, n)
         self._once, self._over, self.strength = np.full(shape, np.nan), np.ones(shape), np.zeros(shape)
-        self.silent = np.zeros(n, np.bool_)
+        self.totals, self.silent = np.full(n, np.nan), np.zeros(n, np.bool_)
 
     def weigh(self, rows: I64, keys: int, slots: I32, time_ns: I64, score: F64, exceedance: F64, voted: Bools) -> None:
         """Weigh the `rows` of a batch of n; score, exceedance (detectors, n). Sets `voted`: who surprises, in rows that are alerts."""
@@ -169,7 +172,7 @@ class Surprise:
             rows, slots, time_ns, score, exceedance,
             self._budget.alerts, self._budget.unit_ns / 1e9, float(self._budget.unit_rows), self._budget.warm_up,
             self._counts, self._sums, self._records, self._last, self._passed,
-            self._once, self._over, voted, self.strength, self.silent,
+            self._once, self._over, voted, self.strength, self.totals, self.silent,
         )  # fmt: skip
 
     def told(self, d: int, index: I64) -> tuple[str, ...]:

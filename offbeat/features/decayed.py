@@ -19,13 +19,15 @@ from offbeat.core.rings import grown_rows
 from offbeat.features.changes import changes
 from offbeat.features.windows import WindowRows
 
-_EWMA, _EWSTD, _AR = range(3)
-_KINDS = {"ewma": _EWMA, "ewstd": _EWSTD, "ar": _AR}
+_EWMA, _EWSTD, _AR, _STILL = range(4)
+_KINDS = {"ewma": _EWMA, "ewstd": _EWSTD, "ar": _AR, "still": _STILL}
 _COUNT, _MEAN, _SPREAD, _OF_MEANS = range(4)
 """Parts of a weighted mean: how many values there were, the mean, the mean square of the distances from it."""
 _SEEN, _JUDGED, _ERROR, _POWER, _VALUES = range(5)
 """Parts of an autoregression of order p: how many values there were, how many forecasts were held against a value, their mean absolute
 error, the mean power of what they were made of; then the last p values, the newest first, and p weights."""
+_SAME, _VALUE, _OF_STILL = range(3)
+"""Parts of a value that may stand still: how many values in a row are equal to the last one, itself among them, and that one."""
 _RATE, _LEAST_SHARE, _MOST = 0.02, 0.01, 3.0
 """Normalised least mean squares: the step; the least share of a new row in the running means; an error that is more than so many mean ones
 counts as so many, so that the odd rows that one looks for do not spoil the weights."""
@@ -116,16 +118,22 @@ def _update(state: F64, s: int, arguments: F64, i: int, parts: I64) -> None:
         x = arguments[parts[j, 1], i]
         if x != x:
             continue
+        at = parts[j, 3]
         if parts[j, 0] == _AR:
-            _follow(state, s, parts[j, 3], parts[j, 2], x)
+            _follow(state, s, at, parts[j, 2], x)
+        elif parts[j, 0] == _STILL:
+            state[s, at + _SAME] = state[s, at + _SAME] + 1.0 if state[s, at + _VALUE] == x else 1.0
+            state[s, at + _VALUE] = x
         else:
-            _take(state, s, parts[j, 3], x, float(parts[j, 2]))
+            _take(state, s, at, x, float(parts[j, 2]))
 
 
 @compiled
 def _read(state: F64, s: int, kind: int, at: int, rows: int) -> float:
     if kind == _AR:
         value = _forecast(state, s, at, rows)
+    elif kind == _STILL:
+        value = state[s, at + _SAME] - 1.0 if state[s, at + _SAME] >= 1.0 else math.nan
     elif kind == _EWSTD:
         value = math.sqrt(state[s, at + _SPREAD]) if state[s, at + _COUNT] >= 2.0 else math.nan
     else:
@@ -175,10 +183,10 @@ class DecayedFold:
         width, read = 0, []
         for aggregate in plan.aggregates:
             kind = _KINDS[aggregate.function]
-            part = (_AR if kind == _AR else _EWMA, aggregate.argument, aggregate.rows)
+            part = (_EWMA if kind == _EWSTD else kind, aggregate.argument, aggregate.rows)
             if part not in parts:
                 parts[part] = width
-                width += _VALUES + 2 * aggregate.rows if kind == _AR else _OF_MEANS
+                width += _VALUES + 2 * aggregate.rows if kind == _AR else _OF_STILL if kind == _STILL else _OF_MEANS
             read.append((kind, parts[part], aggregate.rows))
         self._parts = np.array([(*part, at) for part, at in parts.items()], np.int64).reshape(-1, 4)
         self._read = np.array(read, np.int64).reshape(-1, 3)

@@ -88,13 +88,11 @@ class DetectorSet:
         return self._vote.decide(score, voted, exceedance, before, weighed)
 
     def vote_score(self) -> F64 | None:
-        """(n,) by how much each row of the last batch surprises, as a calibrated score; None where votes are counted."""
+        """(n,) by how much each row of the last batch surprises, from 0 to 1; None where votes are counted."""
         if self._surprise is None:
             return None
-        r = self._surprise.strength.max(axis=0, initial=0.0)
-        found: F64 = r / (1.0 + r)
-        found[self._surprise.silent | np.isnan(self.score).all(axis=0)] = np.nan
-        return found
+        totals = self._surprise.totals
+        return np.where(self._surprise.silent, np.nan, totals / (1.0 + totals))
 
     def _judge_in_rounds(self, rounds: Rounds, batch: DetectorInput, before: Bools, score: F64, voted: Bools, exceedance: F64) -> None:
         """Let detectors whose models change judge round by round, and explain what is reported before they do."""

@@ -98,7 +98,7 @@ class BatchResult:
     verdicts: Sequence[Verdicts]
     decisions: Decisions
     vote_score: F64 | None
-    """(n,) calibrated score of a vote by surprise; None where votes are counted."""
+    """(n,) score of a vote by surprise; None where votes are counted."""
 
 
 Window = WindowFold | ExpandingFold | DecayedFold

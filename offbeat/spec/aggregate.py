@@ -153,7 +153,7 @@ class _AggregateCompiler(Compiler):
         if name == "share" and value.type != "truth":
             return self.wrong(f"share() needs a condition, but `{canonical(argument)}` is a number")
         if name in DECAYED:
-            return self._decayed(name, node.args[1], place)
+            return self._decayed(name, node.args[1], place) if spec.arguments > 1 else self._read(Aggregate(name, place))
         if self.past:
             return self._grown(name, argument, value, place)
         if name in {"sum", "mean"}:

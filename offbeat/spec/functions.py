@@ -78,6 +78,10 @@ AGGREGATES: dict[str, Aggregated] = {
         "ar", 2, False, False, "ar(x, p)",
         "in a window `over: all`: x as the key's last p values foretell it, by an autoregression that learns with every row",
     ),
+    "still": Aggregated(
+        "still", 1, False, False, "still(x)",
+        "in a window `over: all`: how many values before the last one are equal to it; 0 where it has just changed"
+    ),
     "span": Aggregated("span", 0, False, False, "span()", "seconds from the oldest to the newest row"),
     "rate": Aggregated("rate", 0, False, False, "rate()", "(count - 1) / span(); null when span is 0"),
 }

@@ -47,6 +47,8 @@ from offbeat.spec.values import (
 
 DEFAULT_LEVELS = {"critical": 0.8, "high": 0.6, "medium": 0.4}
 LOWEST_LEVEL = "low"
+DEFAULT_BUDGET, DEFAULT_WARM_UP = "1 per day", 500
+"""Of votes by surprise."""
 
 
 def _by_type(_source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -382,23 +384,26 @@ class VoteSpec(Settings):
         "one says is for this key is added up, in powers of ten, and what surprises most becomes an alert, as often as `budget` has it.",
         examples=["surprise"],
     )
-    budget: Budget = Field(
-        default="1 per day",
-        description="For `by: surprise`: how many alerts of a key are wanted, in the long run and if nothing happens.",
+    budget: Budget | None = Field(
+        default=None,
+        description="For `by: surprise`: how many alerts of a key are wanted, in the long run and if nothing happens. Default: "
+        f"{DEFAULT_BUDGET}.",
         examples=["1 per day", "5 per week", "10 per 10000 rows"],
     )
-    warm_up: int = Field(
-        default=500,
+    warm_up: int | None = Field(
+        default=None,
         ge=1,
-        description="For `by: surprise`: how many verdicts of a detector, and rows of a key, come before the first that can be rare.",
+        description="For `by: surprise`: how many verdicts of a detector, and rows of a key, come before the first that can be rare. "
+        f"Default: {DEFAULT_WARM_UP}.",
+        examples=[200],
     )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if self.by == "surprise" and "quorum" in self.model_fields_set:
+        if self.by == "surprise" and self.quorum != 1:
             raise ValueError("`quorum` counts votes; with `by: surprise` nothing is counted: leave it out")
         for name in ("budget", "warm_up"):
-            if self.by == "votes" and name in self.model_fields_set:
+            if self.by == "votes" and getattr(self, name) is not None:
                 raise ValueError(f"`{name}` belongs to `by: surprise`")
         return self
 

@@ -14,7 +14,7 @@ from offbeat.spec.rising import not_negative
 from offbeat.spec.sql import Node
 
 _TRUTHS = frozenset({"=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "is null", "between", "in", "true", "false", "null"})
-_ALWAYS = frozenset({"abs", "sqrt", "count", "std", "var", "mad", "share", "span", "rate", "gap", "hour", "weekday"})
+_ALWAYS = frozenset({"abs", "sqrt", "count", "std", "var", "mad", "share", "span", "rate", "gap", "hour", "weekday", "ewstd", "still"})
 _AS_ALL = frozenset({"floor", "ceil", "sign", "asinh", "least", "coalesce", "sum", "mean", "min", "max", "first", "last", "median"})
 _AS_FIRST = frozenset({"nullif", "quantile"})
 

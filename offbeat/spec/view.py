@@ -16,7 +16,7 @@ from offbeat.spec.empty_windows import FILL, low_rules
 from offbeat.spec.expression import Codes, Named, Scope
 from offbeat.spec.functions import CLOCK
 from offbeat.spec.identity import former_name
-from offbeat.spec.models import RollupSpec, SourceSpec, ViewSpec, WindowSpec
+from offbeat.spec.models import DEFAULT_BUDGET, DEFAULT_WARM_UP, RollupSpec, SourceSpec, ViewSpec, WindowSpec
 from offbeat.spec.nearest import nearest
 from offbeat.spec.never_negative import Signs
 from offbeat.spec.problems import Problems
@@ -136,8 +136,9 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
             (*at, "vote", "quorum"),
             f"only absence detectors vote on a missing window; with {absences} of them, {spec.vote.quorum} votes can never be reached",
         )
-    surprise = spec.vote.by == "surprise"
-    if surprise:
+    budget = None
+    if spec.vote.by == "surprise":
+        budget = BudgetPlan(*alert_budget(spec.vote.budget or DEFAULT_BUDGET), spec.vote.warm_up or DEFAULT_WARM_UP)
         for found in plans:
             if isinstance(found, AbsencePlan):
                 problems.add((*at, "detectors", found.name), "an absence has no place in a vote `by: surprise`: put it into another view")
@@ -161,7 +162,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         levels=tuple(spec.severity.levels.items()),
         backgrounds=tuple(compiler.backgrounds),
         weights=weights,
-        budget=BudgetPlan(*alert_budget(spec.vote.budget), spec.vote.warm_up) if surprise else None,
+        budget=budget,
         cooldown_rows=cooldown_rows,
         cooldown_ns=cooldown_ns,
     )
@@ -172,7 +173,7 @@ def compile_view(name: str, spec: ViewSpec, given: Given) -> CompiledView | None
         former_name(spec.vote.former, "quorum"): spec.vote.quorum,
         "levels": [list(level) for level in view.levels],
         "weights": [[part.name, part.weight] for part in weights],
-        **({"surprise": [*alert_budget(spec.vote.budget), spec.vote.warm_up]} if surprise else {}),
+        **({} if budget is None else {"surprise": [budget.alerts, budget.unit_ns, budget.unit_rows, budget.warm_up]}),
         **({} if spec.cooldown is None else {"cooldown": [cooldown_ns, cooldown_rows]}),
     }
     return CompiledView(view, state, decides)
@@ -305,7 +306,7 @@ def _check_past(path: tuple[str, ...], plan: WindowPlan, problems: Problems) -> 
         problems.add(path, f"in a window `over: all` diff() and gap() are for {', '.join(f'{name}()' for name in sorted(DECAYED))}")
     if plan.decayed and any(aggregate.function not in DECAYED for aggregate in plan.aggregates):
         names = ", ".join(f"{name}()" for name in sorted(DECAYED))
-        problems.add(path, f"{names} need a window of their own: put other aggregates into a second one")
+        problems.add(path, f"{names} need a window of their own: put others into a second one")
     if plan.decayed and plan.lag_ns:
         problems.add((*path, "lag"), "`lag` is not for weighted means and forecasts: every row before counts at once")
     if plan.season_ns and not plan.decayed:

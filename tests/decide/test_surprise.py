@@ -13,6 +13,7 @@ from oracle_surprise import Budget, Surprised
 
 from offbeat.core.plan import BudgetPlan
 from offbeat.decide.surprise import Surprise
+from offbeat.spec.load import load_plan, load_text
 
 __all__ = ["offbeat"]
 PIPELINE = """
@@ -123,3 +124,12 @@ def test_another_budget_goes_on_with_the_state_and_another_limit_does_not(offbea
     assert offbeat("run", tmp_path / "a.yaml", rows, "--state", state).code == 0
     assert offbeat("run", tmp_path / "b.yaml", rows, "--state", state).code == 0
     assert "vote" in offbeat.refused("run", tmp_path / "c.yaml", rows, "--state", state)
+
+
+def test_a_pipeline_written_out_is_the_same() -> None:
+    """With all its defaults, as it is kept in a state and shown to engines."""
+    for vote in ("{by: surprise, budget: 3 per week}", "{by: surprise}", "{quorum: 2}"):
+        loaded = load_text(PIPELINE.replace("{by: surprise, budget: BUDGET}", vote), "p.yaml")
+        again = load_plan(loaded.spec.model_dump(mode="json", exclude_none=True))
+        assert again.plan_hash == loaded.plan.plan_hash
+        assert load_text(again.text, "p.yaml").plan.state_hash == loaded.plan.state_hash

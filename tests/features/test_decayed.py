@@ -59,6 +59,11 @@ def test_it_begins_as_the_plain_mean() -> None:
         assert rows[i]["s"] == pytest.approx(math.sqrt(math.fsum((x - mean) ** 2 for x in values[:i]) / i), rel=1e-12)
 
 
+def test_how_long_a_value_stands_still() -> None:
+    windows = {"w": {"over": "all", "current": True, "features": {"s": "still(x)"}}}
+    assert [row["s"] for row in told([1.0, 1.0, None, 1.0, 2.0, 2.0, 1.0], windows)] == [0.0, 1.0, 1.0, 2.0, 0.0, 1.0, 0.0]
+
+
 def test_what_is_not_finite_begins_anew() -> None:
     # The mean square of the distance between the second and the third value is not finite either.
     rows = told([1.7e308, -1.7e308, 1.0, 3.0], {"w": {"over": "all", "features": {"m": "ewma(x, 3)", "f": "ar(x, 2)"}}})

@@ -227,7 +227,7 @@ CASES = [
     # votes by surprise
     (
         "vote: {quorum: 1}",
-        "vote: {by: surprise, quorum: 1}",
+        "vote: {by: surprise, quorum: 2}",
         "p.yaml:21: views.tick.vote: `quorum` counts votes; with `by: surprise` nothing is counted: leave it out",
     ),
     ("vote: {quorum: 1}", "vote: {budget: 1 per day}", "p.yaml:21: views.tick.vote: `budget` belongs to `by: surprise`"),
@@ -265,12 +265,12 @@ CASES = [
     (
         "{over: 100 rows, min_rows: 10, features: {usual: mean(price)}}",
         "{over: all, features: {usual: 'ewma(price, 5) / count(*)'}}",
-        "p.yaml:18: views.tick.windows.recent: ar(), ewma(), ewstd() need a window of their own: put other aggregates into a second one",
+        "p.yaml:18: views.tick.windows.recent: ar(), ewma(), ewstd(), still() need a window of their own: put others into a second one",
     ),
     (
         "{over: 100 rows, min_rows: 10, features: {usual: mean(price)}}",
         "{over: all, features: {usual: count(diff(price))}}",
-        "p.yaml:18: views.tick.windows.recent: in a window `over: all` diff() and gap() are for ar(), ewma(), ewstd()",
+        "p.yaml:18: views.tick.windows.recent: in a window `over: all` diff() and gap() are for ar(), ewma(), ewstd(), still()",
     ),
     (
         "{over: 100 rows, min_rows: 10,",

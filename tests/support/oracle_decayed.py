@@ -29,11 +29,11 @@ def place_in_season(time_ns: int, season_ns: int, slot_ns: int, zone: str) -> in
 
 @dataclass(frozen=True)
 class Weighted:
-    """`ewma` and `ewstd` of about `rows` rows, or `ar` of order `rows`."""
+    """`ewma` and `ewstd` of about `rows` rows, `ar` of order `rows`, or `still`."""
 
     function: str
     argument: Callable[[Env], Num]
-    rows: int
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,20 @@ class _Autoregression:
 
 
 @dataclass
+class _Still:
+    value: Num = None
+    same: int = 0
+
+    def take(self, x: float) -> None:
+        self.same = self.same + 1 if x == self.value else 0
+        self.value = x
+
+
+def _part(each: Weighted) -> _Mean | _Autoregression | _Still:
+    return _Autoregression(each.rows) if each.function == "ar" else _Still() if each.function == "still" else _Mean()
+
+
+@dataclass
 class _Place:
     parts: dict[str, Any]
     n: int = 0
@@ -135,7 +149,7 @@ class DecayedWindow:
         number = place_in_season(time_ns, spec.season_ns, spec.slot_ns, spec.zone) if spec.season_ns else 0
         if number not in self.places:
             self.places[number] = _Place(
-                {name: _Autoregression(each.rows) if each.function == "ar" else _Mean() for name, each in spec.aggregates.items()}
+                {name: _part(each) for name, each in spec.aggregates.items()}
             )
         place = self.places[number]
         if spec.current:
@@ -161,7 +175,9 @@ class DecayedWindow:
                 part.take(float(x))
 
 
-def _value(each: Weighted, part: _Mean | _Autoregression) -> Num:
+def _value(each: Weighted, part: _Mean | _Autoregression | _Still) -> Num:
+    if isinstance(part, _Still):
+        return None if part.value is None else float(part.same)
     if isinstance(part, _Autoregression):
         return finite(part.forecast()) if len(part.values) == part.order else None
     if each.function == "ewstd":

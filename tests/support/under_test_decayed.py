@@ -61,7 +61,7 @@ views:
           step: ewma(abs(diff(x)), 4) + 0
           next_n: ar(n, 3)
           next_x: ar(x, 1)
-      with_it: {over: all, current: true, features: {now: "ewma(ln(n), 1)", after: "ar(x, 2)"}}
+      with_it: {over: all, current: true, features: {now: "ewma(ln(n), 1)", after: "ar(x, 2)", quiet: still(x)}}
       half_hour: {over: all, season: 7d, slot: 30m, features: {usual: "ewma(x, 3)", off: "ewstd(x, 3)"}}
       hours: {over: 3 rows, season: 1d, slot: 1h, min_rows: 1, features: {same_hour: mean(x), top_hour: max(hour())}}
     detectors:
@@ -111,8 +111,12 @@ views:
                     ),
                     Decayed(
                         "with_it",
-                        {"now": Weighted("ewma", lambda e: logarithm(e["n"]), 1), "after": Weighted("ar", col("x"), 2)},
-                        plain("now", "after"),
+                        {
+                            "now": Weighted("ewma", lambda e: logarithm(e["n"]), 1),
+                            "after": Weighted("ar", col("x"), 2),
+                            "quiet": Weighted("still", col("x")),
+                        },
+                        plain("now", "after", "quiet"),
                         current=True,
                     ),
                     Decayed(
