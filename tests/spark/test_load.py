@@ -1,14 +1,16 @@
-"""`offbeat load`: what stands in the topic is what a run over the files reads, each row once."""
+"""`offbeat load`: what stands in the topic is what a run over the files reads, each row once, also where it is killed in the middle."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from command import Command, finished, offbeat
+from command import Command, finished, offbeat, process
+from confluent_kafka import Consumer, TopicPartition
 from kafka_topics import Brokers
 
 __all__ = ["offbeat"]
@@ -69,3 +71,34 @@ def test_what_cannot_be_loaded(offbeat: Command, kafka: Brokers, tmp_path: Path)
     }
     for words, why in said.items():
         assert why in offbeat.refused(*words)
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("spark")  # it skips where there is none
+def test_killed_in_the_middle(kafka: Brokers, tmp_path: Path) -> None:
+    """The same load goes on; what workers of the dead one still send is fenced off."""
+    done = finished("generate", "bars", "--out", tmp_path / "source", "--symbols", 12, "--days", 30)
+    assert done.code == 0, done.err
+    wanted = _wanted(tmp_path / "source", "bars")
+    topic = kafka.topic(PARTITIONS, retention_ms="-1")
+    command = ["load", tmp_path / "source", kafka.uri(topic), "--engine", "spark", "--master", "local[2]", "--resume", topic]
+    with process(*command) as running:
+        until = time.monotonic() + 300
+        while _records(kafka, topic) < 12_000:
+            assert running.poll() is None, "it was to be killed in the middle"
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        running.kill()
+        running.communicate()
+    done = finished(*command)
+    assert done.code == 0, done.err
+    assert _in(kafka, topic, "bars") == wanted
+
+
+def _records(kafka: Brokers, topic: str) -> int:
+    """About how many records a topic has."""
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "counter", "log_level": 0})
+    try:
+        return sum(consumer.get_watermark_offsets(TopicPartition(topic, number), 30)[1] for number in range(PARTITIONS))
+    finally:
+        consumer.close()
