@@ -406,10 +406,11 @@ class Fold:
     def tidy(self) -> None:
         """A state was saved, and no chunk is under way: what it no longer names may go."""
         self._merge.tidy()
+        if self._merge.views and not self._remote:
+            return  # the merge counts windows by the slots of the shard: those that are not in use go at the next start
         for number, shard in self._shards.items():
             if (smaller := shard.compact()) is not None:
                 self._shards[number] = smaller
-                self._merge.forget(number)
 
     def _require_settled(self) -> None:
         if self._judging is not None:
