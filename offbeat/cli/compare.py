@@ -17,6 +17,8 @@ Examples:
   offbeat compare trades data/trades --detectors forest,vote --plot page.html
   # What each finds of the planted anomalies
   offbeat compare trades trades.csv --labels _trades_labels.parquet
+  # The scores of all rows, to be evaluated elsewhere
+  offbeat compare trades data/trades --scores scores.parquet
   # Two pipelines
   offbeat compare trades data --with mine.yaml
   # One pipeline, before and after a change
@@ -54,6 +56,10 @@ def compare(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Plot scores over time and agreement into this file.", show_default=False)
     ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.parquet", help="Write what each detector said of every row into this file.", show_default=False),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,6 +87,7 @@ def compare(
         tolerance=tolerance,
         as_json=as_json,
         plot=plot,
+        scores=scores,
         overrides=tuple(overrides or ()),
     )
     carry_out(wanted)

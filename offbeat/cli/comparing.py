@@ -26,6 +26,7 @@ from offbeat.evaluate.labels import read_labels
 from offbeat.io.read.open_source import open_source
 from offbeat.io.report.compare_plot import check_plot, plot_comparison
 from offbeat.io.report.compare_report import comparison_report
+from offbeat.io.write.score_file import check_scores, write_scores
 from offbeat.spec.duration import duration_ns
 from offbeat.spec.load import load_plan
 
@@ -44,6 +45,7 @@ class Wanted:
     tolerance: str | None
     as_json: bool
     plot: Path | None
+    scores: Path | None
     overrides: tuple[str, ...]
 
 
@@ -64,6 +66,8 @@ def carry_out(wanted: Wanted) -> None:
     tolerance = longest_window(plans) if wanted.tolerance is None else _tolerance(wanted.tolerance)
     if wanted.plot is not None:
         check_plot(wanted.plot)
+    if wanted.scores is not None:
+        check_scores(wanted.scores)
     prepare(*plans)
     meter = _Rounds(Meter(console(stderr=True), live=False), len(plans))
     done: list[Judged] = []
@@ -74,21 +78,24 @@ def carry_out(wanted: Wanted) -> None:
     finally:
         meter.close()
     series = [one for judged in done for one in judged.series]
+    if wanted.scores is not None:
+        write_scores(series, wanted.scores)
     comparison = compared(series, events, file=str(wanted.labels), tolerance=tolerance)
     notes = list(dict.fromkeys(note for judged in done for note in judged.notes))
     notes += comparison.labelled.notes if comparison.labelled is not None else []
     heading = "; ".join(_heading(judged) for judged in done)
     if wanted.plot is not None:
         plot_comparison(comparison, wanted.plot, title=heading, zone=zone, remarks=notes)
+    written = {name: path for name, path in (("scores", wanted.scores), ("plot", wanted.plot)) if path is not None}
     if wanted.as_json:
-        plot = {} if wanted.plot is None else {"plot": str(wanted.plot)}
-        put(json.dumps({"pipelines": [_figures(judged) for judged in done], **as_dict(comparison), **_memory(), **plot, "notes": notes}))
+        files = {name: str(path) for name, path in written.items()}
+        put(json.dumps({"pipelines": [_figures(judged) for judged in done], **as_dict(comparison), **_memory(), **files, "notes": notes}))
         return
     out = console()
     show(Text(heading, style="bold"), out)
     show(comparison_report(comparison, notes), out)
-    if wanted.plot is not None:
-        put(f"plot: {wanted.plot}")
+    for name, path in written.items():
+        put(f"{name}: {path}")
 
 
 def _tolerance(text: str) -> Tolerance:

@@ -297,6 +297,32 @@ def test_the_command(offbeat: Command, tmp_path: Path, monkeypatch: pytest.Monke
     assert list((tmp_path / "empty").iterdir()) == []
 
 
+def test_scores_of_all_rows(offbeat: Command, tmp_path: Path) -> None:
+    """By hand: r of a rule `a > b` is a / b, and its score r / (1 + r); the first three rows of a key have no window of three."""
+    (tmp_path / "p.yaml").write_text(STREAM)
+    rows = [("a", 0, 2), ("a", 1, 2), ("a", 1, 2), ("a", 2, 12), ("b", 2, 1)]
+    (tmp_path / "s.csv").write_text("k,t,v\n" + "".join(f"{k},2024-01-01T00:00:{t:02}Z,{v}\n" for k, t, v in rows))
+    out = tmp_path / "scores.parquet"
+    words = ("compare", tmp_path / "p.yaml", tmp_path / "s.csv", "--set", "v.windows.w.min_rows=3", "--scores", out)
+    done = offbeat(*words)
+    assert done.code == 0, done.err
+    assert f"scores: {out}" in done.out
+    assert json.loads(offbeat(*words, "--json").out)["scores"] == str(out)
+    found = pl.read_parquet(out).cast({"detector": pl.String, "key": pl.String})
+    begin = 1_704_067_200 * SECOND
+    places = [(k, begin + t * SECOND) for k, t, _ in rows]
+    for name, last, voted in (("high", 3 / 4, True), ("low", 1 / 13, False), ("vote", 3 / 4, True)):
+        own = found.filter(pl.col("detector") == name)
+        assert list(zip(own["key"], own["time"].cast(pl.Int64), strict=True)) == places
+        assert own["n"].to_list() == [1, 1, 2, 1, 1]
+        assert own["score"].to_list() == [None, None, None, pytest.approx(last), None]
+        assert own["voted"].to_list() == [False, False, False, voted, False]
+    assert found.height == 3 * len(rows)
+    assert "ends with .parquet" in offbeat.refused(*words[:-1], tmp_path / "scores.csv")
+    (tmp_path / "folder.parquet").mkdir()
+    assert "it is a folder" in offbeat.refused(*words[:-1], tmp_path / "folder.parquet")
+
+
 def test_two_pipelines_and_one_changed(offbeat: Command, tmp_path: Path) -> None:
     pipeline, source = stream(tmp_path)
     other = tmp_path / "o.yaml"
