@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from case import Case
-from contract import DETECTORS, FUNCTIONS, OF_WINDOWS, arrays_of, case_of, odd, stream, usual
+from contract import DETECTORS, FUNCTIONS, OF_WINDOWS, OVER_ALL, arrays_of, case_of, odd, stream, usual
 from driver import Driver, plan_of
 from harness import Record, assert_same
 from oracle_spec import Row
@@ -22,7 +22,9 @@ from offbeat.spec.functions import AGGREGATES, NEIGHBOURS
 KINDS = sorted(DETECTORS)
 MODELS = sorted(name for name, kind in detector_types().items() if issubclass(kind, ModelSpec))
 SUBJECTS: dict[str, Case] = {name: case_of(name, {"it": example.settings}) for name, example in DETECTORS.items()}
-SUBJECTS["functions"] = case_of("functions", {}, {name: text for name, (text, _, _) in FUNCTIONS.items()})
+SUBJECTS["functions"] = case_of(
+    "functions", {}, *({name: text for name, (text, _, _) in functions.items()} for functions in (FUNCTIONS, OVER_ALL))
+)
 _LEARNS = "type: isolation_forest, features: [x, y, z], train_on: 64, retrain_every: 32, train_min: 32, contamination: 0.05"
 SUBJECTS["unflagged"] = case_of("unflagged", {"it": f"{_LEARNS}, learn: unflagged, patience: 3"})
 SUBJECTS["once"] = case_of("once", {"it": f"{_LEARNS}, learn: once"})
@@ -34,7 +36,7 @@ models = pytest.mark.parametrize("kind", MODELS)
 def test_every_detector_and_function_has_an_example() -> None:
     """A new one needs an entry in tests/contract.py."""
     assert {*DETECTORS, *OF_WINDOWS} == set(detector_types()), "give each kind of detector an example in tests/contract.py"
-    assert set(FUNCTIONS) == {*AGGREGATES, *NEIGHBOURS}, "give each function of windows an example in tests/contract.py"
+    assert {*FUNCTIONS, *OVER_ALL} == {*AGGREGATES, *NEIGHBOURS}, "give each function of windows an example in tests/contract.py"
 
 
 def whole(case: Case, rows: list[Row]) -> Driver:
@@ -209,11 +211,11 @@ def test_scoring_changes_nothing(kind: str) -> None:
     assert all(a.tobytes() == b.tobytes() for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *OVER_ALL}))
 def test_functions_of_one_row_and_of_equal_rows(name: str) -> None:
     """By hand; what one row cannot say is null, never 0."""
-    _, one, five = FUNCTIONS[name]
+    _, one, five = FUNCTIONS[name] if name in FUNCTIONS else OVER_ALL[name]
     alerts = whole(SUBJECTS["functions"], stream(5, lambda _: [3.0, 3.0, 3.0], keys=1)).alerts()
-    for window in ("rows", "time"):
+    for window in ("rows", "time") if name in FUNCTIONS else ("all",):
         seen = [alert["statistics"][f"{window}_{name}"] for alert in sorted(alerts, key=lambda alert: alert["time_ns"])]
         assert (seen[0], seen[4]) == (one, five)

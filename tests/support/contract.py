@@ -70,17 +70,30 @@ FUNCTIONS: Mapping[str, tuple[str, float | None, float | None]] = {
 }
 """Function → an expression of it, its value for a window of one row x = 3, and of five such rows, a second apart."""
 
+OVER_ALL: Mapping[str, tuple[str, float | None, float | None]] = {
+    "ewma": ("ewma(x, 4)", 3, 3),
+    "ewstd": ("ewstd(x, 4)", None, 0),
+    "ar": ("ar(x, 2)", None, 3),
+    "still": ("still(x)", 0, 4),
+}
+"""The same for functions that only windows over all of a key's rows have."""
+
 _COLUMNS = (Column("x", allow_nan=True), Column("y", allow_nan=True), Column("z", allow_nan=True), Column("i", "decimal"))
 
 
-def case_of(name: str, detectors: Mapping[str, str], features: Mapping[str, str] | None = None) -> Case:
-    """One view; its first detector fires on every row, so that every row shows what all say of it."""
-    windows = ""
-    if features:
-        both = {"rows": "5 rows, current: true, min_rows: 1", "time": "7s, current: true"}
-        windows = "    windows:\n"
-        for window, over in both.items():
-            named = ", ".join(f'{window}_{feature}: "{text}"' for feature, text in features.items())
+def case_of(
+    name: str, detectors: Mapping[str, str], features: Mapping[str, str] | None = None, over_all: Mapping[str, str] | None = None
+) -> Case:
+    """One view; its first detector fires on every row, so that every row shows what all say of it.
+
+    features: of two windows, of rows and of time. over_all: of one over all of a key's rows.
+    """
+    overs = {"rows": ("5 rows, current: true, min_rows: 1", features), "time": ("7s, current: true", features)}
+    overs["all"] = ("all, current: true", over_all)
+    windows = "    windows:\n" if features or over_all else ""
+    for window, (over, texts) in overs.items():
+        if texts:
+            named = ", ".join(f'{window}_{feature}: "{text}"' for feature, text in texts.items())
             windows += f"      {window}: {{over: {over}, features: {{{named}}}}}\n"
     return Case(
         name,
