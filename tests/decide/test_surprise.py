@@ -29,6 +29,7 @@ views:
 MINUTE = 60 * 10**9
 
 
+@pytest.mark.heavy
 def test_the_oracle_over_three_periods() -> None:
     """Values of two detectors, some without a verdict, with new records now and then; restored in the middle."""
     random, n = Random(7), 50_000

@@ -12,6 +12,7 @@ import pytest
 from offbeat import run
 from offbeat.evaluate.generate_cdr import generate_cdr
 
+pytestmark = pytest.mark.heavy
 ROWS, DAYS = 40_000, 45
 
 # Algiers is an hour ahead of UTC all year.
@@ -104,7 +105,6 @@ def same(found: pl.DataFrame, wanted: pl.DataFrame, exact: list[str], near: dict
             assert a is b is None or a == pytest.approx(b, rel=1e-9, abs=1e-9), name
 
 
-@pytest.mark.heavy
 def test_baselines(written: Path, expected: dict[str, pl.DataFrame]) -> None:
     wanted = expected["days"].filter(pl.col("days") >= 14).with_columns(pl.col("days").cast(pl.Float64))
     names = {"sessions": "n", "total_mb": "mb", "max_mb": "top"}

@@ -222,6 +222,7 @@ def test_a_state_can_be_checked(offbeat: Command, whole: Path, damage: Callable[
     assert says in offbeat.refused("state", "check", "st")
 
 
+@pytest.mark.heavy
 def test_what_a_state_holds_is_shown(offbeat: Command, feed: Callable[..., None], whole: Path) -> None:
     assert whole.is_dir()
     done = offbeat("state", "show", "st", "--json")

@@ -24,6 +24,7 @@ from offbeat.spec.lint import lint_text
 from offbeat.spec.load import load_plan
 
 __all__ = ["offbeat"]
+pytestmark = pytest.mark.heavy
 DAYS, STILL, NIGHT_OWL = 45, 1, 2
 DAY_NS = 86_400_000_000_000
 DATED = date(2024, 2, 8)
@@ -112,7 +113,6 @@ def rolling(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
     return judged(records, tmp_path_factory.mktemp("rolling"), "region_hour.rollup.fill=none")[0]
 
 
-@pytest.mark.heavy
 def test_baselines_end_a_week_before_the_day(case: Case) -> None:
     features = [f"{what}_{name}" for name in (*MEASURES, "hours") for what in ("mean", "std")]
     assert_same(case.told.table("baselines"), case.told.ask("FROM recent"), ["customer", "day"], ["days", *features])
@@ -193,7 +193,6 @@ def start_ns(day: date) -> int:
     return (day - date(1970, 1, 1)).days * DAY_NS - DAY_NS // 24
 
 
-@pytest.mark.heavy
 def test_what_has_no_baseline_is_judged_as_ever(case: Case, rolling: Told) -> None:
     before = pl.col("time").dt.epoch("ns") < start_ns(case.as_of)
     then = rolling.alerts.filter(before)
@@ -214,7 +213,6 @@ def test_of_the_last_day_both_modes_say_the_same(case: Case, rolling: Told) -> N
         assert ours.join(told, on="customer", how="semi").equals(told)
 
 
-@pytest.mark.heavy
 def test_the_default_is_the_day_after_the_last(records: Path, tmp_path: Path) -> None:
     # With a date, windows before the days that the forest learns from are closed on the way; without one, all wait to the end.
     default, dated = (
