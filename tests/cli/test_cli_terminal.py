@@ -90,6 +90,7 @@ def test_everything_fits_and_nothing_is_cut(offbeat: Command, monkeypatch: pytes
     assert said(narrow) | {"what"} == said(at(offbeat, monkeypatch, WIDE, words)) | {"what"}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("width", WIDTHS)
 def test_alerts_say_what_fired(offbeat: Command, monkeypatch: pytest.MonkeyPatch, here: Path, width: int) -> None:
     shown = at(offbeat, monkeypatch, width, ["alerts", "trades.jsonl", "--limit", "100000"])

@@ -67,6 +67,7 @@ def test_it_speaks_at_all(kind: str) -> None:
     assert all((d["score"] > 0.5) >= d["voted"] for d in speaking)
 
 
+@pytest.mark.heavy
 @subjects
 @pytest.mark.parametrize("rows", [usual(250), odd(250)], ids=["usual", "odd"])
 def test_chunks_shards_and_restarts_change_nothing(subject: str, rows: list[Row]) -> None:

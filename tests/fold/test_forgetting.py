@@ -49,6 +49,7 @@ ROWS = [case for case in FORGETFUL if all(view.rollup is None for view in case.p
 """Those without windows of which a live source says something before they are final."""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("case", ROWS, ids=lambda case: case.name)
 def test_a_live_source_forgets_as_the_oracle_does(case: Case, every: int) -> None:
     """However its rows are cut, whenever it is killed, and whenever what nobody needs any more is dropped."""

@@ -13,7 +13,11 @@ from oracle_spec import Row
 from strategies import MORE, Stream, chunk_sizes, streams
 from under_test import CASES
 
-cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+SLOW = ("forgetful", "filled")
+"""Variants of other cases, whose laws take long."""
+cases = pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.heavy] if case.name.startswith(SLOW) else []) for case in CASES]
+)
 
 
 def chunks(stream: Stream, sizes: list[int] | None = None) -> list[tuple[Row, ...]]:

@@ -148,6 +148,7 @@ def test_a_receiver_that_is_dead_loses_nothing_and_holds_up_nobody(store: str, o
     assert [message["title"][:8] for message in http.got] == ["2 alerts"] * 2
 
 
+@pytest.mark.heavy
 def test_levels_templates_rates_and_corrections(here: Path, store: str, offbeat: Command, http: Receiver) -> None:
     levels = here / "days.yaml"
     levels.write_text(levels.read_text().replace("total > 10}}}}", "total > 10}}, severity: {levels: {high: 0.5, medium: 0.1}}}}"))
