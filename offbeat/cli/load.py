@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import Describes, Master
 from offbeat.errors import UserError
 from offbeat.io.kafka import KAFKA
 
@@ -30,24 +31,12 @@ def load(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help=f"{KAFKA}HOST:PORT/TOPIC; the topic is made if it is not there.", show_default=False)
     ],
-    pipeline: Annotated[
-        str | None,
-        typer.Option(
-            "--pipeline", metavar="PIPELINE", help="Pipeline that describes SOURCE.", show_default="the shipped one that fits its columns"
-        ),
-    ] = None,
+    pipeline: Describes = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="NAME", help="A name for this load; the same command again goes on where it stopped.")
     ] = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="What carries the rows: spark.")] = "spark",
-    master: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Where Spark runs: local[2], yarn, spark://HOST:PORT, k8s://…",
-            show_default="as spark-submit says, else all cores here",
-        ),
-    ] = None,
+    master: Master = None,
 ) -> None:
     """Load files into a topic of Kafka, on a Spark cluster.
 

@@ -13,3 +13,18 @@ RaisedBy = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value: view.detector.param=value. Repeatable.")
 ]
+Describes = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline", metavar="PIPELINE", help="Pipeline that describes SOURCE.", show_default="the shipped one that fits its columns"
+    ),
+]
+Master = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where Spark runs: local[2], yarn, spark://HOST:PORT, k8s://…",
+        show_default="as spark-submit says, else all cores here",
+        rich_help_panel="Spark",
+    ),
+]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from offbeat.cli.options import Describes
 from offbeat.errors import UserError
 from offbeat.io.kafka import KAFKA
 
@@ -29,12 +30,7 @@ def replay(
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="A new FILE.ndjson or FILE.jsonl, kafka://HOST:PORT/TOPIC, or - for standard output.")
     ] = "-",
-    pipeline: Annotated[
-        str | None,
-        typer.Option(
-            "--pipeline", metavar="PIPELINE", help="Pipeline that describes SOURCE.", show_default="the shipped one that fits its columns"
-        ),
-    ] = None,
+    pipeline: Describes = None,
     speed: Annotated[
         str, typer.Option("--speed", metavar="SPEED", help="1x is real time, 60x plays a minute per second, max does not wait.")
     ] = "1x",

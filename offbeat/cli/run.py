@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from offbeat.cli.options import Overrides
+from offbeat.cli.options import Master, Overrides
 from offbeat.errors import UserError
 
 EXAMPLES = """\b
@@ -36,7 +36,6 @@ Examples:
 
 
 _KAFKA = "Kafka"
-_SPARK = "Spark"
 
 
 def run(
@@ -102,15 +101,7 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object with the figures of the run.")] = False,
     engine: Annotated[str, typer.Option(metavar="NAME", help="What carries the rows: local, or spark for a cluster.")] = "local",
-    master: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Where Spark runs: local[2], yarn, spark://HOST:PORT, k8s://…",
-            show_default="as spark-submit says, else all cores here",
-            rich_help_panel=_SPARK,
-        ),
-    ] = None,
+    master: Master = None,
     group: Annotated[
         str | None,
         typer.Option(
