@@ -18,7 +18,7 @@ from offbeat.errors import UserError
 from offbeat.fold.episodes import Episodes
 from offbeat.io.report.calibration_report import calibration_report
 from offbeat.io.report.console import alert_records
-from offbeat.io.write.atomic_file import StagedFile, cannot_write
+from offbeat.io.write.atomic_file import whole_file
 from offbeat.io.write.episode_table import episode_table
 from offbeat.spec.duration import instant_ns
 from offbeat.spec.load import load_plan
@@ -79,13 +79,8 @@ def check_output(path: Path, pipeline: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a new file, whole or not at all. Raises UserError."""
-    staged = StagedFile(path)
-    try:
-        staged.handle.write(text.encode())
-        staged.publish(durable=True)
-    except OSError as error:
-        staged.discard()
-        raise cannot_write(path, error) from error
+    with whole_file(path, durable=True) as file:
+        file.write(text.encode())
 
 
 def diff_of(name: str, before: str, after: str) -> str:

@@ -17,7 +17,7 @@ from offbeat.engines.spark.job import Job
 from offbeat.engines.spark.tasks import RECORDS, Batches, Task, arrow_batch, table_in, this_task
 from offbeat.errors import UserError
 from offbeat.io.contract import Sink
-from offbeat.io.write.atomic_file import StagedFile, cannot_write
+from offbeat.io.write.atomic_file import cannot_write, whole_file
 from offbeat.io.write.part_folder import part_name
 from offbeat.io.write.provenance import open_provenance, provenance_path
 from offbeat.io.write.quarantine import open_quarantine
@@ -124,15 +124,10 @@ def _gather(output: _Output, parts: Sequence[Path]) -> None:
 
 
 def _join(output: _Output, parts: Sequence[Path]) -> None:
-    whole = StagedFile(output.path)
-    try:
+    with whole_file(output.path, durable=True) as whole:
         for part in parts:
             with part.open("rb") as lines:
-                shutil.copyfileobj(lines, whole.handle, 1 << 20)
-        whole.publish(durable=True)
-    except BaseException:
-        whole.discard()
-        raise
+                shutil.copyfileobj(lines, whole, 1 << 20)
 
 
 def write_records(job: Job) -> Task:

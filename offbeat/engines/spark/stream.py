@@ -20,7 +20,7 @@ from offbeat.engines.spark.topic_tasks import TopicJob, fold_batch, merge_batch,
 from offbeat.errors import UserError
 from offbeat.io.kafka.address import KafkaAddress
 from offbeat.io.kafka.java_settings import java_settings
-from offbeat.io.write.atomic_file import StagedFile
+from offbeat.io.write.atomic_file import whole_file
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -75,13 +75,8 @@ class Places:
             self.ledgers[number] = ledger
         ledger_texts = {number: ledger.as_dict() for number, ledger in self.ledgers.items()}
         text = json.dumps({**self._own, "buckets": self._buckets, "at": self._at, "ledgers": ledger_texts}).encode()
-        staged = StagedFile(self._path)
-        try:
-            staged.handle.write(text)
-            staged.publish(durable=True)
-        except BaseException:
-            staged.discard()
-            raise
+        with whole_file(self._path, durable=True) as file:
+            file.write(text)
 
 
 class SparkStream:

@@ -6,7 +6,7 @@ import html
 from pathlib import Path
 
 from offbeat.io.report.svg import STYLE
-from offbeat.io.write.atomic_file import StagedFile, cannot_write
+from offbeat.io.write.atomic_file import whole_file
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
@@ -32,11 +32,6 @@ def write_page(path: Path, title: str, what: str, body: str, *, style: str = "")
 
     Raises UserError where the file cannot be written.
     """
-    file = StagedFile(path)
-    try:
-        file.handle.write(_PAGE.format(title=html.escape(title), what=html.escape(what), body=body, style=STYLE, more=style).encode())
-        file.publish(durable=False)
-    except OSError as error:
-        file.discard()
-        raise cannot_write(path, error) from error
+    with whole_file(path, durable=False) as file:
+        file.write(_PAGE.format(title=html.escape(title), what=html.escape(what), body=body, style=STYLE, more=style).encode())
     return path

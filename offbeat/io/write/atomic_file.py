@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -115,3 +116,21 @@ class StagedFile:
                 os.ftruncate(self.handle.fileno(), 0)  # what lies in the buffer has no place to go on a full disk
         with contextlib.suppress(OSError, ValueError):
             self.handle.close()
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, durable: bool) -> Iterator[IO[bytes]]:
+    """What is written within has the name `path` at the end; where anything fails, nothing changes there. `durable`: as of `publish`.
+
+    Raises UserError where the system refuses.
+    """
+    staged = StagedFile(path)
+    try:
+        yield staged.handle
+        staged.publish(durable=durable)
+    except OSError as error:
+        staged.discard()
+        raise cannot_write(path, error) from error
+    except BaseException:
+        staged.discard()
+        raise

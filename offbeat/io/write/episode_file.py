@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from offbeat.errors import UserError
-from offbeat.io.write.atomic_file import StagedFile, cannot_write
+from offbeat.io.write.atomic_file import whole_file
 from offbeat.io.write.jsonl_sink import json_lines
 
 FIRST = "episode_id"
@@ -40,16 +40,8 @@ def _holds_episodes(path: Path) -> bool:
 
 def write_episodes(path: Path, episodes: pa.Table) -> None:
     """Put the episodes (see `episode_table`) in the place of what the file held. Raises UserError where it cannot be written."""
-    staged = StagedFile(check_episode_file(path))
-    try:
+    with whole_file(check_episode_file(path), durable=True) as file:
         if path.suffix.lower() in _JSONL:
-            staged.handle.write(json_lines(episodes))
+            file.write(json_lines(episodes))
         else:
-            pq.write_table(episodes, staged.handle, compression="zstd", store_schema=False)
-        staged.publish(durable=True)
-    except OSError as error:
-        staged.discard()
-        raise cannot_write(path, error) from error
-    except BaseException:
-        staged.discard()
-        raise
+            pq.write_table(episodes, file, compression="zstd", store_schema=False)

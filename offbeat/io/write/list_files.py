@@ -13,7 +13,7 @@ from typing import IO, Any
 import polars as pl
 
 from offbeat.errors import UserError
-from offbeat.io.write.atomic_file import StagedFile, cannot_write
+from offbeat.io.write.atomic_file import whole_file
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """With these a spreadsheet begins a formula; the last four are their wide forms, which some take as well."""
@@ -37,14 +37,8 @@ def write_list(table: pl.DataFrame, kind: str, to: str) -> None:
         write(table, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    staged = StagedFile(Path(to))
-    try:
-        write(table, staged.handle)
-        staged.publish(durable=False)
-    except OSError as error:
-        raise cannot_write(Path(to), error) from error
-    finally:
-        staged.discard()
+    with whole_file(Path(to), durable=False) as file:
+        write(table, file)
 
 
 def plain(text: str) -> str:

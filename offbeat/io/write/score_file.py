@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from offbeat.errors import UserError
 from offbeat.evaluate.series import Series
-from offbeat.io.write.atomic_file import StagedFile, cannot_write, prepare
+from offbeat.io.write.atomic_file import prepare, whole_file
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -39,18 +39,9 @@ def write_scores(series: Sequence[Series], path: Path) -> None:
 
     The file appears whole or not at all. Raises UserError where it cannot be written.
     """
-    file = StagedFile(path)
-    try:
-        with pq.ParquetWriter(file.handle, SCHEMA) as writer:
-            for one in series:
-                writer.write_table(_table(one))
-        file.publish(durable=False)
-    except OSError as error:
-        file.discard()
-        raise cannot_write(path, error) from error
-    except BaseException:
-        file.discard()
-        raise
+    with whole_file(path, durable=False) as file, pq.ParquetWriter(file, SCHEMA) as writer:
+        for one in series:
+            writer.write_table(_table(one))
 
 
 def _table(one: Series) -> pa.Table:
