@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from offbeat.core.batch import F64
-from offbeat.io.report.console import number
-from offbeat.io.report.svg import WIDTH, horizontal, opened, round_values, text_at, time_ticks
+from offbeat.io.report.svg import WIDTH, cross_axis, opened, text_at, time_ticks, value_axis, value_ticks
 
 _LEFT, _RIGHT, _TITLE, _BELOW, _LEGEND = 74, 14, 30, 44, 22
 _LETTER = 7.2
@@ -58,21 +57,13 @@ class Panel:
     """Shaded from x to x in a colour, behind everything."""
 
 
-def extent(values: Sequence[float | None]) -> tuple[float, float]:
-    """From the least to the greatest, with some room."""
-    known = [value for value in values if value is not None and math.isfinite(value)] or [0.0]
-    low, high = min(known), max(known)
-    room = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
-    return low - room, high + room
-
-
 def chart_svg(panels: Sequence[Panel], *, height: int, label: str, columns: int = 1) -> str:
     """The panels, row by row, as an `<svg>` of class `plot`; needs `STYLE`. Every text in it is escaped."""
     legend = _legend(panels)
-    top = _TITLE + (_LEGEND * (legend.count("\n") + 1) if legend else 0)
+    top = _TITLE + _LEGEND * len(legend)
     each = height + _TITLE + _BELOW
     rows = -(-len(panels) // columns)
-    parts = [opened(top - _TITLE + rows * each, label), legend]
+    parts = [opened(top - _TITLE + rows * each, label), *legend]
     width = WIDTH / columns
     for i, panel in enumerate(panels):
         left = (i % columns) * width
@@ -80,8 +71,8 @@ def chart_svg(panels: Sequence[Panel], *, height: int, label: str, columns: int 
     return "\n".join([*parts, "</svg></div>"])
 
 
-def _legend(panels: Sequence[Panel]) -> str:
-    """Each name once, in lines of their own where they do not fit into one."""
+def _legend(panels: Sequence[Panel]) -> list[str]:
+    """Each name once, in as many lines as they need."""
     named: dict[str, str] = {}
     for panel in panels:
         for trace in panel.traces:
@@ -96,7 +87,7 @@ def _legend(panels: Sequence[Panel]) -> str:
             x, y = float(_LEFT), y + _LEGEND
         lines[-1].append(f'<rect x="{x:.0f}" y="{y - 9}" width="12" height="9" fill="{color}"/>{text_at(x + 17, y, name)}')
         x += wide
-    return "\n".join("".join(line) for line in lines)
+    return ["".join(line) for line in lines]
 
 
 def _panel(panel: Panel, left: float, right: float, top: float, height: int) -> list[str]:
@@ -115,12 +106,8 @@ def _panel(panel: Panel, left: float, right: float, top: float, height: int) -> 
     for begin, end, color in panel.spans:
         a, b = x(begin), x(end)
         parts.append(f'<rect x="{a:.1f}" y="{top}" width="{max(b - a, 2):.1f}" height="{height}" fill="{color}"/>')
-    for value in round_values(y_low, y_high):
-        parts.append(horizontal("grid", y(value), left, right))
-        parts.append(text_at(left - 8, y(value) + 4, number(value, 4), anchor="end"))
-    for at, label in _ticks(panel, x):
-        parts.append(f'<line class="grid" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
-        parts += [text_at(at, bottom + 15 + 13 * k, line, anchor="middle") for k, line in enumerate(label.split("\n"))]
+    parts += value_axis(y_low, y_high, y, left, right)
+    parts += cross_axis(_ticks(panel, x), top, bottom)
     for trace in panel.traces:
         parts += _trace(trace, x, y)
     parts.append(text_at(left, top - 8, panel.title))
@@ -135,7 +122,7 @@ def _ticks(panel: Panel, x: Callable[[float], float]) -> list[tuple[float, str]]
     low, high = panel.x
     if panel.zone:
         return time_ticks([(int(low), int(high))], ZoneInfo(panel.zone), lambda time_ns: x(float(time_ns)))
-    return [(x(value), number(value, 4)) for value in round_values(low, high)]
+    return value_ticks(low, high, x)
 
 
 def _trace(trace: Trace, x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:

@@ -85,7 +85,7 @@ def _points(series: Series, zone: str) -> list[Trace]:
     line = Trace(np.insert(x, pauses, np.nan), np.insert(y, pauses, np.nan), _LINE, line=0.7)  # no line over a night
     odd = index[voted]
     told = odd[np.argsort(-series.score[odd], kind="stable")[:_MOST_WORDS]]
-    local = dict(zip(told.tolist(), local_times(series.rows.time_ns[told], zone), strict=True))
+    local = dict(zip(told.tolist(), _local_times(series.rows.time_ns[told], zone), strict=True))
     words = [
         f"{safe(series.rows.keys[slot])} {local[row]}, score {score:.3f}" if row in local else ""
         for row, slot, score in zip(odd.tolist(), series.rows.slots[odd].tolist(), series.score[odd].tolist(), strict=True)
@@ -118,7 +118,7 @@ def _maps(comparison: Comparison) -> str:
     return flagged + heat_svg("rank correlation of the scores", labels, correlation, label="rank correlation of the detectors")
 
 
-def local_times(time_ns: I64, zone: str) -> list[str]:
+def _local_times(time_ns: I64, zone: str) -> list[str]:
     """Times local to `zone`, without an offset."""
     times = pl.Series(time_ns).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(zone)
     return times.dt.to_string("%Y-%m-%d %H:%M:%S%.6f").to_list()

@@ -13,8 +13,9 @@ import polars as pl
 from offbeat.core.batch import F64
 from offbeat.core.days import DAY_NS
 from offbeat.evaluate.evaluation import Evaluation
-from offbeat.io.report.chart_svg import Panel, Trace, chart_svg, extent
+from offbeat.io.report.chart_svg import Panel, Trace, chart_svg
 from offbeat.io.report.console import Record, compared, number, out_of_range, safe
+from offbeat.io.report.svg import extent
 
 _OTHER, _ODD, _USUAL, _LIMIT = "#4c8dd6", "#e5484d", "#30a46c", "#8e4ec6"
 _SPAN, _RANGE = "rgba(229,142,26,0.25)", "rgba(48,164,108,0.22)"

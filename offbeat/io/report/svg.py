@@ -159,21 +159,15 @@ def _panel(panel: Panel, axis: _TimeAxis, drawing: Drawing, top: int, *, last: b
         parts.append(f'<rect class="window" x="{a:.1f}" y="{top}" width="{max(b - a, 1):.1f}" height="{_PANEL}"/>')
     for begin, _ in drawing.pauses:
         parts.append(f'<rect class="seam" x="{axis.one(begin):.1f}" y="{top}" width="{_SEAM}" height="{_PANEL}"/>')
-    for value in round_values(low, high):
-        parts.append(horizontal("grid", y(value)))
-        parts.append(text_at(_LEFT - 8, y(value) + 4, number(value, 4), anchor="end"))
-    for x, label in axis.ticks():
-        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}"/>')
-        if last:
-            for k, line in enumerate(label.split("\n")):
-                parts.append(text_at(x, bottom + 15 + 13 * k, line, anchor="middle"))
+    parts += value_axis(low, high, y)
+    parts += cross_axis(axis.ticks(), top, bottom, labels=last)
     parts += [_band(band, y, top, bottom) for band in panel.bands]
     parts.append(_line(axis, drawing, values, y))
     if len(values) <= _MOST_DOTS:
         xs = axis.at(drawing.times)
         parts += [f'<circle class="dot" cx="{x:.1f}" cy="{y(v):.1f}" r="2"/>' for x, v in zip(xs, values, strict=True) if not math.isnan(v)]
     for level in panel.levels:
-        parts.append(horizontal("limit" if level.limit else "expected", y(level.value)))
+        parts.append(_horizontal("limit" if level.limit else "expected", y(level.value)))
     for mark in sorted(panel.marks, key=lambda mark: mark.main):
         x, at = axis.one(mark.time_ns), y(mark.value)
         when = datetime.fromtimestamp(mark.time_ns / 1e9, axis.zone).strftime("%Y-%m-%d %H:%M:%S")
@@ -196,14 +190,42 @@ def _band(band: Band, y: Callable[[float], float], top: int, bottom: int) -> str
 def _extent(panel: Panel, values: F64) -> tuple[float, float]:
     """From the lowest to the highest that must be seen, with some room."""
     known = [*values[np.isfinite(values)].tolist(), *(level.value for level in panel.levels), *(mark.value for mark in panel.marks)]
-    known += [end for band in panel.bands for end in (band.low, band.high) if end is not None]
-    known = [value for value in known if math.isfinite(value)] or [0.0]
+    return extent([*known, *(end for band in panel.bands for end in (band.low, band.high))])
+
+
+def extent(values: Sequence[float | None]) -> tuple[float, float]:
+    """From the least to the greatest, with some room."""
+    known = [value for value in values if value is not None and math.isfinite(value)] or [0.0]
     low, high = min(known), max(known)
     room = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
     return low - room, high + room
 
 
-def round_values(low: float, high: float) -> list[float]:
+def value_axis(low: float, high: float, y: Callable[[float], float], left: float = _LEFT, right: float = WIDTH - _RIGHT) -> list[str]:
+    """A line across at each round value, with the value on its left."""
+    parts = []
+    for at, label in value_ticks(low, high, y):
+        parts.append(_horizontal("grid", at, left, right))
+        parts.append(text_at(left - 8, at + 4, label, anchor="end"))
+    return parts
+
+
+def cross_axis(ticks: Sequence[tuple[float, str]], top: float, bottom: float, *, labels: bool = True) -> list[str]:
+    """A line upright at each tick, with its label below; a label may have several lines."""
+    parts = []
+    for x, label in ticks:
+        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}"/>')
+        if labels:
+            parts += [text_at(x, bottom + 15 + 13 * k, line, anchor="middle") for k, line in enumerate(label.split("\n"))]
+    return parts
+
+
+def value_ticks(low: float, high: float, place: Callable[[float], float]) -> list[tuple[float, str]]:
+    """Round values by their places on the axis."""
+    return [(place(value), number(value, 4)) for value in _round_values(low, high)]
+
+
+def _round_values(low: float, high: float) -> list[float]:
     """About five round numbers from the one to the other."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
@@ -240,8 +262,7 @@ def _thinned(values: F64) -> I64:
     return np.array(sorted(kept), np.int64)
 
 
-def horizontal(kind: str, y: float, left: float = _LEFT, right: float = WIDTH - _RIGHT) -> str:
-    """A line across, of a class of `STYLE`."""
+def _horizontal(kind: str, y: float, left: float = _LEFT, right: float = WIDTH - _RIGHT) -> str:
     return f'<line class="{kind}" x1="{left:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}"/>'
 
 

@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from offbeat.io.report.chart_svg import Panel, Trace, chart_svg, extent, heat_svg
+from offbeat.io.report.chart_svg import Panel, Trace, chart_svg, heat_svg
+from offbeat.io.report.svg import extent
 
 NAN = float("nan")
 EVIL = '<script>alert("1")</script>&'
