@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
-from benchmarks.planted_trades import Setting
+from benchmarks.planted_trades import Setting, recall_of, worth_of
 from benchmarks.results import record
 from offbeat.engines.compare import judge, longest_window, names_of
 from offbeat.evaluate.comparison import Comparison, compared
+from offbeat.evaluate.detection_quality import ALARMS
 from offbeat.evaluate.generate_trades import generate_trades
 from offbeat.evaluate.labels import read_labels
 from offbeat.evaluate.trade_process import KINDS
@@ -34,17 +35,16 @@ def planted(seed: int, folder: Path) -> tuple[Comparison, list[float]]:
 
 def table(found: list[Comparison]) -> str:
     """Markdown: a line for each vote and detector; counts added up over the seeds, recalls at given alarms averaged."""
-    head = ["", "flag rate", "false alarms / 10,000", "recall", *KINDS, "recall at 10", "recall at 50"]
+    head = ["", "flag rate", "false alarms / 10,000", "recall", *KINDS, *(f"recall at {n}" for n in ALARMS)]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for i, series in enumerate(found[0].series):
-        worths = [comparison.labelled.worth[i] for comparison in found if comparison.labelled is not None]
-        alerts = [worth.alerts for worth in worths if worth is not None]
+        worths = [worth_of(comparison, i) for comparison in found]
         votes, judged = (sum(getattr(comparison.flags[i], field) for comparison in found) for field in ("votes", "judged"))
-        kinds = [[next(k for k in each.kinds if k.kind == kind) for each in alerts] for kind in KINDS]
-        recalls = [sum(k.found for k in of) / sum(k.events for k in of) for of in ([each.overall for each in alerts], *kinds)]
-        moved = [fmean(worth.found_at[at] or 0.0 for worth in worths if worth is not None) for at in (0, 1)]
-        cells = [series.name, f"{100 * votes / judged:.2f} %", f"{10_000 * sum(each.false_alarms for each in alerts) / judged:.1f}"]
-        lines.append("| " + " | ".join([*cells, *(f"{share:.3f}" for share in (*recalls, *moved))]) + " |")
+        false = sum(worth.alerts.false_alarms for worth in worths)
+        shares = [recall_of(worths, kind) for kind in (None, *KINDS)]
+        shares += [fmean(worth.found_at[at] or 0.0 for worth in worths) for at in range(len(ALARMS))]
+        cells = [series.name, f"{100 * votes / judged:.2f} %", f"{10_000 * false / judged:.1f}", *(f"{share:.3f}" for share in shares)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

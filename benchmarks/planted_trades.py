@@ -85,12 +85,12 @@ def table(found: Sequence[Comparison]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for i, series in enumerate(found[0].series):
         name = "**two of three**" if series.kind == "vote" else series.name.rsplit(".", 1)[-1]
-        worths = [_worth(comparison, i) for comparison in found]
+        worths = [worth_of(comparison, i) for comparison in found]
         votes, judged = (sum(getattr(comparison.flags[i], field) for comparison in found) for field in ("votes", "judged"))
         false, right = sum(w.alerts.false_alarms for w in worths), sum(w.alerts.overall.alerts for w in worths)
-        recall = _recall(worths, None)
+        recall = recall_of(worths, None)
         precision = right / (right + false)
-        shares = [recall, fmean(w.by_chance or 0.0 for w in worths), *(_recall(worths, kind) for kind in KINDS)]
+        shares = [recall, fmean(w.by_chance or 0.0 for w in worths), *(recall_of(worths, kind) for kind in KINDS)]
         shares += [precision, 2 * precision * recall / (precision + recall)]
         shares += [fmean(w.found_at[at] or 0.0 for w in worths) for at in range(len(ALARMS))]
         shares += [fmean(w.ranking.roc_auc or 0.0 for w in worths), fmean(w.ranking.pr_auc or 0.0 for w in worths)]
@@ -99,14 +99,16 @@ def table(found: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
-def _worth(comparison: Comparison, i: int) -> Worth:
+def worth_of(comparison: Comparison, i: int) -> Worth:
+    """What labels say of a detector. Raises ValueError where they say nothing."""
     worth = comparison.labelled.worth[i] if comparison.labelled is not None else None
     if worth is None:
         raise ValueError("no label falls on the rows")
     return worth
 
 
-def _recall(worths: Sequence[Worth], kind: str | None) -> float:
+def recall_of(worths: Sequence[Worth], kind: str | None) -> float:
+    """The share of anomalies, of one kind or of all, that are found."""
     figures = [w.alerts.overall if kind is None else next(k for k in w.alerts.kinds if k.kind == kind) for w in worths]
     return sum(f.found for f in figures) / sum(f.events for f in figures)
 

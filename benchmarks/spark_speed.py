@@ -17,13 +17,10 @@ from shutil import rmtree
 from statistics import median
 from typing import TYPE_CHECKING
 
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
-
 from benchmarks.cdr_answers import our_answers, peer_answers, same_answers
 from benchmarks.cdr_process import generate, judge, run, system_b
 from benchmarks.decode import json_lines
-from benchmarks.kafka_speed import PARTITIONS, fill
+from benchmarks.kafka_speed import create, fill
 from benchmarks.measure import table
 from benchmarks.results import record
 from offbeat.engines.spark.session import DEFAULTS
@@ -80,8 +77,7 @@ def spark_session() -> SparkSession:
 def stream(spark: SparkSession, bootstrap: str, pipeline: str, some: list[tuple[bytes, bytes]], place: Path) -> tuple[float, int]:
     """Seconds of a query over a topic of these rows, and its alerts."""
     topic = f"{pipeline}{len(some)}-{time.monotonic_ns()}"
-    admin = AdminClient({"bootstrap.servers": bootstrap})  # it has to live until it has its answer
-    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(60)
+    create(bootstrap, topic)
     fill(bootstrap, topic, some)
     plan, state = load_plan(pipeline, FEW[pipeline]), place / topic
     query = SparkStream(
