@@ -15,6 +15,7 @@ from command import finished, process
 from dashboards import LAPTOP, LINES, PHONE, append, looking, served
 from hostile_texts import HOSTILE
 from playwright.sync_api import expect
+from waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -155,7 +156,7 @@ def test_an_alert_is_on_the_page_two_seconds_after_its_row(browser: Browser, fol
             for minute in range(10, 640, 70):
                 run.stdin.write("\n".join([*quiet("LIVE", minute - 10), row("LIVE", minute, 400)]) + "\n")
                 run.stdin.flush()
-                _until(lambda n=minute // 70 + 1: out.exists() and out.read_bytes().count(b"\n") == n)
+                until(lambda n=minute // 70 + 1: out.exists() and out.read_bytes().count(b"\n") == n, 30)  # type: ignore[misc]
                 alerted = time.monotonic()
                 expect(page.locator(LINES)).to_have_count(minute // 70 + 1)
                 took.append(time.monotonic() - alerted)
@@ -163,14 +164,6 @@ def test_an_alert_is_on_the_page_two_seconds_after_its_row(browser: Browser, fol
                     break
             assert min(took) < 2.0, took
             expect(page.locator(f"{LINES}.fresh").first).to_be_visible()
-
-
-def _until(holds: object, seconds: float = 30.0) -> None:
-    assert callable(holds)
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_pause_holds_the_list_still(browser: Browser, folder: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from broker import Broker, running
 from dashboards import LINES, looking, served
 from kafka_topics import Brokers
 from playwright.sync_api import expect
+from waiting import until
 
 from offbeat.dashboard.alert_buffer import AlertBuffer
 from offbeat.dashboard.open_feed import open_feed
@@ -55,16 +55,16 @@ def test_brokers_that_go_are_said_to_be_gone_and_are_there_again() -> None:
         feed = open_feed(brokers.uri(topic), AlertBuffer())
         feed.start()
         try:
-            _until(lambda: feed.status.read and len(feed.buffer.rows()) == 1)
+            until(lambda: feed.status.read and len(feed.buffer.rows()) == 1, 60)
             for number, (leave, come) in enumerate([(broker.stop, broker.start), (_sender(broker, "STOP"), _sender(broker, "CONT"))], 2):
                 leave()
-                _until(lambda: not feed.status.there)
+                until(lambda: not feed.status.there, 60)
                 assert "no broker answers" in feed.status.why
                 assert len(feed.buffer.rows()) == number - 1, "what was read stays"
                 come()
                 broker.wait()
                 send(number)
-                _until(lambda number=number: feed.status.there and len(feed.buffer.rows()) == number)  # type: ignore[misc]
+                until(lambda number=number: feed.status.there and len(feed.buffer.rows()) == number, 60)  # type: ignore[misc]
             assert sum(line.endswith("is there again") for _, line, _ in feed.log.lines) == 2
         finally:
             feed.stop()
@@ -72,10 +72,3 @@ def test_brokers_that_go_are_said_to_be_gone_and_are_there_again() -> None:
 
 def _sender(broker: Broker, name: str) -> Callable[[], None]:
     return lambda: broker.send(signal.Signals[f"SIG{name}"])
-
-
-def _until(so: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < end
-        time.sleep(0.1)

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command import OFFBEAT, STREAM, process
+from waiting import until
 
 ROWS = [json.dumps({"k": "a", "t": f"2024-01-01T00:{i // 60:02}:{i % 60:02}Z", "v": 100 if i % 7 == 6 else 1}) + "\n" for i in range(700)]
 
@@ -20,13 +20,6 @@ ROWS = [json.dumps({"k": "a", "t": f"2024-01-01T00:{i // 60:02}:{i % 60:02}Z", "
 def stream(tmp_path: Path) -> Path:
     (tmp_path / "stream.yaml").write_text(STREAM)
     return tmp_path / "stream.yaml"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.001)
 
 
 @pytest.mark.heavy
@@ -47,7 +40,7 @@ def test_rows_are_judged_when_they_come(stream: Path, tmp_path: Path) -> None:
     assert min(waits[1:]) < 0.1, waits
     running.stdin.write("".join(ROWS[35:350]))
     running.stdin.flush()
-    until(lambda: out.read_text().count("\n") == 50)
+    until(lambda: out.read_text().count("\n") == 50, 60)
     running.send_signal(signal.SIGINT)
     rest = running.stdout.read()
     assert running.wait(timeout=60) == 130

@@ -7,8 +7,7 @@ import json
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from command import Command, offbeat, process
 from http_servers import HttpServer
 from small_runs import csv, day, here
+from waiting import until
 
 import offbeat as package
 
@@ -166,13 +166,6 @@ def test_levels_templates_rates_and_corrections(here: Path, store: str, offbeat:
     assert done.code == 3
     assert "1 messages in 1h" in done.out
     assert len(http.got) == 1
-
-
-def until(true: Callable[[], Any], seconds: float = 150.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.heavy

@@ -19,6 +19,7 @@ from command import Command, offbeat, process
 from small_runs import csv, day, here, ran, times
 from sqlalchemy import text
 from stores import NewStore
+from waiting import until
 
 import offbeat as package
 from offbeat.evaluate.generate_bars import generate_bars
@@ -76,13 +77,6 @@ def test_a_store_of_another_run_or_an_older_copy_is_refused(here: Path, new_stor
     assert "--append" in said
     assert offbeat("run", "p.yaml", *files, "--alerts", store, "--state", "state", "--append").code == 0
     assert times(store) == ["01-01T01", "01-02T01", "01-03T01"]
-
-
-def until(true: Callable[[], Any], seconds: float = 150.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 Coming = tuple[str, Callable[[], object], Callable[[], object]]
