@@ -18,7 +18,7 @@ from offbeat.cli.say import say
 from offbeat.cli.terminal import console
 from offbeat.core.plan import Plan
 from offbeat.engines.cadence import with_cadence
-from offbeat.engines.spark.catalogue import HIVE
+from offbeat.engines.spark import HIVE
 from offbeat.engines.spark.session import check_installed, running
 from offbeat.errors import UserError
 from offbeat.io.read.file_source import FileSource

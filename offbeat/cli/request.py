@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from offbeat.engines.spark import HIVE
 from offbeat.errors import UserError
 from offbeat.io.kafka import KAFKA
 
@@ -92,7 +93,7 @@ def check(request: Request) -> None:
         _check_spark(request)
     elif request.master is not None:
         raise UserError(f"--master is for --engine {SPARK}")
-    elif table := next((uri for uri in (*request.sources, *request.alerts) if uri.startswith("hive://")), None):
+    elif table := next((uri for uri in (*request.sources, *request.alerts) if uri.startswith(HIVE)), None):
         raise UserError(f"{table}: tables of Hive are for --engine {SPARK}")
     if request.from_kafka:
         _check_kafka(request)

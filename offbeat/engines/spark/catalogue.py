@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from offbeat.engines.spark import HIVE
 from offbeat.engines.spark.session import first_line
 from offbeat.errors import UserError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-HIVE = "hive://"
 _NAME = re.compile(r"\w+(\.\w+){0,2}")
 _DAY = "day"
 _MODE = "spark.sql.sources.partitionOverwriteMode"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from offbeat.core.plan import Plan
 from offbeat.engines.delivery import check_apart
-from offbeat.engines.spark.catalogue import HIVE
+from offbeat.engines.spark import HIVE
 from offbeat.engines.spark.job import Job
 from offbeat.engines.spark.tasks import RECORDS, Batches, Task, arrow_batch, table_in, this_task
 from offbeat.errors import UserError
