@@ -28,6 +28,8 @@ def test_spikes_large_trades_and_stuck_prices_are_found(offbeat: Command, tmp_pa
     events = events.with_columns(begin, end).filter(pl.col("kind").is_in(["price_spike", "size_spike", "stuck_price"]))
     hits = events.join(found, on="key").filter(pl.col("time").is_between(pl.col("from"), pl.col("to")))
     assert hits.select("key", "from").unique().height > 0.6 * events.height
+    voted = [one for line in alerts.read_text().splitlines() for one in json.loads(line)["detectors"] if one["voted"]]
+    assert all("rows of this key" in one["note"] for one in voted), "how rare it was, though all detectors are rules"
 
 
 def test_trades_are_read_by_trades_where_no_pipeline_is_named(offbeat: Command, tmp_path: Path) -> None:

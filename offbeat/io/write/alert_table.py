@@ -65,8 +65,11 @@ _DETECTOR: dict[str, pa.DataType] = {
 
 
 def is_lean(plan: Plan) -> bool:
-    """Whether no detector of the pipeline fills `OF_SOME_DETECTORS`: there are only rules, and all of them judge whatever is judged."""
-    return all(isinstance(detector, RulePlan) and not detector.early for view in plan.views for detector in view.detectors)
+    """Whether no detector of the pipeline fills `OF_SOME_DETECTORS`: there are only rules, all of them judge whatever is judged, and no
+    vote by surprise notes how rare it was.
+    """
+    rules = all(isinstance(detector, RulePlan) and not detector.early for view in plan.views for detector in view.detectors)
+    return rules and all(view.budget is None for view in plan.views)
 
 
 def _detector_fields(lean: bool) -> list[pa.Field[Any]]:
