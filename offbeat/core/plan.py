@@ -211,6 +211,11 @@ class WindowPlan:
         """Whether it holds all of the past, later rows counting for more."""
         return any(aggregate.function in DECAYED for aggregate in self.aggregates)
 
+    @property
+    def neighbours(self) -> bool:
+        """Whether something is read of the key's row before."""
+        return bool(self.changes.outputs) or "gap@" in self.arguments.inputs
+
 
 @dataclass(frozen=True, slots=True)
 class RollupPlan:
@@ -440,6 +445,13 @@ class ViewPlan:
     """So many rows of the key after an alert only a stronger one is raised; 0: `cooldown_ns` says how long."""
     cooldown_ns: int = 0
     """0 as well: every alert is raised."""
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Whatever its detectors and windows read of a row: columns, features, the clock."""
+        windows = (*self.windows, *self.backgrounds)
+        programs = (self.program, *(window.arguments for window in windows), *(window.changes for window in windows))
+        return frozenset(name for program in programs for name in program.inputs)
 
 
 LINKED_WINDOWS = 64

@@ -175,7 +175,7 @@ class DecayedFold:
         self.plan = plan
         self._places = places
         names = tuple(f"diff@{j}" for j in range(len(plan.changes.outputs)))
-        self._neighbours = bool(names) or "gap@" in plan.arguments.inputs
+        self._neighbours = plan.neighbours
         self._changes = Machine(plan.changes, columns)
         self._arguments = Machine(plan.arguments, columns, (*names, "gap@") if self._neighbours else ())
         self._features = Machine(plan.feature_program, tuple(f"agg{i}" for i in range(len(plan.aggregates))))

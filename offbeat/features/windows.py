@@ -45,7 +45,7 @@ class WindowFold:
     def __init__(self, plan: WindowPlan, columns: tuple[str, ...], fixed: tuple[str, ...], features: tuple[str, ...] = ()) -> None:
         self.plan = plan
         names = tuple(f"diff@{j}" for j in range(len(plan.changes.outputs)))
-        self._neighbours = bool(names) or "gap@" in plan.arguments.inputs
+        self._neighbours = plan.neighbours
         self._changes = Machine(plan.changes, columns, features)
         self._arguments = Machine(plan.arguments, columns, (*features, *names, "gap@") if self._neighbours else features)
         self._features = Machine(plan.feature_program, tuple(f"agg{i}" for i in range(len(plan.aggregates))))

@@ -13,7 +13,6 @@ from offbeat.core.batch import F64, I8, I32, I64, NULL_INT, U64, Bools
 from offbeat.core.clock import CLOCK, clock, seasons
 from offbeat.core.evidence import Evidence, WindowSpan
 from offbeat.core.expression_machine import Machine
-from offbeat.core.expression_program import Program
 from offbeat.core.hashing import alert_ids, alert_prefix
 from offbeat.core.keys import KeyTable
 from offbeat.core.ledger import DetectorCounts, ViewCounts
@@ -114,7 +113,7 @@ class View:
         self.counts = ViewCounts(detectors={detector.name: DetectorCounts() for detector in view.detectors})
         self.observer: Observer | None = None
         self._pipeline, self._zone = plan.name, plan.zone
-        self._clock = view.rollup is None and any(name in CLOCK for program in _programs(view) for name in program.inputs)
+        self._clock = view.rollup is None and not view.inputs.isdisjoint(CLOCK)
         if self._clock:
             columns = (*columns, *CLOCK)
         self._windows = [self._window(w, columns, fixed) for w in view.windows]
@@ -418,9 +417,3 @@ class View:
             self._cooldown.restore(under(_COOLDOWN, arrays), names)
         self._tally.restore(under(_TALLY, arrays), len(names))
         self._detectors.restore(under(_DETECTORS, arrays), names)
-
-
-def _programs(view: ViewPlan) -> list[Program]:
-    """Everything that is computed of the view's columns."""
-    windows = (*view.windows, *view.backgrounds)
-    return [view.program, *(window.arguments for window in windows), *(window.changes for window in windows)]

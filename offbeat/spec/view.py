@@ -244,11 +244,8 @@ def _check_names(at: tuple[str, ...], spec: ViewSpec, problems: Problems) -> Non
 
 def _reads_clock(view: ViewPlan) -> bool:
     """Whether a view of rows depends on the zone of days and hours; that of a rollup stands in the rollup's part of the state."""
-    if view.rollup is not None:
-        return False
-    windows = (*view.windows, *view.backgrounds)
-    programs = [view.program, *(window.arguments for window in windows), *(window.changes for window in windows)]
-    return any(window.slot_ns for window in windows) or any(f"{name}@" in program.inputs for program in programs for name in CLOCK)
+    clock = {f"{name}@" for name in CLOCK}
+    return view.rollup is None and (any(window.slot_ns for window in view.windows) or not view.inputs.isdisjoint(clock))
 
 
 def _check_season(path: tuple[str, ...], plan: WindowPlan, rollup: RollupPlan | None, problems: Problems) -> None:
@@ -263,7 +260,7 @@ def _check_season(path: tuple[str, ...], plan: WindowPlan, rollup: RollupPlan | 
         problems.add((*path, "slot"), "`season` must be a multiple of `slot`, such as 1h for a season of 1d")
     elif plan.slot_ns and plan.season_ns // plan.slot_ns > _MOST_PLACES:
         problems.add((*path, "slot"), f"a season has at most {_MOST_PLACES:,} places, not {plan.season_ns // plan.slot_ns:,}")
-    if plan.season_ns and not plan.decayed and rollup is None and (plan.changes.outputs or "gap@" in plan.arguments.inputs):
+    if plan.season_ns and not plan.decayed and rollup is None and plan.neighbours:
         problems.add(path, "diff() and gap() look at the key's row before, which a window with a `season` does not hold")
 
 
@@ -302,10 +299,10 @@ def _check_past(path: tuple[str, ...], plan: WindowPlan, problems: Problems) -> 
     """What only some windows `over: all` can hold."""
     if plan.duration_ns or plan.rows:
         return
-    if not plan.decayed and (plan.changes.outputs or "gap@" in plan.arguments.inputs):
-        problems.add(path, f"in a window `over: all` diff() and gap() are for {', '.join(f'{name}()' for name in sorted(DECAYED))}")
+    names = ", ".join(f"{name}()" for name in sorted(DECAYED))
+    if not plan.decayed and plan.neighbours:
+        problems.add(path, f"in a window `over: all` diff() and gap() are for {names}")
     if plan.decayed and any(aggregate.function not in DECAYED for aggregate in plan.aggregates):
-        names = ", ".join(f"{name}()" for name in sorted(DECAYED))
         problems.add(path, f"{names} need a window of their own: put others into a second one")
     if plan.decayed and plan.lag_ns:
         problems.add((*path, "lag"), "`lag` is not for weighted means and forecasts: every row before counts at once")
