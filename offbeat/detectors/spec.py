@@ -153,6 +153,22 @@ class DetectorSpec(Settings):
         raise NotImplementedError
 
 
+def features_read(named: list[str], view: Expressions, who: str) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """The features that a detector names, by default all of the view's windows, and the outputs that they are; None after a mistake.
+
+    who: as messages call the detector.
+    """
+    texts = tuple(named) or view.features
+    if not texts:
+        view.problem(("features",), "the view has no windows to take features from: name the `features`")
+        return None
+    if len(texts) > MOST_FEATURES:
+        view.problem(("features",), f"{who} takes at most {MOST_FEATURES} features, not {len(texts)}")
+        return None
+    outputs = tuple(view.number(("features", str(i)) if named else (), text) for i, text in enumerate(texts))
+    return None if -1 in outputs else (texts, outputs)
+
+
 def _not_all(value: Any) -> Any:
     """`all` is the same as nothing given, also in hashes."""
     return None if value == "all" else value
@@ -225,20 +241,14 @@ class ModelSpec(DetectorSpec):
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
-        texts = tuple(self.features) or view.features
-        if not texts:
-            view.problem(("features",), "the view has no windows to take features from: name the `features`")
-        if len(texts) > MOST_FEATURES:
-            view.problem(("features",), f"a model takes at most {MOST_FEATURES} features, not {len(texts)}")
-            return None
-        inputs = tuple(view.number(("features", str(i)) if self.features else (), text) for i, text in enumerate(texts))
-        if not texts or -1 in inputs:
+        read = features_read(self.features, view, "a model")
+        if read is None:
             return None
         return ModelPlan(
             name=name,
             type=self.type,
-            features=texts,
-            inputs=inputs,
+            features=read[0],
+            inputs=read[1],
             settings=tuple(sorted(self.settings().items())),
             train_on=self.train_on,
             retrain_every=self.retrain_every,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from offbeat.core.plan import DetectorPlan, RecordPlan
-from offbeat.detectors.spec import MOST_FEATURES, DetectorSpec, Expression, Expressions
+from offbeat.detectors.spec import DetectorSpec, Expression, Expressions, features_read
 
 
 class RecordSpec(DetectorSpec):
@@ -42,14 +42,5 @@ class RecordSpec(DetectorSpec):
 
     def plan(self, name: str, view: Expressions) -> DetectorPlan | None:
         """The detector's part of the Plan; None after a mistake."""
-        texts = tuple(self.features) or view.features
-        if not texts:
-            view.problem(("features",), "the view has no windows to take features from: name the `features`")
-            return None
-        if len(texts) > MOST_FEATURES:
-            view.problem(("features",), f"a record detector takes at most {MOST_FEATURES} features, not {len(texts)}")
-            return None
-        inputs = tuple(view.number(("features", str(i)) if self.features else (), text) for i, text in enumerate(texts))
-        if -1 in inputs:
-            return None
-        return RecordPlan(name, self.type, texts, inputs, self.limit, self.leak, self.warm_up)
+        read = features_read(self.features, view, "a record detector")
+        return None if read is None else RecordPlan(name, self.type, *read, self.limit, self.leak, self.warm_up)
