@@ -80,6 +80,15 @@ class Verdicts:
         """No verdict on n rows."""
         return Verdicts(np.full(n, np.nan), np.zeros(n, np.bool_), np.full(n, np.nan), np.empty((0, n)))
 
+    @staticmethod
+    def against(limit: float, raw: F64) -> Verdicts:
+        """Of raw scores (n,), NaN without a verdict, against a fixed threshold."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            r = raw / limit
+            # Overflow to infinity is a score of 1, not a null.
+            score = np.where(r > 1e300, 1.0, r / (1.0 + r))
+        return Verdicts(score, raw > limit, r, np.empty((0, len(raw))))
+
 
 class RawRows(Protocol):
     """The last rows of each key as they came, from which what a detector read of them can be made again instead of being kept."""

@@ -57,12 +57,7 @@ class _Extension(Detector):
         whole = np.flatnonzero(~np.isnan(self._x).any(axis=1))
         raw = np.full(n, np.nan)
         raw[whole] = self._raw(batch.slots[whole], self._x[whole], len(batch.names))
-        with np.errstate(over="ignore", invalid="ignore"):
-            ratio = raw / self._plan.limit
-            # Overflow to infinity is a score of 1, not a null.
-            score = np.where(ratio > 1e300, 1.0, ratio / (1.0 + ratio))
-        self._verdicts = Verdicts(score, raw > self._plan.limit, ratio, np.empty((0, n)))
-        self._scores = raw
+        self._scores, self._verdicts = raw, Verdicts.against(self._plan.limit, raw)
         return self._verdicts
 
     def explain(self, index: I64) -> Evidence:

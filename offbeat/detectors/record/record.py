@@ -43,12 +43,7 @@ class Record(Detector):
             batch.slots, batch.time_ns, batch.outputs, self._inputs, plan.leak, self._longest, plan.warm_up,
             self._ends, self._counts, self._held, raw, self._beyond, self._before, self._span,
         )  # fmt: skip
-        with np.errstate(over="ignore", invalid="ignore"):
-            r = raw / plan.limit
-            # Overflow to infinity is a score of 1, not a null.
-            score = np.where(r > 1e300, 1.0, r / (1.0 + r))
-        self._outputs, self._raw = batch.outputs, raw
-        self._verdicts = Verdicts(score, raw > plan.limit, r, np.empty((0, n)))
+        self._outputs, self._raw, self._verdicts = batch.outputs, raw, Verdicts.against(plan.limit, raw)
         return self._verdicts
 
     def explain(self, index: I64) -> Evidence:
