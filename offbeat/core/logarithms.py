@@ -28,13 +28,17 @@ def _series(t: float) -> float:
 
 
 @compiled
-def _of_mantissa(f: float, e: float, low: float) -> float:
-    """ln((1 + f + low) * 2^e) for 1 + f from sqrt(1/2) to sqrt(2), where low is what rounding 1 + f to a double left out."""
+def _of_sum(x: float, low: float) -> float:
+    """ln(x + low) for finite x > 0, where low is what rounding the sum to a double left out."""
+    m, e = math.frexp(x)
+    if m < _ROOT:
+        m, e = 2.0 * m, e - 1
+    f = m - 1.0
     s = f / (2.0 + f)
     half = 0.5 * f * f
     # 2 s = f - s f, so 2 atanh(s) = f - s (f - series): the rounded s only carries small terms.
-    rest = s * (half + _series(s * s)) + low / (1.0 + f)
-    if e == 0.0:
+    rest = s * (half + _series(s * s)) + math.ldexp(low, -e) / m
+    if e == 0:
         return f - (half - rest)
     return e * _LN2_HIGH - ((half - (rest + e * _LN2_LOW)) - f)
 
@@ -44,10 +48,7 @@ def ln(x: float) -> float:
     """Natural logarithm; NaN for 0, negative numbers and NaN."""
     if not 0.0 < x < math.inf:
         return x if x == math.inf else math.nan
-    m, e = math.frexp(x)
-    if m < _ROOT:
-        m, e = 2.0 * m, e - 1
-    return _of_mantissa(m - 1.0, float(e), 0.0)
+    return _of_sum(x, 0.0)
 
 
 @compiled
@@ -63,8 +64,5 @@ def asinh(x: float) -> float:
         y = a + a * a / (1.0 + math.sqrt(a * a + 1.0))
         u = 1.0 + y
         low = y - (u - 1.0) if y < 1.0 else 1.0 - (u - y)
-        m, e = math.frexp(u)
-        if m < _ROOT:
-            m, e = 2.0 * m, e - 1
-        found = _of_mantissa(m - 1.0, float(e), math.ldexp(low, -e))
+        found = _of_sum(u, low)
     return found if x > 0.0 else -found
