@@ -192,8 +192,9 @@ class Pipeline:
     not_after_ns: int | None = None
     max_jump_ns: int = 35 * DAY
     keep_last: bool = False
-    forget_ns: int | None = None
     """Of versions of a row the last counts; needs `time` in `unique`."""
+    forget_ns: int | None = None
+    """A key that was not seen for longer starts anew; None: none does."""
     order: str = ""
     zone: str = "UTC"
     seed: int = 0
