@@ -42,15 +42,27 @@ def _bin(r: float) -> int:
 
 
 @compiled
-def _from(counts: npt.NDArray[np.int32], s: int, d: int, b: int) -> int:
-    """The sum of all bins from b on."""
+def _decades(x: float) -> float:
+    """The decimal logarithm."""
+    return ln(x) / _LN10
+
+
+@compiled
+def _once(counts: npt.NDArray[np.int32], sums: I64, s: int, d: int, b: int) -> float:
+    """In how many values there is one in bin b or beyond, that of the row at hand among them."""
     block = b // _BLOCK
     total = 0
     for j in range(b, (block + 1) * _BLOCK):
         total += counts[s, d, j]
     for j in range(block + 1, _BLOCKS):
         total += counts[s, d, _BINS + j]
-    return total
+    return float(sums[s, d, _SUM] / (_ROW + total))
+
+
+@compiled
+def _record(records: F64, s: int, d: int) -> float:
+    """The greatest value of this period and the one before."""
+    return float(max(records[s, d, _NOW], records[s, d, _BEFORE]))
 
 
 @compiled
@@ -82,7 +94,9 @@ def _weigh(
     counts: npt.NDArray[np.int32], sums: I64, records: F64, last: I64, passed: F64,
     once: F64, over: F64, voted: Bools, strength: F64, totals: F64, silent: Bools,
 ) -> None:  # fmt: skip
-    """Weigh n rows of all keys, of each key in fold order; fills once, over, voted, strength (d, n), totals, silent (n,) at `rows`."""
+    """Weigh n rows of all keys, of each key in fold order; sets `voted` (d, n) at `rows`, and once, over, strength (d, n), totals, silent
+    (n,) where there is something to say.
+    """
     detectors = score.shape[0]
     for p in range(len(rows)):
         i = rows[p]
@@ -94,20 +108,16 @@ def _weigh(
         judged = False
         for d in range(detectors):
             voted[d, i] = False
-            once[d, i] = np.nan
-            over[d, i] = 1.0
-            strength[d, i] = 0.0
             if score[d, i] != score[d, i]:
                 continue
             judged = True
             r = max(_LEAST, min(_MOST, exceedance[d, i]))
             b = _bin(r)
             if sums[s, d, _SEEN] >= warm_up:
-                once[d, i] = sums[s, d, _SUM] / (_ROW + _from(counts, s, d, b))
-                record = max(records[s, d, _NOW], records[s, d, _BEFORE])
-                over[d, i] = max(1.0, r / record)
+                once[d, i] = _once(counts, sums, s, d, b)
+                over[d, i] = max(1.0, r / _record(records, s, d))
                 if once[d, i] > 100.0 or over[d, i] > 1.0:
-                    decades = ln(once[d, i]) / _LN10 + _BEYOND * (ln(over[d, i]) / _LN10) - _USUAL
+                    decades = _decades(once[d, i]) + _BEYOND * _decades(over[d, i]) - _USUAL
                     voted[d, i] = decades > 0.0
                     total += max(decades, 0.0)
             _count(counts, sums, records, s, d, b, r)
@@ -120,13 +130,12 @@ def _weigh(
         b = _bin(r)
         fires = False
         if total > 0.0 and not silent[i]:
-            often = _ROW + _from(counts, s, t, b)
-            rank = ln(sums[s, t, _SUM] / often) / _LN10 + max(0.0, r - max(records[s, t, _NOW], records[s, t, _BEFORE]))
+            rank = _decades(_once(counts, sums, s, t, b)) + max(0.0, r - _record(records, s, t))
             # In how many rows the budget may be spent.
             span = unit_rows
             if unit_rows == 0.0:
                 span = unit_s * (sums[s, t, _SUM] / _ROW) / passed[s] if passed[s] > 0.0 else np.inf
-            ahead = rank - ln(span / budget) / _LN10
+            ahead = rank - _decades(span / budget)
             fires = ahead >= 0.0
             for d in range(detectors):
                 if voted[d, i]:
