@@ -183,10 +183,10 @@ class Gaps:
 
     def forget(self, slots: I64) -> None:
         """Some slots are as before their first row."""
-        kept = self.arrays(np.setdiff1d(np.arange(self._record.size), slots))
         others = np.setdiff1d(np.arange(self._record.size), slots)
-        self._records[: len(kept["records"])] = kept["records"]
+        kept = self.arrays(others)
         self._used = len(kept["records"])
+        self._records[: self._used] = kept["records"]
         self._records[: self._used, 0] = others[kept["records"][:, 0]]
         slots = slots[slots < self._record.size]
         self._record[others], self._record[slots] = kept["record"], -1
