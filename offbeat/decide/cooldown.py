@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, Bools
@@ -67,8 +65,7 @@ class Cooldown:
         self._grow(int(slots.max(initial=-1)) + 1)
         return {"numbers": self._numbers[slots], "last": self._last[slots], "peak": self._peak[slots]}
 
-    def restore(self, arrays: Arrays, names: Sequence[str]) -> None:
+    def restore(self, arrays: Arrays) -> None:
         """Take over a snapshot; one of a plan without a cooldown holds nothing."""
         if arrays:
             self._numbers, self._last, self._peak = (arrays[name].copy() for name in ("numbers", "last", "peak"))
-        self._grow(len(names))

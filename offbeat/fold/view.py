@@ -414,6 +414,6 @@ class View:
         if self._rebuild is not None:
             self._rebuild.restore(under(_RAW, arrays))
         if self._cooldown is not None:
-            self._cooldown.restore(under(_COOLDOWN, arrays), names)
+            self._cooldown.restore(under(_COOLDOWN, arrays))
         self._tally.restore(under(_TALLY, arrays), len(names))
         self._detectors.restore(under(_DETECTORS, arrays), names)
