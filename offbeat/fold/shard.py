@@ -357,7 +357,8 @@ class Shard:
 
     def state(self) -> tuple[Arrays, Document]:
         """The whole state, to be restored to equal verdicts: named arrays and a JSON document."""
-        slots = self._kept()
+        groups = self.undecided.groups()
+        slots = self._kept(groups)
         ordering, words = self._ordering.state(slots)
         arrays = prefixed("ordering", ordering) | prefixed("watermark", self.watermark.arrays())
         lives = slots if self._lives is None else self._lives.present(slots)
@@ -365,7 +366,7 @@ class Shard:
             arrays |= prefixed(f"view/{view.plan.name}", view.snapshot(lives))
         places: I32 = np.full(len(self.keys), -1, np.int32)
         places[slots] = np.arange(len(slots))
-        targets, groups = {}, self.undecided.groups()
+        targets = {}
         for v, (name, rollup) in enumerate(self.rollups.items()):
             kept, targets[name] = rollup.snapshot(places)
             arrays |= prefixed(f"rollup/{name}", kept)
@@ -393,16 +394,16 @@ class Shard:
             document["forgotten_ns"] = self.forgotten_ns
         return arrays, document
 
-    def _kept(self) -> I64:
+    def _kept(self, undecided: RowGroups) -> I64:
         """Slots of keys of which there is something to keep: of all, unless keys are forgotten."""
         if self._lives is None:
             return np.arange(len(self.keys))
         kept = self.seen_ns() != NULL_INT
-        groups = self.undecided.groups().targets
         for v, rollup in enumerate(self.rollups.values()):
             if rollup.targets is self.keys:
                 kept[rollup.table.addresses()[0]] = True
-                kept[groups[:, v][groups[:, v] >= 0]] = True
+                mine = undecided.targets[:, v]
+                kept[mine[mine >= 0]] = True
         slots: I64 = np.flatnonzero(kept)
         return slots
 
