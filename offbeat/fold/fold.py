@@ -101,10 +101,7 @@ class Fold:
         """Fold the rows of a chunk. Shards of a bounded source may be fed side by side, on threads of their own."""
         shard, out = self._shards[number], Output()
         self._ended = None
-        if not self.live:
-            self._fold(number, shard.admit(prepared, out), out)
-            return out
-        *parts, last = shard.turns(prepared)
+        *parts, last = shard.turns(prepared) if self.live else [prepared]
         for part in parts:
             self._fold(number, shard.admit(part, out), out)
             self._fold(number, shard.forget(out), out)
