@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT, Bools
-from offbeat.core.compiled import compiled
+from offbeat.core.compiled import compiled, compiled_inner
 from offbeat.core.logarithms import ln
 from offbeat.core.plan import BudgetPlan
 from offbeat.core.rings import grown_rows
@@ -47,7 +47,7 @@ def _decades(x: float) -> float:
     return ln(x) / _LN10
 
 
-@compiled
+@compiled_inner
 def _once(counts: npt.NDArray[np.int32], sums: I64, s: int, d: int, b: int) -> float:
     """In how many values there is one in bin b or beyond, that of the row at hand among them."""
     block = b // _BLOCK
@@ -59,13 +59,13 @@ def _once(counts: npt.NDArray[np.int32], sums: I64, s: int, d: int, b: int) -> f
     return float(sums[s, d, _SUM] / (_ROW + total))
 
 
-@compiled
+@compiled_inner
 def _record(records: F64, s: int, d: int) -> float:
     """The greatest value of this period and the one before."""
     return float(max(records[s, d, _NOW], records[s, d, _BEFORE]))
 
 
-@compiled
+@compiled_inner
 def _count(counts: npt.NDArray[np.int32], sums: I64, records: F64, s: int, d: int, b: int, r: float) -> bool:
     """Remember a value; says whether a period has ended, and all counts were halved."""
     counts[s, d, b] += _ROW

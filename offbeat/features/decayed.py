@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from offbeat.core.batch import F64, I32, I64, NULL_INT
-from offbeat.core.compiled import compiled
+from offbeat.core.compiled import compiled, compiled_inner
 from offbeat.core.expression_machine import Machine
 from offbeat.core.plan import WindowPlan
 from offbeat.core.rings import grown_rows
@@ -34,7 +34,7 @@ counts as so many, so that the odd rows that one looks for do not spoil the weig
 _MAX = float(np.finfo(np.float64).max)
 
 
-@compiled
+@compiled_inner
 def _take(state: F64, s: int, at: int, x: float, rows: float) -> None:
     """Take x into the weighted mean at `at`."""
     k = state[s, at + _COUNT] + 1.0
@@ -49,7 +49,7 @@ def _take(state: F64, s: int, at: int, x: float, rows: float) -> None:
     state[s, at + _SPREAD] = spread
 
 
-@compiled
+@compiled_inner
 def _centre(state: F64, s: int, at: int, p: int) -> float:
     total = 0.0
     for i in range(p):
@@ -57,7 +57,7 @@ def _centre(state: F64, s: int, at: int, p: int) -> float:
     return total / p
 
 
-@compiled
+@compiled_inner
 def _forecast(state: F64, s: int, at: int, p: int) -> float:
     """What the last p values lead to expect."""
     if state[s, at + _SEEN] < p:
@@ -69,7 +69,7 @@ def _forecast(state: F64, s: int, at: int, p: int) -> float:
     return centre + total
 
 
-@compiled
+@compiled_inner
 def _learn(state: F64, s: int, at: int, p: int, x: float) -> bool:
     """Move the weights towards what would have foretold x; says whether all numbers are still finite."""
     error = x - _forecast(state, s, at, p)
@@ -97,7 +97,7 @@ def _learn(state: F64, s: int, at: int, p: int, x: float) -> bool:
     return bool(fine)
 
 
-@compiled
+@compiled_inner
 def _follow(state: F64, s: int, at: int, p: int, x: float) -> None:
     """Take x into the autoregression at `at`."""
     if state[s, at + _SEEN] >= p and not _learn(state, s, at, p, x):
@@ -112,7 +112,7 @@ def _follow(state: F64, s: int, at: int, p: int, x: float) -> None:
     state[s, at + _SEEN] += 1.0
 
 
-@compiled
+@compiled_inner
 def _update(state: F64, s: int, arguments: F64, i: int, parts: I64) -> None:
     for j in range(parts.shape[0]):
         x = arguments[parts[j, 1], i]
@@ -128,7 +128,7 @@ def _update(state: F64, s: int, arguments: F64, i: int, parts: I64) -> None:
             _take(state, s, at, x, float(parts[j, 2]))
 
 
-@compiled
+@compiled_inner
 def _read(state: F64, s: int, kind: int, at: int, rows: int) -> float:
     if kind == _AR:
         value = _forecast(state, s, at, rows)
