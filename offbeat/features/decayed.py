@@ -16,7 +16,7 @@ from offbeat.core.compiled import compiled, compiled_inner
 from offbeat.core.expression_machine import Machine
 from offbeat.core.plan import WindowPlan
 from offbeat.core.rings import grown_rows
-from offbeat.features.changes import changes
+from offbeat.features.changes import Changes
 from offbeat.features.windows import WindowRows
 
 _EWMA, _EWSTD, _AR, _STILL = range(4)
@@ -174,10 +174,8 @@ class DecayedFold:
     def __init__(self, plan: WindowPlan, columns: tuple[str, ...], places: int = 1) -> None:
         self.plan = plan
         self._places = places
-        names = tuple(f"diff@{j}" for j in range(len(plan.changes.outputs)))
-        self._neighbours = plan.neighbours
-        self._changes = Machine(plan.changes, columns)
-        self._arguments = Machine(plan.arguments, columns, (*names, "gap@") if self._neighbours else ())
+        self._changes = Changes(plan, columns)
+        self._arguments = Machine(plan.arguments, columns, self._changes.names)
         self._features = Machine(plan.feature_program, tuple(f"agg{i}" for i in range(len(plan.aggregates))))
         parts: dict[tuple[int, int, int], int] = {}
         width, read = 0, []
@@ -192,25 +190,18 @@ class DecayedFold:
         self._read = np.array(read, np.int64).reshape(-1, 3)
         self._state: F64 = np.zeros((0, width))
         self._held: I64 = np.zeros((0, 2), np.int64)
-        self._previous: F64 = np.zeros((0, len(names)))
-        self._last: I64 = np.zeros(0, np.int64)
 
     def _grow_slots(self, slots: int) -> None:
         self._state, self._held = grown_rows(self._state, slots), grown_rows(self._held, slots)
-        if self._neighbours:
-            keys = -(-slots // self._places)
-            self._previous, self._last = grown_rows(self._previous, keys), grown_rows(self._last, keys, NULL_INT)
 
     def fold(self, slots: I32, time_ns: I64, columns: F64, count: int) -> WindowRows:
         """Fold n rows in order; `columns` (c, n), `count` the number of slots in use."""
         n, plan = len(slots), self.plan
         self._grow_slots(count)
-        features = None
-        if self._neighbours:
-            values = self._changes.run(columns) if len(plan.changes.outputs) else np.empty((0, n))
-            features = np.empty((len(values) + 1, n))
-            changes((slots // self._places).astype(np.int32), time_ns, values, self._previous, self._last, features)
-        arguments = self._arguments.run(columns, features)
+        changes = None
+        if plan.neighbours:
+            changes = self._changes.beside(self._owners(slots), -(-count // self._places), time_ns, columns, None)
+        arguments = self._arguments.run(columns, changes)
         aggregates = np.empty((len(plan.aggregates), n))
         rows = WindowRows(np.empty((0, 0)), np.empty(n, np.int64), np.empty(n, np.int64))
         _fold(
@@ -223,22 +214,21 @@ class DecayedFold:
         """A copy in which n slots, of `count` in use, are 0 to n - 1: rows folded into it do not change this one."""
         self._grow_slots(count)
         other = copy.copy(self)
-        other._places = 1
+        other._places, other._changes = 1, self._changes.excerpt(self._owners(slots))
         other._state, other._held = self._state[slots], self._held[slots]
-        if self._neighbours:
-            owners = slots // self._places
-            other._previous, other._last = self._previous[owners], self._last[owners]
         return other
+
+    def _owners(self, slots: I32) -> I32:
+        """Slots of the keys themselves."""
+        return slots if self._places == 1 else slots // np.int32(self._places)
 
     def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
         """The state of some slots, all places of a key side by side."""
         self._grow_slots(int(slots.max(initial=-1)) + 1)
         keys = slots[:: self._places] // self._places
-        before = {"previous": self._previous[keys], "last": self._last[keys]} if self._neighbours else {}
-        return {"state": self._state[slots], "held": self._held[slots], **before}
+        return {"state": self._state[slots], "held": self._held[slots], **self._changes.snapshot(keys)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over a snapshot; from then on its arrays belong to this object."""
         self._state, self._held = arrays["state"], arrays["held"]
-        if self._neighbours:
-            self._previous, self._last = arrays["previous"], arrays["last"]
+        self._changes.restore(arrays)

@@ -8,13 +8,13 @@ from typing import Self
 
 import numpy as np
 
-from offbeat.core.batch import F64, I32, I64, NULL_INT
+from offbeat.core.batch import F64, I32, I64
 from offbeat.core.expression_machine import Machine
 from offbeat.core.int128_sums import ExactArguments
 from offbeat.core.plan import WindowPlan
 from offbeat.core.rings import grown_rows, laid_out, next_capacity, no_free, stretches
 from offbeat.features import kernels as k
-from offbeat.features.changes import changes
+from offbeat.features.changes import Changes
 
 _KINDS = {
     "count_rows": k.COUNT_ROWS, "count": k.COUNT, "sum": k.SUM, "sum_exact": k.SUM_EXACT, "mean": k.MEAN, "std": k.STD,
@@ -44,10 +44,8 @@ class WindowFold:
 
     def __init__(self, plan: WindowPlan, columns: tuple[str, ...], fixed: tuple[str, ...], features: tuple[str, ...] = ()) -> None:
         self.plan = plan
-        names = tuple(f"diff@{j}" for j in range(len(plan.changes.outputs)))
-        self._neighbours = plan.neighbours
-        self._changes = Machine(plan.changes, columns, features)
-        self._arguments = Machine(plan.arguments, columns, (*features, *names, "gap@") if self._neighbours else features)
+        self._changes = Changes(plan, columns, features)
+        self._arguments = Machine(plan.arguments, columns, self._changes.names)
         self._features = Machine(plan.feature_program, tuple(f"agg{i}" for i in range(len(plan.aggregates))))
         self._lay_out(fixed)
         self._clear()
@@ -57,8 +55,6 @@ class WindowFold:
         self._back = np.zeros((0, self._stack))
         self._running = np.zeros((0, self._counters), np.int64)
         self._sorted_n = np.zeros((0, 2 * self._sorted), np.int64)
-        self._previous = np.zeros((0, len(self.plan.changes.outputs)))
-        self._last = np.zeros(0, np.int64)
         self._used = np.zeros(1, np.int64)
         self._free = no_free()
         self._times = np.zeros(0, np.int64)
@@ -115,9 +111,6 @@ class WindowFold:
         self._back = grown_rows(self._back, slots)
         self._running = grown_rows(self._running, slots)
         self._sorted_n = grown_rows(self._sorted_n, slots)
-        if self._neighbours:
-            self._previous = grown_rows(self._previous, slots)
-            self._last = grown_rows(self._last, slots, NULL_INT)
 
     def _grow_pool(self, elements: int) -> None:
         self._times = grown_rows(self._times, elements)
@@ -130,9 +123,7 @@ class WindowFold:
         """Fold n rows in order; `columns` (c, n), `integers` (i, n), `features` (f, n), `keys` the number of slots in use."""
         n, plan = len(slots), self.plan
         self._grow_slots(keys)
-        if self._neighbours:
-            features = self._with_changes(slots, time_ns, columns, features)
-        arguments = self._arguments.run(columns, features)
+        arguments = self._arguments.run(columns, self._changes.beside(slots, keys, time_ns, columns, features))
         exact = self._exact_arguments.pick(arguments, integers)
         aggregates = np.empty((len(plan.aggregates), n))
         rows = WindowRows(np.empty((0, 0)), np.empty(n, np.int64), np.empty(n, np.int64))
@@ -150,13 +141,6 @@ class WindowFold:
             self._grow_pool(int(self._used[0]) + next_capacity(largest, plan.rows + 2 if plan.rows else 0) + 64)
         return WindowRows(self._features.run(aggregates), rows.n, rows.from_ns)
 
-    def _with_changes(self, slots: I32, time_ns: I64, columns: F64, features: F64 | None) -> F64:
-        """The features, then the changes since each row's predecessor."""
-        values = self._changes.run(columns, features) if len(self.plan.changes.outputs) else np.empty((0, len(slots)))
-        out = np.empty((len(values) + 1, len(slots)))
-        changes(slots, time_ns, values, self._previous, self._last, out)
-        return out if features is None else np.concatenate([features, out])
-
     def snapshot(self, slots: I64) -> dict[str, np.ndarray]:
         """The state of some slots: their rows in order, and how many are in which part."""
         self._grow_slots(int(slots.max(initial=-1)) + 1)
@@ -166,6 +150,7 @@ class WindowFold:
         """A copy in which n slots, of `keys` in use, are 0 to n - 1: rows folded into it do not change this one."""
         self._grow_slots(keys)
         other = copy.copy(self)
+        other._changes = copy.copy(self._changes)
         other._clear()
         other.restore(self._kept(slots))
         return other
@@ -181,7 +166,7 @@ class WindowFold:
         return {
             "length": ring[:, k.LENGTH].copy(), "waiting": ring[:, k.WAITING].copy(), "front": ring[:, k.FRONT].copy(),
             "times": times, "values": values, "integers": whole,
-            **({"previous": self._previous[slots], "last": self._last[slots]} if self._neighbours else {}),
+            **self._changes.snapshot(slots),
         }  # fmt: skip
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
@@ -193,8 +178,7 @@ class WindowFold:
         elements = int(capacity.sum())
         self._grow_pool(elements)
         self._used[0] = elements
-        if self._neighbours:
-            self._previous[:keys], self._last[:keys] = arrays["previous"], arrays["last"]
+        self._changes.restore(arrays)
         ring = self._ring[:keys]
         ring[:, k.OFFSET], ring[:, k.CAPACITY] = offset, capacity
         ring[:, k.LENGTH], ring[:, k.WAITING], ring[:, k.FRONT] = arrays["length"], arrays["waiting"], arrays["front"]
