@@ -76,16 +76,15 @@ class DetectorSet:
             self._judge_in_rounds(self._rounds, batch, before, score, voted, exceedance)
         elif surprise is not None:
             surprise.weigh(np.arange(n), len(batch.names), batch.slots, batch.time_ns, score, exceedance, voted)
-        if surprise is not None:
-            self.verdicts = [replace(found, voted=mine) for found, mine in zip(self.verdicts, voted, strict=True)]
         self.score, self.voted = score, voted
         weighed = np.full((len(self._vote.ratios), n), np.nan)
         for row, (d, term) in enumerate(self._vote.ratios):
             if d in asked:
                 weighed[row] = self.verdicts[d].ratios[term]
-        if surprise is not None:
-            return self._vote.decide(score, voted, surprise.strength, before, weighed, surprise.silent)
-        return self._vote.decide(score, voted, exceedance, before, weighed)
+        if surprise is None:
+            return self._vote.decide(score, voted, exceedance, before, weighed)
+        self.verdicts = [replace(found, voted=mine) for found, mine in zip(self.verdicts, voted, strict=True)]
+        return self._vote.decide(score, voted, surprise.strength, before, weighed, surprise.silent)
 
     def vote_score(self) -> F64 | None:
         """(n,) by how much each row of the last batch surprises, from 0 to 1; None where votes are counted."""
