@@ -140,7 +140,6 @@ class Trained(Detector):
     def _unflagged(self, slots: I32, found: F64, voted: Bools) -> F64:
         """Say which complete rows are learned; live scores, of which those that are not count as the threshold that they exceed."""
         learned = np.empty(len(slots), np.bool_)
-        self._runs = grown_rows(self._runs, self._known)
         _hold_out(slots, voted, self._runs, self._patience, learned)
         self._shared.learned = learned
         out = found.copy()
@@ -157,6 +156,8 @@ class Trained(Detector):
             if self._constants is not None:
                 self._constants.grow(slots)
             self._stale = grown_rows(self._stale, slots)
+            if self._patience:
+                self._runs = grown_rows(self._runs, slots)
         if self._live is not None:
             self._thresholds.keep(*self._live)
             self._live = None
@@ -261,7 +262,6 @@ class Trained(Detector):
         rows = prefixed("rows", self._shared.snapshot(slots)) if self._keeps_rows else {}
         own = rows | prefixed("model", self._model.snapshot(slots)) | prefixed("scores", self._thresholds.snapshot(slots))
         if self._patience:
-            self._runs = grown_rows(self._runs, self._known)
             own["runs"] = self._runs[slots]
         return own if self._constants is None else own | prefixed("constants", self._constants.snapshot(slots))
 
