@@ -70,10 +70,15 @@ def _remember(
 
 
 @compiled
+def long_unseen(time: int, newest: int, forget: int) -> bool:
+    """Whether a key whose newest row is of `newest` (NULL_INT: none) starts anew with a row of `time`; with `forget` 0 none does."""
+    return forget > 0 and newest != NULL_INT and minus(time, forget) > newest
+
+
+@compiled
 def _clear(slot: int, time: int, forget: int, keys: I64) -> None:
     """Before a row of a time is accepted: if its key was not seen for so long, no row of it is remembered any more."""
-    newest = keys[slot, NEWEST]
-    if forget > 0 and newest != NULL_INT and minus(time, forget) > newest:
+    if long_unseen(time, keys[slot, NEWEST], forget):
         keys[slot, SEEN_N] = 0
         keys[slot, OLDEST] = 0
 
@@ -242,7 +247,7 @@ def admit(
                     _refresh(s, identity[i], content[i], keys, s_pool)
                     status[i] = FOLDED
                     continue
-            anew = forget > 0 and newest != NULL_INT and minus(t, forget) > newest
+            anew = long_unseen(t, newest, forget)
             if unique and not anew and not (has_time and t > newest):
                 known = _known(identity[i], content[i], s, keys, s_pool)
                 if known:

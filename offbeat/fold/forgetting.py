@@ -13,9 +13,9 @@ import numpy as np
 
 from offbeat.core.batch import I32, I64, NULL_INT
 from offbeat.core.compiled import compiled
-from offbeat.core.int128_sums import minus
 from offbeat.core.keys import KeyTable
 from offbeat.core.rings import grown_rows
+from offbeat.core.row_walk import long_unseen
 from offbeat.core.state import Arrays
 
 EVERY_ROWS = 4096
@@ -29,7 +29,7 @@ def _follow(slots: I32, time_ns: I64, forget: int, own: I32, last: I64, lives: i
     n = 0
     for i in range(len(slots)):
         s = slots[i]
-        if own[s] == _NONE or minus(time_ns[i], forget) > last[s]:
+        if own[s] == _NONE or long_unseen(time_ns[i], last[s], forget):
             own[s] = lives + n
             fresh[n] = s
             n += 1
